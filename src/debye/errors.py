@@ -1,0 +1,49 @@
+"""One error family: every message says where, what with the value, and what to do."""
+
+from __future__ import annotations
+
+
+class DebyeError(Exception):
+    """Base of every error that debye raises on purpose; catch it to go on with the next input."""
+
+
+class StructureError(DebyeError, ValueError):
+    """A structure file was read but cannot be used."""
+
+    def __init__(self, source: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{source}: {problem}. {remedy}.")
+        self.source = source
+        self.problem = problem
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        # Errors cross process borders when many files are read in parallel.
+        return type(self), (self.source, self.problem, self.remedy)
+
+
+class FormatError(StructureError):
+    """A file is not in the format that it claims or needs to be in."""
+
+
+class DownloadError(StructureError):
+    """An entry could not be fetched."""
+
+
+class GraphError(StructureError):
+    """A graph cannot be built from a structure, or a graph is inconsistent."""
+
+
+class StoreError(StructureError):
+    """A data store is missing, incomplete or does not fit what is asked of it."""
+
+
+class CheckpointError(StructureError):
+    """A checkpoint cannot be read or does not fit this version."""
+
+
+class ConfigError(StructureError):
+    """A recipe or setting is not valid."""
+
+
+class DebyeWarning(UserWarning):
+    """Something was changed or left out that the user may want to know."""

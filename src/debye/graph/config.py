@@ -1,0 +1,42 @@
+"""What an atomic graph contains: edges, features, crystal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+
+SEED_CATEGORIES = (
+    "element",
+    "locant",
+    "residue_size",
+    "residue_hydrophilicity",
+    "residue_charge",
+    "residue_aromaticity",
+)
+SEED_SCALARS = ("degree_5",)
+
+
+class GraphConfig(BaseModel, frozen=True, extra="forbid"):
+    """Which edges connect the atoms and which features describe them.
+
+    Feature names are rows of :data:`debye.graph.node_features.NODE_FEATURES`.
+    """
+
+    covalent: bool = True
+    """An edge for every covalent or metal bond."""
+    radius: PositiveFloat | None = 5.0
+    """An edge between any two atoms within this distance, Å; no cap. None: no such edges."""
+    nearest: PositiveInt | None = None
+    """An edge from each of this many nearest atoms (and all that are as near as the last one)."""
+    crystal: bool = True
+    """Symmetry mates send edges and count in the ``crystal_*`` features."""
+    node_categories: tuple[str, ...] = SEED_CATEGORIES
+    node_scalars: tuple[str, ...] = SEED_SCALARS
+    structure_scalars: tuple[str, ...] = ("resolution", "resolution_known")
+
+    @model_validator(mode="after")
+    def _has_edges(self) -> GraphConfig:
+        if not self.covalent and self.radius is None and self.nearest is None:
+            raise ValueError("a graph needs an edge kind: set covalent, radius (Å) or nearest")
+        return self

@@ -1,0 +1,206 @@
+"""The state object of the second stage: atoms and edges as flat tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from debye.errors import GraphError
+from debye.graph.config import GraphConfig
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+PER_EDGE = ("edge_vector", "edge_bond", "edge_mate")
+PER_ATOM = ("position", "categories", "scalars", "residue_index", "structure_index", "entity_kind")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtomGraph:
+    """One structure, or a batch of them, as a periodic graph of heavy atoms.
+
+    An edge's sender may be a symmetry mate: ``edge_index`` names the original atom and ``edge_vector``
+    points to its image. Edges are sorted by receiver, then sender, then mate, then length. Lengths in Å.
+    """
+
+    source: tuple[str, ...]
+    """(structures) file or identifier of each structure."""
+    config: GraphConfig
+    """Names the columns of ``categories``, ``scalars`` and ``structure_scalars``."""
+    position: Float[Tensor, "atoms 3"]
+    """Cartesian coordinates, Å."""
+    categories: Int[Tensor, "atoms categories"]
+    """Categorical features, one column for each of ``config.node_categories``."""
+    scalars: Float[Tensor, "atoms scalars"]
+    """Continuous features, one column for each of ``config.node_scalars``."""
+    residue_index: Int[Tensor, " atoms"]
+    """Residue of each atom, counted through the batch."""
+    entity_kind: Int[Tensor, " atoms"]
+    """An :class:`debye.structure.EntityKind` for each atom."""
+    structure_index: Int[Tensor, " atoms"]
+    """Structure of each atom, non-decreasing."""
+    structure_scalars: Float[Tensor, "structures structure_scalars"]
+    """Features of the whole structure, one column for each of ``config.structure_scalars``."""
+    edge_index: Int[Tensor, "2 edges"]
+    """Sender row, then receiver row."""
+    edge_vector: Float[Tensor, "edges 3"]
+    """From the receiver to the (image of the) sender, Å."""
+    edge_bond: Int[Tensor, " edges"]
+    """A :class:`debye.structure.BondOrder` for each edge: 0 none, 1 single, 2 double, 3 triple, 4 delocalized."""
+    edge_mate: Bool[Tensor, " edges"]
+    """True where the sender is a symmetry mate."""
+
+    def __post_init__(self) -> None:
+        atoms, edges = len(self.position), self.edge_index.shape[1]
+        where = self.source[0] if self.source else "graph"
+        for names, length in ((PER_ATOM, atoms), (PER_EDGE, edges)):
+            for name in names:
+                shape = tuple(getattr(self, name).shape)
+                if shape[0] != length:
+                    raise GraphError(
+                        where,
+                        problem=f"{atoms} positions and {edges} edges, but {name} has shape {shape}",
+                        remedy="Build every tensor from the same atoms and edges",
+                    )
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in the batch."""
+        return len(self.position)
+
+    @property
+    def n_edges(self) -> int:
+        """Number of directed edges in the batch."""
+        return self.edge_index.shape[1]
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures in the batch."""
+        return len(self.source)
+
+    def receiver_pointer(self) -> Int[Tensor, " atoms_plus_one"]:
+        """Return where each receiver's edges start (CSR), the number of edges last."""
+        counts = torch.bincount(self.edge_index[1], minlength=self.n_atoms)
+        return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+    def to(self, device: torch.device | str) -> AtomGraph:
+        """Copy every tensor to a device."""
+        moved = {
+            item.name: getattr(self, item.name).to(device, non_blocking=True)
+            for item in fields(self)
+            if isinstance(getattr(self, item.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def moved(self, rotation: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> AtomGraph:
+        """Rotate (a reflection is allowed: B-factors do not know hands), then shift (Å)."""
+        return replace(
+            self,
+            position=self.position @ rotation.T + shift,
+            edge_vector=self.edge_vector @ rotation.T,
+        )
+
+    def permuted(self, order: Int[Tensor, " atoms"]) -> AtomGraph:
+        """Reorder the atoms of a single structure: row ``i`` of the result is row ``order[i]`` of this."""
+        new_row = torch.empty_like(order)
+        new_row[order] = torch.arange(len(order))
+        edges = new_row[self.edge_index]
+        by_receiver = torch.argsort(edges[1] * self.n_atoms + edges[0], stable=True)
+        return replace(
+            self,
+            **{name: getattr(self, name)[order] for name in PER_ATOM},
+            **{name: getattr(self, name)[by_receiver] for name in PER_EDGE},
+            edge_index=edges[:, by_receiver],
+        )
+
+    def keep_edges(self, keep: Bool[Tensor, " edges"]) -> AtomGraph:
+        """Return the graph with only some of its edges."""
+        return replace(
+            self,
+            edge_index=self.edge_index[:, keep],
+            **{name: getattr(self, name)[keep] for name in PER_EDGE},
+        )
+
+    def without_crystal(self) -> AtomGraph:
+        """Hide the crystal: no edges from mates, and each ``crystal_*`` feature as in isolation.
+
+        Equal to building the graph with ``crystal=False``, and much faster.
+        """
+        names = self.config.node_scalars
+        scalars = self.scalars.clone()
+        for column, name in enumerate(names):
+            if name.startswith("crystal_"):
+                scalars[:, column] = scalars[:, names.index(name.removeprefix("crystal_"))]
+        return replace(self.keep_edges(~self.edge_mate), scalars=scalars)
+
+    def to_pyg(self) -> Data:
+        """Convert to a ``torch_geometric.data.Data`` (needs the ``train`` extra)."""
+        from torch_geometric.data import Data
+
+        return Data(
+            x=self.scalars,
+            z=self.categories,
+            pos=self.position,
+            edge_index=self.edge_index,
+            edge_attr=torch.cat(
+                [
+                    self.edge_vector.norm(dim=-1, keepdim=True),
+                    self.edge_bond[:, None].float(),
+                    self.edge_mate[:, None].float(),
+                ],
+                dim=1,
+            ),
+            edge_vector=self.edge_vector,
+            batch=self.structure_index,
+            residue_index=self.residue_index,
+            structure_scalars=self.structure_scalars,
+        )
+
+
+def join(graphs: Sequence[AtomGraph]) -> AtomGraph:
+    """Batch graphs of one configuration: atoms, edges and structures one after the other.
+
+    Raises:
+        GraphError: no graphs, or graphs of different configurations.
+    """
+    if not graphs:
+        raise GraphError("batch", problem="no graphs to join", remedy="Give at least one graph")
+    if len(graphs) == 1:
+        return graphs[0]
+    first = graphs[0]
+    if any(graph.config != first.config for graph in graphs):
+        raise GraphError(
+            graphs[0].source[0],
+            problem="graphs of different configurations cannot be one batch",
+            remedy="Build all graphs with the same GraphConfig",
+        )
+
+    def stack(name: str) -> Tensor:
+        return torch.cat([getattr(graph, name) for graph in graphs])
+
+    def stack_shifted(name: str, counts: list[int], dim: int = 0) -> Tensor:
+        shifted, start = [], 0
+        for graph, count in zip(graphs, counts, strict=True):
+            shifted.append(getattr(graph, name) + start)
+            start += count
+        return torch.cat(shifted, dim=dim)
+
+    atoms = [graph.n_atoms for graph in graphs]
+    residues = [int(g.residue_index.max()) + 1 if g.n_atoms else 0 for g in graphs]
+    return AtomGraph(
+        source=tuple(name for graph in graphs for name in graph.source),
+        config=first.config,
+        **{
+            name: stack(name)
+            for name in ("position", "categories", "scalars", "entity_kind", "structure_scalars")
+        },
+        **{name: stack(name) for name in PER_EDGE},
+        residue_index=stack_shifted("residue_index", residues),
+        structure_index=stack_shifted("structure_index", [g.n_structures for g in graphs]),
+        edge_index=stack_shifted("edge_index", atoms, dim=1),
+    )

@@ -1,0 +1,41 @@
+"""The interface of every model, learned or not."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOutput:
+    """What a model says about a batch, in standardized units.
+
+    :mod:`debye.data.targets` owns the way back to the unit of the target.
+    """
+
+    profile: Float[Tensor, " atoms"]
+    """Standardized value of each atom: how many standard deviations above its structure's mean."""
+    log_spread: Float[Tensor, " atoms"] | None = None
+    """Log of the expected absolute error of ``profile``; None: the model has no opinion."""
+    level: Float[Tensor, "structures 2"] | None = None
+    """Log mean, and log standard deviation, of each structure's values; None: no opinion."""
+
+
+class AtomModel(nn.Module, ABC):
+    """Predicts a standardized value for every atom of an atomic graph.
+
+    Models see standardized targets only, and never the B column of the input.
+    """
+
+    graph_config: GraphConfig
+    """The graphs that this model reads."""
+
+    @abstractmethod
+    def forward(self, graph: AtomGraph) -> ModelOutput:
+        """Predict; must not change ``graph``."""
