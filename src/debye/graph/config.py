@@ -36,7 +36,13 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     structure_scalars: tuple[str, ...] = ("resolution", "resolution_known")
 
     @model_validator(mode="after")
-    def _has_edges(self) -> GraphConfig:
+    def _is_complete(self) -> GraphConfig:
+        for name in self.node_scalars:
+            if name.removeprefix("crystal_") not in self.node_scalars:
+                raise ValueError(
+                    f"{name} needs {name.removeprefix('crystal_')} beside it in node_scalars: "
+                    "its value where the crystal is unknown"
+                )
         if not self.covalent and self.radius is None and self.nearest is None:
             raise ValueError("a graph needs an edge kind: set covalent, radius (Å) or nearest")
         return self

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 PER_EDGE = ("edge_vector", "edge_bond", "edge_mate")
+PER_STRUCTURE = ("structure_scalars", "crystal_known")
 PER_ATOM = ("position", "categories", "scalars", "residue_index", "structure_index", "entity_kind")
 
 
@@ -46,6 +47,8 @@ class AtomGraph:
     """Structure of each atom, non-decreasing."""
     structure_scalars: Float[Tensor, "structures structure_scalars"]
     """Features of the whole structure, one column for each of ``config.structure_scalars``."""
+    crystal_known: Bool[Tensor, " structures"]
+    """True where symmetry mates take part (there may be none within reach)."""
     edge_index: Int[Tensor, "2 edges"]
     """Sender row, then receiver row."""
     edge_vector: Float[Tensor, "edges 3"]
@@ -58,13 +61,14 @@ class AtomGraph:
     def __post_init__(self) -> None:
         atoms, edges = len(self.position), self.edge_index.shape[1]
         where = self.source[0] if self.source else "graph"
-        for names, length in ((PER_ATOM, atoms), (PER_EDGE, edges)):
+        lengths = ((PER_ATOM, atoms), (PER_EDGE, edges), (PER_STRUCTURE, len(self.source)))
+        for names, length in lengths:
             for name in names:
                 shape = tuple(getattr(self, name).shape)
                 if shape[0] != length:
                     raise GraphError(
                         where,
-                        problem=f"{atoms} positions and {edges} edges, but {name} has shape {shape}",
+                        problem=f"{atoms} positions, {edges} edges, {len(self.source)} sources, but {name} has shape {shape}",
                         remedy="Build every tensor from the same atoms and edges",
                     )
 
@@ -136,7 +140,23 @@ class AtomGraph:
         for column, name in enumerate(names):
             if name.startswith("crystal_"):
                 scalars[:, column] = scalars[:, names.index(name.removeprefix("crystal_"))]
-        return replace(self.keep_edges(~self.edge_mate), scalars=scalars)
+        facts = self.structure_scalars.clone()
+        if "crystal_known" in self.config.structure_scalars:
+            facts[:, self.config.structure_scalars.index("crystal_known")] = 0.0
+        return replace(
+            self.keep_edges(~self.edge_mate),
+            scalars=scalars,
+            structure_scalars=facts,
+            crystal_known=torch.zeros_like(self.crystal_known),
+        )
+
+    def without_resolution(self, hidden: Bool[Tensor, " structures"]) -> AtomGraph:
+        """Hide the resolution of some structures."""
+        facts = self.structure_scalars.clone()
+        for column, name in enumerate(self.config.structure_scalars):
+            if name.startswith("resolution"):
+                facts[hidden, column] = 0.0
+        return replace(self, structure_scalars=facts)
 
     def to_pyg(self) -> Data:
         """Convert to a ``torch_geometric.data.Data`` (needs the ``train`` extra)."""
@@ -197,7 +217,7 @@ def join(graphs: Sequence[AtomGraph]) -> AtomGraph:
         config=first.config,
         **{
             name: stack(name)
-            for name in ("position", "categories", "scalars", "entity_kind", "structure_scalars")
+            for name in ("position", "categories", "scalars", "entity_kind", *PER_STRUCTURE)
         },
         **{name: stack(name) for name in PER_EDGE},
         residue_index=stack_shifted("residue_index", residues),

@@ -1,0 +1,60 @@
+"""Entry point of ``debye``: the table of commands, and how errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import debye
+from debye.cli import data, evaluate, models, predict, train
+from debye.errors import DebyeError
+
+app = typer.Typer(
+    name="debye",
+    help="Predict per-atom crystallographic B-factors from protein structures.",
+    no_args_is_help=True,
+    # The traceback of a bug should be plain enough to be pasted into a report.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(
+    help="Build and describe data stores for training and evaluation.", no_args_is_help=True
+)
+
+# A command's file imports what is slow (numpy, gemmi, torch) only inside its function, so that `--help` is quick.
+app.command()(predict.predict)
+app.command()(evaluate.evaluate)
+app.command()(train.train)
+app.command()(models.models)
+data_app.command()(data.build)
+data_app.command()(data.stats)
+app.add_typer(data_app, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"debye {debye.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Predict per-atom crystallographic B-factors from protein structures."""
+
+
+def main() -> None:
+    """Run the command line: errors of the user's making are one line, and exit code 2."""
+    try:
+        app()
+    except DebyeError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,27 @@
+"""``debye models``: what can be trained and what comes trained."""
+
+from __future__ import annotations
+
+import typer
+
+
+def models() -> None:
+    """List the released weights and the models that can be trained."""
+    from debye.models.catalog import CATALOG
+    from debye.models.checkpoint import read_header, released_checkpoints
+
+    released = {name: read_header(path) for name, path in released_checkpoints().items()}
+    width = max(map(len, [*CATALOG, *released]))
+    typer.echo("Released weights (debye predict --model NAME):")
+    for name, header in released.items():
+        typer.echo(f"  {name:<{width}}  {_describe(header.model, header.target, header.version)}")
+    if not released:
+        typer.echo("  none in this installation: train one with `debye train`")
+    typer.echo("Models (`model = \"NAME\"` in a recipe of debye train):")
+    for card in CATALOG.values():
+        kind = "" if card.learned else " [baseline]"
+        typer.echo(f"  {card.name:<{width}}  {card.summary}{kind}")
+
+
+def _describe(model: str, target: str, version: str) -> str:
+    return f"{model} trained on {target} with debye {version}"

@@ -1,0 +1,50 @@
+"""``debye train``: run a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (.toml) that says what is trained how.")],
+    data: Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder of the run [runs/NAME].")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one setting: section.key=value; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
+    ] = False,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    devices: Annotated[
+        str, typer.Option(help="Processes (cpu) or GPUs that train together: auto or a number.")
+    ] = "auto",
+) -> None:
+    """Train a model by a recipe; writes the best epoch as a calibrated checkpoint."""
+    from debye.data.store import Store
+    from debye.prediction.release import calibrate_checkpoint
+    from debye.training.config import read_recipe
+    from debye.training.fit import fit
+
+    read = read_recipe(recipe, settings or ())
+    store = Store.open(data)
+    folder = out or Path("runs") / read.name
+    result = fit(
+        read,
+        store,
+        folder,
+        resume=resume,
+        accelerator=accelerator,
+        devices=devices if devices == "auto" else int(devices),
+    )
+    calibrate_checkpoint(result.checkpoint, store, read.data.validation_split)
+    typer.echo(
+        f"{result.checkpoint}: best epoch {result.best_epoch}, "
+        f"mean per-structure r {result.val_r:.3f} on {read.data.validation_split}"
+    )

@@ -1,0 +1,409 @@
+"""Build a data store from an index of entries and a folder of structure files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.data.parts import Arrays, Progress, concatenate, run_parts
+from debye.data.store import (
+    BOND_COLUMNS,
+    FORMAT,
+    LINK_COLUMNS,
+    NUMERIC_COLUMNS,
+    TEXT_COLUMNS,
+    Store,
+    StoreEntry,
+    encode_crystal,
+)
+from debye.errors import StoreError, StructureError
+from debye.structure.bonds import Bonds, find_bonds
+from debye.structure.quality import BQuality, assess_b
+from debye.structure.read import read_structure
+from debye.structure.select import select_atoms
+from debye.structure.structure import EntityKind, Structure
+
+SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb", ".ent.gz", ".ent")
+PART_ENTRIES = 16
+KNOWN_COLUMNS = ("id", "split", "cluster", "representative", "near364", "whole_entry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexRow:
+    """One line of the index: which entry, in which split, and what the index says about it."""
+
+    id: str
+    split: str
+    columns: dict[str, str]
+
+    def says_no(self, column: str) -> bool:
+        """Whether a yes/no column is 0; an absent or empty one is no answer."""
+        return self.columns.get(column, "") == "0"
+
+
+def build_store(
+    index: Path,
+    structures: Path,
+    out: Path,
+    *,
+    splits: Sequence[str] = (),
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Store:
+    """Read every entry of an index and write the store; go on where a killed build stopped.
+
+    Args:
+        index: CSV file with the columns ``id`` and ``split``; see :data:`KNOWN_COLUMNS` for those
+            that are understood, the rest is kept as text. ``has_crystal`` = 0 drops the crystal.
+        structures: Folder laid out as ``<id[1:3]>/<id>.bcif.gz``, or flat; any of :data:`SUFFIXES`.
+        out: Folder of the store.
+        splits: Only these; all if empty.
+        workers: Processes.
+        overwrite: Replace a finished store.
+        progress: Told how many entries are done.
+
+    Returns:
+        The finished store. Entries that failed are in :attr:`Store.failures`.
+
+    Raises:
+        StoreError: the index is not usable, or a store of other content is already there.
+    """
+    rows = read_index(index, splits)
+    plan = _plan_digest(rows, structures)
+    if (out / "manifest.json").exists():
+        if not overwrite:
+            return _finished(out, plan)
+        shutil.rmtree(out)
+    chunks = _chunks(rows)
+    folder = out / f"parts-{plan[:16]}"
+    out.mkdir(parents=True, exist_ok=True)
+    parts = run_parts(
+        store_part,
+        [(chunk, structures) for chunk in chunks],
+        [len(chunk) for chunk in chunks],
+        folder,
+        workers=workers,
+        progress=progress,
+    )
+    _assemble(out, chunks, parts, plan)
+    for leftover in out.glob("parts-*"):
+        shutil.rmtree(leftover)
+    return Store.open(out)
+
+
+def read_index(path: Path, splits: Sequence[str] = ()) -> list[IndexRow]:
+    """Read the index, split by split in order of appearance, each sorted by id."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+    except OSError as error:
+        raise StoreError(
+            str(path), problem=f"cannot be read ({error.strerror})", remedy="Give a CSV index"
+        ) from error
+    if not lines or not {"id", "split"} <= lines[0].keys():
+        found = ", ".join(lines[0]) if lines else "no rows"
+        raise StoreError(
+            str(path), problem=f"found {found}", remedy="An index needs the columns id and split"
+        )
+    rows = [
+        IndexRow(
+            id=line["id"].strip().lower(),
+            split=line["split"].strip(),
+            columns={name: (text or "").strip() for name, text in line.items() if name},
+        )
+        for line in lines
+    ]
+    _check_rows(path, rows, splits)
+    order = list(dict.fromkeys(row.split for row in rows))
+    kept = [row for row in rows if not splits or row.split in splits]
+    return sorted(kept, key=lambda row: (order.index(row.split), row.id))
+
+
+def find_file(structures: Path, entry_id: str) -> Path:
+    """Find the file of an entry in a folder.
+
+    Raises:
+        StructureError: there is none.
+    """
+    for folder in (structures / entry_id[1:3], structures):
+        for suffix in SUFFIXES:
+            path = folder / f"{entry_id}{suffix}"
+            if path.exists():
+                return path
+    raise StructureError(
+        entry_id,
+        problem=f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
+        remedy=f"Give a folder that has it, or {entry_id} with one of {', '.join(SUFFIXES)}",
+    )
+
+
+def store_part(rows: Sequence[IndexRow], structures: Path) -> Arrays:
+    """Return the arrays of some entries, end to end; a failed entry leaves its reason instead."""
+    entries: list[StoreEntry] = []
+    failures: list[dict[str, str]] = []
+    columns: list[dict[str, NDArray[Any]]] = []
+    for row in rows:
+        try:
+            entry, arrays = store_entry(row, structures)
+        # One odd file must not end a build of thousands: whatever it raised is recorded by name.
+        except Exception as error:
+            reason = str(error) if isinstance(error, StructureError) else repr(error)
+            failures.append({"id": row.id, "split": row.split, "reason": reason})
+            continue
+        entries.append(entry)
+        columns.append(arrays)
+    joined = {name: _join([arrays[name] for arrays in columns], name) for name in _stored_names()}
+    for name in TEXT_COLUMNS:
+        words, codes = np.unique(joined.pop(name), return_inverse=True)
+        joined[name] = codes.astype(np.uint32)
+        joined[f"{name}_words"] = words.astype(np.str_)
+    joined["entries"] = _pack([asdict(entry) for entry in entries])
+    joined["failures"] = _pack(failures)
+    return joined
+
+
+def store_entry(row: IndexRow, structures: Path) -> tuple[StoreEntry, dict[str, NDArray[Any]]]:
+    """Read one entry and return its record and arrays."""
+    everything = read_structure(find_file(structures, row.id))
+    structure, selection = select_atoms(everything)
+    if len(structure) == 0:
+        raise StructureError(
+            row.id, problem="no atoms are left after the selection", remedy="Leave the entry out"
+        )
+    if row.says_no("has_crystal"):
+        structure = replace(structure, crystal=None)
+    quality = assess_b(structure)
+    bonds = find_bonds(structure)
+    arrays = _arrays(structure, bonds, quality.usable)
+    entry = _describe(row, structure, bonds, quality.usable)
+    entry = replace(entry, dropped=_counts(selection), unusable=_unusable_counts(quality))
+    return replace(entry, digest=_entry_digest(entry, arrays)), arrays
+
+
+def _arrays(
+    structure: Structure, bonds: Bonds, usable: NDArray[np.bool_]
+) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.ascontiguousarray(getattr(structure, name), kind)
+        for name, kind in NUMERIC_COLUMNS.items()
+    }
+    arrays |= {name: np.asarray(getattr(structure, name)).astype(np.str_) for name in TEXT_COLUMNS}
+    arrays["usable"] = np.ascontiguousarray(usable, np.bool_)
+    arrays["bond_pairs"] = np.ascontiguousarray(bonds.pairs, np.int32).reshape(-1, 2)
+    arrays["bond_order"] = np.ascontiguousarray(bonds.order, np.int8)
+    arrays["links"] = np.ascontiguousarray(structure.links, np.int32).reshape(-1, 2)
+    return arrays
+
+
+def _describe(
+    row: IndexRow, structure: Structure, bonds: Bonds, usable: NDArray[np.bool_]
+) -> StoreEntry:
+    facts = structure.entry
+    is_protein = structure.entity_kind == EntityKind.PROTEIN
+    stated = row.columns.get("resolution", "")
+    return StoreEntry(
+        id=row.id,
+        split=row.split,
+        cluster=row.columns.get("cluster", ""),
+        representative=not row.says_no("representative"),
+        near364=row.columns.get("near364", "") == "1",
+        whole_entry=not row.says_no("whole_entry"),
+        title=facts.title,
+        method=facts.method,
+        resolution=facts.resolution if facts.resolution or not stated else float(stated),
+        r_free=facts.r_free,
+        program=facts.program,
+        has_tls=bool(facts.has_tls),
+        b_kind=int(facts.b_kind),
+        is_predicted=bool(facts.is_predicted),
+        crystal=encode_crystal(structure.crystal),
+        model=int(structure.model[0]),
+        n_atoms=len(structure),
+        n_residues=structure.n_residues,
+        n_protein_residues=len(np.unique(structure.residue_index[is_protein])),
+        n_usable=int(usable.sum()),
+        n_bonds=len(bonds.pairs),
+        n_links=len(structure.links),
+        columns={k: v for k, v in row.columns.items() if v and k not in KNOWN_COLUMNS},
+    )
+
+
+def _assemble(
+    out: Path, chunks: Sequence[Sequence[IndexRow]], parts: Sequence[Path], plan: str
+) -> None:
+    """Put the parts together, the manifest last: a store with a manifest is a whole one."""
+    vocabulary = _merge_vocabularies(parts)
+    (out / "vocabulary.json").write_text(json.dumps({k: v.tolist() for k, v in vocabulary.items()}))
+    by_split: dict[str, list[Path]] = {}
+    for chunk, part in zip(chunks, parts, strict=True):
+        by_split.setdefault(chunk[0].split, []).append(part)
+    sizes, digests, failures = {}, [], []
+    for split, own in by_split.items():
+        (out / split).mkdir(exist_ok=True)
+        entries = [record for part in own for record in _unpack(part, "entries")]
+        failures += [record for part in own for record in _unpack(part, "failures")]
+        digests += [(split, record["id"], record["digest"]) for record in entries]
+        for name in _stored_names():
+            if name in TEXT_COLUMNS:
+                _write_text(own, name, vocabulary[name], out / split / f"{name}.npy")
+            else:
+                concatenate(own, name, out / split / f"{name}.npy")
+        (out / split / "entries.json").write_text(json.dumps(entries))
+        sizes[split] = {"entries": len(entries), "atoms": sum(e["n_atoms"] for e in entries)}
+    manifest = {
+        "format": FORMAT,
+        "version": library_version(),
+        "digest": hashlib.sha256(json.dumps([FORMAT, sorted(digests)]).encode()).hexdigest(),
+        "plan": plan,
+        "config": {"splits": list(sizes), "altlocs": "one conformer", "waters": False},
+        "splits": sizes,
+        "failures": failures,
+    }
+    temporary = out / "manifest.json.tmp"
+    temporary.write_text(json.dumps(manifest, indent=1))
+    os.replace(temporary, out / "manifest.json")
+
+
+def library_version() -> str:
+    """Return the version of the installed package."""
+    try:
+        return version("debye")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _merge_vocabularies(parts: Iterable[Path]) -> dict[str, NDArray[np.str_]]:
+    words: dict[str, set[str]] = {name: set() for name in TEXT_COLUMNS}
+    for part in parts:
+        with np.load(part) as arrays:
+            for name in TEXT_COLUMNS:
+                words[name].update(arrays[f"{name}_words"].tolist())
+    return {name: np.array(sorted(found), dtype=np.str_) for name, found in words.items()}
+
+
+def _write_text(parts: Sequence[Path], name: str, words: NDArray[np.str_], target: Path) -> None:
+    """Concatenate a text column, each part's codes translated to those of the whole store."""
+    kind = np.uint8 if len(words) <= 256 else np.uint16 if len(words) <= 65536 else np.uint32
+    lengths = []
+    for part in parts:
+        with np.load(part) as arrays:
+            lengths.append(len(arrays[name]))
+    flat = np.lib.format.open_memmap(target, mode="w+", dtype=kind, shape=(sum(lengths),))
+    start = 0
+    for part, length in zip(parts, lengths, strict=True):
+        with np.load(part) as arrays:
+            translate = np.searchsorted(words, arrays[f"{name}_words"]).astype(kind)
+            flat[start : start + length] = translate[arrays[name]] if length else 0
+        start += length
+    flat.flush()
+
+
+def _entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:
+    content = hashlib.sha256(json.dumps(asdict(entry), sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        # Text is hashed as text: the width of a numpy string column depends on the reader.
+        data = "\n".join(array.tolist()).encode() if name in TEXT_COLUMNS else array.tobytes()
+        content.update(f"{name}:{len(array)}:".encode())
+        content.update(data)
+    return content.hexdigest()
+
+
+def _plan_digest(rows: Sequence[IndexRow], structures: Path) -> str:
+    plan = [FORMAT, library_version(), str(structures.resolve()), PART_ENTRIES]
+    plan += [asdict(row) for row in rows]
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(out: Path, plan: str) -> Store:
+    store = Store.open(out)
+    if store.manifest["plan"] != plan:
+        raise StoreError(
+            str(out),
+            problem="a store from another index, folder or version is already there",
+            remedy="Choose another folder, or build with --overwrite",
+        )
+    return store
+
+
+def _chunks(rows: Sequence[IndexRow]) -> list[list[IndexRow]]:
+    chunks: list[list[IndexRow]] = []
+    for row in rows:
+        if not chunks or len(chunks[-1]) == PART_ENTRIES or chunks[-1][0].split != row.split:
+            chunks.append([])
+        chunks[-1].append(row)
+    return chunks
+
+
+def _check_rows(path: Path, rows: Sequence[IndexRow], splits: Sequence[str]) -> None:
+    present = list(dict.fromkeys(row.split for row in rows))
+    unknown = [name for name in splits if name not in present]
+    if unknown:
+        raise StoreError(
+            str(path),
+            problem=f"no entry is in split {unknown[0]!r}",
+            remedy=f"Choose from {', '.join(present)}",
+        )
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        if not row.id or (row.split, row.id) in seen:
+            raise StoreError(
+                str(path),
+                problem=f"id {row.id!r} comes twice in split {row.split!r}"
+                if row.id
+                else "empty id",
+                remedy="Give every entry of a split one line",
+            )
+        seen.add((row.split, row.id))
+
+
+def _stored_names() -> tuple[str, ...]:
+    return (*NUMERIC_COLUMNS, *TEXT_COLUMNS, "usable", *BOND_COLUMNS, *LINK_COLUMNS)
+
+
+def _join(arrays: Sequence[NDArray[Any]], name: str) -> NDArray[Any]:
+    if arrays:
+        return np.concatenate(arrays)
+    if name in TEXT_COLUMNS:
+        return np.zeros(0, np.str_)
+    kinds = {**NUMERIC_COLUMNS, "usable": np.bool_, "bond_order": np.int8}
+    width = {"position": (3,), "bond_pairs": (2,), "links": (2,)}.get(name, ())
+    return np.zeros((0, *width), kinds.get(name, np.int32))
+
+
+def _counts(selection: Any) -> dict[str, int]:
+    return {name: int(count) for name, count in asdict(selection).items() if isinstance(count, int)}
+
+
+def _unusable_counts(quality: BQuality) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for reason in quality.reasons:
+        counts[f"entry: {reason}"] += len(quality.usable)
+    for chain in quality.chains:
+        for reason in chain.reasons:
+            counts[f"chain: {reason}"] += chain.atoms
+    for reason, atoms in quality.masked.items():
+        counts[str(reason)] += atoms
+    return dict(counts)
+
+
+def _pack(records: Any) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(records).encode(), np.uint8)
+
+
+def _unpack(part: Path, name: str) -> Any:
+    with np.load(part) as arrays:
+        return json.loads(arrays[name].tobytes().decode())

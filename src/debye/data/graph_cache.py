@@ -1,0 +1,304 @@
+"""Graphs of a split, built once and kept memory-mapped: training reads each of them many times.
+
+Graphs are built with the crystal; :meth:`AtomGraph.without_crystal` hides it. Layout::
+
+    <cache>/<key>/manifest.json            store, config, version, entries
+    <cache>/<key>/<column>.npy             the graphs of the split end to end
+
+where the key is a digest of the store's content, the split, the graph configuration and the version.
+Edge vectors are kept as 16-bit multiples of 0.001 Å, the resolution of structure files: the error is at
+most 0.0005 Å for edges to symmetry mates, and rounding for the others. Where an edge is longer than
+32 Å, all are kept as 32-bit floats.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from debye.data.build import library_version
+from debye.data.parts import Arrays, Progress, concatenate, open_flat, run_parts
+from debye.data.store import Store
+from debye.errors import StoreError
+from debye.graph.build import build_graph
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
+
+FORMAT = 1
+VECTOR_UNIT = 0.001  # Å
+LONGEST_EDGE = 32.0  # Å, that 16 bits hold
+MATE_BIT = 0x80
+PART_ATOMS = 60_000
+PER_ATOM = ("position", "categories", "scalars", "residue_index", "entity_kind", "in_degree")
+PER_EDGE = ("sender", "vector", "bond")
+PER_STRUCTURE = ("structure_scalars", "crystal_known")
+
+
+class GraphSource(Protocol):
+    """Where the graphs of one split come from: computed anew, or from a cache."""
+
+    def graph(self, row: int) -> AtomGraph:
+        """Return the graph of one entry, with its crystal."""
+        ...
+
+
+class GraphBuilder:
+    """Builds the graph of an entry whenever it is asked for."""
+
+    def __init__(self, store: Store, split: str, config: GraphConfig) -> None:
+        self.store = store
+        self.split = split
+        self.config = with_crystal(config)
+
+    def graph(self, row: int) -> AtomGraph:
+        """Return the graph of one entry, with its crystal."""
+        return build_graph(
+            self.store.structure(self.split, row),
+            self.config,
+            bonds=self.store.bonds(self.split, row),
+        )
+
+
+class GraphCache:
+    """Reads the graphs of a split from a finished cache. Cheap to send to another process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        manifest = json.loads((path / "manifest.json").read_text())
+        self.config = GraphConfig.model_validate(manifest["config"])
+        self.source: list[str] = manifest["source"]
+        self._flat = {
+            name: open_flat(path / f"{name}.npy") for name in (*PER_ATOM, *PER_EDGE, *PER_STRUCTURE)
+        }
+        self._atom_start = _starts(manifest["n_atoms"])
+        self._edge_start = _starts(manifest["n_edges"])
+
+    def __reduce__(self) -> tuple[type[GraphCache], tuple[Path]]:
+        return type(self), (self.path,)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def graph(self, row: int) -> AtomGraph:
+        """Return the graph of one entry, with its crystal."""
+        atoms = slice(self._atom_start[row], self._atom_start[row + 1])
+        edges = slice(self._edge_start[row], self._edge_start[row + 1])
+
+        def atom(name: str) -> torch.Tensor:
+            return torch.from_numpy(np.array(self._flat[name][atoms]))
+
+        def whole(name: str) -> torch.Tensor:
+            return torch.from_numpy(np.array(self._flat[name][row : row + 1]))
+
+        position = atom("position")
+        receiver = torch.repeat_interleave(torch.arange(len(position)), atom("in_degree").long())
+        sender = torch.from_numpy(self._flat["sender"][edges].astype(np.int64))
+        bond = torch.from_numpy(np.array(self._flat["bond"][edges]))
+        return AtomGraph(
+            source=(self.source[row],),
+            config=self.config,
+            position=position,
+            categories=atom("categories").long(),
+            scalars=atom("scalars"),
+            residue_index=atom("residue_index").long(),
+            entity_kind=atom("entity_kind").long(),
+            structure_index=torch.zeros(len(position), dtype=torch.long),
+            structure_scalars=whole("structure_scalars"),
+            crystal_known=whole("crystal_known"),
+            edge_index=torch.stack([sender, receiver]),
+            edge_vector=decode_vectors(self._flat["vector"][edges]),
+            edge_bond=(bond & (MATE_BIT - 1)).long(),
+            edge_mate=bond >= MATE_BIT,
+        )
+
+
+def open_graph_cache(
+    store: Store,
+    split: str,
+    config: GraphConfig,
+    *,
+    folder: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> GraphCache:
+    """Open the graphs of a split; build those that are missing first, and go on after a kill.
+
+    Args:
+        store: The data store.
+        split: One of its splits.
+        config: The graphs; they are built with the crystal whatever it says there.
+        folder: Where caches are kept; ``graphs`` inside the store by default.
+        workers: Processes that build.
+        progress: Told how many entries are done, where something is to be built.
+
+    Raises:
+        GraphError: a graph cannot be built.
+        StoreError: a process died; what is finished is kept.
+    """
+    config = with_crystal(config)
+    key = cache_key(store, split, config)
+    path = (folder or store.path / "graphs") / f"{split}-{key[:16]}"
+    if not (path / "manifest.json").exists():
+        chunks = _chunks([entry.n_atoms for entry in store.entries(split)])
+        parts = run_parts(
+            graph_part,
+            [(store, split, config, chunk) for chunk in chunks],
+            [len(chunk) for chunk in chunks],
+            path / "parts",
+            workers=workers,
+            progress=progress,
+        )
+        _assemble(path, parts, store, split, config, key)
+        shutil.rmtree(path / "parts")
+    return GraphCache(path)
+
+
+def cache_key(store: Store, split: str, config: GraphConfig) -> str:
+    """Return the digest of everything that the graphs of a split depend on."""
+    content = [FORMAT, library_version(), store.digest, split, config.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def with_crystal(config: GraphConfig) -> GraphConfig:
+    """Return the configuration with the crystal shown."""
+    return config.model_copy(update={"crystal": True})
+
+
+def graph_part(store: Store, split: str, config: GraphConfig, rows: Sequence[int]) -> Arrays:
+    """Build the graphs of some entries and return their arrays end to end."""
+    torch.set_num_threads(1)
+    builder = GraphBuilder(store, split, config)
+    graphs = [encode_graph(builder.graph(row)) for row in rows]
+    vectors_fit = all(graph["vector"].dtype == np.int16 for graph in graphs)
+    if not vectors_fit:
+        for graph in graphs:
+            graph["vector"] = decode_vectors(graph["vector"]).numpy()
+    joined = {name: np.concatenate([graph[name] for graph in graphs]) for name in graphs[0]}
+    joined["n_atoms"] = np.array([len(graph["position"]) for graph in graphs])
+    joined["n_edges"] = np.array([len(graph["sender"]) for graph in graphs])
+    return joined
+
+
+def encode_graph(graph: AtomGraph) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one graph, each in the smallest type that holds it."""
+    sender, receiver = graph.edge_index.numpy()
+    if len(receiver) and (np.diff(receiver) < 0).any():
+        raise StoreError(
+            graph.source[0],
+            problem="its edges are not sorted by receiver",
+            remedy="Build graphs with build_graph",
+        )
+    in_degree = np.bincount(receiver, minlength=graph.n_atoms)
+    small = graph.n_atoms <= np.iinfo(np.uint16).max
+    bond = graph.edge_bond.numpy().astype(np.uint8)
+    return {
+        "position": graph.position.numpy(),
+        "categories": _smallest(graph.categories.numpy()),
+        "scalars": graph.scalars.numpy().astype(np.float32),
+        "residue_index": graph.residue_index.numpy().astype(np.int32),
+        "entity_kind": graph.entity_kind.numpy().astype(np.uint8),
+        "in_degree": _smallest(in_degree),
+        "sender": sender.astype(np.uint16 if small else np.uint32),
+        "vector": encode_vectors(graph.edge_vector.numpy()),
+        "bond": bond | np.where(graph.edge_mate.numpy(), MATE_BIT, 0).astype(np.uint8),
+        "structure_scalars": graph.structure_scalars.numpy().astype(np.float32),
+        "crystal_known": graph.crystal_known.numpy(),
+    }
+
+
+def encode_vectors(vector: NDArray[np.float32]) -> NDArray[Any]:
+    """Return vectors (Å) as 16-bit multiples of 0.001 Å; as they are where one is too long.
+
+    Example:
+        >>> encode_vectors(np.array([[1.2345, -0.5, 31.9]], np.float32)).tolist()
+        [[1234, -500, 31900]]
+    """
+    if len(vector) and np.abs(vector).max() > LONGEST_EDGE:
+        return vector.astype(np.float32)
+    return np.rint(vector / VECTOR_UNIT).astype(np.int16)
+
+
+def decode_vectors(stored: NDArray[Any]) -> torch.Tensor:
+    """Return stored vectors in Å."""
+    if stored.dtype != np.int16:
+        return torch.from_numpy(np.array(stored))
+    return torch.from_numpy(stored.astype(np.float32)).mul_(VECTOR_UNIT)
+
+
+def _assemble(
+    path: Path, parts: Sequence[Path], store: Store, split: str, config: GraphConfig, key: str
+) -> None:
+    """Put the parts together, the manifest last: a cache with a manifest is a whole one."""
+    for name in (*PER_ATOM, *PER_EDGE, *PER_STRUCTURE):
+        if name == "vector" and len(_kinds(parts, name)) > 1:
+            _rewrite_vectors(parts)
+        concatenate(parts, name, path / f"{name}.npy")
+    counts: dict[str, list[int]] = {"n_atoms": [], "n_edges": []}
+    for part in parts:
+        with np.load(part) as arrays:
+            for name, found in counts.items():
+                found += arrays[name].tolist()
+    manifest = {
+        "format": FORMAT,
+        "version": library_version(),
+        "key": key,
+        "store": store.digest,
+        "split": split,
+        "config": config.model_dump(mode="json"),
+        "source": [entry.id for entry in store.entries(split)],
+        **counts,
+    }
+    temporary = path / "manifest.json.tmp"
+    temporary.write_text(json.dumps(manifest))
+    os.replace(temporary, path / "manifest.json")
+
+
+def _rewrite_vectors(parts: Sequence[Path]) -> None:
+    """Bring all parts to floats: some of them have edges too long for 16 bits."""
+    for part in parts:
+        with np.load(part) as arrays:
+            content = dict(arrays)
+        content["vector"] = decode_vectors(content["vector"]).numpy()
+        temporary = part.with_suffix(".tmp")
+        with open(temporary, "wb") as file:
+            np.savez(file, **content)
+        os.replace(temporary, part)
+
+
+def _kinds(parts: Sequence[Path], name: str) -> set[np.dtype]:
+    kinds = set()
+    for part in parts:
+        with np.load(part) as arrays:
+            kinds.add(arrays[name].dtype)
+    return kinds
+
+
+def _chunks(sizes: Sequence[int]) -> list[list[int]]:
+    chunks: list[list[int]] = []
+    filled = PART_ATOMS
+    for row, size in enumerate(sizes):
+        if filled + size > PART_ATOMS:
+            chunks.append([])
+            filled = 0
+        chunks[-1].append(row)
+        filled += size
+    return chunks
+
+
+def _smallest(values: NDArray[Any]) -> NDArray[Any]:
+    largest = int(values.max()) if values.size else 0
+    kind = np.uint8 if largest < 256 else np.uint16 if largest < 65536 else np.uint32
+    return values.astype(kind)
+
+
+def _starts(counts: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])

@@ -1,0 +1,286 @@
+"""Batches of graphs with their targets: bounded in atoms, in a reproducible order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from debye.data.graph_cache import GraphSource
+from debye.data.store import Store, StoreEntry
+from debye.data.targets import Target, clip_for_training
+from debye.errors import StoreError
+from debye.graph.graph import AtomGraph, join
+
+BatchKey = tuple[int, tuple[int, ...]]
+"""Epoch, and rows of the split: all that a worker needs to make a batch."""
+ORDER_STREAM, CRYSTAL_STREAM = 1, 2  # keep the random numbers of the two decisions apart
+
+
+class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
+    """Which entries are used, and how they are batched."""
+
+    batch_atoms: PositiveInt = 8_000
+    """Upper bound on atoms per batch; a larger structure is a batch of its own."""
+    max_atoms: PositiveInt | None = None
+    """Leave out larger structures."""
+    min_usable: PositiveInt = 50
+    """Leave out structures with fewer usable atoms."""
+    representative_only: bool = False
+    """One structure a sequence cluster."""
+    exclude_near364: bool = False
+    """Leave out what is similar to the 364-protein Cα benchmark."""
+    hide_crystal: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of structures whose symmetry mates are hidden; drawn anew each epoch."""
+    shuffle: bool = True
+    seed: NonNegativeInt = 1
+    clip: bool = True
+    """Limit standardized targets to ± :data:`debye.data.targets.TRAINING_LIMIT`."""
+    workers: NonNegativeInt = 0
+    """Processes that load; 0 loads in the calling process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Graphs with their targets."""
+
+    graph: AtomGraph
+    target: Float[Tensor, " atoms"]
+    """Standardized; 0 where ``weight`` is 0."""
+    weight: Float[Tensor, " atoms"]
+    """1 for atoms with a usable value, else 0."""
+    level: Float[Tensor, "structures 2"]
+    """Log of the robust mean, and log of the robust standard deviation, of each structure."""
+    clipped: int = 0
+    """Atoms whose target was limited."""
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Copy every tensor to a device."""
+        return replace(
+            self,
+            graph=self.graph.to(device),
+            target=self.target.to(device, non_blocking=True),
+            weight=self.weight.to(device, non_blocking=True),
+            level=self.level.to(device, non_blocking=True),
+        )
+
+
+class EntryBatches(Dataset[Batch]):
+    """Makes the batch of a :data:`BatchKey`; keeps no state, so that workers need not agree."""
+
+    def __init__(
+        self, store: Store, split: str, target: Target, graphs: GraphSource, config: LoaderConfig
+    ) -> None:
+        self.store = store
+        self.split = split
+        self.target = target
+        self.graphs = graphs
+        self.config = config
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        epoch, rows = key
+        samples = [self._sample(epoch, row) for row in rows]
+        return Batch(
+            graph=join([sample.graph for sample in samples]),
+            target=torch.cat([sample.target for sample in samples]),
+            weight=torch.cat([sample.weight for sample in samples]),
+            level=torch.cat([sample.level for sample in samples]),
+            clipped=sum(sample.clipped for sample in samples),
+        )
+
+    def _sample(self, epoch: int, row: int) -> Batch:
+        graph = self.graphs.graph(row)
+        if hides_crystal(self.config, epoch, row):
+            graph = graph.without_crystal()
+        usable = self.store.usable(self.split, row)
+        labels = self.target.standardize(
+            self.store.values(self.split, row, self.target.source), usable
+        )
+        value, clipped = clip_for_training(labels.value) if self.config.clip else (labels.value, 0)
+        return Batch(
+            graph=graph,
+            target=torch.from_numpy(value),
+            weight=torch.from_numpy(usable.astype(np.float32)),
+            level=torch.from_numpy(labels.level)[None],
+            clipped=clipped,
+        )
+
+
+class BatchSampler(Sampler[BatchKey]):
+    """Orders entries into batches of at most so many atoms, differently in each epoch.
+
+    The batches of an epoch depend on seed and epoch alone, so that a resumed run sees the same ones.
+    With several processes each gets every ``world_size``-th batch; where they do not divide, the first
+    ones come again, since all processes must take equally many steps.
+
+    Iterating gives one epoch, or with ``batches_per_epoch`` that many batches of the endless stream
+    of all passes over the data.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[int],
+        sizes: Sequence[int],
+        config: LoaderConfig,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        batches_per_epoch: int | None = None,
+    ) -> None:
+        self.rows = np.asarray(rows, np.int64)
+        self.sizes = np.asarray(sizes, np.int64)
+        self.config = config
+        self.rank = rank
+        self.world_size = world_size
+        self.batches_per_epoch = batches_per_epoch
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration; trainers call this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch or len(self.keys(self.epoch))
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        if self.batches_per_epoch is None:
+            return iter(self.keys(self.epoch))
+        return self.stream(self.epoch * self.batches_per_epoch, self.batches_per_epoch)
+
+    def keys(self, epoch: int) -> list[BatchKey]:
+        """Return this process's batches of one pass over the data."""
+        order = np.arange(len(self.rows))
+        if self.config.shuffle:
+            order = np.random.default_rng([self.config.seed, ORDER_STREAM, epoch]).permutation(
+                order
+            )
+        groups = pack(self.sizes[order], self.config.batch_atoms)
+        keys = [(epoch, tuple(self.rows[order[group]].tolist())) for group in groups]
+        missing = -len(keys) % self.world_size
+        keys += [keys[number % len(keys)] for number in range(missing)]
+        return keys[self.rank :: self.world_size]
+
+    def stream(self, start: int, count: int) -> Iterator[BatchKey]:
+        """Yield ``count`` batches of the endless stream of passes, from the ``start``-th on."""
+        epoch = 0
+        while count > 0:
+            keys = self.keys(epoch)
+            taken = keys[start : start + count]
+            yield from taken
+            start, count, epoch = max(0, start - len(keys)), count - len(taken), epoch + 1
+
+
+def pack(sizes: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:
+    """Cut a sequence into runs whose sizes sum to at most a limit, or that have one element.
+
+    Example:
+        >>> [run.tolist() for run in pack(np.array([3, 4, 9, 1, 1]), 8)]
+        [[0, 1], [2], [3, 4]]
+    """
+    runs: list[list[int]] = []
+    filled = limit
+    for position, size in enumerate(sizes.tolist()):
+        if filled + size > limit:
+            runs.append([])
+            filled = 0
+        runs[-1].append(position)
+        filled += size
+    return [np.array(run, np.int64) for run in runs]
+
+
+def hides_crystal(config: LoaderConfig, epoch: int, row: int) -> bool:
+    """Decide whether the crystal of an entry is hidden in an epoch; the same in every process."""
+    if config.hide_crystal in (0.0, 1.0):
+        return config.hide_crystal == 1.0
+    generator = np.random.default_rng([config.seed, CRYSTAL_STREAM, epoch, row])
+    return bool(generator.random() < config.hide_crystal)
+
+
+def choose_rows(
+    entries: Sequence[StoreEntry], config: LoaderConfig
+) -> tuple[list[int], Counter[str]]:
+    """Return the rows that a configuration uses, and how many entries it leaves out for each reason."""
+    rows: list[int] = []
+    left_out: Counter[str] = Counter()
+    for row, entry in enumerate(entries):
+        reason = _reason_to_leave_out(entry, config)
+        if reason:
+            left_out[reason] += 1
+        else:
+            rows.append(row)
+    return rows, left_out
+
+
+def _reason_to_leave_out(entry: StoreEntry, config: LoaderConfig) -> str | None:
+    if entry.n_usable < config.min_usable:
+        return f"fewer than {config.min_usable} usable atoms"
+    if config.max_atoms is not None and entry.n_atoms > config.max_atoms:
+        return f"more than {config.max_atoms} atoms"
+    if config.representative_only and not entry.representative:
+        return "not the representative of its cluster"
+    if config.exclude_near364 and entry.near364:
+        return "similar to the 364-protein benchmark"
+    return None
+
+
+def make_loader(
+    store: Store,
+    split: str,
+    target: Target,
+    graphs: GraphSource,
+    config: LoaderConfig,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    batches_per_epoch: int | None = None,
+) -> DataLoader[Batch]:
+    """Return a loader of batches; ``loader.sampler.set_epoch`` chooses the epoch.
+
+    Args:
+        store: The data store.
+        split: One of its splits.
+        target: What is learned.
+        graphs: :func:`debye.data.graph_cache.open_graph_cache`, or a
+            :class:`debye.data.graph_cache.GraphBuilder` that computes them anew.
+        config: Filters, batch size, order.
+        rank: This process among those that train together.
+        world_size: How many train together.
+        batches_per_epoch: Length of an epoch; None is one pass over the split.
+
+    Raises:
+        StoreError: no entry passes the filters.
+    """
+    entries = store.entries(split)
+    rows, left_out = choose_rows(entries, config)
+    if not rows:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise StoreError(
+            str(store.path),
+            problem=f"no entry of split {split!r} is left ({reasons or 'the split is empty'})",
+            remedy="Loosen the filters",
+        )
+    sampler = BatchSampler(
+        rows,
+        [entries[row].n_atoms for row in rows],
+        config,
+        rank=rank,
+        world_size=world_size,
+        batches_per_epoch=batches_per_epoch,
+    )
+    return DataLoader(
+        EntryBatches(store, split, target, graphs, config),
+        # The sampler's items are whole batches: batch_size None keeps the loader from batching again.
+        batch_size=None,
+        sampler=sampler,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+    )

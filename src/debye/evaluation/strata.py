@@ -1,0 +1,81 @@
+"""The groups that results are broken down by: classes of atoms, ranges of resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.evaluation.values import StructureValues
+from debye.structure.structure import EntityKind
+
+LIGAND_MINIMUM = 7
+"""Heavy atoms that make a non-polymer component a ligand; smaller ones are mostly buffer and cryoprotectant."""
+
+
+def _of_kind(*kinds: EntityKind) -> Callable[[StructureValues], NDArray[np.bool_]]:
+    return lambda values: np.isin(values.entity_kind, kinds)
+
+
+def _backbone(values: StructureValues) -> NDArray[np.bool_]:
+    return (values.entity_kind == EntityKind.PROTEIN) & values.is_backbone
+
+
+def _side_chain(values: StructureValues) -> NDArray[np.bool_]:
+    return (values.entity_kind == EntityKind.PROTEIN) & ~values.is_backbone
+
+
+def _ligand(values: StructureValues) -> NDArray[np.bool_]:
+    if not len(values):
+        return np.zeros(0, bool)
+    size = np.bincount(values.residue_index)[values.residue_index]
+    return (values.entity_kind == EntityKind.LIGAND) & (size >= LIGAND_MINIMUM)
+
+
+@dataclass(frozen=True, slots=True)
+class AtomClass:
+    """One row of the table of atom classes."""
+
+    name: str
+    summary: str
+    minimum: int
+    """Usable atoms below which a structure's own measures are NaN."""
+    select: Callable[[StructureValues], NDArray[np.bool_]]
+    """Structure to (atoms,) mask."""
+
+
+PRIMARY = "protein"
+"""The class of the primary metric."""
+
+ATOM_CLASSES = {
+    row.name: row
+    for row in (
+        AtomClass(PRIMARY, "protein heavy atoms", 10, _of_kind(EntityKind.PROTEIN)),
+        AtomClass("backbone", "N, CA, C, O of protein residues", 10, _backbone),
+        AtomClass("side chain", "other protein atoms", 10, _side_chain),
+        AtomClass("ligand", "components of at least 7 heavy atoms", LIGAND_MINIMUM, _ligand),
+        AtomClass("sugar", "saccharides", 10, _of_kind(EntityKind.SUGAR)),
+        AtomClass("nucleic", "nucleotides", 10, _of_kind(EntityKind.NUCLEIC)),
+        AtomClass("ion", "single-atom components but water", 3, _of_kind(EntityKind.ION)),
+        AtomClass("all", "every scored atom", 10, lambda values: np.ones(len(values), bool)),
+    )
+}
+
+RESOLUTION_EDGES = (1.5, 2.0, 2.5)
+"""Å; a stratum holds its lower edge and not its upper one."""
+
+RESOLUTION_STRATA = ("< 1.5 Å", "1.5-2.0 Å", "2.0-2.5 Å", "≥ 2.5 Å", "unknown")
+
+
+def resolution_stratum(resolution: float | None) -> str:
+    """Name the range that a resolution (Å) falls into.
+
+    Example:
+        >>> resolution_stratum(2.0), resolution_stratum(None)
+        ('2.0-2.5 Å', 'unknown')
+    """
+    if resolution is None or not np.isfinite(resolution):
+        return RESOLUTION_STRATA[-1]
+    return RESOLUTION_STRATA[int(np.searchsorted(RESOLUTION_EDGES, resolution, side="right"))]

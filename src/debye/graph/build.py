@@ -1,0 +1,171 @@
+"""From a structure to its atomic graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from debye.errors import GraphError, StructureError
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
+from debye.graph.neighbors import Neighbors, nearest_neighbors, radius_neighbors
+from debye.graph.node_features import FeatureContext, find_feature, mate_reach
+from debye.graph.structure_features import structure_features
+from debye.structure.bonds import Bonds, find_bonds
+from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
+from debye.structure.structure import Structure
+
+NEAREST_REACH = 12.0
+"""Å. How far mates are looked for among the nearest neighbors of an atom."""
+
+
+SHORTEST_REACH = 3.0
+"""Å. How far mates are looked for where only the knowledge that there are some is wanted."""
+
+
+def build_graph(
+    structure: Structure,
+    config: GraphConfig,
+    *,
+    bonds: Bonds | None = None,
+    resolution: float | None = None,
+) -> AtomGraph:
+    """Connect the atoms of a structure and describe them.
+
+    Symmetry mates take part where ``config.crystal`` is set and the crystal of the structure can be
+    used (:func:`debye.structure.crystal.crystal_problem`). The B column is not looked at.
+
+    Args:
+        structure: Heavy atoms of one conformer, see :func:`debye.structure.select.select_atoms`.
+        config: Edges and features.
+        bonds: Found by :func:`debye.structure.bonds.find_bonds` where not given.
+        resolution: Å; that of the entry where not given.
+
+    Raises:
+        GraphError: the structure has no atoms, or a feature is unknown.
+    """
+    if not len(structure):
+        raise GraphError(
+            structure.source,
+            problem="no atoms are left after selection",
+            remedy="Give a structure with at least one heavy atom that is not water",
+        )
+    bonds = find_bonds(structure) if bonds is None else bonds
+    mates = _mates(structure, config)
+    context = FeatureContext(
+        structure, bonds, mates, structure.entry.resolution if resolution is None else resolution
+    )
+    edges, order = _edges(structure.position, mates, bonds, config)
+    return AtomGraph(
+        source=(structure.source,),
+        config=config,
+        position=torch.from_numpy(structure.position),
+        categories=_columns(context, config.node_categories, np.int64),
+        scalars=_columns(context, config.node_scalars, np.float32),
+        residue_index=torch.from_numpy(structure.residue_index.astype(np.int64)),
+        entity_kind=torch.from_numpy(structure.entity_kind.astype(np.int64)),
+        structure_index=torch.zeros(len(structure), dtype=torch.long),
+        structure_scalars=torch.from_numpy(structure_features(context, config.structure_scalars)),
+        edge_index=torch.from_numpy(np.stack([edges.sender, edges.receiver]).astype(np.int64)),
+        edge_vector=torch.from_numpy(edges.vector),
+        edge_bond=torch.from_numpy(order.astype(np.int64)),
+        edge_mate=torch.from_numpy(edges.is_mate),
+        crystal_known=torch.tensor([mates is not None]),
+    )
+
+
+def _mates(structure: Structure, config: GraphConfig) -> Mates | None:
+    """Return the mates that edges and features need, or None where the crystal stays out."""
+    if not config.crystal or crystal_problem(structure.crystal, len(structure)) is not None:
+        return None
+    reach = max(config.radius or 0.0, mate_reach(config.node_scalars))
+    if config.nearest is not None:
+        reach = max(reach, NEAREST_REACH)
+    try:
+        return symmetry_mates(structure, reach or SHORTEST_REACH)
+    except StructureError:  # atoms clash with mates: cell and coordinates do not belong together
+        return None
+
+
+def _columns(context: FeatureContext, names: tuple[str, ...], dtype: type) -> torch.Tensor:
+    atoms = len(context.structure)
+    if not names:
+        return torch.from_numpy(np.zeros((atoms, 0), dtype))
+    columns = [find_feature(name).compute(context).astype(dtype) for name in names]
+    return torch.from_numpy(np.stack(columns, axis=1))
+
+
+def _edges(
+    position: NDArray[np.float32], mates: Mates | None, bonds: Bonds, config: GraphConfig
+) -> tuple[Neighbors, NDArray[np.int8]]:
+    """Return all edges of all kinds, each once, with their bond orders."""
+    mates = Mates() if mates is None else mates
+    kinds = []
+    if config.radius is not None:
+        kinds.append(radius_neighbors(position, mates, config.radius))
+    if config.nearest is not None:
+        near = nearest_neighbors(position, mates, config.nearest)
+        kinds.append(_longer_than(near, config.radius) if config.radius is not None else near)
+    found = _merge(kinds) if len(kinds) != 1 else kinds[0]
+    both = np.concatenate([bonds.pairs, bonds.pairs[:, ::-1]])
+    order = np.concatenate([bonds.order, bonds.order])
+    edge_order = np.zeros(len(found), np.int8)
+    place = _find(found, both, len(position))
+    edge_order[place[place >= 0]] = order[place >= 0]
+    if not config.covalent or (place >= 0).all():
+        return found, edge_order
+    missing = both[place < 0]
+    extra = Neighbors(
+        sender=missing[:, 0],
+        receiver=missing[:, 1],
+        vector=position[missing[:, 0]] - position[missing[:, 1]],
+        is_mate=np.zeros(len(missing), bool),
+    )
+    orders = np.concatenate([edge_order, order[place < 0]])
+    joined = _joined([found, extra])
+    by_receiver = _order(joined)
+    return _taken(joined, by_receiver), orders[by_receiver]
+
+
+def _find(edges: Neighbors, pairs: NDArray[np.integer], atoms: int) -> NDArray[np.int64]:
+    """Return the row of the edge between the very atoms of each pair (sender, receiver), or -1."""
+    if not len(edges) or not len(pairs):
+        return np.full(len(pairs), -1)
+    key = edges.receiver.astype(np.int64) * atoms + edges.sender
+    wanted = pairs[:, 1].astype(np.int64) * atoms + pairs[:, 0]
+    # Edges are sorted by receiver, sender, mate: the first of equals is the one within the structure.
+    place = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    return np.where((key[place] == wanted) & ~edges.is_mate[place], place, -1)
+
+
+def _longer_than(edges: Neighbors, radius: float) -> Neighbors:
+    return _taken(edges, np.flatnonzero((edges.vector**2).sum(axis=1) > radius**2))
+
+
+def _joined(kinds: list[Neighbors]) -> Neighbors:
+    return Neighbors(
+        sender=np.concatenate([np.zeros(0, np.int32), *(kind.sender for kind in kinds)]),
+        receiver=np.concatenate([np.zeros(0, np.int32), *(kind.receiver for kind in kinds)]),
+        vector=np.concatenate([np.zeros((0, 3), np.float32), *(kind.vector for kind in kinds)]),
+        is_mate=np.concatenate([np.zeros(0, bool), *(kind.is_mate for kind in kinds)]),
+    )
+
+
+def _order(edges: Neighbors) -> NDArray[np.int64]:
+    length = (edges.vector**2).sum(axis=1)
+    return np.lexsort((length, edges.is_mate, edges.sender, edges.receiver))
+
+
+def _merge(kinds: list[Neighbors]) -> Neighbors:
+    joined = _joined(kinds)
+    return _taken(joined, _order(joined))
+
+
+def _taken(edges: Neighbors, rows: NDArray[np.integer]) -> Neighbors:
+    return Neighbors(
+        sender=edges.sender[rows],
+        receiver=edges.receiver[rows],
+        vector=edges.vector[rows],
+        is_mate=edges.is_mate[rows],
+    )

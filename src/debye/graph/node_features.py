@@ -1,0 +1,252 @@
+"""The catalog of atom features: what each is, its unit and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.errors import ConfigError
+from debye.graph.neighbors import Packing, WCN_MATE_RADIUS, packing, weighted_contact_number
+from debye.structure import chemistry
+from debye.structure.bonds import Bonds
+from debye.structure.crystal import Mates
+from debye.structure.structure import EntityKind, Structure
+
+PACKING_RADII = (5.0, 7.0, 10.0, 12.0)  # Å
+USUAL_CONTACTS = {5.0: 20.0, 7.0: 50.0, 10.0: 130.0, 12.0: 210.0}
+"""Typical number of neighbors of a buried atom at each radius (Å): divides the contact numbers."""
+USUAL_DENSITY = 4.0  # Å⁻², of a buried atom
+USUAL_WCN = 5.0  # Å⁻², of a buried atom
+TERMINUS_REACH = 5.0  # residues
+POLYMERS = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
+
+
+@dataclass(slots=True)
+class FeatureContext:
+    """What features are computed from; costly shared quantities are computed once."""
+
+    structure: Structure
+    bonds: Bonds
+    mates: Mates | None
+    """None: the crystal is unknown or not to be used."""
+    resolution: float | None = None
+    """Å; None where unknown or hidden."""
+    _shared: dict[str, Any] = field(default_factory=dict)
+
+    def packing(self) -> Packing:
+        """Contact numbers and densities at :data:`PACKING_RADII`, isolated and in the crystal."""
+        if "packing" not in self._shared:
+            mates = Mates() if self.mates is None else self.mates
+            self._shared["packing"] = packing(self.structure.position, mates, PACKING_RADII)
+        return self._shared["packing"]
+
+    def weighted_contact_numbers(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(atoms,) sum of 1/d² over all atoms, Å⁻², isolated and in the crystal."""
+        if "wcn" not in self._shared:
+            mates = Mates() if self.mates is None else self.mates
+            self._shared["wcn"] = weighted_contact_number(self.structure.position, mates)
+        return self._shared["wcn"]
+
+    def chain_rank(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(atoms,) residues of the same polymer chain before, and after, each atom's residue."""
+        if "rank" not in self._shared:
+            self._shared["rank"] = _chain_rank(self.structure)
+        return self._shared["rank"]
+
+
+def _chain_rank(structure: Structure) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    polymer = np.isin(structure.entity_kind, POLYMERS)
+    before = np.zeros(len(structure), np.int64)
+    after = np.zeros(len(structure), np.int64)
+    rows = np.flatnonzero(polymer)
+    if not len(rows):
+        return before, after
+    _, chain = np.unique(structure.chain[rows], return_inverse=True)
+    _, insertion = np.unique(structure.insertion_code[rows], return_inverse=True)
+    key = np.stack([chain, structure.residue_number[rows], insertion], axis=1)
+    residues, of_atom = np.unique(key, axis=0, return_inverse=True)
+    of_atom = of_atom.reshape(-1)
+    first = np.searchsorted(residues[:, 0], residues[:, 0], side="left")
+    last = np.searchsorted(residues[:, 0], residues[:, 0], side="right") - 1
+    rank = np.arange(len(residues))
+    before[rows] = (rank - first)[of_atom]
+    after[rows] = (last - rank)[of_atom]
+    return before, after
+
+
+Compute = Callable[[FeatureContext], NDArray]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFeature:
+    """One feature of an atom."""
+
+    name: str
+    kind: Literal["category", "scalar"]
+    unit: str
+    source: str
+    """Definition or reference, for the table in the docs."""
+    compute: Compute
+    """Returns (atoms,) int64 codes, or float32 values near unit scale."""
+    size: int = 0
+    """Number of categories; 0 for a scalar."""
+
+
+def _codes(name: str, names: Sequence[str], source: str, compute: Compute) -> NodeFeature:
+    return NodeFeature(name, "category", "code", source, compute, size=len(names))
+
+
+def _property(name: str) -> NodeFeature:
+    return NodeFeature(
+        f"residue_{name}",
+        "category",
+        "code",
+        f"{name} class of the 20 amino acids, 'other' for all else; "
+        "debye.structure.chemistry.RESIDUE_PROPERTIES",
+        lambda context: chemistry.residue_property_code(context.structure.residue_name, name),
+        size=len(chemistry.PROPERTY_CATEGORIES[name]),
+    )
+
+
+def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
+    column, usual = PACKING_RADII.index(radius), USUAL_CONTACTS[radius]
+
+    def compute(context: FeatureContext) -> NDArray[np.float32]:
+        found = context.packing()
+        counts = found.crystal_contacts if crystal else found.contacts
+        return counts[:, column] / np.float32(usual)
+
+    where = ", symmetry mates counted" if crystal else ""
+    return NodeFeature(
+        f"{'crystal_' * crystal}contact_number_{radius:g}",
+        "scalar",
+        f"neighbors / {usual:g}",
+        f"heavy atoms within {radius:g} Å{where}",
+        compute,
+    )
+
+
+def _density(radius: float, *, crystal: bool) -> NodeFeature:
+    column = PACKING_RADII.index(radius)
+
+    def compute(context: FeatureContext) -> NDArray[np.float32]:
+        found = context.packing()
+        density = found.crystal_density if crystal else found.density
+        return density[:, column] / np.float32(USUAL_DENSITY)
+
+    where = ", symmetry mates counted" if crystal else ""
+    return NodeFeature(
+        f"{'crystal_' * crystal}density_{radius:g}",
+        "scalar",
+        f"Å⁻² / {USUAL_DENSITY:g}",
+        f"sum of 1/d² over heavy atoms within {radius:g} Å{where}",
+        compute,
+    )
+
+
+def _terminus(name: str, side: int) -> NodeFeature:
+    return NodeFeature(
+        name,
+        "scalar",
+        "1",
+        f"exp(-n/{TERMINUS_REACH:g}), n residues of the chain {('before', 'after')[side]}; 0 off chains",
+        lambda context: _terminus_decay(context, side),
+    )
+
+
+def _terminus_decay(context: FeatureContext, side: int) -> NDArray[np.float32]:
+    polymer = np.isin(context.structure.entity_kind, POLYMERS)
+    return np.where(polymer, np.exp(-context.chain_rank()[side] / TERMINUS_REACH), 0.0)
+
+
+_FEATURES = (
+    _codes(
+        "element",
+        chemistry.ELEMENTS,
+        "chemical element; rare ones share a code",
+        lambda context: chemistry.element_code(context.structure.element),
+    ),
+    _codes(
+        "locant",
+        chemistry.LOCANTS,
+        "relative location in the residue: backbone atom or Greek letter of remoteness",
+        lambda context: chemistry.locant_code(
+            context.structure.atom_name,
+            context.structure.residue_name,
+            context.structure.entity_kind,
+        ),
+    ),
+    _codes(
+        "residue",
+        chemistry.RESIDUES,
+        "identity of the 20 amino acids and 8 nucleotides, 'other' for all else",
+        lambda context: chemistry.residue_code(context.structure.residue_name),
+    ),
+    _codes(
+        "entity_kind",
+        tuple(EntityKind.__members__),
+        "debye.structure.EntityKind",
+        lambda context: context.structure.entity_kind.astype(np.int64),
+    ),
+    *(_property(name) for name in chemistry.PROPERTY_CATEGORIES),
+    NodeFeature(
+        "degree_5",
+        "scalar",
+        "neighbors / 20",
+        "heavy atoms within 5 Å, as the seed system counts a degree (arXiv:2408.12519)",
+        lambda context: context.packing().contacts[:, 0] / np.float32(USUAL_CONTACTS[5.0]),
+    ),
+    *(_contact_number(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
+    *(_density(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
+    NodeFeature(
+        "wcn",
+        "scalar",
+        f"Å⁻² / {USUAL_WCN:g}",
+        "weighted contact number, Lin et al. (2008), doi:10.1002/prot.21983",
+        lambda context: context.weighted_contact_numbers()[0] / np.float32(USUAL_WCN),
+    ),
+    NodeFeature(
+        "crystal_wcn",
+        "scalar",
+        f"Å⁻² / {USUAL_WCN:g}",
+        "weighted contact number, symmetry mates counted",
+        lambda context: context.weighted_contact_numbers()[1] / np.float32(USUAL_WCN),
+    ),
+    _terminus("from_first_residue", 0),
+    _terminus("from_last_residue", 1),
+)
+NODE_FEATURES: Mapping[str, NodeFeature] = {feature.name: feature for feature in _FEATURES}
+
+
+def find_feature(name: str) -> NodeFeature:
+    """Look up a feature by name.
+
+    Raises:
+        ConfigError: there is none; says which there are.
+    """
+    if name in NODE_FEATURES:
+        return NODE_FEATURES[name]
+    close = get_close_matches(name, NODE_FEATURES, n=1)
+    hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(NODE_FEATURES)}"
+    raise ConfigError("node features", problem=f"no feature is called {name!r}", remedy=hint)
+
+
+def category_size(name: str) -> int:
+    """Return the number of categories of a categorical feature."""
+    return find_feature(name).size
+
+
+def mate_reach(names: Sequence[str]) -> float:
+    """Return how far (Å) mates must be known for the named features; 0 where none needs them."""
+    reach = 0.0
+    for name in names:
+        if name in ("crystal_wcn",):
+            reach = max(reach, WCN_MATE_RADIUS)
+        elif name.startswith("crystal_"):
+            reach = max(reach, max(PACKING_RADII))
+    return reach

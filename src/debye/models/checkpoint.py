@@ -1,0 +1,154 @@
+"""Released and trained models as safetensors files whose header says all that is needed to use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+import debye
+from debye.errors import CheckpointError
+from debye.models.base import AtomModel
+from debye.models.catalog import CATALOG, build_model
+
+FORMAT = 1
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+class CheckpointHeader(BaseModel, frozen=True, extra="forbid"):
+    """Everything about a checkpoint but its weights."""
+
+    format: int = FORMAT
+    name: str
+    """What the checkpoint is called, e.g. ``meta_gnn``."""
+    model: str
+    """Row of :data:`debye.models.catalog.CATALOG`."""
+    config: dict[str, Any]
+    """Settings of the model, the graphs that it reads included."""
+    target: str = "b_factor"
+    """Row of the catalog of targets."""
+    calibration: dict[str, Any] | None = None
+    """Quantiles that turn a spread into bounds, see :mod:`debye.prediction.calibration`."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Recipe, data digest, seed, epochs and validation figures of the run."""
+    version: str = debye.__version__
+    """debye that wrote the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model in evaluation mode, with its header."""
+
+    model: AtomModel
+    header: CheckpointHeader
+    source: str
+    """File that it came from."""
+
+
+def released_checkpoints() -> dict[str, Path]:
+    """Return the checkpoints that travel inside the package, by name."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """Return the file of a released name or of a path.
+
+    Raises:
+        CheckpointError: neither a released name nor a file.
+    """
+    released = released_checkpoints()
+    if str(name_or_path) in released:
+        return released[str(name_or_path)]
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    raise CheckpointError(
+        str(name_or_path),
+        problem="neither a released model nor a file",
+        remedy=f"Choose from {', '.join(released) or 'no released models'}, or give the path "
+        "of a .safetensors file",
+    )
+
+
+def save_checkpoint(path: Path, model: AtomModel, header: CheckpointHeader) -> None:
+    """Write weights and header; the file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    try:
+        save_file(state, temporary, metadata={"debye": header.model_dump_json()})
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_header(name_or_path: str | Path) -> CheckpointHeader:
+    """Read only the header of a checkpoint.
+
+    Raises:
+        CheckpointError: not a checkpoint of this package, or of a newer format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = find_checkpoint(name_or_path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("debye")
+    except SafetensorError as error:
+        raise CheckpointError(
+            str(path), problem=f"not a safetensors file ({error})", remedy="Give a debye checkpoint"
+        ) from error
+    if text is None:
+        raise CheckpointError(
+            str(path),
+            problem="safetensors file without a debye header",
+            remedy="Give a checkpoint written by `debye train`",
+        )
+    found = json.loads(text).get("format")
+    if found != FORMAT:
+        raise CheckpointError(
+            str(path),
+            problem=f"checkpoint format {found}, this version reads {FORMAT}",
+            remedy="Install the version of debye that wrote it, or train again",
+        )
+    try:
+        return CheckpointHeader.model_validate_json(text)
+    except ValidationError as error:
+        raise CheckpointError(
+            str(path), problem=f"broken header ({error})", remedy="Get the file again"
+        ) from error
+
+
+def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint:
+    """Load a released model by name, or any checkpoint by path, in evaluation mode.
+
+    Raises:
+        CheckpointError: no such checkpoint, or its weights do not fit its header.
+    """
+    from safetensors.torch import load_file
+
+    path = find_checkpoint(name_or_path)
+    header = read_header(path)
+    if header.model not in CATALOG:
+        raise CheckpointError(
+            str(path),
+            problem=f"unknown model {header.model!r}",
+            remedy=f"This version knows {', '.join(CATALOG)}",
+        )
+    model = build_model(header.model, header.config)
+    try:
+        model.load_state_dict(load_file(path, device=device))
+    except RuntimeError as error:
+        raise CheckpointError(
+            str(path), problem=f"weights do not fit the header ({error})", remedy="Train again"
+        ) from error
+    return Checkpoint(model.to(device).eval(), header, str(path))

@@ -1,0 +1,27 @@
+"""Distances as smooth features."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class GaussianBasis(nn.Module):
+    r"""Gaussians at equal spacing from 0 to a largest distance.
+
+    .. math:: g_k(d) = \exp\left[-\frac{(d - \mu_k)^2}{2 \sigma^2}\right], \quad
+        \sigma = \mu_1 - \mu_0
+
+    Reference: Schuett et al. (2017), SchNet, arXiv:1706.08566.
+    """
+
+    def __init__(self, largest: float, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("center", torch.linspace(0.0, largest, size))
+        self.inverse_width = (size - 1) / largest  # 1/Å
+
+    def forward(self, distance: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:
+        """Expand distances (Å)."""
+        return torch.exp(-0.5 * ((distance[:, None] - self.center) * self.inverse_width) ** 2)

@@ -1,0 +1,282 @@
+"""A picture of one prediction: B along each chain, and the backbone colored by B."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from debye.plots.colors import BLUE, RED, WHITE, b_colors, color_limits
+from debye.prediction.table import ResidueTable, residue_table
+from debye.structure.structure import EntityKind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from debye.prediction.prediction import Prediction
+    from debye.structure.structure import Structure
+
+MOST_CHAINS = 4
+"""Chains with a panel of their own; further ones are only counted."""
+POLYMER_STEP = {"CA": 4.5, "P": 8.0}
+"""Largest distance between trace atoms of neighboring residues, Å."""
+INK, GRAY = "#22262b", "#8a929b"
+
+
+def save_profile(prediction: Prediction, path: str | Path) -> Path:
+    """Write the picture as PNG (or whatever format the suffix says) and return its path."""
+    figure = plot_profile(prediction)
+    figure.savefig(path, dpi=160)
+    return Path(path)
+
+
+def plot_profile(prediction: Prediction) -> Figure:
+    """Draw B along the chains on the left and the backbone colored by B on the right."""
+    residues = residue_table(prediction)
+    chains = _polymer_chains(prediction.structure, residues)
+    shown = sorted(chains[:MOST_CHAINS], key=lambda rows: int(residues.first_atom[rows[0]]))
+    figure = Figure(figsize=(12, 3.4 + 1.1 * max(len(shown) - 1, 0)), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1))
+    limits = color_limits(prediction.b_predicted)
+    panels = left.subplots(max(len(shown), 1), 1, sharey=True, squeeze=False)[:, 0]
+    for panel, rows in zip(panels, shown, strict=False):
+        _draw_chain(panel, prediction.structure, residues, rows, labeled=len(shown) > 1)
+    if not shown:
+        _draw_ranked(panels[0], residues)
+    _finish_panels(panels, residues, shown)
+    panels[0].legend(frameon=False, ncols=3, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+    hidden = f" · {len(chains) - len(shown)} more chains" if len(chains) > len(shown) else ""
+    panels[0].set_title(
+        f"{_title(prediction)}{hidden}", loc="left", fontsize=10, color=INK, fontweight="bold"
+    )
+    panels[-1].set_xlabel("Residue" if shown else "Residues, by predicted B", color=INK)
+    left.supylabel("B-factor, residue mean (Å²)", fontsize=10, color=INK)
+    _draw_trace(right, prediction, [residues.first_atom[rows] for rows in chains], limits)
+    return figure
+
+
+def _title(prediction: Prediction) -> str:
+    source = prediction.structure.entry.id or Path(prediction.structure.source).name
+    return source if len(source) <= 40 else f"{source[:37]}…"
+
+
+def _polymer_chains(structure: Structure, residues: ResidueTable) -> list[NDArray[np.intp]]:
+    """Return the rows of the residue table of each polymer chain, the longest chain first."""
+    first = residues.first_atom
+    polymer = np.isin(structure.entity_kind[first], (EntityKind.PROTEIN, EntityKind.NUCLEIC))
+    names = np.char.add(structure.model[first].astype(str), structure.chain[first])
+    chains = [np.flatnonzero(polymer & (names == name)) for name in np.unique(names[polymer])]
+    return sorted((rows for rows in chains if len(rows) > 1), key=len, reverse=True)
+
+
+def _draw_chain(
+    panel: Axes,
+    structure: Structure,
+    residues: ResidueTable,
+    rows: NDArray[np.intp],
+    *,
+    labeled: bool,
+) -> None:
+    first = residues.first_atom[rows]
+    number = structure.residue_number[first]
+    # A blank position breaks the line where residues are missing.
+    place = np.arange(len(rows)) + np.cumsum(np.diff(number, prepend=number[0]) > 1)
+
+    def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        with_gaps = np.full(place[-1] + 1, np.nan)
+        with_gaps[place] = values[rows]
+        return with_gaps
+
+    x = np.arange(place[-1] + 1)
+    panel.fill_between(
+        x,
+        spread(residues.b_lower),
+        spread(residues.b_upper),
+        color=BLUE,
+        alpha=0.13,
+        linewidth=0,
+        label="5-95 % interval",
+    )
+    if np.isfinite(residues.b_deposited[rows]).any():
+        panel.plot(x, spread(residues.b_deposited), color=INK, linewidth=0.9, label="deposited")
+    panel.plot(x, spread(residues.b_predicted), color=BLUE, linewidth=1.6, label="predicted")
+    if labeled:
+        chain = structure.chain[first[0]] or "without name"
+        panel.text(
+            0.008, 0.93, f"chain {chain}", transform=panel.transAxes, va="top", fontsize=8, color=INK
+        )
+    _label_residues(panel, place, number)
+    panel.set_xlim(-0.5, place[-1] + 0.5)
+
+
+def _label_residues(panel: Axes, place: NDArray[np.intp], number: NDArray[np.int32]) -> None:
+    wanted = MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]).tick_values(0, len(place) - 1)
+    step = max(int(wanted[1] - wanted[0]), 1)
+    # Round residue numbers make readable ticks; a chain without any gets its first residue.
+    ticks = np.flatnonzero(number % step == 0)
+    ticks = ticks if len(ticks) else np.array([0])
+    panel.set_xticks(place[ticks], [str(value) for value in number[ticks]])
+
+
+def _draw_ranked(panel: Axes, residues: ResidueTable) -> None:
+    order = np.argsort(residues.b_predicted)
+    x = np.arange(len(order))
+    panel.fill_between(
+        x,
+        residues.b_lower[order],
+        residues.b_upper[order],
+        color=BLUE,
+        alpha=0.13,
+        linewidth=0,
+        label="5-95 % interval",
+    )
+    panel.plot(x, residues.b_predicted[order], "o-", color=BLUE, label="predicted")
+
+
+def _finish_panels(
+    panels: NDArray, residues: ResidueTable, shown: list[NDArray[np.intp]]
+) -> None:
+    rows = np.concatenate(shown) if shown else np.arange(len(residues.atoms))
+    drawn = np.concatenate([residues.b_upper[rows], residues.b_deposited[rows]])
+    # One wild residue must not flatten all others.
+    top = 1.15 * float(np.nanpercentile(drawn, 99.5)) if np.isfinite(drawn).any() else 1.0
+    for panel in panels:
+        panel.set_ylim(0, max(top, 1.0))
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.spines[["left", "bottom"]].set_color(GRAY)
+        panel.tick_params(colors=INK, labelsize=8, color=GRAY)
+        panel.grid(axis="y", color="#e6e9ec", linewidth=0.7)
+        panel.set_axisbelow(True)
+
+
+def _draw_trace(
+    figure: Figure, prediction: Prediction, chains: list[NDArray[np.intp]], limits: tuple[float, float]
+) -> None:
+    panel = figure.subplots()
+    panel.set_aspect("equal")
+    panel.axis("off")
+    structure = prediction.structure
+    rows = np.flatnonzero(prediction.has_prediction)
+    if not len(rows):
+        return
+    view = _principal_view(structure.position[rows])
+    center = structure.position[rows].mean(axis=0)
+    segments, values = _trace_segments(prediction, chains)
+    ligand = rows[structure.entity_kind[rows] == EntityKind.LIGAND]
+    if len(segments):
+        _draw_tube(panel, (segments - center) @ view, b_colors(values, limits))
+    else:
+        ligand = rows
+    placed = (structure.position[ligand] - center) @ view
+    panel.scatter(
+        placed[:, 0],
+        placed[:, 1],
+        s=14,
+        c=b_colors(prediction.b_predicted[ligand], limits),
+        edgecolors=INK,
+        linewidths=0.4,
+        zorder=3,
+    )
+    panel.autoscale_view()
+    colors = LinearSegmentedColormap.from_list("b", (BLUE, WHITE, RED))
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(*limits), colors), ax=panel, shrink=0.7, aspect=18, extend="both"
+    )
+    bar.set_label("Predicted B (Å²)", color=INK, fontsize=9)
+    bar.ax.tick_params(labelsize=8, colors=INK)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+
+
+def _principal_view(position: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the (3, 3) rotation whose columns are the axes of the molecule, the longest first."""
+    centered = position - position.mean(axis=0, dtype=np.float64)
+    _, axes = np.linalg.eigh(centered.T @ centered)
+    axes = axes[:, ::-1]
+    # eigh leaves signs free: the largest component of each axis points up, so pictures repeat.
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(3)])
+    return axes * np.where(signs == 0, 1, signs)
+
+
+def _trace_segments(
+    prediction: Prediction, chains: list[NDArray[np.intp]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return smooth (segments, 2, 3) pieces of all backbones, Å, and the B of each, Å²."""
+    structure = prediction.structure
+    mean_of = {
+        int(structure.residue_index[row]): value
+        for row, value in zip(
+            (table := residue_table(prediction)).first_atom, table.b_predicted, strict=True
+        )
+    }
+    is_trace = prediction.has_prediction & np.isin(structure.atom_name, list(POLYMER_STEP))
+    row_of = {int(structure.residue_index[row]): row for row in np.flatnonzero(is_trace)[::-1]}
+    pieces, values = [], []
+    finest = 8 if sum(map(len, chains)) < 3000 else 2
+    for chain in chains:
+        residues = [int(index) for index in structure.residue_index[chain] if int(index) in row_of]
+        rows = np.array([row_of[index] for index in residues], np.intp)
+        b = np.array([mean_of[index] for index in residues])
+        for run in _unbroken(structure.position[rows], structure.atom_name[rows]):
+            curve, shade = _smooth(structure.position[rows][run], b[run], finest)
+            pieces.append(np.stack([curve[:-1], curve[1:]], axis=1))
+            values.append((shade[:-1] + shade[1:]) / 2)
+    if not pieces:
+        return np.zeros((0, 2, 3)), np.zeros(0)
+    return np.concatenate(pieces), np.concatenate(values)
+
+
+def _unbroken(position: NDArray[np.float32], name: NDArray[np.str_]) -> list[NDArray[np.intp]]:
+    if len(position) < 2:
+        return []
+    reach = np.array([POLYMER_STEP[str(value)] for value in name])
+    far = np.linalg.norm(np.diff(position, axis=0), axis=1) > reach[1:]
+    runs = np.split(np.arange(len(position)), np.flatnonzero(far) + 1)
+    return [run for run in runs if len(run) > 1]
+
+
+def _smooth(
+    position: NDArray[np.float32], b: NDArray[np.float64], steps: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Interpolate a trace by a Catmull-Rom spline, and its B linearly."""
+    padded = np.concatenate([position[:1], position, position[-1:]]).astype(np.float64)
+    before, here, there, after = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
+    t = (np.arange(steps) / steps)[:, None, None]
+    curve = 0.5 * (
+        2 * here
+        + (there - before) * t
+        + (2 * before - 5 * here + 4 * there - after) * t**2
+        + (3 * here - before - 3 * there + after) * t**3
+    )
+    curve = np.concatenate([curve.transpose(1, 0, 2).reshape(-1, 3), padded[-1:]])
+    fine = np.interp(np.arange(len(curve)) / steps, np.arange(len(b)), b)
+    return curve, fine
+
+
+def _draw_tube(panel: Axes, segments: NDArray[np.float64], colors: NDArray[np.float64]) -> None:
+    """Draw (segments, 2, 3) as a tube, back to front: the near parts hide the far ones."""
+    depth = segments[:, :, 2].mean(axis=1)
+    order = np.argsort(depth)
+    segments, colors, depth = segments[order], colors[order], depth[order]
+    near = (depth - depth[0]) / max(float(np.ptp(depth)), 1e-6)
+    crowding = np.clip(len(segments) / 4000, 0, 1)
+    width = (4.6 - 2.6 * crowding) * (0.75 + 0.4 * near)
+    # Distance pales toward the paper, so that the eye sees depth.
+    paled = colors + (1 - colors) * (0.35 * (1 - near))[:, None]
+    edge = np.broadcast_to(np.array([0.13, 0.15, 0.17]), colors.shape)
+    edge = edge + (1 - edge) * (0.45 * (1 - near))[:, None]
+    # Outline and fill of each segment lie next to each other in the drawing order.
+    twice = np.repeat(segments[:, :, :2], 2, axis=0)
+    ink = np.stack([edge, paled], axis=1).reshape(-1, 3)
+    widths = np.stack([width + 1.3, width], axis=1).ravel()
+    panel.add_collection(
+        LineCollection(list(twice), colors=ink, linewidths=widths.tolist(), capstyle="round")
+    )

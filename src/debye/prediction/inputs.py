@@ -1,0 +1,145 @@
+"""What the user typed → which files to read and what to call the results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from debye.errors import DownloadError, StructureError
+
+SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
+"""File names that are taken from folders, each also with ``.gz``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One structure to predict: a file, or an identifier to be downloaded."""
+
+    name: str
+    """The path, or the identifier in its usual spelling."""
+    path: Path | None
+    """The file; None: ``name`` is to be fetched."""
+    stem: str
+    """Name of the outputs, without suffix; unique among the inputs."""
+
+
+def expand_inputs(
+    texts: Iterable[str | Path], *, exclude: Path | None = None
+) -> tuple[list[Input], list[StructureError]]:
+    """Return every structure that the inputs stand for, and why others stand for none.
+
+    A file is taken whatever its suffix; a folder gives every structure file below it, by name; all
+    else must be a PDB identifier or an AlphaFold DB (UniProt) accession. What is met twice counts once.
+
+    Args:
+        texts: Paths and identifiers.
+        exclude: Folder that is not searched, so that outputs never become inputs.
+    """
+    found: dict[str, tuple[str, Path | None]] = {}
+    failures: list[StructureError] = []
+    for text in texts:
+        try:
+            for name, path in _locate(str(text), exclude):
+                found.setdefault(str(path.resolve()) if path else name, (name, path))
+        except StructureError as error:
+            failures.append(error)
+    stems = unique_stems([stem_of(path.name if path else name) for name, path in found.values()])
+    inputs = [
+        Input(name=name, path=path, stem=stem)
+        for (name, path), stem in zip(found.values(), stems, strict=True)
+    ]
+    return inputs, failures
+
+
+def local_file(item: Input, mirror: Path | None = None) -> Path:
+    """Return the file of an input; an identifier is looked up in the mirror, else downloaded.
+
+    Raises:
+        DownloadError: no such entry, or no connection.
+    """
+    if item.path is not None:
+        return item.path
+    from debye.structure.remote import fetch
+
+    return fetch(item.name, cache_folder(), mirror=mirror)
+
+
+def cache_folder() -> Path:
+    """Return where downloads are kept: ``DEBYE_CACHE``, else ``debye`` in the user's cache folder."""
+    if own := os.environ.get("DEBYE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "debye"
+
+
+def _locate(text: str, exclude: Path | None) -> Iterator[tuple[str, Path | None]]:
+    path = Path(text)
+    if path.is_dir():
+        yield from ((str(item), item) for item in _files_below(path, exclude))
+        return
+    if path.is_file():
+        yield text, path
+        return
+    from debye.structure.remote import parse_identifier
+
+    try:
+        yield parse_identifier(text).name, None
+    except DownloadError as error:
+        raise StructureError(
+            text,
+            problem="no such file or folder, and no identifier either",
+            remedy="Give a file, a folder, a PDB identifier (4hhb) or an AlphaFold DB "
+            "accession (P69905, AF-P69905-F1)",
+        ) from error
+
+
+def _files_below(folder: Path, exclude: Path | None) -> list[Path]:
+    hidden = exclude.resolve() if exclude else None
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+        and not path.name.startswith(".")
+        and not (hidden and hidden != folder.resolve() and hidden in path.resolve().parents)
+    ]
+    if not files:
+        raise StructureError(
+            str(folder),
+            problem="the folder holds no structure files",
+            remedy=f"Expected names ending in {', '.join(SUFFIXES)}, each also with .gz",
+        )
+    return files
+
+
+def stem_of(name: str) -> str:
+    """Return a file name without the suffixes of structure files.
+
+    Example:
+        >>> [stem_of(name) for name in ("1abc.cif.gz", "AF-P69905-F1", "x.y.pdb", "4hhb")]
+        ['1abc', 'AF-P69905-F1', 'x.y', '4hhb']
+    """
+    plain = name[:-3] if name.lower().endswith(".gz") else name
+    suffix = next((suffix for suffix in SUFFIXES if plain.lower().endswith(suffix)), "")
+    return plain[: len(plain) - len(suffix)] or plain
+
+
+def unique_stems(stems: Sequence[str]) -> list[str]:
+    """Number the stems that repeat; case does not distinguish them, as on many file systems.
+
+    Example:
+        >>> unique_stems(["a", "A", "a_2", "a"])
+        ['a', 'A_3', 'a_2', 'a_4']
+    """
+    taken = {stem.lower() for stem in stems}
+    seen: set[str] = set()
+    unique = []
+    for stem in stems:
+        name, number = stem, 2
+        if stem.lower() in seen:
+            while f"{stem}_{number}".lower() in taken:
+                number += 1
+            name = f"{stem}_{number}"
+            taken.add(name.lower())
+        seen.add(name.lower())
+        unique.append(name)
+    return unique

@@ -1,0 +1,176 @@
+"""File → everything a model needs: the part of a prediction that runs before the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.errors import StructureError
+from debye.graph.build import build_graph
+from debye.prediction.calibration import atom_classes
+from debye.structure.crystal import crystal_problem
+from debye.structure.read import read_structure
+from debye.structure.select import Selection, select_atoms
+
+if TYPE_CHECKING:
+    from debye.graph.config import GraphConfig
+    from debye.graph.graph import AtomGraph
+    from debye.structure.structure import Structure
+
+CrystalUse = Literal["auto", "on", "off"]
+FINEST, COARSEST = 0.3, 30.0
+"""Resolutions outside this range (Å) are mistakes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """One structure on its way to the model."""
+
+    structure: Structure
+    """All atoms of the file."""
+    path: Path | None
+    rows: NDArray[np.intp]
+    """(graph atoms,) row of each atom of the graph in ``structure``."""
+    atom_class: NDArray[np.int8]
+    """(graph atoms,) a :class:`debye.prediction.calibration.AtomClass`."""
+    graph: AtomGraph
+    dropped: Mapping[str, int]
+    """Number of atoms that are not in the graph, by reason."""
+    crystal_problem: str | None
+    """Why the crystal is not used; None: it is."""
+    resolution: float | None
+    """Å; None: not known."""
+
+
+def prepare_file(
+    path: Path,
+    config: GraphConfig,
+    *,
+    crystal: CrystalUse = "auto",
+    resolution: float | None = None,
+) -> Prepared:
+    """Read a structure file and build its graph; arguments as for :func:`prepare_structure`."""
+    return prepare_structure(
+        read_structure(path), config, crystal=crystal, resolution=resolution, path=path
+    )
+
+
+def prepare_structure(
+    structure: Structure,
+    config: GraphConfig,
+    *,
+    crystal: CrystalUse = "auto",
+    resolution: float | None = None,
+    path: Path | None = None,
+) -> Prepared:
+    """Select the atoms that get a prediction and build their graph.
+
+    Args:
+        structure: All atoms of a file.
+        config: Graphs that the model reads.
+        crystal: ``auto`` uses the crystal where there is a sound one, ``on`` insists, ``off`` hides it.
+        resolution: Å; None: what the file says.
+        path: The file that the structure comes from.
+
+    Raises:
+        StructureError: nothing to predict, no usable crystal although asked for, or an impossible
+            resolution.
+    """
+    chosen, selection = select_atoms(structure)
+    if not len(chosen):
+        raise StructureError(
+            structure.source,
+            problem=f"none of {len(structure):,} atoms can get a prediction (heavy, not water)",
+            remedy="Give a structure with protein, nucleic acid or ligand atoms",
+        )
+    resolution = usable_resolution(structure, resolution)
+    problem = _crystal_problem(chosen, config, crystal)
+    told = replace(
+        chosen,
+        crystal=chosen.crystal if problem is None else None,
+        entry=replace(chosen.entry, resolution=resolution),
+    )
+    graph = build_graph(told, config, resolution=resolution)
+    if problem is None and not graph.crystal_known.all():
+        problem = "atoms clash with their symmetry mates"
+        _refuse_if(crystal == "on", chosen, problem)
+    return Prepared(
+        structure=structure,
+        path=path,
+        rows=_rows_of(chosen, structure),
+        atom_class=atom_classes(chosen),
+        graph=graph,
+        dropped=_counts(selection),
+        crystal_problem=problem,
+        resolution=resolution,
+    )
+
+
+def usable_resolution(structure: Structure, given: float | None) -> float | None:
+    """Return the resolution that the model is told, Å, or None where there is none.
+
+    The user's goes first, then the file's, if it was a diffraction experiment: models learn what a
+    diffraction limit means, not what one of microscopy does.
+
+    Raises:
+        StructureError: the user's resolution is impossible.
+    """
+    if given is not None:
+        if not FINEST <= given <= COARSEST:
+            raise StructureError(
+                structure.source,
+                problem=f"a resolution of {given:g} Å",
+                remedy=f"Give one between {FINEST:g} and {COARSEST:g} Å, or none",
+            )
+        return given
+    entry = structure.entry
+    if entry.resolution is None or entry.is_predicted:
+        return None
+    if entry.method and "DIFFRACTION" not in entry.method:
+        return None
+    return entry.resolution if FINEST <= entry.resolution <= COARSEST else None
+
+
+def _crystal_problem(chosen: Structure, config: GraphConfig, crystal: CrystalUse) -> str | None:
+    """Return why the crystal stays out; None: it is used."""
+    if crystal not in get_args(CrystalUse):
+        raise StructureError(
+            chosen.source,
+            problem=f"crystal={crystal!r} is no choice",
+            remedy=f"Choose from {', '.join(get_args(CrystalUse))}",
+        )
+    if crystal == "off":
+        return "switched off"
+    if not config.crystal:
+        problem = "the model does not use crystals"
+    else:
+        problem = crystal_problem(chosen.crystal, len(chosen))
+    _refuse_if(crystal == "on" and problem is not None, chosen, problem)
+    return problem
+
+
+def _refuse_if(refused: bool, chosen: Structure, problem: str | None) -> None:
+    if refused:
+        raise StructureError(
+            chosen.source,
+            problem=f"the crystal cannot be used: {problem}",
+            remedy="Predict with crystal auto or off",
+        )
+
+
+def _rows_of(chosen: Structure, structure: Structure) -> NDArray[np.intp]:
+    row_of = np.full(int(structure.record.max()) + 1, -1, np.intp)
+    row_of[structure.record] = np.arange(len(structure))
+    return row_of[chosen.record]
+
+
+def _counts(selection: Selection) -> dict[str, int]:
+    counts = {
+        item.name.replace("_", " "): getattr(selection, item.name) for item in fields(selection)
+    }
+    return {name: count for name, count in counts.items() if count}

@@ -1,0 +1,287 @@
+"""What is known about elements, residues and atom names before any structure is seen.
+
+Every ``*_code`` function returns the position in the tuple of its name, and position 0 is ``other``:
+the number of categories is the length of the tuple. Lengths in Å, volumes in Å³.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.structure.components import ComponentClass, open_table
+from debye.structure.structure import EntityKind
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+OTHER = "other"
+
+ELEMENTS = (
+    *(OTHER, "C", "O", "N", "S", "P", "SE", "ZN", "MG", "CA", "CL", "NA", "FE", "K", "MN", "F"),
+    *("BR", "CU", "NI", "CO", "I", "CD", "HG", "MO", "B", "SI", "AS", "H", "D"),
+)
+"""Elements of PDB entries, common ones first; ``other`` takes the rest (V, W, Xe, lanthanides, ...)."""
+
+LOCANTS = (
+    *(OTHER, "N", "CA", "C", "O", "OXT", "B", "G", "D", "E", "Z", "H"),
+    *("phosphate", "sugar", "base"),
+)
+"""Relative location of an atom in its residue: for proteins the backbone atoms one by one and side-chain
+atoms by their Greek letter (beta to eta), for nucleic acids the part; ``other`` for everything else."""
+
+RESIDUES = (
+    *(OTHER, "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE", "LEU"),
+    *("LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL"),
+    *("MSE", "A", "C", "G", "U", "DA", "DC", "DG", "DT"),
+)
+"""Residue identities: the 20 amino acids, selenomethionine, the eight nucleotides."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResidueProperties:
+    """Properties of one amino acid residue, as numbers and (below) as categories."""
+
+    size: float
+    """Partial molar volume of the residue, Å³ (Zamyatnin, 1972, Prog. Biophys. Mol. Biol. 24, 107)."""
+    hydrophilicity: float
+    """Hydrophilicity, kcal/mol scale (Hopp & Woods, 1981, doi:10.1073/pnas.78.6.3824)."""
+    charge: int
+    """Charge at pH 7, elementary charges; histidine counts as neutral (side chain pKa near 6)."""
+    aromaticity: int
+    """1 for an aromatic ring in the side chain, else 0."""
+
+
+RESIDUE_PROPERTIES = {
+    "ALA": ResidueProperties(88.6, -0.5, 0, 0),
+    "ARG": ResidueProperties(173.4, 3.0, 1, 0),
+    "ASN": ResidueProperties(114.1, 0.2, 0, 0),
+    "ASP": ResidueProperties(111.1, 3.0, -1, 0),
+    "CYS": ResidueProperties(108.5, -1.0, 0, 0),
+    "GLN": ResidueProperties(143.8, 0.2, 0, 0),
+    "GLU": ResidueProperties(138.4, 3.0, -1, 0),
+    "GLY": ResidueProperties(60.1, 0.0, 0, 0),
+    "HIS": ResidueProperties(153.2, -0.5, 0, 1),
+    "ILE": ResidueProperties(166.7, -1.8, 0, 0),
+    "LEU": ResidueProperties(166.7, -1.8, 0, 0),
+    "LYS": ResidueProperties(168.6, 3.0, 1, 0),
+    "MET": ResidueProperties(162.9, -1.3, 0, 0),
+    "PHE": ResidueProperties(189.9, -2.5, 0, 1),
+    "PRO": ResidueProperties(112.7, 0.0, 0, 0),
+    "SER": ResidueProperties(89.0, 0.3, 0, 0),
+    "THR": ResidueProperties(116.1, -0.4, 0, 0),
+    "TRP": ResidueProperties(227.8, -3.4, 0, 1),
+    "TYR": ResidueProperties(193.6, -2.3, 0, 1),
+    "VAL": ResidueProperties(140.0, -1.5, 0, 0),
+}
+
+PROPERTY_CATEGORIES = {
+    "size": (OTHER, "very small", "small", "medium", "large", "very large"),
+    "hydrophilicity": (OTHER, "hydrophobic", "neutral", "hydrophilic"),
+    "charge": (OTHER, "negative", "neutral", "positive"),
+    "aromaticity": (OTHER, "not aromatic", "aromatic"),
+}
+"""Categories of each residue property; ``other`` is everything but the 20 amino acids."""
+
+PROPERTY_BOUNDS = {
+    "size": (100.0, 130.0, 160.0, 180.0),
+    "hydrophilicity": (-1.2, 0.1),
+    "charge": (-0.5, 0.5),
+    "aromaticity": (0.5,),
+}
+"""Values that part neighboring categories. Sizes: the volume classes of IMGT (Pommié et al., 2004,
+doi:10.1002/jmr.647), whose gaps these bounds fall into."""
+
+# Cordero et al. (2008), doi:10.1039/b801115j, Table 2; C sp3; Mn, Fe, Co low spin.
+_RADII = """
+H .31 D .31 HE .28 LI 1.28 BE .96 B .84 C .76 N .71 O .66 F .57 NE .58 NA 1.66 MG 1.41 AL 1.21 SI 1.11
+P 1.07 S 1.05 CL 1.02 AR 1.06 K 2.03 CA 1.76 SC 1.70 TI 1.60 V 1.53 CR 1.39 MN 1.39 FE 1.32 CO 1.26
+NI 1.24 CU 1.32 ZN 1.22 GA 1.22 GE 1.20 AS 1.19 SE 1.20 BR 1.20 KR 1.16 RB 2.20 SR 1.95 Y 1.90 ZR 1.75
+NB 1.64 MO 1.54 TC 1.47 RU 1.46 RH 1.42 PD 1.39 AG 1.45 CD 1.44 IN 1.42 SN 1.39 SB 1.39 TE 1.38 I 1.39
+XE 1.40 CS 2.44 BA 2.15 LA 2.07 CE 2.04 PR 2.03 ND 2.01 PM 1.99 SM 1.98 EU 1.98 GD 1.96 TB 1.94 DY 1.92
+HO 1.92 ER 1.89 TM 1.90 YB 1.87 LU 1.87 HF 1.75 TA 1.70 W 1.62 RE 1.51 OS 1.44 IR 1.41 PT 1.36 AU 1.36
+HG 1.32 TL 1.45 PB 1.46 BI 1.48 PO 1.40 AT 1.50 RN 1.50 FR 2.60 RA 2.21 AC 2.15 TH 2.06 PA 2.00 U 1.96
+NP 1.90 PU 1.87 AM 1.80 CM 1.69
+""".split()
+COVALENT_RADIUS = dict(zip(_RADII[::2], map(float, _RADII[1::2]), strict=True))
+"""Å, by element symbol in upper case."""
+UNKNOWN_RADIUS = COVALENT_RADIUS["C"]
+"""Radius of an element that is not in the table (X, empty), Å."""
+
+NOT_METALS = frozenset("H D HE B C N O F NE SI P S CL AR GE AS SE BR KR SB TE I XE AT RN".split())
+"""Nonmetals, metalloids and noble gases; every other element of the radius table is a metal."""
+
+WATER_NAMES = ("HOH", "DOD", "WAT", "H2O", "TIP", "TIP3", "TP3", "SPC")
+"""The dictionary's names of water and those that programs write."""
+
+_PROTEIN_BACKBONE = {
+    "N": "N", "CA": "CA", "C": "C", "O": "O", "OXT": "OXT", "OT1": "O", "OT2": "OXT",
+}  # fmt: skip
+_SELENIUM = {"MSE": "D", "SEC": "G", "CSE": "G"}
+_PHOSPHATE = frozenset("P OP1 OP2 OP3 O1P O2P O3P O5' O3' O5* O3* SP S1P S2P".split())
+
+
+def component_class(names: NDArray[np.str_]) -> NDArray[np.int8]:
+    """Class of each component, from the Chemical Component Dictionary.
+
+    Example:
+        >>> component_class(np.array(["ALA", "DA", "NAG", "HOH", "ZN", "ATP", "???"])).tolist()
+        [1, 2, 3, 4, 5, 6, 0]
+    """
+
+    def classify(name: str) -> int:
+        if name in WATER_NAMES:
+            return ComponentClass.WATER
+        table = open_table()
+        row = table.row.get(name)
+        return ComponentClass.UNKNOWN if row is None else int(table.kind[row])
+
+    return _by_name(names, classify, np.int8)
+
+
+def element_code(elements: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Position of each element in :data:`ELEMENTS`, 0 for other elements.
+
+    Example:
+        >>> element_code(np.array(["C", "ZN", "W"])).tolist()
+        [1, 7, 0]
+    """
+    return _by_name(elements, _positions(ELEMENTS), np.int64)
+
+
+def covalent_radius(elements: NDArray[np.str_]) -> NDArray[np.float32]:
+    """Single-bond covalent radius, Å (Cordero et al., 2008, doi:10.1039/b801115j).
+
+    Elements without one get that of carbon.
+    """
+    return _by_name(elements, lambda e: COVALENT_RADIUS.get(e, UNKNOWN_RADIUS), np.float32)
+
+
+def is_metal(elements: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """True for metals; metalloids (B, Si, Ge, As, Sb, Te) and unknown symbols count as nonmetals."""
+    return _by_name(elements, lambda e: e in COVALENT_RADIUS and e not in NOT_METALS, np.bool_)
+
+
+def residue_code(residue_name: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Position of each residue in :data:`RESIDUES`, 0 for modified residues and ligands."""
+    return _by_name(residue_name, _positions(RESIDUES), np.int64)
+
+
+def residue_property(residue_name: NDArray[np.str_], name: str) -> NDArray[np.float32]:
+    """One property of :class:`ResidueProperties` as a number, NaN for all but the 20 amino acids.
+
+    Example:
+        >>> residue_property(np.array(["LYS", "ATP"]), "charge").tolist()
+        [1.0, nan]
+    """
+    values = {residue: getattr(row, name) for residue, row in RESIDUE_PROPERTIES.items()}
+    return _by_name(residue_name, lambda residue: values.get(residue, np.nan), np.float32)
+
+
+def residue_property_code(residue_name: NDArray[np.str_], name: str) -> NDArray[np.int64]:
+    """One property as position in its :data:`PROPERTY_CATEGORIES`, 0 for all but the 20 amino acids.
+
+    Example:
+        >>> code = residue_property_code(np.array(["ASP", "GLY", "MSE"]), "charge")
+        >>> [PROPERTY_CATEGORIES["charge"][c] for c in code]
+        ['negative', 'neutral', 'other']
+    """
+    bounds = PROPERTY_BOUNDS[name]
+    codes = {
+        residue: 1 + int(np.searchsorted(bounds, getattr(row, name)))
+        for residue, row in RESIDUE_PROPERTIES.items()
+    }
+    return _by_name(residue_name, lambda residue: codes.get(residue, 0), np.int64)
+
+
+def locant_code(
+    atom_name: NDArray[np.str_], residue_name: NDArray[np.str_], entity_kind: NDArray[np.int8]
+) -> NDArray[np.int64]:
+    """Position of each atom's relative location in :data:`LOCANTS`.
+
+    Args:
+        atom_name: (atoms,) e.g. ``CG2``.
+        residue_name: (atoms,) tells the selenium of selenomethionine (delta) from that of selenocysteine.
+        entity_kind: (atoms,) an :class:`EntityKind`: only proteins and nucleic acids have locants, so that
+            calcium (``CA``) is not taken for an alpha carbon.
+
+    Example:
+        >>> protein = np.full(4, EntityKind.PROTEIN, np.int8)
+        >>> code = locant_code(np.array(["CA", "OXT", "NE1", "SE"]), np.array(["MSE"] * 4), protein)
+        >>> [LOCANTS[c] for c in code]
+        ['CA', 'OXT', 'E', 'D']
+    """
+    position = _positions(LOCANTS)
+    protein = _by_name(atom_name, lambda name: position(_protein_locant(name)), np.int64)
+    selenium = _by_name(
+        residue_name, lambda name: position(_SELENIUM.get(name, OTHER)), np.int64
+    )
+    protein = np.where(atom_name == "SE", selenium, protein)
+    nucleic = _by_name(atom_name, lambda name: position(_nucleic_locant(name)), np.int64)
+    return np.select(
+        [entity_kind == EntityKind.PROTEIN, entity_kind == EntityKind.NUCLEIC], [protein, nucleic], 0
+    )
+
+
+def is_backbone(atom_name: NDArray[np.str_], entity_kind: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """True for N, CA, C, O and OXT of proteins, phosphate and sugar of nucleic acids."""
+    protein = _by_name(atom_name, lambda name: name in _PROTEIN_BACKBONE, np.bool_)
+    nucleic = _by_name(atom_name, lambda name: _nucleic_locant(name) in ("phosphate", "sugar"), np.bool_)
+    return ((entity_kind == EntityKind.PROTEIN) & protein) | (
+        (entity_kind == EntityKind.NUCLEIC) & nucleic
+    )
+
+
+def _protein_locant(name: str) -> str:
+    """Element letter, Greek letter, branch: ``CG2`` is gamma."""
+    if name in _PROTEIN_BACKBONE:
+        return _PROTEIN_BACKBONE[name]
+    return name[1] if len(name) > 1 and name[0] in "CNOS" and name[1] in "BGDEZH" else OTHER
+
+
+def _nucleic_locant(name: str) -> str:
+    """Primed names are the sugar (old files write ``*``); O5' and O3' belong to the phosphate."""
+    if name in _PHOSPHATE:
+        return "phosphate"
+    if name.endswith(("'", "*")):
+        return "sugar"
+    return "base" if name[:1] in ("C", "N", "O", "S") else OTHER
+
+
+def unique_text(text: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
+    """Sorted distinct strings and where each row is among them: ``np.unique``, several times faster.
+
+    Strings of up to eight ASCII characters are compared as one integer each.
+
+    Example:
+        >>> names, row = unique_text(np.array(["CA", "N", "CA"]))
+        >>> names.tolist(), row.tolist()
+        (['CA', 'N'], [0, 1, 0])
+    """
+    width = text.dtype.itemsize // 4
+    if not 0 < width <= 8 or not len(text):
+        return np.unique(text, return_inverse=True)
+    letters = np.ascontiguousarray(text).view(np.uint32).reshape(len(text), width)
+    if letters.max() > 127:
+        return np.unique(text, return_inverse=True)
+    packed = letters[:, 0].astype(np.uint64)
+    for column in range(1, width):
+        packed = packed << np.uint64(8) | letters[:, column]
+    _, first, row = np.unique(packed, return_index=True, return_inverse=True)
+    return text[first], row
+
+
+def _by_name(
+    names: NDArray[np.str_], function: Callable[[str], float], dtype: type[_Number]
+) -> NDArray[_Number]:
+    """Apply a function once to every distinct name."""
+    distinct, row = unique_text(names)
+    return np.array([function(name) for name in distinct.tolist()], dtype=dtype)[row]
+
+
+def _positions(names: tuple[str, ...]) -> Callable[[str], int]:
+    rows = {name: row for row, name in enumerate(names)}
+    return lambda name: rows.get(name, 0)

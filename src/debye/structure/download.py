@@ -1,0 +1,237 @@
+"""Files over HTTP: patient with busy servers, and never a half or wrong file in its place."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from debye.errors import DownloadError
+
+if TYPE_CHECKING:
+    import httpx
+
+BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers after which another attempt may succeed."""
+ABSENT = frozenset({400, 404, 410, 422})
+"""Answers that mean there is no such entry; AlphaFold DB says 400 or 422 to accessions it cannot hold."""
+USER_AGENT = "debye (https://pypi.org/project/debye)"
+
+
+class Absent(Exception):
+    """The server has no such file; another attempt is useless."""
+
+
+class Unusable(Exception):
+    """The server did not deliver a usable file in any attempt."""
+
+
+class _Retry(Exception):
+    """This attempt failed; ``wait`` is what the server asks for, seconds."""
+
+    def __init__(self, problem: str, wait: float | None = None) -> None:
+        super().__init__(problem)
+        self.wait = wait
+
+
+class Patience(Protocol):
+    """What a downloader needs to know; see ``RemoteSettings``."""
+
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def first_wait(self) -> float: ...
+    @property
+    def longest_wait(self) -> float: ...
+
+
+class Downloader:
+    """Keeps one connection pool; use it in a ``with`` statement."""
+
+    def __init__(self, patience: Patience) -> None:
+        import httpx  # a tenth of a second that only downloads should pay
+
+        self.patience = patience
+        self.client = httpx.Client(
+            timeout=patience.timeout,
+            follow_redirects=True,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        )
+        self.random = random.Random()
+
+    def __enter__(self) -> Downloader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def json(self, url: str) -> Any:
+        """Return the parsed JSON document at an address."""
+
+        def attempt() -> Any:
+            body = b"".join(self._stream(url))
+            try:
+                return json.loads(body)
+            except ValueError as error:
+                raise _Retry(f"the answer is no JSON: {body[:60]!r}") from error
+
+        return self._patiently(attempt)
+
+    def save(self, url: str, path: Path) -> Path:
+        """Download a structure file to ``path``, which appears only when complete and checked."""
+
+        def attempt() -> Path:
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary.open("xb") as file:
+                    for piece in self._stream(url):
+                        file.write(piece)
+                if problem := body_problem(temporary, path.name):
+                    raise _Retry(problem)
+                return temporary.replace(path)
+            except OSError as error:
+                raise DownloadError(
+                    str(path),
+                    problem=f"the download cannot be stored: {error.strerror or error}",
+                    remedy="Free some space or choose another cache folder",
+                ) from error
+            finally:
+                temporary.unlink(missing_ok=True)
+
+        return self._patiently(attempt)
+
+    def _patiently(self, attempt: Any) -> Any:
+        """Try until it works, the attempts are used up, or there is no such file."""
+        problems: list[str] = []
+        for number in range(self.patience.attempts):
+            if number:
+                time.sleep(self._wait(number, asked))
+            try:
+                return attempt()
+            except _Retry as error:
+                problems.append(str(error))
+                asked = error.wait
+        raise Unusable(f"{problems[-1]}, in the last of {len(problems)} attempts")
+
+    def _wait(self, number: int, asked: float | None) -> float:
+        """Seconds before attempt ``number``: what the server asks for, else doubling with jitter."""
+        longest = self.patience.longest_wait
+        if asked is not None:
+            return min(asked, longest)
+        wait = min(self.patience.first_wait * 2 ** (number - 1), longest)
+        # Without jitter, clients that failed together come back together.
+        return wait * self.random.uniform(0.5, 1.0)
+
+    def _stream(self, url: str) -> Iterator[bytes]:
+        """Yield the body of an answer; a problem that may pass raises ``_Retry``."""
+        import httpx
+
+        stop = time.monotonic() + self.patience.deadline
+        try:
+            with self.client.stream("GET", url) as response:
+                _check_status(response)
+                # A .gz file is stored as it is, even if the server calls gzip the encoding.
+                is_gzip = response.url.path.endswith(".gz")
+                for piece in response.iter_raw() if is_gzip else response.iter_bytes():
+                    yield piece
+                    if time.monotonic() > stop:
+                        raise _Retry(f"not complete after {self.patience.deadline:g} s")
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise _Retry(f"{type(error).__name__}: {error}") from error
+        except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+            raise Unusable(f"{type(error).__name__}: {error}") from error
+
+
+def _check_status(response: httpx.Response) -> None:
+    """Sort the server's answer into good, absent, later and never."""
+    status = response.status_code
+    if status in ABSENT:
+        raise Absent(f"HTTP {status}")
+    if status in BUSY or status >= 500:
+        raise _Retry(f"HTTP {status}", retry_after(response.headers.get("Retry-After")))
+    if status != 200:
+        raise Unusable(f"HTTP {status}")
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for: a number, or a date; None if it says nothing.
+
+    Example:
+        >>> retry_after("3"), retry_after("soon"), retry_after("Wed, 21 Oct 2015 07:28:00 GMT")
+        (3.0, None, 0.0)
+    """
+    if header is None:
+        return None
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def body_problem(path: Path, name: str | None = None) -> str | None:
+    """Say what is wrong with a structure file, or None: complete, and of the kind its name says.
+
+    Args:
+        path: File to check.
+        name: Its name once it is in place, if it has another one now.
+    """
+    name = name or path.name
+    data = path.read_bytes()
+    if not data:
+        return "the file is empty"
+    start = data.lstrip()[:200].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[")):
+        return f"no structure file but {start[:40].decode(errors='replace')!r}"
+    if name.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            return f"truncated or damaged gzip ({error})"
+    return _content_problem(data, Path(name.removesuffix(".gz")).suffix)
+
+
+def _content_problem(data: bytes, suffix: str) -> str | None:
+    """Compare a file with what its suffix promises."""
+    if suffix == ".bcif":
+        return _bcif_problem(data)
+    if suffix == ".cif":
+        is_cif = data.startswith(b"data_") or b"\ndata_" in data[:65_536]
+        return None if is_cif and b"_atom_site." in data else "no mmCIF file with atoms"
+    if suffix == ".pdb":
+        return None if b"\nEND" in data[-4096:] else "no complete PDB file: END is missing"
+    return f"unknown suffix {suffix!r}"
+
+
+def _bcif_problem(data: bytes) -> str | None:
+    """BinaryCIF is one whole MessagePack map that has data blocks."""
+    import msgpack
+
+    unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+    unpacker.feed(data)
+    try:
+        is_map = 0x80 <= data[0] <= 0x8F and b"dataBlocks" in data
+        if is_map:
+            unpacker.skip()
+            return None
+    except msgpack.OutOfData:
+        return "truncated BinaryCIF"
+    except ValueError as error:
+        return f"damaged BinaryCIF ({error})"
+    return f"no BinaryCIF: it starts with {data[:16]!r}"

@@ -1,0 +1,261 @@
+"""Atoms → residues and kinds of entity, from names and geometry alone.
+
+Nothing here reads entity tables of a file, so that one entry gives the same answer as mmCIF, BinaryCIF and PDB.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from debye.structure.chemistry import ComponentClass, component_class
+from debye.structure.row_keys import changes, row_keys, spread, text_numbers
+from debye.structure.structure import EntityKind
+
+POLYMER_BOND = 2.0
+"""Å. A peptide bond has 1.33 and O3'-P 1.61: longer ones are distorted, the next neighbor is at 2.4."""
+BACKBONE = ("N", "CA", "C")
+SUGAR_PHOSPHATE_BACKBONE = ("C3'", "O3'", "C4'", "C5'")
+CAPS = ("ACE", "FOR", "NH2", "NME")
+"""Groups that close a peptide chain; part of the protein where they are bonded to it."""
+
+_HYDROGENS = ("H", "D", "T")
+
+
+def residue_index(
+    *,
+    model: NDArray[np.int32],
+    chain: NDArray[np.str_],
+    chain_label: NDArray[np.str_],
+    residue_number: NDArray[np.int32],
+    insertion_code: NDArray[np.str_],
+    residue_name: NDArray[np.str_],
+    atom_name: NDArray[np.str_],
+    altloc: NDArray[np.str_],
+) -> NDArray[np.int32]:
+    """Return the residue of each atom, numbered in the order in which residues first appear.
+
+    A residue is what shares model, chain, number and insertion code, whether or not its atoms are neighbors in
+    the file. Microheterogeneity (several names, every atom with an altloc) is one residue. Three collisions
+    are taken apart: different mmCIF chains, different names without altlocs, and the same atom given twice,
+    as when waters are counted on from 0 after 9999 or copies of a chain keep its name.
+
+    Example:
+        >>> text = lambda *values: np.array(values)
+        >>> residue_index(
+        ...     model=np.ones(3, np.int32), chain=text("A", "A", "A"), chain_label=text("", "", ""),
+        ...     residue_number=np.array([5, 6, 5], np.int32), insertion_code=text("", "", ""),
+        ...     residue_name=text("GLY", "ALA", "GLY"), atom_name=text("N", "N", "CA"),
+        ...     altloc=text("", "", ""),
+        ... ).tolist()
+        [0, 1, 0]
+    """
+    atoms = len(model)
+    if atoms == 0:
+        return np.zeros(0, np.int32)
+    place = row_keys(model, chain, residue_number, insertion_code)
+    component = row_keys(residue_name, chain_label)
+    starts = changes(place, component)
+    residue = _apart(place[starts], chain_label[starts])
+    residue = _split_names(residue, residue_name, altloc, starts)
+    index = spread(residue, starts, atoms)
+    index = _split_copies(index, row_keys(atom_name, altloc, residue_name))
+    return _by_appearance(index).astype(np.int32)
+
+
+def entity_kinds(
+    *,
+    model: NDArray[np.int32],
+    residue_index: NDArray[np.int32],
+    residue_name: NDArray[np.str_],
+    atom_name: NDArray[np.str_],
+    element: NDArray[np.str_],
+    is_hetero: NDArray[np.bool_],
+    position: NDArray[np.float32],
+) -> NDArray[np.int8]:
+    """Return an :class:`EntityKind` for each atom.
+
+    Protein is what is an amino acid by its component (or, if the component is no known one, by its N, CA and C)
+    and is either no HETATM or peptide-bonded by geometry; so a modified residue of the chain is protein and a
+    free amino acid is a ligand. Nucleic acids likewise with O3'-P. An ion is a component with one heavy atom.
+    """
+    atoms = len(residue_index)
+    if atoms == 0:
+        return np.zeros(0, np.int8)
+    name = text_numbers(residue_name)
+    starts = changes(residue_index, name)
+    _, first, group_of_run = np.unique(
+        row_keys(residue_index[starts], name[starts]), return_index=True, return_inverse=True
+    )
+    first = starts[first]
+    group = spread(group_of_run, starts, atoms)
+    names, hetero = residue_name[first], is_hetero[first]
+    component = np.asarray(component_class(names))
+    unknown = component == ComponentClass.UNKNOWN
+    open_class = unknown | (component == ComponentClass.OTHER)
+
+    peptide_like = component == ComponentClass.PEPTIDE
+    nucleotide_like = component == ComponentClass.NUCLEOTIDE
+    kind = np.full(len(first), EntityKind.LIGAND, np.int8)
+    kind[component == ComponentClass.SACCHARIDE] = EntityKind.SUGAR
+    kind[component == ComponentClass.WATER] = EntityKind.WATER
+    kind[component == ComponentClass.ION] = EntityKind.ION
+    if open_class.any():
+        rows = np.flatnonzero(open_class[group])
+        kind[open_class & _single_heavy_atom(group, rows, atom_name, element)] = EntityKind.ION
+        peptide_like |= open_class & _has_atoms(group, rows, atom_name, BACKBONE)
+        nucleotide_like |= open_class & _has_atoms(group, rows, atom_name, SUGAR_PHOSPHATE_BACKBONE)
+        nucleotide_like &= ~peptide_like
+
+    cap = np.isin(names, CAPS)
+    protein = peptide_like & ~hetero & (component != ComponentClass.OTHER)
+    nucleic = nucleotide_like & ~hetero & (component != ComponentClass.OTHER)
+    unsure_protein = (peptide_like | cap) & ~protein
+    unsure_nucleic = nucleotide_like & ~nucleic
+    atoms_of = _Atoms(model, residue_index, group, atom_name, element, position)
+    if unsure_protein.any():
+        protein |= atoms_of.bonded(unsure_protein, peptide_like | cap, ("C", "C"), ("N", "N"))
+    if unsure_nucleic.any():
+        nucleic |= atoms_of.bonded(unsure_nucleic, nucleotide_like, ("O3'", "O"), ("P", "P"))
+    kind[nucleic] = EntityKind.NUCLEIC
+    kind[protein] = EntityKind.PROTEIN
+    return kind[group]
+
+
+class _Atoms:
+    """The columns that the search for polymer bonds needs."""
+
+    def __init__(self, model, residue, group, atom_name, element, position) -> None:
+        self.model, self.residue, self.group = model, residue, group
+        self.atom_name, self.element, self.position = atom_name, element, position
+
+    def bonded(
+        self,
+        unsure: NDArray[np.bool_],
+        candidate: NDArray[np.bool_],
+        donor: tuple[str, str],
+        acceptor: tuple[str, str],
+    ) -> NDArray[np.bool_]:
+        """Tell which unsure groups have a polymer bond to another candidate residue.
+
+        One end of the bond must carry the standard name; at the unsure end any atom of the element will do,
+        because modified residues such as chromophores rename their backbone.
+
+        Args:
+            unsure: (groups,) asked for.
+            candidate: (groups,) may be part of such a polymer; includes the unsure ones.
+            donor: Name and element of one end of the bond.
+            acceptor: Name and element of the other end.
+        """
+        found = np.zeros(len(unsure), bool)
+        asked = self._rows(unsure)
+        others = self._rows(candidate)
+        for here, there in ((donor, acceptor), (acceptor, donor)):
+            near = asked[self.element[asked] == here[1]]
+            far = others[self.atom_name[others] == there[0]]
+            found |= self._touching(near, far, len(unsure))
+            near = asked[self.atom_name[asked] == here[0]]
+            far = asked[self.element[asked] == there[1]]
+            found |= self._touching(near, far, len(unsure))
+        return found
+
+    def _rows(self, groups: NDArray[np.bool_]) -> NDArray[np.intp]:
+        rows = np.flatnonzero(groups[self.group])
+        return rows[np.isfinite(self.position[rows]).all(axis=1)]
+
+    def _touching(
+        self, near: NDArray[np.intp], far: NDArray[np.intp], groups: int
+    ) -> NDArray[np.bool_]:
+        found = np.zeros(groups, bool)
+        if len(near) == 0 or len(far) == 0:
+            return found
+        low = self.position[near].min(axis=0) - POLYMER_BOND
+        high = self.position[near].max(axis=0) + POLYMER_BOND
+        far = far[((self.position[far] >= low) & (self.position[far] <= high)).all(axis=1)]
+        if len(far) == 0:
+            return found
+        pairs = cKDTree(self.position[near]).sparse_distance_matrix(
+            cKDTree(self.position[far]), POLYMER_BOND, output_type="ndarray"
+        )
+        near, far = near[pairs["i"]], far[pairs["j"]]
+        real = (self.residue[near] != self.residue[far]) & (self.model[near] == self.model[far])
+        found[self.group[near[real]]] = True
+        return found
+
+
+def _single_heavy_atom(
+    group: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    atom_name: NDArray[np.str_],
+    element: NDArray[np.str_],
+) -> NDArray[np.bool_]:
+    """Tell which groups have exactly one heavy atom, several altlocs of it counted once."""
+    heavy = rows[~np.isin(element[rows], _HYDROGENS)]
+    single = np.zeros(group.max() + 1, bool)
+    if len(heavy) == 0:
+        return single
+    numbers = text_numbers(atom_name[heavy])
+    _, first = np.unique(row_keys(group[heavy], numbers), return_index=True)
+    single[:] = np.bincount(group[heavy[first]], minlength=len(single)) == 1
+    return single
+
+
+def _has_atoms(
+    group: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    atom_name: NDArray[np.str_],
+    wanted: tuple[str, ...],
+) -> NDArray[np.bool_]:
+    """Tell which groups have an atom of each wanted name."""
+    complete = np.ones(group.max() + 1, bool)
+    for name in wanted:
+        there = np.zeros(len(complete), bool)
+        there[group[rows[atom_name[rows] == name]]] = True
+        complete &= there
+    return complete
+
+
+def _apart(keys: NDArray[np.int64], text: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return one number for each distinct pair of a key and a text."""
+    return np.unique(row_keys(keys, text), return_inverse=True)[1].astype(np.int64)
+
+
+def _split_names(
+    residue: NDArray[np.int64],
+    residue_name: NDArray[np.str_],
+    altloc: NDArray[np.str_],
+    starts: NDArray[np.intp],
+) -> NDArray[np.int64]:
+    """Take residues apart that have several names, unless every atom of theirs has an altloc."""
+    pairs = np.unique(np.stack([residue, text_numbers(residue_name[starts])]), axis=1)[0]
+    several = np.bincount(pairs, minlength=residue.max() + 1) > 1
+    if not several.any():
+        return residue
+    atoms = len(altloc)
+    blank = spread(residue, starts, atoms)[altloc == ""]
+    collision = several & (np.bincount(blank, minlength=len(several)) > 0)
+    name = np.where(collision[residue], residue_name[starts], "")
+    return _apart(residue, name)
+
+
+def _split_copies(residue: NDArray[np.int64], atom: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take residues apart in which the same atom occurs twice: first, second, … copy."""
+    key = row_keys(residue, atom)
+    ordered = np.sort(key)
+    if len(key) < 2 or (ordered[1:] != ordered[:-1]).all():
+        return residue
+    order = np.argsort(key, kind="stable")
+    starts = changes(key[order])
+    copy = np.empty(len(key), np.int64)
+    copy[order] = np.arange(len(key)) - spread(starts, starts, len(key))
+    return row_keys(residue, copy)
+
+
+def _by_appearance(values: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Renumber values from 0 in the order of their first appearance."""
+    starts = changes(values)
+    _, first, inverse = np.unique(values[starts], return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.intp)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return spread(rank[inverse], starts, len(values))

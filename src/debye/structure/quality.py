@@ -1,0 +1,288 @@
+"""Is the B column of a structure a usable target? Verdicts with reasons and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.structure.structure import BKind, EntityKind, Structure
+
+LARGEST_B = 500.0
+"""Å²; an atom that moves 2.5 Å along each axis would not be seen in a density map."""
+LARGEST_U_MEDIAN = 1.2
+"""Å²; a median below this is a mean square displacement: the sharpest crystals reach B = 2."""
+GROUPED_SHARE = 0.2
+"""Share of residues with one value above which the B-factors were refined by residue."""
+SAME_VALUE_SHARE = 0.5
+"""Share of atoms with one and the same value above which the B-factors are constant."""
+DISAGREEING_SHARE = 0.5
+"""Share of atoms whose ANISOU contradicts B above which B is not the full B-factor."""
+FEWEST_RESIDUES = 10
+"""A chain with fewer residues (of four atoms or more) follows the verdict on the entry."""
+FEWEST_ATOMS = 50
+"""A profile of fewer usable atoms says nothing."""
+STEP = 0.006
+"""Å²; two decimals are deposited, so smaller differences are none."""
+
+
+class BReason(StrEnum):
+    """Why B-factors are no target; the value is the text for reports."""
+
+    NOT_XRAY = "not from X-ray diffraction"
+    PREDICTED = "a predicted model: the B column holds a confidence"
+    NOT_CRYSTALLOGRAPHIC = "the B column holds another quantity"
+    RESIDUAL = "residual B: the part that TLS groups explain is missing"
+    ANISOU_DISAGREES = "B differs from the ANISOU records: one of them lacks the TLS part"
+    DISPLACEMENT = "values so small that they are mean square displacements (U), not B"
+    CONSTANT = "one value for most atoms"
+    GROUPED = "one value per residue"
+    MISSING = "no value"
+    ZERO = "B is zero"
+    ZERO_OCCUPANCY = "occupancy is zero: the atom was not seen"
+    ABSURD = "negative or above 500 Å²"
+    CAPPED = "at the upper limit of the refinement program"
+    TOO_FEW = "fewer than 50 usable atoms"
+
+
+class BNote(StrEnum):
+    """What is odd about B-factors that stay usable."""
+
+    TWO_GROUPS = "two values per residue, for backbone and side chain"
+    FLOOR = "atoms at the lower limit of the refinement program"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainQuality:
+    """Verdict on one chain, as the authors name it."""
+
+    chain: str
+    atoms: int
+    usable: int
+    reasons: tuple[BReason, ...] = ()
+    """Why the whole chain is refused; empty if only single atoms are masked."""
+    notes: tuple[BNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BQuality:
+    """Which atoms have a B-factor that a model may be trained on or scored against."""
+
+    usable: NDArray[np.bool_]
+    """(atoms,) True where B is a target."""
+    reasons: tuple[BReason, ...]
+    """Why the whole entry is refused; empty if it is usable."""
+    chains: tuple[ChainQuality, ...]
+    masked: dict[BReason, int] = field(default_factory=dict)
+    """Atoms masked for reasons of their own; an atom counts under each that holds."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the entry can be a target, at least in part."""
+        return not self.reasons
+
+    def __str__(self) -> str:
+        count = f"{int(self.usable.sum())} of {len(self.usable)} atoms usable"
+        refused = [f"refused: {'; '.join(self.reasons)}"] if self.reasons else []
+        chains = [
+            f"chain {chain.chain} refused: {'; '.join(chain.reasons)}"
+            for chain in self.chains
+            if chain.reasons and not self.reasons
+        ]
+        masked = [f"{number} × {reason}" for reason, number in self.masked.items()]
+        notes = sorted({str(note) for chain in self.chains for note in chain.notes})
+        return "; ".join([count, *refused, *chains, *masked, *notes])
+
+
+def assess_b(structure: Structure) -> BQuality:
+    """Judge the B column of a structure, per atom, per chain and for the whole entry.
+
+    Call it on what :func:`~debye.structure.select_atoms` returns: hydrogens ride on their heavy
+    atoms and repeat the values of other models and conformers, so they would pass for groups.
+    Nothing is judged by the structure's quality, only by whether B is an individually refined,
+    full isotropic B-factor. An entry without a header is taken for X-ray.
+
+    Rules, from the entry to the atom:
+
+    * entry: method is not X-ray, a predicted model, residual B after TLS, U instead of B, B that
+      contradicts ANISOU (Touw & Vriend 2014, doi:10.1093/protein/gzu044), no chain left, fewer
+      than 50 usable atoms;
+    * chain: more than half of the atoms share one value, or more than a fifth of the residues have
+      one value each. Two values per residue (backbone, side chain) are usable, and noted;
+    * atom: no value, zero, negative or above 500 Å², occupancy zero, at the cap, or in a residue with
+      one value.
+
+    Args:
+        structure: Heavy atoms of one model and one conformer.
+    """
+    b = structure.b_iso.astype(np.float64)
+    reasons = _header_reasons(structure)
+    masks = _atom_masks(structure, b)
+    sound = ~np.logical_or.reduce([*masks.values(), np.zeros(len(b), bool)])
+    if len(b) and masks[BReason.MISSING].all():
+        reasons.append(BReason.MISSING)
+    reasons += _value_reasons(structure, b, sound)
+
+    residues = _Residues(structure, b, sound)
+    chains, chain_mask = [], np.zeros(len(b), bool)
+    grouped = np.zeros(len(b), bool)
+    for name in dict.fromkeys(structure.chain.tolist()):
+        rows = structure.chain == name
+        why, notes = _judge_chain(b[rows & sound], residues, residues.chain == name)
+        chain_mask |= rows & bool(why)
+        if BNote.TWO_GROUPS not in notes:
+            grouped |= rows & residues.is_constant_atom
+        chains.append((name, rows, why, notes))
+    masks[BReason.GROUPED] = grouped & ~chain_mask
+    usable = sound & ~grouped & ~chain_mask
+    reasons += _missing_chains(chains, residues)
+    if not reasons and usable.sum() < FEWEST_ATOMS:
+        reasons.append(BReason.TOO_FEW)
+    if reasons:
+        usable = np.zeros(len(b), bool)
+    return BQuality(
+        usable=usable,
+        reasons=tuple(dict.fromkeys(reasons)),
+        chains=tuple(
+            ChainQuality(
+                chain=name,
+                atoms=int(rows.sum()),
+                usable=int(usable[rows].sum()),
+                reasons=tuple(why),
+                notes=tuple(notes),
+            )
+            for name, rows, why, notes in chains
+        ),
+        masked={reason: int(mask.sum()) for reason, mask in masks.items() if mask.any()},
+    )
+
+
+def _header_reasons(structure: Structure) -> list[BReason]:
+    """What the header says; silence is taken for X-ray and full B."""
+    entry = structure.entry
+    reasons = []
+    if entry.is_predicted:
+        reasons.append(BReason.PREDICTED)
+    elif entry.method and "X-RAY" not in entry.method.upper():
+        reasons.append(BReason.NOT_XRAY)
+    elif entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
+        reasons.append(BReason.NOT_CRYSTALLOGRAPHIC)
+    if entry.b_kind == BKind.RESIDUAL:
+        reasons.append(BReason.RESIDUAL)
+    return reasons
+
+
+def _atom_masks(
+    structure: Structure, b: NDArray[np.float64]
+) -> dict[BReason, NDArray[np.bool_]]:
+    """Atoms that are no target for a reason of their own."""
+    with np.errstate(invalid="ignore"):
+        absurd = (b < 0) | (b > LARGEST_B)
+    return {
+        BReason.MISSING: np.isnan(b),
+        BReason.ZERO: b == 0,
+        BReason.ABSURD: absurd,
+        BReason.ZERO_OCCUPANCY: structure.occupancy <= 0,
+        BReason.CAPPED: _at_limit(structure, b, upper=True) & ~absurd,
+    }
+
+
+def _at_limit(structure: Structure, b: NDArray[np.float64], *, upper: bool) -> NDArray[np.bool_]:
+    """Atoms at the largest (or smallest) value, if so many share it that it must be a limit.
+
+    At least ten atoms and 0.2 % of all, in at least three residues: a group-refined ligand is no cap.
+    """
+    inside = np.isfinite(b) & (b > 0) & (b <= LARGEST_B)
+    if not inside.any():
+        return inside
+    limit = b[inside].max() if upper else b[inside].min()
+    at_limit = inside & (np.abs(b - limit) < STEP)
+    enough = at_limit.sum() >= max(10, 0.002 * len(b))
+    spread = len(np.unique(structure.residue_index[at_limit])) >= 3
+    is_constant = at_limit.sum() >= SAME_VALUE_SHARE * inside.sum()
+    return at_limit & bool(enough and spread and not is_constant)
+
+
+def _value_reasons(
+    structure: Structure, b: NDArray[np.float64], sound: NDArray[np.bool_]
+) -> list[BReason]:
+    """What the values of the whole entry say."""
+    reasons = []
+    if sound.any() and np.median(b[sound]) < LARGEST_U_MEDIAN:
+        reasons.append(BReason.DISPLACEMENT)
+    if structure.u_aniso is not None:
+        # B_eq = 8π²/3 (U11 + U22 + U33): it equals B where both describe the same displacement.
+        equivalent = 8 * np.pi**2 * structure.u_aniso[:, :3].astype(np.float64).mean(axis=1)
+        both = sound & np.isfinite(equivalent) & (equivalent > 0)
+        differs = np.abs(equivalent - b)[both] > 0.5 + 0.1 * b[both]
+        if both.sum() >= FEWEST_ATOMS and differs.mean() > DISAGREEING_SHARE:
+            reasons.append(BReason.ANISOU_DISAGREES)
+    return reasons
+
+
+class _Residues:
+    """Number of different values in each residue that has at least four sound atoms."""
+
+    def __init__(self, structure: Structure, b: NDArray[np.float64], sound: NDArray[np.bool_]):
+        residues = structure.n_residues
+        index = structure.residue_index
+        order = np.lexsort((b[sound], index[sound]))
+        rows = np.flatnonzero(sound)[order]
+        is_new = np.ones(len(rows), bool)
+        is_new[1:] = (index[rows][1:] != index[rows][:-1]) | (np.diff(b[rows]) > STEP)
+        atoms = np.bincount(index[rows], minlength=residues)
+        values = np.bincount(index[rows][is_new], minlength=residues)
+        first = np.full(residues, -1)
+        first[index[::-1]] = np.arange(len(index))[::-1]
+        kind = structure.entity_kind[first]
+        self.chain = structure.chain[first]
+        """(residues,) author chain."""
+        self.is_polymer = (atoms >= 4) & np.isin(kind, [EntityKind.PROTEIN, EntityKind.NUCLEIC])
+        """(residues,) counts for the verdict on a chain."""
+        self.is_constant = (atoms >= 4) & (values == 1)
+        """(residues,) one value in at least four atoms."""
+        # Glycine and alanine cannot tell two groups from one or from individual values.
+        self.tells_groups = self.is_polymer & (atoms >= 6)
+        self.has_two = values == 2
+        floor = _at_limit(structure, b, upper=False)
+        self.floor = np.bincount(index[floor], minlength=residues)
+        """(residues,) atoms at the lower limit."""
+        # A residue at the floor is well ordered, and known to be so.
+        self.is_constant_atom = self.is_constant[index] & sound & ~floor
+        """(atoms,) in a residue with one value."""
+
+
+def _judge_chain(
+    b: NDArray[np.float64], residues: _Residues, mine: NDArray[np.bool_]
+) -> tuple[list[BReason], list[BNote]]:
+    """Reasons against a whole chain, and what is odd but usable."""
+    reasons, notes = [], []
+    polymer = mine & residues.is_polymer
+    if residues.floor[mine].any():
+        notes.append(BNote.FLOOR)
+    if polymer.sum() < FEWEST_RESIDUES or not len(b):
+        return reasons, notes
+    _, counts = np.unique(np.round(b, 2), return_counts=True)
+    telling = mine & residues.tells_groups
+    if counts.max() > SAME_VALUE_SHARE * len(b) or b.std() < 0.02 * b.mean():
+        reasons.append(BReason.CONSTANT)
+    elif telling.any() and residues.has_two[telling].mean() > SAME_VALUE_SHARE:
+        notes.append(BNote.TWO_GROUPS)
+    elif residues.is_constant[polymer].mean() > GROUPED_SHARE:
+        reasons.append(BReason.GROUPED)
+    return reasons, notes
+
+
+def _missing_chains(chains: Iterable[tuple], residues: _Residues) -> list[BReason]:
+    """Reasons of the polymer chains, if none of them is usable."""
+    polymers = [
+        why
+        for name, _, why, _ in chains
+        if (residues.is_polymer & (residues.chain == name)).sum() >= FEWEST_RESIDUES
+    ]
+    if polymers and all(polymers):
+        return [reason for why in polymers for reason in why]
+    return []

@@ -1,0 +1,202 @@
+"""Structures by identifier: from a mirror folder, the cache, the PDB archive or AlphaFold DB."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from debye.errors import DownloadError
+from debye.structure.download import Absent, Downloader, Unusable, body_problem
+
+PDB_ID = re.compile(r"(?:pdb_0000)?([0-9][a-z0-9]{3})\Z", re.IGNORECASE)
+UNIPROT = r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9](?:[A-Z][A-Z0-9]{2}[0-9]){1,2}"
+"""Accession numbers of UniProt, https://www.uniprot.org/help/accession_numbers."""
+ALPHAFOLD_ID = re.compile(
+    rf"(?:AF-)?({UNIPROT})((?:-[0-9]+)?)(?:-F([0-9]+)(?:-model_v[0-9]+)?)?\Z", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """An entry of the PDB, or of AlphaFold DB."""
+
+    archive: Literal["pdb", "alphafold"]
+    name: str
+    """``1abc``, or ``AF-P12345-F1``: lower-case PDB identifier, or AlphaFold DB's entry."""
+
+    @property
+    def accession(self) -> str:
+        """What AlphaFold DB is asked for: ``P12345`` of ``AF-P12345-F1``."""
+        return self.name.removeprefix("AF-").rsplit("-F", 1)[0]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RemoteSettings(BaseModel, frozen=True, extra="forbid"):
+    """Where structures come from and how patient to be."""
+
+    models_url: str = "https://models.rcsb.org"
+    """Serves ``/<id>.bcif.gz``; environment variable ``DEBYE_MODELS_URL``."""
+    files_url: str = "https://files.rcsb.org"
+    """Serves ``/download/<id>.cif.gz``; environment variable ``DEBYE_FILES_URL``."""
+    alphafold_url: str = "https://alphafold.ebi.ac.uk"
+    """Serves ``/api/prediction/<accession>``; environment variable ``DEBYE_ALPHAFOLD_URL``."""
+    attempts: PositiveInt = 5
+    """How often a request is tried when the server is busy or the line breaks."""
+    timeout: PositiveFloat = 20.0
+    """Seconds without a byte before an attempt is given up."""
+    deadline: PositiveFloat = 600.0
+    """Seconds that one attempt may take in all, however slowly the bytes drip."""
+    first_wait: NonNegativeFloat = 0.5
+    """Seconds before the second attempt; doubles with every further one, half of it at random."""
+    longest_wait: NonNegativeFloat = 60.0
+    """Seconds; also the most that a server's Retry-After is granted."""
+
+    @classmethod
+    def from_environment(cls) -> RemoteSettings:
+        """Read the base addresses from the environment, for mirrors and proxies of the archives."""
+        fields = ("models_url", "files_url", "alphafold_url")
+        found = {name: os.environ.get(f"DEBYE_{name.upper()}", "") for name in fields}
+        return cls(**{name: value for name, value in found.items() if value})  # type: ignore[arg-type]
+
+
+def parse_identifier(text: str) -> Identifier:
+    """Read a PDB identifier or the name of an AlphaFold DB entry.
+
+    Example:
+        >>> parse_identifier("1ABC").name, parse_identifier("pdb_00001abc").name
+        ('1abc', '1abc')
+        >>> parse_identifier("p00533").name, parse_identifier("AF-P00533-F2-model_v4").name
+        ('AF-P00533-F1', 'AF-P00533-F2')
+
+    Raises:
+        DownloadError: The text is neither.
+    """
+    text = text.strip()
+    if match := PDB_ID.match(text):
+        return Identifier("pdb", match[1].lower())
+    if match := ALPHAFOLD_ID.match(text):
+        return Identifier("alphafold", f"AF-{match[1]}{match[2]}-F{match[3] or 1}".upper())
+    raise DownloadError(
+        repr(text),
+        problem="neither a file nor an identifier",
+        remedy="Give an existing file, a PDB identifier (1abc, pdb_00001abc), a UniProt accession "
+        "(P00533) or an AlphaFold DB entry (AF-P00533-F1)",
+    )
+
+
+def fetch(
+    identifier: str | Identifier,
+    cache: Path | str,
+    *,
+    mirror: Path | str | None = None,
+    settings: RemoteSettings | None = None,
+) -> Path:
+    """Return a local file with the entry, downloading it only if no complete copy is at hand.
+
+    Looked up in this order: the mirror, the cache, the network. PDB entries come as BinaryCIF,
+    or as mmCIF where that is not to be had; AlphaFold models in the latest version. Both folders
+    are laid out as ``<id[1:3]>/<id>.bcif.gz``, so a cache can serve as a mirror; AlphaFold models
+    lie in ``alphafold/``. A file appears only when it is complete and checked.
+
+    Args:
+        identifier: See :func:`parse_identifier`.
+        cache: Folder for downloads; made if absent.
+        mirror: Folder that is read first and never written.
+        settings: Addresses and patience; from the environment if not given.
+
+    Raises:
+        DownloadError: No such entry, or it could not be fetched after all attempts.
+    """
+    wanted = parse_identifier(identifier) if isinstance(identifier, str) else identifier
+    cache = Path(cache)
+    for folder in (mirror, cache):
+        if folder is not None and (path := find_local(wanted, folder)):
+            return path
+    settings = settings or RemoteSettings.from_environment()
+    with Downloader(settings) as downloader:
+        sources = (_pdb_sources if wanted.archive == "pdb" else _alphafold_sources)(
+            wanted, settings, downloader
+        )
+        return _first_that_works(wanted, sources, cache / _folder(wanted), downloader)
+
+
+def find_local(identifier: Identifier, folder: Path | str) -> Path | None:
+    """Find a complete copy of an entry in a mirror or cache, the latest version first."""
+    folder = Path(folder) / _folder(identifier)
+    stems = [identifier.name]
+    if identifier.archive == "alphafold":
+        models = {path.name.split(".")[0] for path in folder.glob(f"{identifier.name}-model_v*")}
+        stems = sorted(models, key=lambda stem: int(stem.rsplit("_v")[-1]), reverse=True)
+    for stem in stems:
+        for suffix in (".bcif", ".cif", ".pdb"):
+            for path in (folder / f"{stem}{suffix}.gz", folder / f"{stem}{suffix}"):
+                if path.is_file() and body_problem(path) is None:
+                    return path
+    return None
+
+
+def _folder(identifier: Identifier) -> str:
+    return identifier.name[1:3] if identifier.archive == "pdb" else "alphafold"
+
+
+def _pdb_sources(
+    identifier: Identifier, settings: RemoteSettings, downloader: Downloader
+) -> list[str]:
+    """Addresses of a PDB entry, the preferred one first."""
+    return [
+        f"{settings.models_url.rstrip('/')}/{identifier.name}.bcif.gz",
+        f"{settings.files_url.rstrip('/')}/download/{identifier.name}.cif.gz",
+    ]
+
+
+def _alphafold_sources(
+    identifier: Identifier, settings: RemoteSettings, downloader: Downloader
+) -> list[str]:
+    """Addresses of an AlphaFold model, as the database's interface lists them."""
+    url = f"{settings.alphafold_url.rstrip('/')}/api/prediction/{identifier.accession}"
+    try:
+        models = downloader.json(url)
+    except (Absent, Unusable) as error:
+        raise _failure(identifier, [(url, error)]) from error
+    for model in models if isinstance(models, list) else []:
+        if isinstance(model, dict) and model.get("entryId") == identifier.name:
+            links = [model.get(key) for key in ("bcifUrl", "cifUrl", "pdbUrl")]
+            return [link for link in links if isinstance(link, str)]
+    raise _failure(identifier, [(url, Absent(f"lists no model {identifier.name}"))])
+
+
+def _first_that_works(
+    identifier: Identifier, sources: list[str], folder: Path, downloader: Downloader
+) -> Path:
+    """Download from the first address that serves the entry."""
+    failures: list[tuple[str, Exception]] = []
+    for url in sources:
+        try:
+            return downloader.save(url, folder / url.rsplit("/", 1)[-1])
+        except (Absent, Unusable) as error:
+            failures.append((url, error))
+    raise _failure(identifier, failures) from failures[-1][1]
+
+
+def _failure(identifier: Identifier, failures: list[tuple[str, Exception]]) -> DownloadError:
+    """One error that tells what each address answered."""
+    problem = "; ".join(f"{url}: {error}" for url, error in failures)
+    if all(isinstance(error, Absent) for _, error in failures):
+        remedy = (
+            "Check the identifier; an obsolete entry has a successor, which rcsb.org names"
+            if identifier.archive == "pdb"
+            else "Check the accession; AlphaFold DB leaves out some proteins, see alphafold.ebi.ac.uk"
+        )
+        return DownloadError(identifier.name, f"no such entry ({problem})", remedy)
+    return DownloadError(
+        identifier.name,
+        problem=f"could not be downloaded ({problem})",
+        remedy="Check the network and try again, or give a mirror folder or the file itself",
+    )

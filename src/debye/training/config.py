@@ -1,0 +1,129 @@
+"""A recipe: everything that determines a training run, as one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+
+from debye.data.loader import LoaderConfig
+from debye.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class DataConfig(BaseModel, frozen=True, extra="forbid"):
+    """Which structures are trained on, and how they are batched."""
+
+    split: str = "train"
+    validation_split: str = "val"
+    loader: LoaderConfig = LoaderConfig(hide_crystal=0.4)
+    """Filters, batch size, and the share of structures whose crystal is hidden, so that one model
+    serves crystals and predicted models."""
+    batches_per_epoch: PositiveInt | None = None
+    """An epoch is this many batches of the endless shuffled stream; None: one pass over the split.
+    Validation and checkpoints happen between epochs."""
+    hide_resolution: Share = 0.3
+    """Share of training structures whose resolution is hidden."""
+    graph_workers: PositiveInt = 2
+    """Processes that build the graphs of the cache, before training."""
+
+
+class LossConfig(BaseModel, frozen=True, extra="forbid"):
+    """Weights of the terms of the loss, see :mod:`debye.training.losses`."""
+
+    huber_delta: PositiveFloat = 1.0
+    """Standardized errors above this count linearly."""
+    correlation: NonNegativeFloat = 1.0
+    """Weight of 1 minus the per-structure correlation."""
+    spread: NonNegativeFloat = 0.1
+    """Weight of the likelihood of the predicted spread."""
+    level: NonNegativeFloat = 0.1
+    """Weight of the error of log mean and log standard deviation."""
+
+
+class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
+    """How a model is fitted; what is fitted has its own config."""
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    epochs: PositiveInt = 30
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-3
+    weight_decay: NonNegativeFloat = 0.01
+    warmup: Share = 0.03
+    """Share of all steps in which the learning rate rises; then it falls as a cosine to zero."""
+    gradient_clip: PositiveFloat = 1.0
+    """Largest norm of the gradient."""
+    patience: PositiveInt | None = 10
+    """Stop after this many epochs without a better validation correlation; None: never."""
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
+    weight_average: Share = 0.0
+    """Decay per step of the exponential moving average of the weights that is validated and saved;
+    0: no averaging."""
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """One reproducible training run."""
+
+    name: str
+    """Name of the checkpoint."""
+    model: str
+    """Row of the catalog of models."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the model; checked by the model's own config."""
+    target: str = "b_factor"
+    """Row of the catalog of targets."""
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``section.key=value`` overrides (values in TOML, else text).
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or a setting is unknown or not valid.
+    """
+    if not path.is_file():
+        raise ConfigError(str(path), problem="no such recipe", remedy="Give the path of a .toml file")
+    try:
+        content = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), problem=f"not TOML ({error})", remedy="Mend the file") from error
+    for override in overrides:
+        _apply(content, override)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(
+            str(path), problem=_explain(error), remedy="See docs/training.md for the settings"
+        ) from error
+    return recipe
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(
+            f"--set {override}",
+            problem="not of the form section.key=value",
+            remedy="Write for example --set training.epochs=3",
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, name = key.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+    content[name] = value
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        lines.append(f"{where}: {item['msg']} (got {item['input']!r})")
+    return "; ".join(lines)

@@ -1,0 +1,250 @@
+"""Run a recipe: data and model in, the best checkpoint out."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from rich.progress import Progress as Bar
+from torch.utils.data import DataLoader
+
+from debye.data.graph_cache import GraphCache, open_graph_cache
+from debye.data.loader import Batch, LoaderConfig, make_loader
+from debye.data.store import Store
+from debye.data.targets import find_target
+from debye.errors import ConfigError
+from debye.graph.config import GraphConfig
+from debye.models.allocator import keep_freed_memory
+from debye.models.catalog import build_model, model_config
+from debye.models.checkpoint import CheckpointHeader, save_checkpoint
+from debye.training.config import Recipe
+from debye.training.module import MONITOR, VALIDATIONS, FitModule
+
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """Where a finished run left its checkpoint, and how good it is."""
+
+    checkpoint: Path
+    best_epoch: int
+    val_r: float
+    """Mean per-structure correlation on the validation split, crystal shown and hidden averaged."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a training checkpoint whole or not at all: a killed run must find one to resume from."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside the file, then rename."""
+        partial = Path(f"{path}.partial")
+        super().save_checkpoint(checkpoint, partial, storage_options)
+        os.replace(partial, path)
+
+
+def fit(
+    recipe: Recipe,
+    store: Store,
+    out: Path,
+    *,
+    resume: bool = False,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    progress: bool = True,
+) -> FitResult:
+    """Train a recipe on a store; a run that was killed goes on where it stopped with ``resume``.
+
+    Writes into ``out``: ``<name>.safetensors`` (the best epoch), ``last.ckpt`` and ``best.ckpt`` (to
+    resume from), ``recipe.json``, and the logs for TensorBoard and as CSV.
+
+    Raises:
+        ConfigError: the model or a setting is unknown, or ``out`` holds another run.
+    """
+    config = model_config(recipe.model, recipe.settings)
+    _claim(out, recipe, store, resume)
+    L.seed_everything(recipe.training.seed, workers=True, verbose=False)
+    keep_freed_memory()
+    model = build_model(recipe.model, recipe.settings)
+    trainer = _trainer(recipe, out, accelerator, devices, progress)
+    graphs = open_graphs(recipe, store, model.graph_config, progress)
+    share = Share(rank=trainer.global_rank, world_size=trainer.world_size)
+    training = _training_loader(recipe, store, graphs[recipe.data.split], share)
+    validation = _validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
+    module = FitModule(model, recipe, steps=recipe.training.epochs * _length(training))
+    last = out / "last.ckpt"
+    trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
+    header = CheckpointHeader(
+        name=recipe.name,
+        model=recipe.model,
+        config=config.model_dump(mode="json"),
+        target=recipe.target,
+        training=_provenance(recipe, store, trainer),
+    )
+    return _finish(trainer, module, header, out)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of each epoch this process trains on."""
+
+    rank: int
+    world_size: int
+
+
+def open_graphs(
+    recipe: Recipe, store: Store, config: GraphConfig, progress: bool = False
+) -> dict[str, GraphCache]:
+    """Open, or build first, the graphs of the splits that a recipe trains and validates on."""
+    graphs = {}
+    for split in dict.fromkeys([recipe.data.split, recipe.data.validation_split]):
+        total = len(store.entries(split))
+        with Bar(disable=not progress) as bar:
+            task = bar.add_task(f"graphs of {split}", total=total)
+            graphs[split] = open_graph_cache(
+                store,
+                split,
+                config,
+                workers=recipe.data.graph_workers,
+                progress=lambda done, task=task, bar=bar: bar.update(task, completed=done),
+            )
+    return graphs
+
+
+def _training_loader(
+    recipe: Recipe, store: Store, graphs: GraphCache, share: Share
+) -> DataLoader[Batch]:
+    config = recipe.data.loader.model_copy(update={"seed": recipe.training.seed, "shuffle": True})
+    return make_loader(
+        store,
+        recipe.data.split,
+        find_target(recipe.target),
+        graphs,
+        config,
+        rank=share.rank,
+        world_size=share.world_size,
+        batches_per_epoch=recipe.data.batches_per_epoch,
+    )
+
+
+def _validation_loaders(
+    recipe: Recipe, store: Store, graphs: GraphCache, share: Share
+) -> list[DataLoader[Batch]]:
+    """One loader for each of :data:`VALIDATIONS`: nothing is filtered, clipped or drawn at random."""
+    return [
+        make_loader(
+            store,
+            recipe.data.validation_split,
+            find_target(recipe.target),
+            graphs,
+            LoaderConfig(
+                batch_atoms=recipe.data.loader.batch_atoms,
+                hide_crystal=1.0 if name == "isolated" else 0.0,
+                shuffle=False,
+                clip=False,
+                workers=recipe.data.loader.workers,
+            ),
+            rank=share.rank,
+            world_size=share.world_size,
+        )
+        for name in VALIDATIONS
+    ]
+
+
+def _length(loader: DataLoader[Batch]) -> int:
+    """Return the number of steps in an epoch, which passes over the data make vary a little."""
+    return len(loader)
+
+
+def _claim(out: Path, recipe: Recipe, store: Store, resume: bool) -> None:
+    """Take an empty folder, or one of the same run; refuse one of another run."""
+    described = {"recipe": recipe.model_dump(mode="json"), "store": store.digest}
+    path = out / RECIPE_FILE
+    if path.exists():
+        if not resume:
+            raise ConfigError(
+                str(out),
+                problem="holds a run already",
+                remedy="Go on with --resume, or give another folder with -o",
+            )
+        found = json.loads(path.read_text())
+        if found != described:
+            changed = [key for key in described if found.get(key) != described[key]]
+            raise ConfigError(
+                str(out),
+                problem=f"holds a run of another {' and '.join(changed)}",
+                remedy="Resume with the same recipe, settings and store, or give another folder",
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(described, indent=1))
+    partial.replace(path)
+
+
+def _trainer(
+    recipe: Recipe, out: Path, accelerator: str, devices: int | str, progress: bool
+) -> L.Trainer:
+    training = recipe.training
+    callbacks: list[L.Callback] = [
+        ModelCheckpoint(
+            out,
+            filename="best",
+            monitor=MONITOR,
+            mode="max",
+            save_last=True,
+            enable_version_counter=False,
+        ),
+        LearningRateMonitor("epoch"),
+    ]
+    if training.patience is not None:
+        callbacks.append(EarlyStopping(MONITOR, mode="max", patience=training.patience))
+    return L.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        max_epochs=training.epochs,
+        precision=training.precision,
+        gradient_clip_val=training.gradient_clip,
+        callbacks=callbacks,
+        logger=[TensorBoardLogger(out, name="logs"), CSVLogger(out, name="logs")],
+        plugins=[AtomicCheckpointIO()],
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=0,
+        num_sanity_val_steps=0,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        log_every_n_steps=20,
+    )
+
+
+def _provenance(recipe: Recipe, store: Store, trainer: L.Trainer) -> dict[str, Any]:
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "store": store.digest,
+        "hardware": f"{trainer.world_size} × {trainer.accelerator.__class__.__name__}",
+        "torch": torch.__version__,
+    }
+
+
+def _finish(
+    trainer: L.Trainer, module: FitModule, header: CheckpointHeader, out: Path
+) -> FitResult:
+    """Write the best epoch's weights as a released-style checkpoint."""
+    best = torch.load(out / "best.ckpt", map_location="cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
+    val_r = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr,arg-type]
+    training = header.training | {"best_epoch": best["epoch"], "best_val_r": round(val_r, 4)}
+    path = out / f"{header.name}.safetensors"
+    if trainer.is_global_zero:
+        save_checkpoint(path, module.best_weights, header.model_copy(update={"training": training}))
+    trainer.strategy.barrier()  # gloo aborts at exit where one process leaves the others behind
+    return FitResult(checkpoint=path, best_epoch=best["epoch"], val_r=val_r)

@@ -1,0 +1,131 @@
+"""The training loop's view of a model: one step, one validation, one schedule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from debye.data.loader import Batch
+from debye.graph.graph import AtomGraph
+from debye.models.base import AtomModel
+from debye.training.config import Recipe
+from debye.training.losses import FEWEST_ATOMS, loss_terms, structure_correlation
+
+VALIDATIONS = ("crystal", "isolated")
+"""The two validation loaders, in order: symmetry mates shown and hidden."""
+MONITOR = "val_r"
+
+
+class FitModule(L.LightningModule):
+    """Fits a model to a recipe; the model itself never imports Lightning."""
+
+    def __init__(self, model: AtomModel, recipe: Recipe, steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self.recipe = recipe
+        self.steps = steps
+        decay = recipe.training.weight_average
+        self.average = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        )
+        self._correlations: dict[str, list[Tensor]] = {}
+
+    @property
+    def best_weights(self) -> AtomModel:
+        """The weights to validate and save: averaged where the recipe asks for it."""
+        return self.average.module if self.average is not None else self.model
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        batch = replace(batch, graph=self._hide_resolution(batch.graph))
+        terms = loss_terms(self.model(batch.graph), batch, self.recipe.loss)
+        size = batch.graph.n_structures
+        self.log("loss", terms.total, batch_size=size, prog_bar=True)
+        self.log("train_r", terms.correlation, batch_size=size, prog_bar=True)
+        self.log("train_huber", terms.huber, batch_size=size)
+        self.log("train_spread", terms.spread, batch_size=size)
+        self.log("train_level", terms.level, batch_size=size)
+        return terms.total
+
+    def _hide_resolution(self, graph: AtomGraph) -> AtomGraph:
+        """Hide the resolution of a share of structures; drawn anew, but equally in a resumed run."""
+        generator = torch.Generator().manual_seed(
+            self.recipe.training.seed * 1_000_003 + self.global_step
+        )
+        hidden = torch.rand(graph.n_structures, generator=generator)
+        hidden = hidden.to(graph.position.device) < self.recipe.data.hide_resolution
+        return graph.without_resolution(hidden)
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Follow the weights with their moving average."""
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the correlations of the last epoch."""
+        self._correlations = {name: [] for name in VALIDATIONS}
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Correlate the structures of one batch."""
+        output = self.best_weights(batch.graph)
+        self._correlations[VALIDATIONS[dataloader_idx]].append(_correlations(output.profile, batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean per-structure correlation, with the crystal, without, and of both."""
+        means = {}
+        for name, parts in self._correlations.items():
+            found = torch.cat(parts) if parts else torch.zeros(0, device=self.device)
+            total = torch.stack([found.sum(), torch.tensor(float(len(found)), device=self.device)])
+            total = self.all_gather(total).reshape(-1, 2).sum(0)
+            means[name] = (total[0] / total[1].clamp(min=1)).item()
+        self.log(MONITOR, sum(means.values()) / len(means), prog_bar=True)
+        self.log_dict({f"val_r_{name}": value for name, value in means.items()})
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """Use AdamW, without decay on vectors, under a warm-up and a cosine."""
+        training = self.recipe.training
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": [p for p in parameters if p.ndim >= 2],
+                    "weight_decay": training.weight_decay,
+                },
+                {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+            ],
+            lr=training.learning_rate,
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _learning_rate_factor(self, step: int) -> float:
+        warmup = max(1, round(self.recipe.training.warmup * self.steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = (step - warmup) / max(1, self.steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move a batch, which Lightning cannot look into."""
+        return batch.to(device)
+
+
+def _correlations(profile: Float[Tensor, " atoms"], batch: Batch) -> Float[Tensor, " structures"]:
+    graph = batch.graph
+    found = structure_correlation(
+        profile, batch.target, batch.weight, graph.structure_index, graph.n_structures
+    )
+    atoms = batch.weight.new_zeros(graph.n_structures)
+    atoms = atoms.index_add(0, graph.structure_index, batch.weight)
+    return found[atoms >= FEWEST_ATOMS]

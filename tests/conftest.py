@@ -1,0 +1,58 @@
+"""Fixtures that every test may use: a small built structure, and the benchmark data if present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from debye.structure.structure import Structure
+
+DATA_VARIABLE = "DEBYE_BENCHMARK_DATA"
+REQUIRE_VARIABLE = "DEBYE_REQUIRE_BENCHMARK"
+
+
+@pytest.fixture(scope="session")
+def benchmark_data() -> Path:
+    """Folder of the benchmark data; the test is skipped without it, or fails where it is required."""
+    value = os.environ.get(DATA_VARIABLE, "")
+    folder = Path(value)
+    if value and (folder / "index.csv").is_file():
+        return folder.resolve()
+    reason = f"{DATA_VARIABLE} is {value!r}: not a folder with the benchmark data (index.csv)"
+    if os.environ.get(REQUIRE_VARIABLE) == "1":
+        pytest.fail(f"{reason}, and {REQUIRE_VARIABLE}=1 forbids to skip")
+    pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that reads the benchmark data, so that ``-m benchmark`` finds them."""
+    for item in items:
+        if "benchmark_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.benchmark)
+
+
+@pytest.fixture(scope="session")
+def peptide() -> Structure:
+    """Thirteen residues, helix then strand, with rings, sulfur, a proline and a glycine; no B-factors."""
+    from debye.structure.peptide import build_peptide, torsions
+
+    phi, psi = torsions("HHHHHHHPPBBBB")
+    return build_peptide("MKWHEFRGPYCIT", phi, psi, source="peptide")
+
+
+@pytest.fixture(scope="session")
+def peptide_cif(peptide: Structure, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The peptide as an mmCIF file; copy it before you change it."""
+    from debye.structure.export import write_structure
+
+    return write_structure(peptide, tmp_path_factory.mktemp("peptide") / "peptide.cif")
+
+
+@pytest.fixture(scope="session")
+def peptide_pdb(peptide: Structure, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The peptide as a PDB file; copy it before you change it."""
+    from debye.structure.export import write_structure
+
+    return write_structure(peptide, tmp_path_factory.mktemp("peptide") / "peptide.pdb")
