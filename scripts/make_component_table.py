@@ -12,6 +12,7 @@ import argparse
 import lzma
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import biotite
@@ -128,7 +129,9 @@ def pack_block(dictionary: Dictionary, rows: NDArray[np.intp]) -> bytes:
     """Pack some components; :func:`debye.structure.components.unpack_block` is the inverse."""
     counts, name_steps, steps, spans, orders = [], [], [], [], []
     for row in rows:
-        names = np.sort(dictionary.name[slice(*np.searchsorted(dictionary.component, [row, row + 1]))])
+        names = np.sort(
+            dictionary.name[slice(*np.searchsorted(dictionary.component, [row, row + 1]))]
+        )
         bonds = slice(*np.searchsorted(dictionary.bond_component, [row, row + 1]))
         local = np.sort(np.searchsorted(names, dictionary.pairs[bonds]), axis=1)
         by_first = np.lexsort((local[:, 1], local[:, 0]))
@@ -156,11 +159,8 @@ def main() -> None:
     # Stable: the frequent ones first, then in the order of the dictionary.
     ordered = np.argsort([rank.get(n, BLOCK) for n in dictionary.ids.tolist()], kind="stable")
     starts = [0, len(rank.keys() & set(dictionary.ids.tolist()))]
-    starts += list(range(starts[-1] + BLOCK, len(ordered), BLOCK)) + [len(ordered)]
-    blocks = [
-        pack_block(dictionary, ordered[first:last])
-        for first, last in zip(starts, starts[1:], strict=False)
-    ]
+    starts += [*range(starts[-1] + BLOCK, len(ordered), BLOCK), len(ordered)]
+    blocks = [pack_block(dictionary, ordered[first:last]) for first, last in pairwise(starts)]
     ids = "".join(name.ljust(5) for name in dictionary.ids[ordered].tolist()).encode("ascii")
     classes = classify(dictionary)[ordered].tobytes()
     header = lzma.compress(ids + classes, format=lzma.FORMAT_RAW, filters=BLOCK_FILTERS)

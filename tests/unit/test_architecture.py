@@ -69,13 +69,20 @@ def test_every_folder_has_a_place_in_the_flow():
 def test_planted_violations_are_found(tmp_path, line):
     package = tmp_path / "debye"
     (package / "graph").mkdir(parents=True)
-    (package / "graph" / "build.py").write_text(f"import numpy\nfrom debye.structure import x\n{line}\n")
+    (package / "graph" / "build.py").write_text(
+        f"import numpy\nfrom debye.structure import x\n{line}\n"
+    )
     assert upstream_violations(package) == ["graph/build.py: graph must not import models"]
 
 
 @pytest.mark.parametrize(
     "line",
-    ["from debye.structure import Structure", "import debye", "from . import neighbors", "import models"],
+    [
+        "from debye.structure import Structure",
+        "import debye",
+        "from . import neighbors",
+        "import models",
+    ],
 )
 def test_allowed_imports_pass(tmp_path, line):
     package = tmp_path / "debye"

@@ -17,7 +17,7 @@ def models() -> None:
         typer.echo(f"  {name:<{width}}  {_describe(header.model, header.target, header.version)}")
     if not released:
         typer.echo("  none in this installation: train one with `debye train`")
-    typer.echo("Models (`model = \"NAME\"` in a recipe of debye train):")
+    typer.echo('Models (`model = "NAME"` in a recipe of debye train):')
     for card in CATALOG.values():
         kind = "" if card.learned else " [baseline]"
         typer.echo(f"  {card.name:<{width}}  {card.summary}{kind}")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from debye.prediction.prediction import Prediction
     from debye.prediction.stream import Outcome
 
 CrystalChoice = Literal["auto", "on", "off"]
@@ -35,7 +34,9 @@ def predict(
     ] = "meta_gnn",
     crystal: Annotated[
         CrystalChoice,
-        typer.Option(help="Symmetry mates: auto uses them where the file describes a sound crystal."),
+        typer.Option(
+            help="Symmetry mates: auto uses them where the file describes a sound crystal."
+        ),
     ] = "auto",
     resolution: Annotated[
         float | None, typer.Option(help="Å, instead of what the files say.", min=0.3, max=30.0)
@@ -124,14 +125,23 @@ def _finish(outcomes: list[Outcome], output: Path) -> None:
 def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
     """Print a line for each structure; on a terminal also move a bar that shows the rate."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     terminal = Console(stderr=True)
     columns = (TextColumn("Predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     rate = TextColumn("{task.fields[rate]}")
     with Progress(
-        *columns, rate, console=terminal, transient=True, disable=not terminal.is_terminal or total < 2
+        *columns,
+        rate,
+        console=terminal,
+        transient=True,
+        disable=not terminal.is_terminal or total < 2,
     ) as bar:
         task = bar.add_task("", total=total, rate="")
         atoms = 0
@@ -142,6 +152,12 @@ def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
             seconds = bar.tasks[task].elapsed or 0.0
             speed = f"{atoms / seconds:,.0f} atoms/s" if seconds > 0 and atoms else ""
             bar.update(task, advance=1, rate=speed)
-            _show(outcome, bar.console if not bar.disable else None)
+            if outcome.status == "failed":
+                return  # Told at the end, where many lines of success do not hide it.
+            # Through the bar's console where there is one, else the two would overwrite each other.
+            show = typer.echo if bar.disable else bar.console.out
+            show(f"{outcome.name}: {outcome.message}")
+            if outcome.table:
+                show(outcome.table)
 
         yield advance

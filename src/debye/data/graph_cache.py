@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from debye.data.build import library_version
@@ -148,17 +149,11 @@ def open_graph_cache(
     key = cache_key(store, split, config)
     path = (folder or store.path / "graphs") / f"{split}-{key[:16]}"
     if not (path / "manifest.json").exists():
-        chunks = _chunks([entry.n_atoms for entry in store.entries(split)])
-        parts = run_parts(
-            graph_part,
-            [(store, split, config, chunk) for chunk in chunks],
-            [len(chunk) for chunk in chunks],
-            path / "parts",
-            workers=workers,
-            progress=progress,
-        )
-        _assemble(path, parts, store, split, config, key)
-        shutil.rmtree(path / "parts")
+        path.mkdir(parents=True, exist_ok=True)
+        # Processes that train together all ask for the cache; one builds, the others wait for it.
+        with FileLock(path / "lock"):
+            if not (path / "manifest.json").exists():
+                _build(path, store, split, config, workers, progress)
     return GraphCache(path)
 
 
@@ -175,7 +170,6 @@ def with_crystal(config: GraphConfig) -> GraphConfig:
 
 def graph_part(store: Store, split: str, config: GraphConfig, rows: Sequence[int]) -> Arrays:
     """Build the graphs of some entries and return their arrays end to end."""
-    torch.set_num_threads(1)
     builder = GraphBuilder(store, split, config)
     graphs = [encode_graph(builder.graph(row)) for row in rows]
     vectors_fit = all(graph["vector"].dtype == np.int16 for graph in graphs)
@@ -234,8 +228,29 @@ def decode_vectors(stored: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(stored.astype(np.float32)).mul_(VECTOR_UNIT)
 
 
+def _build(
+    path: Path,
+    store: Store,
+    split: str,
+    config: GraphConfig,
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    chunks = _chunks([entry.n_atoms for entry in store.entries(split)])
+    parts = run_parts(
+        graph_part,
+        [(store, split, config, chunk) for chunk in chunks],
+        [len(chunk) for chunk in chunks],
+        path / "parts",
+        workers=workers,
+        progress=progress,
+    )
+    _assemble(path, parts, store, split, config)
+    shutil.rmtree(path / "parts")
+
+
 def _assemble(
-    path: Path, parts: Sequence[Path], store: Store, split: str, config: GraphConfig, key: str
+    path: Path, parts: Sequence[Path], store: Store, split: str, config: GraphConfig
 ) -> None:
     """Put the parts together, the manifest last: a cache with a manifest is a whole one."""
     for name in (*PER_ATOM, *PER_EDGE, *PER_STRUCTURE):
@@ -250,7 +265,7 @@ def _assemble(
     manifest = {
         "format": FORMAT,
         "version": library_version(),
-        "key": key,
+        "key": cache_key(store, split, config),
         "store": store.digest,
         "split": split,
         "config": config.model_dump(mode="json"),

@@ -124,7 +124,7 @@ def _run(
 
 
 def _write_part(work: Callable[..., Arrays], task: tuple[Any, ...], path: Path) -> None:
-    arrays = work(*task)
+    arrays: dict[str, Any] = dict(work(*task))
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
         np.savez(file, **arrays)

@@ -188,7 +188,10 @@ class Store:
     def structure(self, split: str, row: int) -> Structure:
         """Return an entry as it was after the selection of its atoms."""
         entry = self.entries(split)[row]
-        numeric = {name: np.array(self.values(split, row, name)) for name in NUMERIC_COLUMNS}
+        columns: dict[str, Any] = {
+            name: np.array(self.values(split, row, name)) for name in NUMERIC_COLUMNS
+        }
+        columns |= {name: self.text(split, row, name) for name in TEXT_COLUMNS}
         return Structure(
             source=entry.id,
             model=np.full(entry.n_atoms, entry.model, np.int32),
@@ -205,8 +208,7 @@ class Store:
                 b_kind=BKind(entry.b_kind),
                 is_predicted=entry.is_predicted,
             ),
-            **numeric,
-            **{name: self.text(split, row, name) for name in TEXT_COLUMNS},
+            **columns,
         )
 
     @cached_property

@@ -17,8 +17,9 @@ from debye.evaluation.summary import MEASURES
 from debye.evaluation.tables import (
     TextTable,
     breakdown_table,
+    correlation_table,
     difference_table,
-    per_structure_table,
+    error_table,
     pooled_table,
     worst_table,
 )
@@ -69,12 +70,15 @@ class Report:
     failures: tuple[EntryFailure, ...] = ()
     """Structures that a model could not predict; all of their atoms count as unpredicted."""
 
-    def tables(self) -> list[TextTable]:
-        """Return every table of the report, the most important first."""
-        tables = [per_structure_table(self.evaluations), pooled_table(self.evaluations)]
-        if self.differences:
-            tables.append(difference_table(self.differences))
-        return [*tables, breakdown_table(self.evaluations), worst_table(self.evaluations)]
+    def comparison(self) -> list[TextTable]:
+        """Return the tables of one row an evaluation, the most important first."""
+        tables = (correlation_table, error_table, pooled_table)
+        made = [table(self.evaluations) for table in tables]
+        return [*made, difference_table(self.differences)] if self.differences else made
+
+    def details(self) -> list[TextTable]:
+        """Return the tables of several rows an evaluation."""
+        return [breakdown_table(self.evaluations), worst_table(self.evaluations)]
 
     def markdown(self) -> str:
         """Write the tables, and what is needed to repeat them."""
@@ -88,7 +92,7 @@ class Report:
         }
         lines = [f"# Evaluation on `{source.split}`", ""]
         lines += [f"- {name}: {value}" for name, value in facts.items()]
-        lines += ["", *(table.markdown() for table in self.tables())]
+        lines += ["", *(table.markdown() for table in (*self.comparison(), *self.details()))]
         if self.failures:
             lines += ["## Failures", ""]
             lines += [f"- {row.model}, {row.id}: {row.reason}" for row in self.failures] + [""]

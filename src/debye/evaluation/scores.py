@@ -16,7 +16,6 @@ from debye.evaluation.metrics import PERCENT_FLOOR, finite_pairs, mae, mape, pea
 from debye.evaluation.strata import ATOM_CLASSES, AtomClass, resolution_stratum
 from debye.evaluation.values import StructureValues
 
-
 MOMENTS = (
     "mean_deposited",
     "mean_predicted",

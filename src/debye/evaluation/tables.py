@@ -63,8 +63,8 @@ def _main_summaries(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation,
     return [(evaluation, row) for evaluation, row in pairs if row is not None]
 
 
-def per_structure_table(evaluations: Sequence[Evaluation]) -> TextTable:
-    """Measures of single structures, averaged: the main table, one row an evaluation."""
+def correlation_table(evaluations: Sequence[Evaluation]) -> TextTable:
+    """Correlation within single structures: the main table, one row an evaluation."""
     rows = []
     for evaluation, row in _main_summaries(evaluations):
         value = row.estimates
@@ -78,31 +78,51 @@ def per_structure_table(evaluations: Sequence[Evaluation]) -> TextTable:
                 number(value["pearson_p10"]),
                 number(value["spearman_mean"]),
                 number(value["chain_pearson_mean"]),
-                number(value["mae_mean"], 2),
-                number(value["mape_mean"], 1),
-                number(value["rrse_mean"]),
-                *_counts(row),
+                *_counts(row)[:2],
             )
         )
     header = (
-        *(
-            "model",
-            "crystal",
-            "mean r",
-            "95 %, structures",
-            "95 %, clusters",
-            "median r",
-            "10th pct.",
-        ),
-        *("Spearman", "r in chain", "MAE / Å²", "MAPE / %", "RRSE"),
-        *("structures", "undefined", "atoms", "with mates"),
+        *("model", "crystal", "mean r", "95 %, structures", "95 %, clusters", "median r"),
+        *("10th pct.", "Spearman", "r in chain", "structures", "undefined"),
     )
     note = (
         "Pearson r of each structure over its protein heavy atoms, then the mean over structures. "
-        "Undefined: fewer than 10 usable atoms or constant values; counted here and left out of means. "
-        "MAPE covers B of at least 1 Å². RRSE: RMSE over that of the structure's own mean B."
+        "Undefined: fewer than 10 usable atoms or constant values; counted here, left out of means."
     )
-    return TextTable(f"Per structure, {PRIMARY} heavy atoms", header, tuple(rows), 2, note)
+    return TextTable(
+        f"Correlation per structure, {PRIMARY} heavy atoms", header, tuple(rows), 2, note
+    )
+
+
+def error_table(evaluations: Sequence[Evaluation]) -> TextTable:
+    """Errors within single structures, and how honest the bounds are."""
+    rows = []
+    for evaluation, row in _main_summaries(evaluations):
+        value = row.estimates
+        rows.append(
+            (
+                *_named(evaluation),
+                number(value["mae_mean"], 2),
+                number(value["mape_mean"], 1),
+                number(value["rrse_mean"]),
+                number(value["coverage_90"]),
+                number(value["interval_width"], 1),
+                _counts(row)[2],
+                f"{row.unpredicted:,}",
+                f"{row.masked:,}",
+                str(row.with_crystal),
+            )
+        )
+    header = (
+        *("model", "crystal", "MAE / Å²", "MAPE / %", "RRSE", "in 90 % bounds", "width / Å²"),
+        *("atoms", "unpredicted", "B unusable", "with mates"),
+    )
+    note = (
+        "Means over structures, but the share of atoms in their bounds. MAPE covers B of at least "
+        "1 Å². RRSE: RMSE over that of the structure's own mean B. With mates: structures whose "
+        "crystal could be used."
+    )
+    return TextTable(f"Errors per structure, {PRIMARY} heavy atoms", header, tuple(rows), 2, note)
 
 
 def pooled_table(evaluations: Sequence[Evaluation]) -> TextTable:
@@ -120,13 +140,11 @@ def pooled_table(evaluations: Sequence[Evaluation]) -> TextTable:
                 *_named(evaluation),
                 *cells,
                 number(value["pooled_z_pearson"]),
-                number(value["coverage_90"]),
-                number(value["interval_width"], 1),
             )
         )
     header = (
         *("model", "crystal", "r, raw B", "oracle", "MAE / Å²", "oracle", "MAPE / %", "oracle"),
-        *("RRSE", "oracle", "r, z-scores", "in 90 % bounds", "width / Å²"),
+        *("RRSE", "oracle", "r, z-scores"),
     )
     note = (
         "The oracle knows each structure's mean deposited B and nothing else: pooled numbers mostly "

@@ -10,7 +10,7 @@ from debye.errors import GraphError, StructureError
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.neighbors import Neighbors, nearest_neighbors, radius_neighbors
-from debye.graph.node_features import FeatureContext, find_feature, mate_reach
+from debye.graph.node_features import FeatureContext, find_feature, mate_reach, packing_radii
 from debye.graph.structure_features import structure_features
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
@@ -54,7 +54,11 @@ def build_graph(
     bonds = find_bonds(structure) if bonds is None else bonds
     mates = _mates(structure, config)
     context = FeatureContext(
-        structure, bonds, mates, structure.entry.resolution if resolution is None else resolution
+        structure,
+        bonds,
+        mates,
+        resolution=structure.entry.resolution if resolution is None else resolution,
+        packing_radii=packing_radii(config.node_scalars),
     )
     edges, order = _edges(structure.position, mates, bonds, config)
     return AtomGraph(

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from numpy.typing import DTypeLike, NDArray
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.spatial.distance import cdist
 
-from debye.structure.crystal import Mates
+from debye.structure.crystal import Mates, copies_near
+from debye.structure.structure import Structure
 
+NEAREST = 1.0
+"""Å. Nearer atoms count as this near in 1/d²: one misplaced atom must not outweigh all others."""
+LUMPED = 5.0
+"""Å. Beyond this distance the weighted contact number sees residues, not atoms."""
+FADING, REACH = 20.0, 25.0
+"""Å. Between these distances the weighted contact number ceases to see residues."""
+BLOCK = 128
+"""Atoms whose distances to all that is near them are taken at once; more do not fit the cache."""
 TIE = 1e-3
 """Å. Distances this similar are equal: coordinate files round to 0.001 Å."""
 
@@ -51,17 +61,10 @@ def radius_neighbors(
         ([1, 0], [0, 1])
     """
     _check_radius(mates, radius)
-    tree = cKDTree(position)
-    pairs = tree.query_pairs(radius, output_type="ndarray")
-    first, second = pairs[:, 0], pairs[:, 1]
-    sender, receiver = [second, first], [first, second]
-    if len(mates):
-        found = tree.sparse_distance_matrix(
-            cKDTree(mates.position), radius, output_type="ndarray"
-        )
-        sender.append(found["j"] + len(position))
-        receiver.append(found["i"])
-    return _sorted(position, mates, np.concatenate(sender), np.concatenate(receiver))
+    inner, outer = _pairs(position, mates, radius)
+    sender = np.concatenate([inner[:, 1], inner[:, 0], outer[:, 1] + len(position)])
+    receiver = np.concatenate([inner[:, 0], inner[:, 1], outer[:, 0]])
+    return _sorted(position, mates, sender, receiver)
 
 
 def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: int) -> Neighbors:
@@ -84,7 +87,8 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
     asked = k + 4
     while len(receiver):
         distance, sender = tree.query(position[receiver], k=asked + 1)
-        distance[sender == receiver[:, None]] = -1.0  # the atom itself: not always the first of equals
+        # The atom itself goes first, which among atoms at one place it need not be.
+        distance[sender == receiver[:, None]] = -1.0
         order = np.argsort(distance, axis=1, kind="stable")
         distance = np.take_along_axis(distance, order, axis=1)[:, 1:]
         sender = np.take_along_axis(sender, order, axis=1)[:, 1:]
@@ -101,12 +105,216 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How many neighbors each atom has, and how near they are."""
+
+    contacts: Float[np.ndarray, "atoms radii"]
+    """Number of atoms within each radius, float32."""
+    density: Float[np.ndarray, "atoms radii"]
+    """Sum of 1/d² over the atoms within each radius, Å⁻², float32."""
+
+
+def packing(
+    position: Float[np.ndarray, "atoms 3"], mates: Mates, radii: Sequence[float]
+) -> tuple[Packing, Packing]:
+    """Count the neighbors of every atom at several radii: in isolation, then in the crystal.
+
+    Time and memory grow linearly with the number of atoms. Distances below :data:`NEAREST` count as that.
+
+    Args:
+        position: Cartesian coordinates, Å.
+        mates: Symmetry mates up to at least the largest radius.
+        radii: Distances, Å (inclusive).
+
+    Example:
+        >>> isolated, _ = packing(np.array([[0.0, 0, 0], [2, 0, 0], [4, 0, 0]]), Mates(), [2, 9])
+        >>> isolated.contacts.tolist(), isolated.density[0].tolist()
+        ([[1.0, 2.0], [2.0, 2.0], [1.0, 2.0]], [0.25, 0.3125])
+    """
+    _check_radius(mates, max(radii))
+    atoms = len(position)
+    contacts = np.zeros((2, atoms, len(radii)), np.float32)
+    density = np.zeros((2, atoms, len(radii)), np.float32)
+    scratch = _Scratch()
+    for kind, others in enumerate((position, mates.position)):
+        for rows, near in _blocks(position, others, max(radii)):
+            shape = len(rows), len(near)
+            squared = scratch.array("squared", shape, np.float64)
+            weight = scratch.array("weight", shape)
+            within = scratch.array("within", shape)
+            cdist(position[rows], others[near], "sqeuclidean", out=squared)
+            np.maximum(squared, NEAREST**2, out=weight, casting="same_kind")
+            np.reciprocal(weight, out=weight)
+            for column, radius in enumerate(radii):
+                np.less_equal(squared, radius**2, out=within)
+                contacts[kind, rows, column] = np.einsum("ij->i", within)
+                density[kind, rows, column] = np.einsum("ij,ij->i", weight, within)
+    contacts[0] -= 1  # every atom has found itself, at distance 0
+    density[0] -= NEAREST**-2
+    return (
+        Packing(contacts=contacts[0], density=density[0]),
+        Packing(contacts=contacts.sum(axis=0), density=density.sum(axis=0)),
+    )
+
+
+def weighted_contact_number(
+    structure: Structure, mates: Mates
+) -> tuple[Float[np.ndarray, " atoms"], Float[np.ndarray, " atoms"]]:
+    r"""Return the weighted contact number of every atom (Å⁻²): in isolation, then in the crystal.
+
+    .. math:: w_i = \sum_{j \ne i} 1 / d_{ij}^2
+
+    B-factors go with 1/w. Atoms within :data:`LUMPED` count one by one, farther ones in the centroid of
+    their residue, up to :data:`REACH`. So the time is linear in the number of atoms, and the result
+    depends on neither pose nor order, as that of a grid would.
+
+    Reference: Lin, Shih, Hwang, Kao, Lee & Chen (2008), Proteins 72, 929-935.
+
+    Args:
+        structure: Atoms; its crystal is used if ``mates`` were made from it.
+        mates: Symmetry mates up to at least :data:`LUMPED`.
+    """
+    position = structure.position
+    inner, outer = _pairs(position, mates, LUMPED)
+    weight = _near_kernel(position[inner[:, 0]] - position[inner[:, 1]])
+    isolated = np.bincount(inner[:, 0], weight, minlength=len(position))
+    isolated += np.bincount(inner[:, 1], weight, minlength=len(position))
+    weight = _near_kernel(position[outer[:, 0]] - mates.position[outer[:, 1]])
+    contacts = np.bincount(outer[:, 0], weight, minlength=len(position))
+
+    count = np.bincount(structure.residue_index)
+    columns = [np.bincount(structure.residue_index, axis) for axis in position.T]
+    centroid = (np.stack(columns, axis=1) / np.maximum(count, 1)[:, None]).astype(np.float32)
+    isolated += _far_field(position, centroid, count) - LUMPED**-2
+    if structure.crystal is not None and np.isfinite(mates.radius):
+        copies = copies_near(structure.crystal, centroid, REACH)
+        contacts += _far_field(position, copies.position, count[copies.source])
+    return isolated.astype(np.float32), (isolated + contacts).astype(np.float32)
+
+
+def _near_kernel(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what 1/d² has above its value at the end of the near field, the far field's share."""
+    squared = np.einsum("ij,ij->i", vector, vector)
+    return 1 / np.maximum(squared, NEAREST**2) - LUMPED**-2
+
+
+def _far_field(
+    position: Float[np.ndarray, "atoms 3"],
+    centroid: Float[np.ndarray, "centroids 3"],
+    count: Int[np.ndarray, " centroids"],
+) -> NDArray[np.float32]:
+    """Sum 1/d² over the atoms of residues, each in its centroid; constant in the near field."""
+    total = np.zeros(len(position), np.float32)
+    weight = count.astype(np.float32)
+    scratch = _Scratch()
+    for rows, near in _blocks(position, centroid, REACH):
+        origin = position[rows[0]]  # local coordinates: the expanded square is exact to 1e-4 Å²
+        here, there = position[rows] - origin, centroid[near] - origin
+        left = np.ones((len(here), 5), np.float32)
+        left[:, :3], left[:, 3] = -2 * here, np.einsum("ij,ij->i", here, here)
+        right = np.ones((5, len(there)), np.float32)
+        right[:3], right[4] = there.T, np.einsum("ij,ij->i", there, there)
+        # einsum, not matmul: a BLAS that starts threads for products this small takes 10 times as long.
+        kernel = scratch.array("kernel", (len(here), len(there)))
+        np.einsum("ik,kj->ij", left, right, out=kernel)
+        # 1/d², level in the near field, times a line in d² that falls from 1 to 0: a step at the
+        # reach would make the sum depend on the rounding of coordinates.
+        fade = scratch.array("fade", kernel.shape)
+        np.subtract(REACH**2, kernel, out=fade)
+        np.clip(fade, 0, REACH**2 - FADING**2, out=fade)
+        np.clip(kernel, LUMPED**2, None, out=kernel)
+        np.divide(fade, kernel, out=kernel)
+        total[rows] = np.einsum("ij,j->i", kernel, weight[near])
+    return total / np.float32(REACH**2 - FADING**2)
+
+
+class _Scratch:
+    """Arrays that are used again and again: fresh ones of this size cost more than what fills them."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, NDArray] = {}
+
+    def array(self, name: str, shape: tuple[int, int], dtype: DTypeLike = np.float32) -> NDArray:
+        """Return an array of any content, which lives until the next call with this name."""
+        size = shape[0] * shape[1]
+        if name not in self.buffers or len(self.buffers[name]) < size:
+            self.buffers[name] = np.empty(size + size // 2, dtype)
+        return self.buffers[name][:size].reshape(shape)
+
+
+def _blocks(
+    position: Float[np.ndarray, "atoms 3"], others: Float[np.ndarray, "others 3"], radius: float
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield compact groups of atoms, each with all others that may be within a radius of one of them.
+
+    Distances inside a block are dense arrays: several times faster than lists of neighbors where
+    an atom has hundreds.
+    """
+    if not len(position) or not len(others):
+        return
+    rows, low, high = _boxes(position)
+    columns, other_low, other_high = (rows, low, high) if others is position else _boxes(others)
+    largest = np.linalg.norm(high - low, axis=1).max()
+    largest += np.linalg.norm(other_high - other_low, axis=1).max()
+    pairs = cKDTree((low + high) / 2).sparse_distance_matrix(
+        cKDTree((other_low + other_high) / 2), radius + largest / 2 + 0.01, output_type="ndarray"
+    )
+    first, second = pairs["i"], pairs["j"]
+    gap = np.maximum(other_low[second] - high[first], low[first] - other_high[second]).clip(0)
+    near = np.einsum("ij,ij->i", gap, gap) <= (radius + 0.01) ** 2
+    first, second = first[near], second[near]
+    order = np.argsort(first, kind="stable")
+    low32, high32, reach = low.astype(np.float32), high.astype(np.float32), (radius + 0.01) ** 2
+    ends = np.cumsum(np.bincount(first, minlength=len(rows)))
+    for block, chosen in enumerate(np.split(second[order], ends[:-1])):
+        if not len(chosen):
+            continue
+        candidates = np.concatenate([columns[column] for column in chosen])
+        place = others[candidates]
+        gap = np.maximum(low32[block] - place, place - high32[block])
+        np.clip(gap, 0, None, out=gap)
+        yield rows[block], candidates[np.einsum("ij,ij->i", gap, gap) <= reach]
+
+
+def _boxes(
+    position: Float[np.ndarray, "atoms 3"],
+) -> tuple[list[NDArray[np.intp]], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the rows of each leaf of a k-d tree, and the low and high corner of its box."""
+    tree = cKDTree(position, leafsize=BLOCK)
+    starts, nodes = [], [tree.tree]
+    while nodes:
+        node = nodes.pop()
+        if node.split_dim == -1:
+            starts.append(node.start_idx)
+        else:
+            nodes += [node.greater, node.lesser]  # the lesser is next: rows ascend
+    sorted_position = tree.data[tree.indices]
+    return (
+        np.split(tree.indices, starts[1:]),
+        np.minimum.reduceat(sorted_position, starts),
+        np.maximum.reduceat(sorted_position, starts),
+    )
+
+
 def _check_radius(mates: Mates, radius: float) -> None:
     if not 0 < radius <= mates.radius:
         raise ValueError(
             f"radius must be positive and at most {mates.radius:g} Å, up to which mates were "
             f"searched, got {radius}"
         )
+
+
+def _pairs(
+    position: Float[np.ndarray, "atoms 3"], mates: Mates, radius: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows of every two atoms, and of every atom and mate, within a radius."""
+    tree = cKDTree(position)
+    inner = tree.query_pairs(radius, output_type="ndarray")
+    if not len(mates):
+        return inner, np.zeros((0, 2), np.intp)
+    outer = tree.sparse_distance_matrix(cKDTree(mates.position), radius, output_type="ndarray")
+    return inner, np.stack([outer["i"], outer["j"]], axis=1)
 
 
 def _sorted(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import ConfigError
-from debye.graph.neighbors import Packing, WCN_MATE_RADIUS, packing, weighted_contact_number
+from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_number
 from debye.structure import chemistry
 from debye.structure.bonds import Bonds
 from debye.structure.crystal import Mates
@@ -36,20 +36,24 @@ class FeatureContext:
     """None: the crystal is unknown or not to be used."""
     resolution: float | None = None
     """Å; None where unknown or hidden."""
+    packing_radii: tuple[float, ...] = PACKING_RADII
+    """Å. The radii that features will ask for: each costs time."""
     _shared: dict[str, Any] = field(default_factory=dict)
 
-    def packing(self) -> Packing:
-        """Contact numbers and densities at :data:`PACKING_RADII`, isolated and in the crystal."""
+    def packing(self) -> tuple[Packing, Packing]:
+        """Contact numbers and densities at ``packing_radii``, isolated and in the crystal."""
         if "packing" not in self._shared:
             mates = Mates() if self.mates is None else self.mates
-            self._shared["packing"] = packing(self.structure.position, mates, PACKING_RADII)
+            if mates.radius < max(self.packing_radii):
+                mates = Mates()  # searched for edges only: no crystal feature is asked for
+            self._shared["packing"] = packing(self.structure.position, mates, self.packing_radii)
         return self._shared["packing"]
 
     def weighted_contact_numbers(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(atoms,) sum of 1/d² over all atoms, Å⁻², isolated and in the crystal."""
         if "wcn" not in self._shared:
             mates = Mates() if self.mates is None else self.mates
-            self._shared["wcn"] = weighted_contact_number(self.structure.position, mates)
+            self._shared["wcn"] = weighted_contact_number(self.structure, mates)
         return self._shared["wcn"]
 
     def chain_rank(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -95,6 +99,8 @@ class NodeFeature:
     """Returns (atoms,) int64 codes, or float32 values near unit scale."""
     size: int = 0
     """Number of categories; 0 for a scalar."""
+    packing_radius: float | None = None
+    """Å, of the packing that it needs; None: none."""
 
 
 def _codes(name: str, names: Sequence[str], source: str, compute: Compute) -> NodeFeature:
@@ -114,12 +120,11 @@ def _property(name: str) -> NodeFeature:
 
 
 def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
-    column, usual = PACKING_RADII.index(radius), USUAL_CONTACTS[radius]
+    usual = USUAL_CONTACTS[radius]
 
     def compute(context: FeatureContext) -> NDArray[np.float32]:
-        found = context.packing()
-        counts = found.crystal_contacts if crystal else found.contacts
-        return counts[:, column] / np.float32(usual)
+        column = context.packing_radii.index(radius)
+        return context.packing()[crystal].contacts[:, column] / np.float32(usual)
 
     where = ", symmetry mates counted" if crystal else ""
     return NodeFeature(
@@ -128,16 +133,14 @@ def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
         f"neighbors / {usual:g}",
         f"heavy atoms within {radius:g} Å{where}",
         compute,
+        packing_radius=radius,
     )
 
 
 def _density(radius: float, *, crystal: bool) -> NodeFeature:
-    column = PACKING_RADII.index(radius)
-
     def compute(context: FeatureContext) -> NDArray[np.float32]:
-        found = context.packing()
-        density = found.crystal_density if crystal else found.density
-        return density[:, column] / np.float32(USUAL_DENSITY)
+        column = context.packing_radii.index(radius)
+        return context.packing()[crystal].density[:, column] / np.float32(USUAL_DENSITY)
 
     where = ", symmetry mates counted" if crystal else ""
     return NodeFeature(
@@ -146,6 +149,7 @@ def _density(radius: float, *, crystal: bool) -> NodeFeature:
         f"Å⁻² / {USUAL_DENSITY:g}",
         f"sum of 1/d² over heavy atoms within {radius:g} Å{where}",
         compute,
+        packing_radius=radius,
     )
 
 
@@ -199,7 +203,8 @@ _FEATURES = (
         "scalar",
         "neighbors / 20",
         "heavy atoms within 5 Å, as the seed system counts a degree (arXiv:2408.12519)",
-        lambda context: context.packing().contacts[:, 0] / np.float32(USUAL_CONTACTS[5.0]),
+        _contact_number(5.0, crystal=False).compute,
+        packing_radius=5.0,
     ),
     *(_contact_number(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
     *(_density(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
@@ -241,12 +246,14 @@ def category_size(name: str) -> int:
     return find_feature(name).size
 
 
+def packing_radii(names: Sequence[str]) -> tuple[float, ...]:
+    """Return the radii (Å) at which the named features need contact numbers or densities."""
+    radii = {find_feature(name).packing_radius for name in names}
+    return tuple(sorted(radius for radius in radii if radius is not None))
+
+
 def mate_reach(names: Sequence[str]) -> float:
     """Return how far (Å) mates must be known for the named features; 0 where none needs them."""
-    reach = 0.0
-    for name in names:
-        if name in ("crystal_wcn",):
-            reach = max(reach, WCN_MATE_RADIUS)
-        elif name.startswith("crystal_"):
-            reach = max(reach, max(PACKING_RADII))
-    return reach
+    crystal = [name for name in names if name.startswith("crystal_")]
+    reach = max(packing_radii(crystal), default=0.0)
+    return max(reach, LUMPED) if "crystal_wcn" in crystal else reach

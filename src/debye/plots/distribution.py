@@ -48,7 +48,7 @@ def plot_distribution(
 ) -> Figure:
     """Draw the per-structure Pearson r of every evaluation.
 
-    On the left a violin each, with one point a structure, quartiles and mean; on the right the share of
+    On the left a ridge each, with one point a structure, quartiles and mean; on the right the share of
     structures at or below each r. Structures without an r are counted in the labels.
 
     Raises:
@@ -105,7 +105,7 @@ def _draw_ridge(axes: Axes, values: NDArray[np.float64], row: int, color: str) -
         height = WIDEST * density(values, grid)
         axes.fill_between(grid, row, row - height, color=color, alpha=0.3, linewidth=0)
         axes.plot(grid, row - height, color=color, linewidth=1)
-    # Points below the violin, spread evenly by rank: no random numbers in a figure.
+    # Points below the ridge, spread evenly by rank: no random numbers in a figure.
     shift = 0.09 + 0.2 * ((np.arange(len(values)) * 0.618) % 1)
     axes.scatter(values, row + shift, s=6, color=color, alpha=0.55, linewidths=0)
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
@@ -147,7 +147,7 @@ def _finish(left: Axes, right: Axes, labels: Sequence[str], atom_class: str) -> 
     right.set_ylim(0, 1)
     right.set_ylabel("share of structures at or below", color=INK)
     if right.get_legend_handles_labels()[0]:
-        right.legend(frameon=False, fontsize=8, loc="upper left")
+        right.legend(frameon=False, fontsize=8, loc="best")
     left.set_title(
         "thick line: quartiles · circle: median · diamond: mean", loc="left", fontsize=8, color=INK
     )

@@ -20,6 +20,7 @@ from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
     from debye.prediction.prediction import Prediction
     from debye.structure.structure import Structure
@@ -28,6 +29,10 @@ MOST_CHAINS = 4
 """Chains with a panel of their own; further ones are only counted."""
 POLYMER_STEP = {"CA": 4.5, "P": 8.0}
 """Largest distance between trace atoms of neighboring residues, Å."""
+TUBE = 1.7
+"""Width of the backbone, Å."""
+PANEL_POINTS = 230.0
+"""Width of the panel of the backbone, points."""
 INK, GRAY = "#22262b", "#8a929b"
 
 
@@ -45,11 +50,11 @@ def plot_profile(prediction: Prediction) -> Figure:
     shown = sorted(chains[:MOST_CHAINS], key=lambda rows: int(residues.first_atom[rows[0]]))
     figure = Figure(figsize=(12, 3.4 + 1.1 * max(len(shown) - 1, 0)), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1))
+    left, right = figure.subfigures(1, 2, width_ratios=(1.6, 1))
     limits = color_limits(prediction.b_predicted)
     panels = left.subplots(max(len(shown), 1), 1, sharey=True, squeeze=False)[:, 0]
     for panel, rows in zip(panels, shown, strict=False):
-        _draw_chain(panel, prediction.structure, residues, rows, labeled=len(shown) > 1)
+        _draw_chain(panel, prediction, residues, rows, labeled=len(shown) > 1)
     if not shown:
         _draw_ranked(panels[0], residues)
     _finish_panels(panels, residues, shown)
@@ -60,7 +65,8 @@ def plot_profile(prediction: Prediction) -> Figure:
     )
     panels[-1].set_xlabel("Residue" if shown else "Residues, by predicted B", color=INK)
     left.supylabel("B-factor, residue mean (Å²)", fontsize=10, color=INK)
-    _draw_trace(right, prediction, [residues.first_atom[rows] for rows in chains], limits)
+    if len(residues.atoms):
+        _draw_trace(right, prediction, residues, chains, limits)
     return figure
 
 
@@ -80,16 +86,17 @@ def _polymer_chains(structure: Structure, residues: ResidueTable) -> list[NDArra
 
 def _draw_chain(
     panel: Axes,
-    structure: Structure,
+    prediction: Prediction,
     residues: ResidueTable,
     rows: NDArray[np.intp],
     *,
     labeled: bool,
 ) -> None:
-    first = residues.first_atom[rows]
+    structure, first = prediction.structure, residues.first_atom[rows]
     number = structure.residue_number[first]
-    # A blank position breaks the line where residues are missing.
-    place = np.arange(len(rows)) + np.cumsum(np.diff(number, prepend=number[0]) > 1)
+    # A blank position breaks the line where residues are missing; numbers alone do not tell.
+    broken = _is_broken(structure, _trace_rows(prediction, residues)[rows])
+    place = np.arange(len(rows)) + np.concatenate([[0], np.cumsum(broken)])
 
     def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
         with_gaps = np.full(place[-1] + 1, np.nan)
@@ -112,18 +119,27 @@ def _draw_chain(
     if labeled:
         chain = structure.chain[first[0]] or "without name"
         panel.text(
-            0.008, 0.93, f"chain {chain}", transform=panel.transAxes, va="top", fontsize=8, color=INK
+            0.008,
+            0.93,
+            f"chain {chain}",
+            transform=panel.transAxes,
+            va="top",
+            fontsize=8,
+            color=INK,
         )
     _label_residues(panel, place, number)
     panel.set_xlim(-0.5, place[-1] + 0.5)
 
 
 def _label_residues(panel: Axes, place: NDArray[np.intp], number: NDArray[np.int32]) -> None:
-    wanted = MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]).tick_values(0, len(place) - 1)
+    wanted = MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]).tick_values(0, len(place) - 1)
     step = max(int(wanted[1] - wanted[0]), 1)
-    # Round residue numbers make readable ticks; a chain without any gets its first residue.
-    ticks = np.flatnonzero(number % step == 0)
-    ticks = ticks if len(ticks) else np.array([0])
+    ticks: list[int] = []
+    for index in np.flatnonzero(number % step == 0).tolist():
+        # Insertion codes repeat a number, and gaps crowd the round ones.
+        if not ticks or place[index] - place[ticks[-1]] >= len(place) / 20:
+            ticks.append(index)
+    ticks = ticks or [0]
     panel.set_xticks(place[ticks], [str(value) for value in number[ticks]])
 
 
@@ -142,9 +158,7 @@ def _draw_ranked(panel: Axes, residues: ResidueTable) -> None:
     panel.plot(x, residues.b_predicted[order], "o-", color=BLUE, label="predicted")
 
 
-def _finish_panels(
-    panels: NDArray, residues: ResidueTable, shown: list[NDArray[np.intp]]
-) -> None:
+def _finish_panels(panels: NDArray, residues: ResidueTable, shown: list[NDArray[np.intp]]) -> None:
     rows = np.concatenate(shown) if shown else np.arange(len(residues.atoms))
     drawn = np.concatenate([residues.b_upper[rows], residues.b_deposited[rows]])
     # One wild residue must not flatten all others.
@@ -159,29 +173,34 @@ def _finish_panels(
 
 
 def _draw_trace(
-    figure: Figure, prediction: Prediction, chains: list[NDArray[np.intp]], limits: tuple[float, float]
+    figure: SubFigure,
+    prediction: Prediction,
+    residues: ResidueTable,
+    chains: list[NDArray[np.intp]],
+    limits: tuple[float, float],
 ) -> None:
     panel = figure.subplots()
     panel.set_aspect("equal")
     panel.axis("off")
     structure = prediction.structure
     rows = np.flatnonzero(prediction.has_prediction)
-    if not len(rows):
-        return
-    view = _principal_view(structure.position[rows])
     center = structure.position[rows].mean(axis=0)
-    segments, values = _trace_segments(prediction, chains)
-    ligand = rows[structure.entity_kind[rows] == EntityKind.LIGAND]
+    view = _principal_view(structure.position[rows])
+    placed = (structure.position[rows] - center) @ view
+    scale = PANEL_POINTS / max(float(np.ptp(placed[:, :2], axis=0).max()), 10.0)
+    segments, values = _trace_segments(prediction, residues, chains)
+    dots = np.isin(
+        structure.entity_kind[rows], (EntityKind.LIGAND, EntityKind.SUGAR, EntityKind.ION)
+    )
     if len(segments):
-        _draw_tube(panel, (segments - center) @ view, b_colors(values, limits))
+        _draw_tube(panel, (segments - center) @ view, b_colors(values, limits), scale)
     else:
-        ligand = rows
-    placed = (structure.position[ligand] - center) @ view
+        dots[:] = True
     panel.scatter(
-        placed[:, 0],
-        placed[:, 1],
-        s=14,
-        c=b_colors(prediction.b_predicted[ligand], limits),
+        placed[dots, 0],
+        placed[dots, 1],
+        s=np.clip(1.5 * scale, 1.5, 5.0) ** 2,
+        c=b_colors(prediction.b_predicted[rows[dots]], limits),
         edgecolors=INK,
         linewidths=0.4,
         zorder=3,
@@ -189,7 +208,12 @@ def _draw_trace(
     panel.autoscale_view()
     colors = LinearSegmentedColormap.from_list("b", (BLUE, WHITE, RED))
     bar = figure.colorbar(
-        ScalarMappable(Normalize(*limits), colors), ax=panel, shrink=0.7, aspect=18, extend="both"
+        ScalarMappable(Normalize(*limits), colors),
+        ax=panel,
+        shrink=0.7,
+        aspect=20,
+        extend="both",
+        extendfrac=0.03,
     )
     bar.set_label("Predicted B (Å²)", color=INK, fontsize=9)
     bar.ax.tick_params(labelsize=8, colors=INK)
@@ -206,41 +230,43 @@ def _principal_view(position: NDArray[np.float32]) -> NDArray[np.float64]:
     return axes * np.where(signs == 0, 1, signs)
 
 
-def _trace_segments(
-    prediction: Prediction, chains: list[NDArray[np.intp]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return smooth (segments, 2, 3) pieces of all backbones, Å, and the B of each, Å²."""
+def _trace_rows(prediction: Prediction, residues: ResidueTable) -> NDArray[np.intp]:
+    """Return the row of the trace atom (CA or P) of each residue, -1 where it has none."""
     structure = prediction.structure
-    mean_of = {
-        int(structure.residue_index[row]): value
-        for row, value in zip(
-            (table := residue_table(prediction)).first_atom, table.b_predicted, strict=True
-        )
-    }
     is_trace = prediction.has_prediction & np.isin(structure.atom_name, list(POLYMER_STEP))
-    row_of = {int(structure.residue_index[row]): row for row in np.flatnonzero(is_trace)[::-1]}
-    pieces, values = [], []
-    finest = 8 if sum(map(len, chains)) < 3000 else 2
+    of_residue = np.full(structure.n_residues, -1, np.intp)
+    rows = np.flatnonzero(is_trace)[::-1]
+    of_residue[structure.residue_index[rows]] = rows
+    return of_residue[structure.residue_index[residues.first_atom]]
+
+
+def _is_broken(structure: Structure, trace: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return whether the chain is broken between each residue and the next, by distance."""
+    reach = np.array([POLYMER_STEP.get(str(name), 0.0) for name in structure.atom_name[trace]])
+    step = np.linalg.norm(np.diff(structure.position[trace], axis=0), axis=1)
+    return (step > np.minimum(reach[:-1], reach[1:])) | (trace[:-1] < 0) | (trace[1:] < 0)
+
+
+def _trace_segments(
+    prediction: Prediction, residues: ResidueTable, chains: list[NDArray[np.intp]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return all backbones as smooth short pieces, Å, and the B of each, Å².
+
+    A piece is (4, 3): the end before it, its own two ends and the end after it.
+    """
+    structure, trace = prediction.structure, _trace_rows(prediction, residues)
+    pieces, values = [np.zeros((0, 4, 3))], [np.zeros(0)]
+    finest = 8 if sum(map(len, chains)) < 3000 else 3
     for chain in chains:
-        residues = [int(index) for index in structure.residue_index[chain] if int(index) in row_of]
-        rows = np.array([row_of[index] for index in residues], np.intp)
-        b = np.array([mean_of[index] for index in residues])
-        for run in _unbroken(structure.position[rows], structure.atom_name[rows]):
-            curve, shade = _smooth(structure.position[rows][run], b[run], finest)
-            pieces.append(np.stack([curve[:-1], curve[1:]], axis=1))
-            values.append((shade[:-1] + shade[1:]) / 2)
-    if not pieces:
-        return np.zeros((0, 2, 3)), np.zeros(0)
+        ends = np.flatnonzero(_is_broken(structure, trace[chain])) + 1
+        for run in np.split(chain, ends):
+            if len(run) > 1:
+                position = structure.position[trace[run]]
+                curve, b = _smooth(position, residues.b_predicted[run], finest)
+                padded = np.concatenate([curve[:1], curve, curve[-1:]])
+                pieces.append(np.stack([padded[i : len(curve) - 1 + i] for i in range(4)], axis=1))
+                values.append((b[:-1] + b[1:]) / 2)
     return np.concatenate(pieces), np.concatenate(values)
-
-
-def _unbroken(position: NDArray[np.float32], name: NDArray[np.str_]) -> list[NDArray[np.intp]]:
-    if len(position) < 2:
-        return []
-    reach = np.array([POLYMER_STEP[str(value)] for value in name])
-    far = np.linalg.norm(np.diff(position, axis=0), axis=1) > reach[1:]
-    runs = np.split(np.arange(len(position)), np.flatnonzero(far) + 1)
-    return [run for run in runs if len(run) > 1]
 
 
 def _smooth(
@@ -261,22 +287,34 @@ def _smooth(
     return curve, fine
 
 
-def _draw_tube(panel: Axes, segments: NDArray[np.float64], colors: NDArray[np.float64]) -> None:
-    """Draw (segments, 2, 3) as a tube, back to front: the near parts hide the far ones."""
-    depth = segments[:, :, 2].mean(axis=1)
-    order = np.argsort(depth)
-    segments, colors, depth = segments[order], colors[order], depth[order]
+def _draw_tube(
+    panel: Axes, segments: NDArray[np.float64], colors: NDArray[np.float64], scale: float
+) -> None:
+    """Draw (segments, 4, 3) as a tube, back to front: the near parts hide the far ones."""
+    order = np.argsort(segments[:, 1:3, 2].sum(axis=1))
+    segments, colors = segments[order], colors[order]
+    depth = segments[:, 1:3, 2].mean(axis=1)
     near = (depth - depth[0]) / max(float(np.ptp(depth)), 1e-6)
-    crowding = np.clip(len(segments) / 4000, 0, 1)
-    width = (4.6 - 2.6 * crowding) * (0.75 + 0.4 * near)
+    width = np.clip(TUBE * scale, 0.8, 6.0) * (0.8 + 0.4 * near)
     # Distance pales toward the paper, so that the eye sees depth.
-    paled = colors + (1 - colors) * (0.35 * (1 - near))[:, None]
-    edge = np.broadcast_to(np.array([0.13, 0.15, 0.17]), colors.shape)
-    edge = edge + (1 - edge) * (0.45 * (1 - near))[:, None]
-    # Outline and fill of each segment lie next to each other in the drawing order.
-    twice = np.repeat(segments[:, :, :2], 2, axis=0)
-    ink = np.stack([edge, paled], axis=1).reshape(-1, 3)
-    widths = np.stack([width + 1.3, width], axis=1).ravel()
+    fill = colors + (1 - colors) * (0.3 * (1 - near))[:, None]
+    edge = 0.15 + (0.5 * (1 - near))[:, None] * np.ones(3)
+    # Each segment's fill follows its outline in the drawing order, and both reach along the curve into
+    # the neighbors, the fill further: so outlines have no gaps and none crosses the tube.
+    flat = segments[:, :, :2]
+    lines = np.stack([_reaching(flat, 0.4), _reaching(flat, 0.8)], axis=1).reshape(-1, 4, 2)
+    ink = np.stack([edge, fill], axis=1).reshape(-1, 3)
+    widths = np.stack([1.25 * width + 0.5, width], axis=1).ravel()
     panel.add_collection(
-        LineCollection(list(twice), colors=ink, linewidths=widths.tolist(), capstyle="round")
+        LineCollection(
+            list(lines), colors=ink, linewidths=widths.tolist(), capstyle="butt", joinstyle="round"
+        )
+    )
+
+
+def _reaching(segments: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Shorten the first and the last step of (segments, 4, 2) lines to a share of their length."""
+    before, start, end, after = segments.transpose(1, 0, 2)
+    return np.stack(
+        [start + share * (before - start), start, end, end + share * (after - end)], axis=1
     )

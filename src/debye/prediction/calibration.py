@@ -114,8 +114,12 @@ def fit_calibration(
         >>> true = rng.normal(30, 5, 20_000)
         >>> ones = np.ones(20_000)
         >>> fitted = fit_calibration(true, 30 * ones, 5 * ones, ones.astype(int), ones > 0)
-        >>> [round(float(edge[0])) for edge in fitted.bounds(
-        ...     30 * ones, 5 * ones, ones.astype(int), resolution_known=True)]
+        >>> [
+        ...     round(float(edge[0]))
+        ...     for edge in fitted.bounds(
+        ...         30 * ones, 5 * ones, ones.astype(int), resolution_known=True
+        ...     )
+        ... ]
         [22, 38]
     """
     usable = np.isfinite(true) & np.isfinite(predicted) & np.isfinite(width) & (width > 0)
@@ -150,9 +154,7 @@ def atom_classes(structure: Structure) -> NDArray[np.int8]:
     return classes_from(structure.entity_kind, structure.atom_name)
 
 
-def classes_from(
-    entity_kind: NDArray[np.integer], atom_name: NDArray[np.str_]
-) -> NDArray[np.int8]:
+def classes_from(entity_kind: NDArray[np.integer], atom_name: NDArray[np.str_]) -> NDArray[np.int8]:
     """Return the :class:`AtomClass` of each atom from its entity kind and its name.
 
     Example:

@@ -11,6 +11,8 @@ from debye.errors import DownloadError, StructureError
 
 SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
 """File names that are taken from folders, each also with ``.gz``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
     """One structure to predict: a file, or an identifier to be downloaded."""

@@ -1,4 +1,4 @@
-"""Runs a model within the memory there is: small structures together, large ones in pieces.
+"""Runs a model within the memory there is.
 
 Pieces are runs of edges, not regions of space: every layer of the model goes over all edges, a chunk
 at a time, before the next layer starts. So nothing is computed twice, global states see the whole
@@ -7,8 +7,9 @@ structure, and the result is that of one piece up to the rounding of sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from debye.graph.graph import AtomGraph
 
 Precision = Literal["auto", "float32", "bfloat16"]
-BATCH_ATOMS = 8_000
-"""Structures are joined until they have this many atoms: enough to hide the cost of small calls."""
-Item = TypeVar("Item")
+ATOMS_PER_THREAD = 5_000
+"""Fewer atoms than this are done sooner by one thread less."""
 
 
 def run_model(
@@ -29,7 +29,11 @@ def run_model(
     """Return what a model says about a graph, without gradients; results stay on the device."""
     kind = torch.device(device).type
     half = precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(kind))
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=half):
+    with (
+        torch.inference_mode(),
+        torch.autocast(kind, torch.bfloat16, enabled=half),
+        _threads_for(graph.n_atoms),
+    ):
         return model(graph.to(device) if kind != "cpu" else graph)
 
 
@@ -40,22 +44,12 @@ def has_fast_bfloat16(kind: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else False
 
 
-def batches(items: Iterable[tuple[Item, int]], largest: int = BATCH_ATOMS) -> Iterator[list[Item]]:
-    """Group items, each with its size, in order, so that sizes add up to at most ``largest``.
-
-    A larger item comes alone.
-
-    Example:
-        >>> list(batches([("a", 3), ("b", 4), ("c", 9), ("d", 1)], largest=8))
-        [['a', 'b'], ['c'], ['d']]
-    """
-    group: list[Item] = []
-    total = 0
-    for item, size in items:
-        if group and total + size > largest:
-            yield group
-            group, total = [], 0
-        group.append(item)
-        total += size
-    if group:
-        yield group
+@contextmanager
+def _threads_for(n_atoms: int) -> Iterator[None]:
+    """Use no more threads than there is work for: idle ones spin, and take the cores from others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, n_atoms // ATOMS_PER_THREAD)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

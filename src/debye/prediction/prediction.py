@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,9 +14,7 @@ from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.prediction.table import atom_table, write_csv, write_parquet
-from debye.structure.export import write_structure
 from debye.structure.structure import BKind, EntityKind, Structure
-from debye.structure.write import write_with_b
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +93,8 @@ class Prediction:
         if self.dropped:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
             parts.append(f"without prediction: {counts}")
-        parts.append("crystal" if self.crystal_problem is None else "no crystal")
+        used = self.crystal_problem is None
+        parts.append("crystal" if used else f"no crystal ({self.crystal_problem})")
         parts.append(f"{self.resolution:.2f} Å" if self.resolution else "resolution unknown")
         r = self.correlation()
         if r is not None:
@@ -148,10 +148,15 @@ class Prediction:
                 remedy="Check the folder's permissions and the free space",
             ) from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         return target
 
     def _write_copy(self, target: Path) -> None:
+        # Only here: a prediction that is not written as a structure needs no writers.
+        from debye.structure.export import write_structure
+        from debye.structure.write import write_with_b
+
         if self.path is None:
             b = np.where(self.has_prediction, self.b_predicted, self.structure.b_iso)
             write_structure(replace(self.structure, b_iso=b, u_aniso=None), target)

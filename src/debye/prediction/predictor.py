@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from debye.data.targets import find_target
 from debye.errors import StructureError
@@ -109,9 +108,7 @@ class Predictor:
             for width_of in [width[end - item.graph.n_atoms : end]]
         ]
 
-    def _prediction(
-        self, item: Prepared, value: np.ndarray, width: np.ndarray
-    ) -> Prediction:
+    def _prediction(self, item: Prepared, value: np.ndarray, width: np.ndarray) -> Prediction:
         if not np.isfinite(value).all():
             raise StructureError(
                 item.structure.source,

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from debye.errors import DebyeError
 from debye.prediction.inputs import Input, local_file
-from debye.prediction.pieces import BATCH_ATOMS, Precision, batches
 from debye.prediction.prediction import OutputFormat
+from debye.prediction.table import residue_text
 
 if TYPE_CHECKING:
+    from debye.prediction.pieces import Precision
     from debye.prediction.prediction import Prediction
     from debye.prediction.predictor import Predictor
     from debye.prediction.prepare import CrystalUse, Prepared
 
 BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
 """Size of a structure file per atom record, by the end of its name; rough, for planning only."""
+BATCH_ATOMS = 8_000
+"""Structures go through the model together up to this many atoms: it hides the cost of small calls."""
 ALONE_ATOMS = 200_000
 """Structures that may be larger are predicted one at a time, with all cores and all memory."""
+
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,8 @@ class Job:
     """Å; None: what each file says."""
     plot: bool = False
     """Also draw ``<stem>.png``."""
+    table: bool = False
+    """Also make a table of the residues as text."""
     overwrite: bool = False
     mirror: Path | None = None
     """Folder that identifiers are looked up in before they are downloaded."""
@@ -73,6 +81,8 @@ class Outcome:
     """One line: the summary, or the reason."""
     atoms: int = 0
     """Atoms with a prediction."""
+    table: str = ""
+    """Table of the residues, if asked for."""
 
 
 def predict_all(inputs: Sequence[Input], job: Job, *, workers: int = 1) -> Iterator[Outcome]:
@@ -92,7 +102,7 @@ def predict_all(inputs: Sequence[Input], job: Job, *, workers: int = 1) -> Itera
         if job.missing(item):
             waiting.append((item, planned_atoms(item)))
         else:
-            yield Outcome(name=item.name, status="kept", message="output exists already")
+            yield Outcome(name=item.name, status="kept", message="kept, the output exists")
     small = [(item, atoms) for item, atoms in waiting if atoms < ALONE_ATOMS]
     large = [[item] for item, atoms in waiting if atoms >= ALONE_ATOMS]
     groups = list(batches(small, BATCH_ATOMS))
@@ -113,9 +123,28 @@ def planned_atoms(item: Input) -> int:
     return item.path.stat().st_size // per_atom
 
 
-def _in_processes(
-    groups: Sequence[list[Input]], job: Job, workers: int
-) -> Iterator[Outcome]:
+def batches(items: Iterable[tuple[Item, int]], largest: int = BATCH_ATOMS) -> Iterator[list[Item]]:
+    """Group items, each with its size, in order, so that sizes add up to at most ``largest``.
+
+    A larger item comes alone.
+
+    Example:
+        >>> list(batches([("a", 3), ("b", 4), ("c", 9), ("d", 1)], largest=8))
+        [['a', 'b'], ['c'], ['d']]
+    """
+    group: list[Item] = []
+    total = 0
+    for item, size in items:
+        if group and total + size > largest:
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += size
+    if group:
+        yield group
+
+
+def _in_processes(groups: Sequence[list[Input]], job: Job, workers: int) -> Iterator[Outcome]:
     """Run groups in worker processes; if one dies, find out which input killed it."""
     unfinished = list(range(len(groups)))
     with _pool(workers) as pool:
@@ -173,7 +202,7 @@ def _predict_group(group: Sequence[Input], job: Job) -> list[Outcome]:
                 path, predictor.graph_config, crystal=job.crystal, resolution=job.resolution
             )
             prepared.append((item, ready))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             outcomes.append(_failure(item, error))
     return [*outcomes, *_finish(predictor, prepared, job)]
 
@@ -185,7 +214,7 @@ def _finish(
         return
     try:
         predictions = predictor.finish([ready for _, ready in batch])
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         if len(batch) == 1:
             yield _failure(batch[0][0], error)
             return
@@ -206,10 +235,16 @@ def _write(item: Input, prediction: Prediction, job: Job) -> Outcome:
             else:
                 prediction.write(path)
         summary = prediction.summary()
-    except Exception as error:  # noqa: BLE001
+        table = residue_text(prediction) if job.table else ""
+    except Exception as error:
         return _failure(item, error)
-    atoms = int(prediction.has_prediction.sum())
-    return Outcome(name=item.name, status="done", message=summary, atoms=atoms)
+    return Outcome(
+        name=item.name,
+        status="done",
+        message=summary,
+        atoms=int(prediction.has_prediction.sum()),
+        table=table,
+    )
 
 
 def _failure(item: Input, error: Exception) -> Outcome:

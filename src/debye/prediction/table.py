@@ -65,9 +65,7 @@ def write_csv(prediction: Prediction, path: Path) -> None:
         if value is not None
     )
     # Old nucleic acid atom names hold quotation marks (O5"), which must be quoted, then with all text.
-    options = csv.WriteOptions(
-        quoting_style="needed" if special else "none", quoting_header="none"
-    )
+    options = csv.WriteOptions(quoting_style="needed" if special else "none", quoting_header="none")
     csv.write_csv(table, path, options)
 
 
@@ -134,3 +132,18 @@ def residue_table(prediction: Prediction) -> ResidueTable:
         b_upper=mean(prediction.b_upper),
         b_deposited=mean(prediction.b_deposited),
     )
+
+
+def residue_text(prediction: Prediction) -> str:
+    """Return the table of the residues as aligned text, one line each; Å², means over atoms."""
+    structure, residues = prediction.structure, residue_table(prediction)
+    lines = ["chain  residue    atoms  B predicted      5 %     95 %  B deposited"]
+    for i, row in enumerate(residues.first_atom):
+        number = f"{structure.residue_number[row]}{structure.insertion_code[row]}"
+        deposited = residues.b_deposited[i]
+        lines.append(
+            f"{structure.chain[row]:<5}  {structure.residue_name[row]:<4}{number:>6}"
+            f"{residues.atoms[i]:>6}{residues.b_predicted[i]:>13.1f}{residues.b_lower[i]:>9.1f}"
+            f"{residues.b_upper[i]:>9.1f}{'' if np.isnan(deposited) else f'{deposited:.1f}':>13}"
+        )
+    return "\n".join(line.rstrip() for line in lines)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.structure.components import ComponentClass, open_table
+from debye.structure.row_keys import text_numbers
 from debye.structure.structure import EntityKind
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -106,7 +107,7 @@ HO 1.92 ER 1.89 TM 1.90 YB 1.87 LU 1.87 HF 1.75 TA 1.70 W 1.62 RE 1.51 OS 1.44 I
 HG 1.32 TL 1.45 PB 1.46 BI 1.48 PO 1.40 AT 1.50 RN 1.50 FR 2.60 RA 2.21 AC 2.15 TH 2.06 PA 2.00 U 1.96
 NP 1.90 PU 1.87 AM 1.80 CM 1.69
 """.split()
-COVALENT_RADIUS = dict(zip(_RADII[::2], map(float, _RADII[1::2]), strict=True))
+COVALENT_RADIUS: dict[str, float] = dict(zip(_RADII[::2], map(float, _RADII[1::2]), strict=True))
 """Å, by element symbol in upper case."""
 UNKNOWN_RADIUS = COVALENT_RADIUS["C"]
 """Radius of an element that is not in the table (X, empty), Å."""
@@ -215,24 +216,24 @@ def locant_code(
         ['CA', 'OXT', 'E', 'D']
     """
     position = _positions(LOCANTS)
-    protein = _by_name(atom_name, lambda name: position(_protein_locant(name)), np.int64)
-    selenium = _by_name(
-        residue_name, lambda name: position(_SELENIUM.get(name, OTHER)), np.int64
-    )
-    protein = np.where(atom_name == "SE", selenium, protein)
-    nucleic = _by_name(atom_name, lambda name: position(_nucleic_locant(name)), np.int64)
-    return np.select(
-        [entity_kind == EntityKind.PROTEIN, entity_kind == EntityKind.NUCLEIC], [protein, nucleic], 0
-    )
+    names, row = unique_text(atom_name)
+    protein = np.array([position(_protein_locant(name)) for name in names.tolist()], np.int64)[row]
+    nucleic = np.array([position(_nucleic_locant(name)) for name in names.tolist()], np.int64)[row]
+    selenium = np.flatnonzero(row == np.searchsorted(names, "SE")) if "SE" in names else []
+    protein[selenium] = [position(_SELENIUM.get(name, OTHER)) for name in residue_name[selenium]]
+    code = np.where(entity_kind == EntityKind.PROTEIN, protein, 0)
+    return np.where(entity_kind == EntityKind.NUCLEIC, nucleic, code)
 
 
 def is_backbone(atom_name: NDArray[np.str_], entity_kind: NDArray[np.int8]) -> NDArray[np.bool_]:
     """True for N, CA, C, O and OXT of proteins, phosphate and sugar of nucleic acids."""
     protein = _by_name(atom_name, lambda name: name in _PROTEIN_BACKBONE, np.bool_)
-    nucleic = _by_name(atom_name, lambda name: _nucleic_locant(name) in ("phosphate", "sugar"), np.bool_)
-    return ((entity_kind == EntityKind.PROTEIN) & protein) | (
-        (entity_kind == EntityKind.NUCLEIC) & nucleic
+    nucleic = _by_name(
+        atom_name, lambda name: _nucleic_locant(name) in ("phosphate", "sugar"), np.bool_
     )
+    protein &= entity_kind == EntityKind.PROTEIN
+    nucleic &= entity_kind == EntityKind.NUCLEIC
+    return protein | nucleic
 
 
 def _protein_locant(name: str) -> str:
@@ -252,25 +253,14 @@ def _nucleic_locant(name: str) -> str:
 
 
 def unique_text(text: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
-    """Sorted distinct strings and where each row is among them: ``np.unique``, several times faster.
-
-    Strings of up to eight ASCII characters are compared as one integer each.
+    """Sorted distinct strings, and which one each row is: ``np.unique``, several times faster.
 
     Example:
         >>> names, row = unique_text(np.array(["CA", "N", "CA"]))
         >>> names.tolist(), row.tolist()
         (['CA', 'N'], [0, 1, 0])
     """
-    width = text.dtype.itemsize // 4
-    if not 0 < width <= 8 or not len(text):
-        return np.unique(text, return_inverse=True)
-    letters = np.ascontiguousarray(text).view(np.uint32).reshape(len(text), width)
-    if letters.max() > 127:
-        return np.unique(text, return_inverse=True)
-    packed = letters[:, 0].astype(np.uint64)
-    for column in range(1, width):
-        packed = packed << np.uint64(8) | letters[:, column]
-    _, first, row = np.unique(packed, return_index=True, return_inverse=True)
+    _, first, row = np.unique(text_numbers(text), return_index=True, return_inverse=True)
     return text[first], row
 
 

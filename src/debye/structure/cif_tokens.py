@@ -21,7 +21,7 @@ TOKEN = re.compile(
     re.VERBOSE,
 )
 RESERVED = re.compile(rb"(?i)(?:loop_|stop_|global_|data_\S*|save_\S*)\Z")
-LINE_AFTER_ROWS = re.compile(rb"(?im)^[ \t]*(?:[#_]|;|loop_|stop_|global_|data_|save_)")
+LINE_AFTER_ROWS = re.compile(rb"(?i)\n[ \t]*(?:[#_;]|loop_|stop_|global_|data_|save_)")
 NO_VALUE_FOLLOWS = re.compile(rb"(?i)(?:\s*#[^\n]*(?:\n|\Z))*\s*(?:_|loop_|data_|save_|\Z)")
 RESERVED_WORDS = (b"loop_", b"stop_", b"global_", b"data_", b"save_")
 
@@ -118,13 +118,15 @@ def _fast_loop(data: bytes, category: bytes, loop: int, tags_from: int) -> Table
     stop = after.start() if after else len(data)
     if after and not NO_VALUE_FOLLOWS.match(data, stop):
         return None
-    if any(word in data[header_end:stop].lower() for word in RESERVED_WORDS):
+    lower = data[header_end:stop].lower()
+    if any(word in lower for word in RESERVED_WORDS):
         return None
+    del lower
     buffer = np.frombuffer(data, np.uint8, count=stop - header_end, offset=header_end)
-    is_text = np.zeros(len(buffer) + 2, np.int8)
-    is_text[1:-1] = buffer > ord(" ")
-    change = np.diff(is_text)
-    starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    is_text = np.zeros(len(buffer) + 2, bool)
+    np.greater(buffer, ord(" "), out=is_text[1:-1])
+    changes = np.flatnonzero(is_text[1:] != is_text[:-1])
+    starts, ends = changes[::2], changes[1::2]
     if not tags or not len(starts) or len(starts) % len(tags):
         return None
     head, tail = buffer[starts], buffer[ends - 1]
@@ -177,7 +179,7 @@ def _slow_table(data: bytes, category: bytes, source: str) -> Table | None:
         name = category.rstrip(b".").decode()
         raise FormatError(
             source,
-            problem=f"table {name} has {len(values)} values in {len(tags)} columns: incomplete rows",
+            problem=f"{name} has {len(values)} values in {len(tags)} columns: incomplete rows",
             remedy="The file is damaged; get it again",
         )
     offsets = np.array(values, np.int64).reshape(rows, len(tags), 2)

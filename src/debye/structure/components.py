@@ -111,7 +111,11 @@ def unpack_block(block: int) -> _Block:
         format=lzma.FORMAT_RAW,
         filters=BLOCK_FILTERS,
     )
-    last = int(table.block_starts[block + 1]) if block + 1 < len(table.block_starts) else len(table.row)
+    last = (
+        int(table.block_starts[block + 1])
+        if block + 1 < len(table.block_starts)
+        else len(table.row)
+    )
     return _Block(raw, last - int(table.block_starts[block]), table.names)
 
 

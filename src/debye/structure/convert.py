@@ -23,7 +23,9 @@ def pdb_to_mmcif(data: bytes, source: str) -> bytes:
     try:
         structure = gemmi.read_pdb_string(data)
     except (RuntimeError, ValueError) as error:
-        raise FormatError(source, f"no valid PDB file: {error}", "Repair or get it again") from error
+        raise FormatError(
+            source, f"no valid PDB file: {error}", "Repair or get it again"
+        ) from error
     structure.setup_entities()
     structure.assign_label_seq_id()
     return structure.make_mmcif_document().as_string().encode()
@@ -37,7 +39,9 @@ def mmcif_to_pdb(data: bytes, source: str) -> bytes:
         block = next(block for block in document if block.find_mmcif_category("_atom_site."))
         structure = gemmi.make_structure_from_block(block)
     except (RuntimeError, ValueError, StopIteration) as error:
-        raise FormatError(source, f"no valid mmCIF file: {error}", "Repair or get it again") from error
+        raise FormatError(
+            source, f"no valid mmCIF file: {error}", "Repair or get it again"
+        ) from error
     problem = pdb_limit_problem(structure)
     if problem:
         raise StructureError(source, f"does not fit a PDB file: {problem}", ADVICE)

@@ -10,7 +10,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from debye.errors import StructureError
 from debye.structure.structure import Crystal, Structure
@@ -21,6 +21,8 @@ CLASH = 1.2
 """Å. No two atoms of a crystal are this near to each other, disorder across an axis aside."""
 CLASHING_SHARE = 0.05
 """Largest share of atoms that may clash with a mate before cell and coordinates are held unrelated."""
+MOST_CELLS = 20_000
+"""A structure that spans more unit cells than this is not one molecule in a crystal."""
 SMALLEST_ATOM_VOLUME = 5.0
 """Å³ of crystal for each heavy atom; solvent-free protein has 17, ice 30, rock salt 22."""
 
@@ -106,28 +108,26 @@ def symmetry_mates(structure: Structure, radius: float) -> Mates:
     problem = crystal_problem(crystal, len(structure))
     if crystal is None or problem is not None:
         raise _unusable(structure.source, str(problem))
-    if not len(structure):
-        return Mates(radius=radius)
-    source, position, copy = _candidates(crystal, structure.position.astype(np.float64), radius)
-    # A mate must be where the edges will see it: distances are taken after rounding to float32.
-    position = position.astype(np.float32)
-    distance, _ = cKDTree(structure.position).query(
-        position, distance_upper_bound=np.nextafter(radius, np.inf)
-    )
-    clashing = np.unique(source[(distance > COINCIDENT) & (distance < CLASH)])
+    mates, distance = _copies(crystal, structure.position, radius, structure.source)
+    clashing = np.unique(mates.source[distance < CLASH])
     if len(clashing) > CLASHING_SHARE * len(structure):
         raise _unusable(
             structure.source,
             f"{len(clashing)} of {len(structure)} atoms clash with a mate: the cell and the "
             "coordinates do not belong together",
         )
-    near = np.isfinite(distance) & (distance > COINCIDENT)
-    has_twins = len(crystal.ncs_operators) > 0 or bool((distance <= COINCIDENT).any())
-    source, position, copy = source[near], position[near], copy[near]
-    if has_twins:
-        first = _first_of_twins(position, copy)
-        source, position = source[first], position[first]
-    return Mates(source=source, position=position, radius=radius)
+    return mates
+
+
+def copies_near(crystal: Crystal, position: Float[np.ndarray, "points 3"], radius: float) -> Mates:
+    """Find the copies of any points, e.g. centroids of residues; rules as :func:`symmetry_mates`.
+
+    Args:
+        crystal: One in which :func:`crystal_problem` sees no problem.
+        position: Cartesian coordinates, Å.
+        radius: Largest distance from a copy to the nearest point, Å (inclusive).
+    """
+    return _copies(crystal, position, radius, "crystal")[0]
 
 
 def _unusable(source: str, problem: str) -> StructureError:
@@ -160,10 +160,27 @@ def _operators(crystal: Crystal) -> Iterator[tuple[NDArray[np.float64], NDArray[
             yield rotation @ ncs[:, :3], rotation @ ncs[:, 3] + shift
 
 
+def _copies(
+    crystal: Crystal, position: Float[np.ndarray, "points 3"], radius: float, name: str
+) -> tuple[Mates, NDArray[np.float64]]:
+    """Return the copies within a radius of any point, and how far each is from the nearest."""
+    if not len(position):
+        return Mates(radius=radius), np.zeros(0)
+    source, copy, moved = _candidates(crystal, position.astype(np.float64), radius, name)
+    # A mate must be where the edges will see it: distances are taken after rounding to float32.
+    moved = moved.astype(np.float32)
+    distance, _ = cKDTree(position).query(moved, distance_upper_bound=np.nextafter(radius, np.inf))
+    near = np.isfinite(distance) & (distance > COINCIDENT)
+    has_twins = len(crystal.ncs_operators) > 0 or bool((distance <= COINCIDENT).any())
+    if has_twins:
+        near[near] = _first_of_twins(moved[near], copy[near])
+    return Mates(source=source[near], position=moved[near], radius=radius), distance[near]
+
+
 def _candidates(
-    crystal: Crystal, position: Float[np.ndarray, "atoms 3"], radius: float
-) -> tuple[NDArray[np.int32], Float[np.ndarray, "candidates 3"], NDArray[np.int32]]:
-    """Return source, position (Å) and copy number of all copies in the voxels near atoms."""
+    crystal: Crystal, position: Float[np.ndarray, "points 3"], radius: float, name: str
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Float[np.ndarray, "candidates 3"]]:
+    """Return source, copy number and position (Å) of all copies in the voxels near points."""
     unit_cell = gemmi.UnitCell(*crystal.cell)
     to_fractional = np.array(unit_cell.frac.mat.tolist())
     to_cartesian = np.array(unit_cell.orth.mat.tolist())
@@ -172,36 +189,35 @@ def _candidates(
     margin = (radius + 0.01) * np.linalg.norm(to_fractional, axis=1)
     low, high = original.min(axis=0) - margin, original.max(axis=0) + margin
     near = _Voxels(position, radius)
-    found = []
-    copy = 0
+    source, copies, places = [np.zeros(0, np.int32)], [0], [np.zeros((0, 3))]
     for rotation, shift in _operators(crystal):
         image = position @ rotation.T + shift
-        is_identity = np.abs(image[0] - original[0]).max() < 1e-6 and np.allclose(image, original)
+        is_identity = np.allclose(image, original, rtol=0, atol=1e-6)
         first = np.ceil(low - image.max(axis=0)).astype(int)
         last = np.floor(high - image.min(axis=0)).astype(int)
+        if np.prod((last - first + 1.0).clip(0)) > MOST_CELLS:
+            raise _unusable(name, "the atoms lie scattered over thousands of cells")
         for cell in product(*(range(a, b + 1) for a, b in zip(first, last, strict=True))):
-            copy += 1
             if is_identity and not any(cell):
                 continue
             moved = image + np.array(cell, float)
             rows = np.flatnonzero(((moved >= low) & (moved <= high)).all(axis=1))
             moved = moved[rows] @ to_cartesian.T
             kept = near.contain(moved)
-            found.append((rows[kept].astype(np.int32), moved[kept], copy))
-    if not found:
-        return np.zeros(0, np.int32), np.zeros((0, 3)), np.zeros(0, np.int32)
-    source, positions, copies = zip(*found, strict=True)
-    copy_of = np.repeat(np.array(copies, np.int32), [len(rows) for rows in source])
-    return np.concatenate(source), np.concatenate(positions), copy_of
+            source.append(rows[kept].astype(np.int32))
+            places.append(moved[kept])
+            copies.append(copies[-1] + 1)
+    copy = np.repeat(np.array(copies, np.int32), [len(rows) for rows in source])
+    return np.concatenate(source), copy, np.concatenate(places)
 
 
 class _Voxels:
-    """A coarse map of the space around atoms, to discard far copies before any distance is taken."""
+    """A coarse map of the space around points, to discard far copies before any distance is taken."""
 
     LARGEST = 4_000_000
     """Voxels; a sparse structure gets larger voxels instead of more of them."""
 
-    def __init__(self, position: Float[np.ndarray, "atoms 3"], radius: float) -> None:
+    def __init__(self, position: Float[np.ndarray, "points 3"], radius: float) -> None:
         self.origin = position.min(axis=0) - radius - 0.01
         extent = position.max(axis=0) + radius + 0.01 - self.origin
         self.size = max(radius / 2, float(np.prod(extent) / self.LARGEST) ** (1 / 3))
@@ -214,7 +230,7 @@ class _Voxels:
         self.near = occupied
 
     def contain(self, position: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
-        """Tell which points may lie within the radius of an atom."""
+        """Tell which points may lie within the radius."""
         voxel = np.floor((position - self.origin) / self.size).astype(int)
         inside = ((voxel >= 0) & (voxel < self.near.shape)).all(axis=1)
         inside[inside] = self.near[tuple(voxel[inside].T)]

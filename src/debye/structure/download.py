@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import ssl
 import time
 import uuid
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from debye.errors import DownloadError
 
@@ -22,8 +27,36 @@ if TYPE_CHECKING:
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which another attempt may succeed."""
 ABSENT = frozenset({400, 404, 410, 422})
-"""Answers that mean there is no such entry; AlphaFold DB says 400 or 422 to accessions it cannot hold."""
+"""Answers that mean there is no such entry; AlphaFold DB says 400 or 422 to impossible ones."""
 USER_AGENT = "debye (https://pypi.org/project/debye)"
+
+
+class RemoteSettings(BaseModel, frozen=True, extra="forbid"):
+    """Where structures come from and how patient to be."""
+
+    models_url: str = "https://models.rcsb.org"
+    """Serves ``/<id>.bcif.gz``; environment variable ``DEBYE_MODELS_URL``."""
+    files_url: str = "https://files.rcsb.org"
+    """Serves ``/download/<id>.cif.gz``; environment variable ``DEBYE_FILES_URL``."""
+    alphafold_url: str = "https://alphafold.ebi.ac.uk"
+    """Serves ``/api/prediction/<accession>``; environment variable ``DEBYE_ALPHAFOLD_URL``."""
+    attempts: PositiveInt = 5
+    """How often a request is tried when the server is busy or the line breaks."""
+    timeout: PositiveFloat = 20.0
+    """Seconds without a byte before an attempt is given up."""
+    deadline: PositiveFloat = 600.0
+    """Seconds that one attempt may take in all, however slowly the bytes drip."""
+    first_wait: NonNegativeFloat = 0.5
+    """Seconds before the second attempt; doubles with every further one, half of it at random."""
+    longest_wait: NonNegativeFloat = 60.0
+    """Seconds; also the most that a server's Retry-After is granted."""
+
+    @classmethod
+    def from_environment(cls) -> RemoteSettings:
+        """Read the base addresses from the environment, for mirrors and proxies of the archives."""
+        fields = ("models_url", "files_url", "alphafold_url")
+        found = {name: os.environ.get(f"DEBYE_{name.upper()}", "") for name in fields}
+        return cls.model_validate({name: value for name, value in found.items() if value})
 
 
 class Absent(Exception):
@@ -42,30 +75,16 @@ class _Retry(Exception):
         self.wait = wait
 
 
-class Patience(Protocol):
-    """What a downloader needs to know; see ``RemoteSettings``."""
-
-    @property
-    def attempts(self) -> int: ...
-    @property
-    def timeout(self) -> float: ...
-    @property
-    def deadline(self) -> float: ...
-    @property
-    def first_wait(self) -> float: ...
-    @property
-    def longest_wait(self) -> float: ...
-
-
 class Downloader:
     """Keeps one connection pool; use it in a ``with`` statement."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, settings: RemoteSettings) -> None:
         import httpx  # a tenth of a second that only downloads should pay
 
-        self.patience = patience
+        self.settings = settings
         self.client = httpx.Client(
-            timeout=patience.timeout,
+            verify=_ssl_context(),
+            timeout=settings.timeout,
             follow_redirects=True,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         )
@@ -116,7 +135,8 @@ class Downloader:
     def _patiently(self, attempt: Any) -> Any:
         """Try until it works, the attempts are used up, or there is no such file."""
         problems: list[str] = []
-        for number in range(self.patience.attempts):
+        asked: float | None = None
+        for number in range(self.settings.attempts):
             if number:
                 time.sleep(self._wait(number, asked))
             try:
@@ -127,11 +147,11 @@ class Downloader:
         raise Unusable(f"{problems[-1]}, in the last of {len(problems)} attempts")
 
     def _wait(self, number: int, asked: float | None) -> float:
-        """Seconds before attempt ``number``: what the server asks for, else doubling with jitter."""
-        longest = self.patience.longest_wait
+        """Seconds before attempt ``number``: as the server asks, else doubling with jitter."""
+        longest = self.settings.longest_wait
         if asked is not None:
             return min(asked, longest)
-        wait = min(self.patience.first_wait * 2 ** (number - 1), longest)
+        wait = min(self.settings.first_wait * 2 ** (number - 1), longest)
         # Without jitter, clients that failed together come back together.
         return wait * self.random.uniform(0.5, 1.0)
 
@@ -139,7 +159,7 @@ class Downloader:
         """Yield the body of an answer; a problem that may pass raises ``_Retry``."""
         import httpx
 
-        stop = time.monotonic() + self.patience.deadline
+        stop = time.monotonic() + self.settings.deadline
         try:
             with self.client.stream("GET", url) as response:
                 _check_status(response)
@@ -148,11 +168,19 @@ class Downloader:
                 for piece in response.iter_raw() if is_gzip else response.iter_bytes():
                     yield piece
                     if time.monotonic() > stop:
-                        raise _Retry(f"not complete after {self.patience.deadline:g} s")
+                        raise _Retry(f"not complete after {self.settings.deadline:g} s")
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Retry(f"{type(error).__name__}: {error}") from error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise Unusable(f"{type(error).__name__}: {error}") from error
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """One for all clients: reading the certificates takes longer than a download."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _check_status(response: httpx.Response) -> None:

@@ -46,7 +46,7 @@ def format_b(b: NDArray[np.floating] | Sequence[float]) -> list[bytes]:
     """Write B-factors with two decimals, as the PDB does, without a negative zero.
 
     Example:
-        >>> format_b([12.345, -0.001, 1234.5])
+        >>> format_b([12.346, -0.001, 1234.5])
         [b'12.35', b'0.00', b'1234.50']
     """
     values = np.round(np.asarray(b, np.float64), 2) + 0.0

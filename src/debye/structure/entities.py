@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from debye.structure.chemistry import ComponentClass, component_class
-from debye.structure.row_keys import changes, row_keys, spread, text_numbers
+from debye.structure.row_keys import changes, equal_text, row_keys, spread, text_numbers
 from debye.structure.structure import EntityKind
 
 POLYMER_BOND = 2.0
@@ -52,16 +52,20 @@ def residue_index(
         [0, 1, 0]
     """
     atoms = len(model)
-    if atoms == 0:
-        return np.zeros(0, np.int32)
-    place = row_keys(model, chain, residue_number, insertion_code)
-    component = row_keys(residue_name, chain_label)
-    starts = changes(place, component)
-    residue = _apart(place[starts], chain_label[starts])
-    residue = _split_names(residue, residue_name, altloc, starts)
+    place = (model, chain, residue_number, insertion_code)
+    starts = changes(*place, residue_name, chain_label)
+    key = row_keys(*(column[starts] for column in place))
+    distinct, residue = np.unique(key, return_inverse=True)
+    if len(distinct) < len(starts):
+        label, name = chain_label[starts], residue_name[starts]
+        residue = _ranks(residue, label)
+        residue = _split_names(residue, name, altloc, starts)
+        residue = _by_appearance(residue)
+    else:
+        residue = np.arange(len(starts))
     index = spread(residue, starts, atoms)
-    index = _split_copies(index, row_keys(atom_name, altloc, residue_name))
-    return _by_appearance(index).astype(np.int32)
+    index = _split_copies(index, residue, starts, (atom_name, altloc, residue_name))
+    return index.astype(np.int32)
 
 
 def entity_kinds(
@@ -83,15 +87,13 @@ def entity_kinds(
     atoms = len(residue_index)
     if atoms == 0:
         return np.zeros(0, np.int8)
-    name = text_numbers(residue_name)
-    starts = changes(residue_index, name)
-    _, first, group_of_run = np.unique(
-        row_keys(residue_index[starts], name[starts]), return_index=True, return_inverse=True
-    )
+    starts = changes(residue_index, residue_name)
+    group_of_run, first = _groups(residue_index[starts], residue_name[starts])
     first = starts[first]
     group = spread(group_of_run, starts, atoms)
     names, hetero = residue_name[first], is_hetero[first]
-    component = np.asarray(component_class(names))
+    _, example, index = np.unique(text_numbers(names), return_index=True, return_inverse=True)
+    component = np.asarray(component_class(names[example]))[index]
     unknown = component == ComponentClass.UNKNOWN
     open_class = unknown | (component == ComponentClass.OTHER)
 
@@ -108,7 +110,7 @@ def entity_kinds(
         nucleotide_like |= open_class & _has_atoms(group, rows, atom_name, SUGAR_PHOSPHATE_BACKBONE)
         nucleotide_like &= ~peptide_like
 
-    cap = np.isin(names, CAPS)
+    cap = np.isin(names[example], CAPS)[index]
     protein = peptide_like & ~hetero & (component != ComponentClass.OTHER)
     nucleic = nucleotide_like & ~hetero & (component != ComponentClass.OTHER)
     unsure_protein = (peptide_like | cap) & ~protein
@@ -211,48 +213,85 @@ def _has_atoms(
     complete = np.ones(group.max() + 1, bool)
     for name in wanted:
         there = np.zeros(len(complete), bool)
-        there[group[rows[atom_name[rows] == name]]] = True
+        there[group[rows[equal_text(atom_name[rows], name)]]] = True
         complete &= there
     return complete
 
 
-def _apart(keys: NDArray[np.int64], text: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Return one number for each distinct pair of a key and a text."""
-    return np.unique(row_keys(keys, text), return_inverse=True)[1].astype(np.int64)
+def _groups(
+    residue: NDArray[np.int32], name: NDArray[np.str_]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the component (residue and name) of each run of atoms, and the first run of each."""
+    if (residue[1:] > residue[:-1]).all():
+        return np.arange(len(residue)), np.arange(len(residue))
+    _, first, group = np.unique(row_keys(residue, name), return_index=True, return_inverse=True)
+    return group, first
+
+
+def _ranks(*columns: NDArray) -> NDArray[np.intp]:
+    """Return 0 to n - 1 for the n distinct rows."""
+    return np.unique(row_keys(*columns), return_inverse=True)[1]
 
 
 def _split_names(
-    residue: NDArray[np.int64],
-    residue_name: NDArray[np.str_],
+    residue: NDArray[np.intp],
+    name: NDArray[np.str_],
     altloc: NDArray[np.str_],
     starts: NDArray[np.intp],
-) -> NDArray[np.int64]:
-    """Take residues apart that have several names, unless every atom of theirs has an altloc."""
-    pairs = np.unique(np.stack([residue, text_numbers(residue_name[starts])]), axis=1)[0]
-    several = np.bincount(pairs, minlength=residue.max() + 1) > 1
+) -> NDArray[np.intp]:
+    """Take residues apart that have several names, unless every atom of theirs has an altloc.
+
+    Args:
+        residue: (runs,) residue of each run of atoms.
+        name: (runs,) its name.
+        altloc: (atoms,).
+        starts: (runs,) first atom of each run.
+    """
+    component, first = np.unique(row_keys(residue, name), return_index=True)
+    several = np.bincount(residue[first], minlength=len(component)) > 1
     if not several.any():
         return residue
-    atoms = len(altloc)
-    blank = spread(residue, starts, atoms)[altloc == ""]
+    blank = spread(residue, starts, len(altloc))[altloc == ""]
     collision = several & (np.bincount(blank, minlength=len(several)) > 0)
-    name = np.where(collision[residue], residue_name[starts], "")
-    return _apart(residue, name)
+    return _ranks(residue, np.where(collision[residue], name, ""))
 
 
-def _split_copies(residue: NDArray[np.int64], atom: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take residues apart in which the same atom occurs twice: first, second, … copy."""
-    key = row_keys(residue, atom)
-    ordered = np.sort(key)
-    if len(key) < 2 or (ordered[1:] != ordered[:-1]).all():
-        return residue
+def _split_copies(
+    index: NDArray[np.intp],
+    residue: NDArray[np.intp],
+    starts: NDArray[np.intp],
+    names: tuple[NDArray[np.str_], ...],
+) -> NDArray[np.intp]:
+    """Take residues apart in which the same atom occurs twice: first, second, … copy.
+
+    Whole copies are looked for: in residues with several runs of atoms, and in runs in which the first atom
+    comes again.
+
+    Args:
+        index: (atoms,) residue of each atom.
+        residue: (runs,) residue of each run of atoms.
+        starts: (runs,) first atom of each run.
+        names: (atoms,) columns that tell the atoms of a residue apart.
+    """
+    atoms = len(index)
+    suspect = np.bincount(residue) > 1
+    again = np.ones(atoms, bool)
+    for name in names[:2]:
+        again &= name == spread(name[starts], starts, atoms)
+    again[starts] = False
+    suspect[index[again]] = True
+    rows = np.flatnonzero(suspect[index]) if suspect.any() else starts[:0]
+    if len(rows) == 0:
+        return index
+    key = row_keys(index[rows], *(name[rows] for name in names))
     order = np.argsort(key, kind="stable")
-    starts = changes(key[order])
-    copy = np.empty(len(key), np.int64)
-    copy[order] = np.arange(len(key)) - spread(starts, starts, len(key))
-    return row_keys(residue, copy)
+    first = changes(key[order])
+    copy = np.zeros(atoms, np.intp)
+    copy[rows[order]] = np.arange(len(rows)) - spread(first, first, len(rows))
+    return _by_appearance(row_keys(index, copy)) if copy.any() else index
 
 
-def _by_appearance(values: NDArray[np.int64]) -> NDArray[np.intp]:
+def _by_appearance(values: NDArray[np.integer]) -> NDArray[np.intp]:
     """Renumber values from 0 in the order of their first appearance."""
     starts = changes(values)
     _, first, inverse = np.unique(values[starts], return_index=True, return_inverse=True)

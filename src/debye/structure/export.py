@@ -76,7 +76,9 @@ def pdb_text(structure: Structure) -> str:
     for model in models:
         if len(models) > 1:
             lines.append(f"MODEL     {model:4d}")
-        lines += [_pdb_atom(structure, row) for row in np.flatnonzero(structure.model == model)]
+        lines += [
+            _pdb_atom(structure, int(row)) for row in np.flatnonzero(structure.model == model)
+        ]
         if len(models) > 1:
             lines.append("ENDMDL")
     return "\n".join(line.ljust(80) for line in [*lines, "END"]) + "\n"
@@ -105,7 +107,9 @@ def _atom_columns(
         [str(entities[label]) for label in labels],
         [
             str(number) if is_polymer else "."
-            for number, is_polymer in zip(_sequence_numbers(structure, labels), polymer, strict=True)
+            for number, is_polymer in zip(
+                _sequence_numbers(structure, labels), polymer, strict=True
+            )
         ],
         [code or "?" for code in structure.insertion_code.tolist()],
         *(_number(structure.position[:, axis], 3) for axis in range(3)),
@@ -137,6 +141,7 @@ def _add_entry(block: gemmi.cif.Block, structure: Structure) -> None:
     if entry.method:
         block.set_pair("_exptl.method", gemmi.cif.quote(entry.method))
     if entry.resolution is not None:
+        block.set_pair("_refine.pdbx_refine_id", gemmi.cif.quote(entry.method or "unknown"))
         block.set_pair("_refine.ls_d_res_high", f"{entry.resolution:.2f}")
 
 

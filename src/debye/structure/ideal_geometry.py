@@ -221,8 +221,7 @@ def place_atom(
     normal = normal / np.linalg.norm(normal)
     side = np.cross(normal, along)
     return c + length * (
-        -np.cos(bend) * along
-        + np.sin(bend) * (np.cos(turn) * side + np.sin(turn) * normal)
+        -np.cos(bend) * along + np.sin(bend) * (np.cos(turn) * side + np.sin(turn) * normal)
     )
 
 

@@ -108,12 +108,12 @@ def assess_b(structure: Structure) -> BQuality:
     Rules, from the entry to the atom:
 
     * entry: method is not X-ray, a predicted model, residual B after TLS, U instead of B, B that
-      contradicts ANISOU (Touw & Vriend 2014, doi:10.1093/protein/gzu044), no chain left, fewer
-      than 50 usable atoms;
+      contradicts ANISOU (Touw & Vriend 2014, doi:10.1093/protein/gzu044), most residues in refused
+      chains, fewer than 50 usable atoms;
     * chain: more than half of the atoms share one value, or more than a fifth of the residues have
       one value each. Two values per residue (backbone, side chain) are usable, and noted;
-    * atom: no value, zero, negative or above 500 Å², occupancy zero, at the cap, or in a residue with
-      one value.
+    * atom: no value, zero, negative or above 500 Å², occupancy zero, at the cap, or in a residue
+      with one value.
 
     Args:
         structure: Heavy atoms of one model and one conformer.
@@ -138,7 +138,7 @@ def assess_b(structure: Structure) -> BQuality:
         chains.append((name, rows, why, notes))
     masks[BReason.GROUPED] = grouped & ~chain_mask
     usable = sound & ~grouped & ~chain_mask
-    reasons += _missing_chains(chains, residues)
+    reasons += _refused_chains(chains, residues)
     if not reasons and usable.sum() < FEWEST_ATOMS:
         reasons.append(BReason.TOO_FEW)
     if reasons:
@@ -175,9 +175,7 @@ def _header_reasons(structure: Structure) -> list[BReason]:
     return reasons
 
 
-def _atom_masks(
-    structure: Structure, b: NDArray[np.float64]
-) -> dict[BReason, NDArray[np.bool_]]:
+def _atom_masks(structure: Structure, b: NDArray[np.float64]) -> dict[BReason, NDArray[np.bool_]]:
     """Atoms that are no target for a reason of their own."""
     with np.errstate(invalid="ignore"):
         absurd = (b < 0) | (b > LARGEST_B)
@@ -193,7 +191,7 @@ def _atom_masks(
 def _at_limit(structure: Structure, b: NDArray[np.float64], *, upper: bool) -> NDArray[np.bool_]:
     """Atoms at the largest (or smallest) value, if so many share it that it must be a limit.
 
-    At least ten atoms and 0.2 % of all, in at least three residues: a group-refined ligand is no cap.
+    At least ten atoms and 0.2 % of all, in three residues or more: a group-refined ligand is no cap.
     """
     inside = np.isfinite(b) & (b > 0) & (b <= LARGEST_B)
     if not inside.any():
@@ -276,13 +274,10 @@ def _judge_chain(
     return reasons, notes
 
 
-def _missing_chains(chains: Iterable[tuple], residues: _Residues) -> list[BReason]:
-    """Reasons of the polymer chains, if none of them is usable."""
-    polymers = [
-        why
-        for name, _, why, _ in chains
-        if (residues.is_polymer & (residues.chain == name)).sum() >= FEWEST_RESIDUES
-    ]
-    if polymers and all(polymers):
-        return [reason for why in polymers for reason in why]
+def _refused_chains(chains: Iterable[tuple], residues: _Residues) -> list[BReason]:
+    """Reasons of the refused chains if they hold most polymer residues: so was all refined."""
+    refused = [(name, why) for name, _, why, _ in chains if why]
+    in_refused = np.isin(residues.chain[residues.is_polymer], [name for name, _ in refused])
+    if in_refused.sum() > 0.5 * residues.is_polymer.sum():
+        return [reason for _, why in refused for reason in why]
     return []

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt
-
-from debye.errors import DownloadError
-from debye.structure.download import Absent, Downloader, Unusable, body_problem
+from debye.errors import DebyeWarning, DownloadError
+from debye.structure.download import Absent, Downloader, RemoteSettings, Unusable, body_problem
 
 PDB_ID = re.compile(r"(?:pdb_0000)?([0-9][a-z0-9]{3})\Z", re.IGNORECASE)
 UNIPROT = r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9](?:[A-Z][A-Z0-9]{2}[0-9]){1,2}"
@@ -36,34 +34,6 @@ class Identifier:
 
     def __str__(self) -> str:
         return self.name
-
-
-class RemoteSettings(BaseModel, frozen=True, extra="forbid"):
-    """Where structures come from and how patient to be."""
-
-    models_url: str = "https://models.rcsb.org"
-    """Serves ``/<id>.bcif.gz``; environment variable ``DEBYE_MODELS_URL``."""
-    files_url: str = "https://files.rcsb.org"
-    """Serves ``/download/<id>.cif.gz``; environment variable ``DEBYE_FILES_URL``."""
-    alphafold_url: str = "https://alphafold.ebi.ac.uk"
-    """Serves ``/api/prediction/<accession>``; environment variable ``DEBYE_ALPHAFOLD_URL``."""
-    attempts: PositiveInt = 5
-    """How often a request is tried when the server is busy or the line breaks."""
-    timeout: PositiveFloat = 20.0
-    """Seconds without a byte before an attempt is given up."""
-    deadline: PositiveFloat = 600.0
-    """Seconds that one attempt may take in all, however slowly the bytes drip."""
-    first_wait: NonNegativeFloat = 0.5
-    """Seconds before the second attempt; doubles with every further one, half of it at random."""
-    longest_wait: NonNegativeFloat = 60.0
-    """Seconds; also the most that a server's Retry-After is granted."""
-
-    @classmethod
-    def from_environment(cls) -> RemoteSettings:
-        """Read the base addresses from the environment, for mirrors and proxies of the archives."""
-        fields = ("models_url", "files_url", "alphafold_url")
-        found = {name: os.environ.get(f"DEBYE_{name.upper()}", "") for name in fields}
-        return cls(**{name: value for name, value in found.items() if value})  # type: ignore[arg-type]
 
 
 def parse_identifier(text: str) -> Identifier:
@@ -137,8 +107,12 @@ def find_local(identifier: Identifier, folder: Path | str) -> Path | None:
     for stem in stems:
         for suffix in (".bcif", ".cif", ".pdb"):
             for path in (folder / f"{stem}{suffix}.gz", folder / f"{stem}{suffix}"):
-                if path.is_file() and body_problem(path) is None:
+                if not path.is_file():
+                    continue
+                problem = body_problem(path)
+                if problem is None:
                     return path
+                warnings.warn(f"{path} is passed over: {problem}", DebyeWarning, stacklevel=3)
     return None
 
 
@@ -192,7 +166,7 @@ def _failure(identifier: Identifier, failures: list[tuple[str, Exception]]) -> D
         remedy = (
             "Check the identifier; an obsolete entry has a successor, which rcsb.org names"
             if identifier.archive == "pdb"
-            else "Check the accession; AlphaFold DB leaves out some proteins, see alphafold.ebi.ac.uk"
+            else "Check the accession; AlphaFold DB leaves out some proteins (alphafold.ebi.ac.uk)"
         )
         return DownloadError(identifier.name, f"no such entry ({problem})", remedy)
     return DownloadError(

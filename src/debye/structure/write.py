@@ -7,7 +7,6 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from debye.errors import StructureError
 from debye.structure.convert import mmcif_to_pdb, pdb_to_mmcif
 from debye.structure.edits import Edited
+from debye.structure.read import file_format, uncompressed
 from debye.structure.write_bcif import bcif_to_mmcif
 from debye.structure.write_mmcif import replace_b_mmcif
 from debye.structure.write_pdb import LARGEST, SMALLEST, replace_b_pdb
@@ -34,7 +34,7 @@ class WriteReport:
     kept: int
     """Atoms that keep the file's value, because none was given."""
     dropped_anisotropic: int
-    """Anisotropic records (ANISOU, SIGUIJ, ``_atom_site_anisotrop``) that contradicted the new B."""
+    """Records (ANISOU, SIGUIJ, ``_atom_site_anisotrop``) that contradicted the new B."""
     clipped: int
     """New values cut to what a PDB file can hold, -99.99 to 999.99 Å²."""
 
@@ -57,7 +57,7 @@ def write_with_b(source: Path | str, target: Path | str, b: NDArray[np.floating]
     The suffix of ``target`` chooses the format: ``.cif``, ``.mmcif``, ``.pdb`` or ``.ent``, each
     also with ``.gz``. Within a format nothing but B changes: mmCIF keeps its layout byte by byte,
     PDB keeps every byte outside columns 61-66. BinaryCIF becomes mmCIF text with every category.
-    Between PDB and mmCIF gemmi converts what it knows; an entry that does not fit a PDB file is refused.
+    Between PDB and mmCIF gemmi converts what it knows; what does not fit a PDB file is refused.
     Anisotropic records of replaced atoms are dropped and counted, in every format.
 
     The file appears complete or not at all: it is written beside its place and then renamed.
@@ -99,8 +99,9 @@ def write_with_b(source: Path | str, target: Path | str, b: NDArray[np.floating]
 
 def _edit(source: Path, target_format: str, b: NDArray[np.floating]) -> Edited:
     """Read the source and put the new values in, in the format of the target."""
-    data, source_format = read_bytes(source)
     name = str(source)
+    data = uncompressed(source.read_bytes(), name)
+    source_format = file_format(data, name)
     if source_format == "pdb":
         edited = replace_b_pdb(data, b, name)
         if target_format == "pdb":
@@ -110,7 +111,7 @@ def _edit(source: Path, target_format: str, b: NDArray[np.floating]) -> Edited:
     if target_format == "pdb":
         clipped = int(((b > LARGEST + 0.005) | (b < SMALLEST - 0.005)).sum())
         b = np.clip(b, SMALLEST, LARGEST)
-    text = data if source_format == "cif" else bcif_to_mmcif(data, name)
+    text = data if source_format == "mmcif" else bcif_to_mmcif(data, name)
     edited = replace_b_mmcif(text, b, name)
     if target_format == "cif":
         return edited

@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
+
+from debye.errors import FormatError
+from debye.structure.bcif import decode_column
 
 NEVER_FIRST = frozenset("_#$'\"[];")
 """Characters that a bare word of CIF must not begin with."""
 RESERVED = ("loop_", "stop_", "global_", "data_", "save_")
 MASKED = {1: ".", 2: "?"}
+
+
+def bcif_to_mmcif(data: bytes, source: str) -> bytes:
+    """Write the block of a BinaryCIF file that holds the atoms as mmCIF text, every category kept.
+
+    Numbers get as many digits as they need to come back the same; masked values become ``.``
+    (not applicable) and ``?`` (unknown).
+
+    Args:
+        data: The file, uncompressed.
+        source: Name for error messages.
+    """
+    try:
+        blocks = msgpack.unpackb(data, strict_map_key=False)["dataBlocks"]
+        block = next(
+            block
+            for block in blocks
+            if any(category["name"] == "_atom_site" for category in block["categories"])
+        )
+        parts = [f"data_{block['header'] or 'unnamed'}"]
+        for category in block["categories"]:
+            decoded = {column["name"]: decode_column(column) for column in category["columns"]}
+            columns = {
+                name: column_text(column.values, column.mask) for name, column in decoded.items()
+            }
+            if columns and len(next(iter(columns.values()))):
+                parts.append(category_text(category["name"], columns))
+    except StopIteration:
+        raise FormatError(
+            source, "no block has an _atom_site category", "Give a file with coordinates"
+        ) from None
+    except (ValueError, KeyError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise FormatError(
+            source,
+            problem=f"damaged or no BinaryCIF ({type(error).__name__}: {error})",
+            remedy="Download the file again",
+        ) from error
+    return ("\n#\n".join(parts) + "\n#\n").encode()
 
 
 def category_text(name: str, columns: dict[str, list[str]]) -> str:
@@ -32,7 +74,7 @@ def column_text(values: NDArray, mask: NDArray[np.integer] | None) -> list[str]:
 
     Args:
         values: (rows,) numbers or text.
-        mask: (rows,) 1 where the item is not applicable, 2 where it is unknown; None if all are given.
+        mask: (rows,) 1 where the item is not applicable, 2 where it is unknown; None: all given.
 
     Example:
         >>> column_text(np.array([1.5, 2.0]), np.array([0, 2]))
@@ -47,9 +89,14 @@ def column_text(values: NDArray, mask: NDArray[np.integer] | None) -> list[str]:
     else:
         # Few different strings fill most columns: quote each once.
         quoted = {value: quote(value) for value in set(values.tolist())}
+        if mask is None:
+            # Some writers have no masks and store the marks as plain text.
+            quoted |= {".": ".", "?": "?"}
         text = [quoted[value] for value in values.tolist()]
     if mask is not None and mask.any():
-        text = [MASKED.get(hidden, value) for value, hidden in zip(text, mask.tolist(), strict=True)]
+        text = [
+            MASKED.get(hidden, value) for value, hidden in zip(text, mask.tolist(), strict=True)
+        ]
     return text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,8 @@ from debye.structure.edits import Edited, format_b, splice
 B_TAG = b"_atom_site.b_iso_or_equiv"
 CONTRADICTING = (b"_atom_site.u_iso_or_equiv", b"_atom_site.aniso_b", b"_atom_site.aniso_u")
 """Columns of the atom table that say the same as B; the replaced atoms' values become unknown."""
+
+REST_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 
 
 def replace_b_mmcif(data: bytes, b: NDArray[np.floating], source: str) -> Edited:
@@ -45,7 +49,9 @@ def replace_b_mmcif(data: bytes, b: NDArray[np.floating], source: str) -> Edited
             edits += [
                 (start, end, b"?")
                 for start, end in zip(
-                    table.starts[new, column].tolist(), table.ends[new, column].tolist(), strict=True
+                    table.starts[new, column].tolist(),
+                    table.ends[new, column].tolist(),
+                    strict=True,
                 )
             ]
     removed, dropped = _anisotropic_edits(data, table, new, source)
@@ -87,17 +93,20 @@ def _anisotropic_edits(
     if b"_atom_site.id" not in atoms.tags or b"_atom_site_anisotrop.id" not in table.tags:
         raise FormatError(
             source,
-            problem="_atom_site_anisotrop cannot be matched to its atoms: a column named id is missing",
+            problem="_atom_site_anisotrop cannot be matched to its atoms: "
+            "a column named id is missing",
             remedy="Add the id columns, or remove the table of anisotropic values",
         )
     replaced = set(_column(data, atoms, b"_atom_site.id", new))
     is_dropped = np.array(
         [atom in replaced for atom in _column(data, table, b"_atom_site_anisotrop.id")], bool
     )
+    rest = REST_OF_LINE.match(data, table.end)
+    end = rest.end() if rest else table.end
     if is_dropped.all():
-        return [(table.start, table.end, b"")], len(is_dropped)
+        return [(table.start, end, b"")], len(is_dropped)
     first = table.starts[:, 0]
-    after = np.append(first[1:], table.end)
+    after = np.append(first[1:], end)
     edits = [(int(first[row]), int(after[row]), b"") for row in np.flatnonzero(is_dropped)]
     return edits, len(edits)
 

@@ -52,8 +52,14 @@ def replace_b_pdb(data: bytes, b: NDArray[np.floating], source: str) -> Edited:
     edited = buffer.copy()
     edited[line[is_long, None] + np.arange(COLUMNS.start, COLUMNS.stop)] = text[is_long]
     edits = [
-        (int(first), int(last), data[first:last].ljust(COLUMNS.start)[: COLUMNS.start] + bytes(new_b))
-        for first, last, new_b in zip(line[~is_long], line_end[~is_long], text[~is_long], strict=True)
+        (
+            int(first),
+            int(last),
+            data[first:last].ljust(COLUMNS.start)[: COLUMNS.start] + bytes(new_b),
+        )
+        for first, last, new_b in zip(
+            line[~is_long], line_end[~is_long], text[~is_long], strict=True
+        )
     ]
     dropped = _anisotropic_of(data, starts, is_atom, is_anisotropic, new)
     next_line = np.append(starts[1:], len(data))
@@ -121,7 +127,7 @@ def _anisotropic_of(
             if by_identity is None:
                 by_identity = {
                     _identity(data, starts[row]): bool(is_new)
-                    for row, is_new in zip(atom_lines, new, strict=True)
+                    for row, is_new in zip(atom_lines.tolist(), new, strict=True)
                 }
             is_replaced = by_identity.get(identity, False)
         if is_replaced:

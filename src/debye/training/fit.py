@@ -115,7 +115,7 @@ def open_graphs(
                 split,
                 config,
                 workers=recipe.data.graph_workers,
-                progress=lambda done, task=task, bar=bar: bar.update(task, completed=done),
+                progress=lambda done, _, task=task, bar=bar: bar.update(task, completed=done),
             )
     return graphs
 

@@ -30,13 +30,16 @@ def make_structure(entry_id: str) -> Structure:
     generator = np.random.default_rng([ord(letter) for letter in entry_id])
     structure = build_peptide(SEQUENCES[entry_id], source=entry_id)
     b = 15 + 0.4 * structure.residue_index + generator.gamma(4.0, 1.5, len(structure))
-    extent = np.ptp(structure.position, axis=0)
+    # Along its own axes the chain fits a cell so tightly that its mates touch it.
+    centered = structure.position - structure.position.mean(axis=0)
+    position = centered @ np.linalg.svd(centered, full_matrices=False)[2].T
+    extent = np.ptp(position, axis=0)
     return replace(
         structure,
+        position=np.round(position, 3),
         b_iso=np.round(b, 2).astype(np.float32),
         crystal=Crystal(
-            # Just larger than the chain, so that each atom row has mates within a few Å.
-            cell=(*(float(length) for length in np.round(extent + 3.8, 2)), 90.0, 90.0, 90.0),
+            cell=(*(float(length) for length in np.round(extent + 2.6, 2)), 90.0, 90.0, 90.0),
             space_group="P 1",
         ),
         entry=Entry(id=entry_id, method="X-RAY DIFFRACTION", resolution=1.8),

@@ -29,7 +29,7 @@ def complex_(peptide: Structure) -> Structure:
     whole = combine(
         [peptide, calcium, water],
         crystal=Crystal(cell=(40.0, 50.5, 60.25, 90.0, 90.0, 90.0), space_group="P 21 21 21"),
-        entry=Entry(id="0abc", title="It's a \"test\"", resolution=1.85),
+        entry=Entry(id="0abc", title='It\'s a "test"', resolution=1.85),
     )
     b_iso = np.linspace(5, 999.99, len(whole), dtype=np.float32)
     b_iso[3] = np.nan
@@ -65,10 +65,12 @@ def test_gemmi_reads_back_what_was_written(complex_, tmp_path, suffix):
 def test_mmcif_keeps_links_entities_and_missing_b(complex_):
     block = gemmi.cif.read_string(cif_text(complex_)).sole_block()
     assert block.find_value("_struct.title").strip("'\"") != "?"
-    assert gemmi.cif.as_string(block.find_value("_struct.title")) == "It's a \"test\""
+    assert gemmi.cif.as_string(block.find_value("_struct.title")) == 'It\'s a "test"'
     assert list(block.find_values("_entity.type")) == ["polymer", "non-polymer", "water"]
     assert list(block.find_values("_atom_site.B_iso_or_equiv"))[3] == "?"
-    (link,) = block.find("_struct_conn.", ["conn_type_id", "ptnr1_label_atom_id", "pdbx_dist_value"])
+    (link,) = block.find(
+        "_struct_conn.", ["conn_type_id", "ptnr1_label_atom_id", "pdbx_dist_value"]
+    )
     assert list(link) == ["metalc", "CA", "2.000"]
     assert list(block.find_values("_atom_site.label_seq_id"))[-3:] == ["13", ".", "."]
 

@@ -14,9 +14,7 @@ from debye.structure.structure import EntityKind, Structure
 
 
 def position(structure: Structure, residue: int, atom: str) -> np.ndarray:
-    (row,) = np.flatnonzero(
-        (structure.residue_number == residue) & (structure.atom_name == atom)
-    )
+    (row,) = np.flatnonzero((structure.residue_number == residue) & (structure.atom_name == atom))
     return structure.position[row].astype(float)
 
 

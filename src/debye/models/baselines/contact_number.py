@@ -1,0 +1,57 @@
+"""Packed atoms move little: the negative number of neighbors."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, field_validator
+
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
+from debye.graph.node_features import PACKING_RADII
+from debye.models.base import AtomModel, ModelOutput
+from debye.models.baselines.standardize import standardize
+
+
+class ContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
+    """Which neighbors count."""
+
+    radius: float = 10.0
+    """Å; one of :data:`debye.graph.node_features.PACKING_RADII`."""
+    crystal: bool = True
+    """Symmetry mates count where they are known."""
+
+    @field_validator("radius")
+    @classmethod
+    def _is_computed(cls, radius: float) -> float:
+        if radius not in PACKING_RADII:
+            known = ", ".join(f"{known:g}" for known in PACKING_RADII)
+            raise ValueError(f"contacts are counted within {known} Å, not {radius:g} Å")
+        return radius
+
+
+class ContactNumber(AtomModel):
+    """Predicts the negative number of heavy atoms within a radius, standardized in each structure.
+
+    Reference: Halle (2002), PNAS 99, 1274-1279.
+    """
+
+    def __init__(self, config: ContactNumberConfig) -> None:
+        super().__init__()
+        self.config = config
+        isolated = f"contact_number_{config.radius:g}"
+        names = (isolated, f"crystal_{isolated}") if config.crystal else (isolated,)
+        self.graph_config = GraphConfig(
+            radius=None,
+            crystal=config.crystal,
+            node_categories=(),
+            node_scalars=names,
+            structure_scalars=(),
+        )
+
+    def forward(self, graph: AtomGraph) -> ModelOutput:
+        """Standardize the last scalar: the contact number with mates, if they count."""
+        profile = standardize(-graph.scalars[:, -1], graph.structure_index, graph.n_structures)
+        return ModelOutput(profile=profile)
+
+
+MODEL = ContactNumber
+CONFIG = ContactNumberConfig

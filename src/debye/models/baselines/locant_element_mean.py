@@ -1,0 +1,79 @@
+"""The mean standardized value of each kind of atom: what names alone can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import BaseModel, NonNegativeFloat
+from torch import Tensor
+
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
+from debye.graph.node_features import category_size
+from debye.models.base import AtomModel, ModelOutput
+
+
+class LocantElementMeanConfig(BaseModel, frozen=True, extra="forbid"):
+    """How much the table trusts rare kinds of atoms."""
+
+    prior_count: NonNegativeFloat = 20.0
+    """Each mean is taken with this many more atoms of value 0, so that rare kinds stay near it."""
+
+
+class LocantElementMean(AtomModel):
+    """Looks up the mean over a training set of atoms of the same element and locant.
+
+    Side-chain ends move more than backbone: a table of some hundred numbers knows that, and nothing
+    about packing.
+    """
+
+    total: Float[Tensor, "elements locants"]
+    """Sum of the standardized values seen by :meth:`fit`."""
+    count: Float[Tensor, "elements locants"]
+    """Number of atoms seen by :meth:`fit`."""
+
+    def __init__(self, config: LocantElementMeanConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.graph_config = GraphConfig(
+            radius=None,
+            crystal=False,
+            node_categories=("element", "locant"),
+            node_scalars=(),
+            structure_scalars=(),
+        )
+        shape = category_size("element"), category_size("locant")
+        # float64 counts are exact; buffers travel in checkpoints.
+        self.register_buffer("total", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros(shape, dtype=torch.float64))
+
+    @torch.no_grad()
+    def fit(
+        self, stream: Iterable[tuple[Int[Tensor, "atoms categories"], Float[Tensor, " atoms"]]]
+    ) -> None:
+        """Forget the table and make a new one.
+
+        Args:
+            stream: For each structure or batch, the categories of its graph (element, then locant),
+                and the standardized values; NaN where an atom has no usable one.
+        """
+        self.total.zero_()
+        self.count.zero_()
+        locants = self.total.shape[1]
+        for categories, value in stream:
+            usable = torch.isfinite(value)
+            cell = (categories[:, 0] * locants + categories[:, 1])[usable]
+            self.total.view(-1).index_add_(0, cell, value[usable].double())
+            self.count.view(-1).index_add_(0, cell, torch.ones_like(value[usable]).double())
+
+    def forward(self, graph: AtomGraph) -> ModelOutput:
+        """Look up every atom; kinds never seen get 0."""
+        table = self.total / (self.count + self.config.prior_count).clamp(min=1)
+        profile = table[graph.categories[:, 0], graph.categories[:, 1]]
+        return ModelOutput(profile=profile.to(graph.position.dtype))
+
+
+MODEL = LocantElementMean
+CONFIG = LocantElementMeanConfig

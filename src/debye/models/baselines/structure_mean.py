@@ -1,0 +1,36 @@
+"""The oracle: every atom gets the mean of its own structure."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
+from debye.models.base import AtomModel, ModelOutput
+
+
+class StructureMeanConfig(BaseModel, frozen=True, extra="forbid"):
+    """Nothing to set."""
+
+
+class StructureMean(AtomModel):
+    """Predicts no difference between the atoms of a structure.
+
+    Its own correlation within a structure is undefined. Given the true mean of each structure, its
+    *pooled* numbers show how much of a pooled correlation needs no knowledge of structure at all.
+    """
+
+    def __init__(self, config: StructureMeanConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.graph_config = GraphConfig(
+            radius=None, crystal=False, node_categories=(), node_scalars=(), structure_scalars=()
+        )
+
+    def forward(self, graph: AtomGraph) -> ModelOutput:
+        """Return a flat profile."""
+        return ModelOutput(profile=graph.position.new_zeros(graph.n_atoms))
+
+
+MODEL = StructureMean
+CONFIG = StructureMeanConfig

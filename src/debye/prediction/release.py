@@ -1,0 +1,85 @@
+"""Make a trained checkpoint ready for users: fit its bounds on structures that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from debye.data.graph_cache import GraphCache, open_graph_cache
+from debye.data.store import Store
+from debye.data.targets import find_target
+from debye.graph.graph import AtomGraph, join
+from debye.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from debye.prediction.calibration import atom_classes, fit_calibration
+from debye.prediction.pieces import run_model
+from debye.prediction.restore import restore_values
+from debye.prediction.stream import batches
+
+
+def calibrate_checkpoint(
+    path: Path, store: Store, split: str, *, workers: int = 1, device: str = "cpu"
+) -> None:
+    """Fit the bounds of a checkpoint on a split, and write them into its header.
+
+    Every structure is predicted four times, with its crystal and its resolution shown and hidden: a
+    user may lack either.
+
+    Args:
+        path: Checkpoint, replaced by one that differs in ``header.calibration`` alone.
+        store: Data store.
+        split: Structures that the model was not trained on.
+        workers: Processes that build graphs which the cache lacks.
+        device: Where the model runs.
+    """
+    checkpoint = load_checkpoint(path, device=device)
+    graphs = open_graph_cache(store, split, checkpoint.model.graph_config, workers=workers)
+    true, atom_class = _labels(store, split)
+    columns: list[tuple[NDArray, ...]] = []
+    for crystal in (True, False):
+        for known in (True, False):
+            value, width = _predictions(checkpoint, graphs, crystal, known, device)
+            columns.append((true, value, width, atom_class, np.full(len(true), known)))
+    calibration = fit_calibration(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+    header = checkpoint.header.model_copy(
+        update={"calibration": calibration.model_dump(mode="json")}
+    )
+    save_checkpoint(path, checkpoint.model, header)
+
+
+def _labels(store: Store, split: str) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Return true values, NaN where not usable, and the class of every atom of a split."""
+    true, kinds = [], []
+    for row in range(len(store.entries(split))):
+        value = store.values(split, row, "b_iso").astype(np.float64)
+        true.append(np.where(store.usable(split, row), value, np.nan))
+        kinds.append(atom_classes(store.structure(split, row)))
+    return np.concatenate(true), np.concatenate(kinds)
+
+
+def _predictions(
+    checkpoint: Checkpoint, graphs: GraphCache, crystal: bool, known: bool, device: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return values and widths of all atoms, with crystal and resolution shown or hidden."""
+    target = find_target(checkpoint.header.target)
+    values, widths = [], []
+    for group in batches((graph, graph.n_atoms) for graph in _shown(graphs, crystal, known)):
+        graph = join(group)
+        output = run_model(checkpoint.model, graph, device=device)
+        value, width = restore_values(output, graph.structure_index, target)
+        values.append(value)
+        widths.append(width)
+    return np.concatenate(values), np.concatenate(widths)
+
+
+def _shown(graphs: GraphCache, crystal: bool, known: bool) -> Iterator[AtomGraph]:
+    for row in range(len(graphs)):
+        graph = graphs.graph(row)
+        if not crystal:
+            graph = graph.without_crystal()
+        if not known:
+            graph = graph.without_resolution(torch.ones(1, dtype=torch.bool))
+        yield graph

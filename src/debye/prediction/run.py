@@ -1,0 +1,261 @@
+"""Store × models → evaluations: predicts a split entry by entry and scores what comes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.data.targets import Transform
+from debye.errors import ConfigError, DebyeError, StructureError
+from debye.evaluation.evaluation import BootstrapConfig, Evaluation, summarize
+from debye.evaluation.report import EntryFailure
+from debye.evaluation.scores import StructureScore, score_structure
+from debye.evaluation.values import StructureValues
+from debye.graph.build import build_graph
+from debye.models.catalog import CATALOG, build_model
+from debye.models.checkpoint import (
+    Checkpoint,
+    CheckpointHeader,
+    load_checkpoint,
+    released_checkpoints,
+)
+from debye.prediction.calibration import AtomClass, atom_classes
+from debye.prediction.pieces import Precision, run_model
+from debye.prediction.predictor import Predictor
+from debye.prediction.prepare import usable_resolution
+from debye.prediction.restore import restore_values
+
+if TYPE_CHECKING:
+    from debye.data.store import Store
+    from debye.graph.config import GraphConfig
+    from debye.graph.graph import AtomGraph
+    from debye.structure.structure import Structure
+
+CrystalModes = Literal["on", "off", "both"]
+ResolutionUse = Literal["given", "unknown"]
+Progress = Callable[[int, int], None]
+"""Called with how many entries are done and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """What the models are told about each entry."""
+
+    crystal: CrystalModes = "both"
+    """Symmetry mates shown, hidden, or once each. Models that use no mates are run once."""
+    resolution: ResolutionUse = "given"
+    """``unknown`` hides the resolution, as of a predicted model."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (("crystal", CrystalModes), ("resolution", ResolutionUse)):
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(
+                    "evaluate",
+                    problem=f"{name}={getattr(self, name)!r} is no choice",
+                    remedy=f"Choose from {', '.join(get_args(choices))}",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of the comparison: a model, with or without the crystal."""
+
+    predictor: Predictor
+    name: str
+    crystal: bool
+
+
+def plan_runs(models: Sequence[tuple[str, Predictor]], crystal: CrystalModes) -> list[Run]:
+    """Return the rows of the comparison, in the order of the models, crystal on before off.
+
+    Raises:
+        ConfigError: two models have the same name.
+    """
+    names = [name for name, _ in models]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            "evaluate",
+            problem=f"more than one model is called {', '.join(twice)}",
+            remedy="Give each model once, and checkpoints different file names",
+        )
+    wanted = {"on": (True,), "off": (False,), "both": (True, False)}[crystal]
+    runs = []
+    for name, predictor in models:
+        shown = wanted if predictor.graph_config.crystal else (False,)
+        runs += [Run(predictor, name, use) for use in shown]
+    return runs
+
+
+def evaluate_store(
+    store: Store,
+    split: str,
+    models: Sequence[tuple[str, Predictor]],
+    *,
+    config: RunConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[Evaluation], list[EntryFailure]]:
+    """Evaluate models on a split, with one pass over its entries and a graph shared where models agree.
+
+    An entry that a model cannot predict counts with all of its atoms unpredicted, and is returned as
+    a failure.
+
+    Args:
+        store: A finished data store.
+        split: One of its splits.
+        models: Name and predictor of each model.
+        config: What the models are told.
+        bootstrap: How intervals are made.
+        progress: Told after each entry.
+
+    Raises:
+        ConfigError: no model, or nothing in the split that can be scored.
+        StoreError: no such split.
+    """
+    config = config or RunConfig()
+    if not models:
+        raise ConfigError("evaluate", problem="no model is given", remedy="Name at least one model")
+    runs = plan_runs(models, config.crystal)
+    scores: list[list[StructureScore]] = [[] for _ in runs]
+    failures: list[EntryFailure] = []
+    total = len(store.entries(split))
+    for row in range(total):
+        for number, outcome in enumerate(predict_entry(store, split, row, runs, config)):
+            values, failure = outcome
+            scores[number] += score_structure(values)
+            failures += [failure] if failure else []
+        if progress:
+            progress(row + 1, total)
+    evaluations = [
+        summarize(found, model=run.name, crystal=run.crystal, bootstrap=bootstrap)
+        for run, found in zip(runs, scores, strict=True)
+    ]
+    return evaluations, failures
+
+
+def predict_entry(
+    store: Store, split: str, row: int, runs: Sequence[Run], config: RunConfig
+) -> Iterator[tuple[StructureValues, EntryFailure | None]]:
+    """Predict one entry by every run, and put deposited and predicted values side by side."""
+    structure = store.structure(split, row)
+    deposited = _deposited(store, split, row, structure)
+    resolution = usable_resolution(structure, None) if config.resolution == "given" else None
+    structure = replace(structure, entry=replace(structure.entry, resolution=resolution))
+    graphs: dict[tuple[GraphConfig, bool], AtomGraph] = {}
+    for run in runs:
+        key = (run.predictor.graph_config, run.crystal)
+        try:
+            if key not in graphs:
+                graphs[key] = _graph(store, split, row, structure, *key)
+            values = _values(run, structure, graphs[key], deposited)
+            yield values, None
+        except DebyeError as error:
+            values = replace(deposited, is_profile=False)
+            yield (
+                values,
+                EntryFailure(
+                    model=run.name, crystal=run.crystal, id=deposited.id, reason=str(error)
+                ),
+            )
+
+
+def _graph(
+    store: Store, split: str, row: int, structure: Structure, config: GraphConfig, crystal: bool
+) -> AtomGraph:
+    """Build the graph that ``debye predict`` builds: not from a cache, which rounds edge vectors."""
+    shown = structure if crystal else replace(structure, crystal=None)
+    return build_graph(shown, config, bonds=store.bonds(split, row))
+
+
+def _deposited(store: Store, split: str, row: int, structure: Structure) -> StructureValues:
+    """Return the deposited side of an entry, with no atom predicted yet."""
+    entry = store.entries(split)[row]
+    _, chain = np.unique(structure.chain, return_inverse=True)
+    usable = store.usable(split, row)
+    return StructureValues(
+        id=entry.id,
+        deposited=np.where(usable, structure.b_iso, np.nan).astype(np.float32),
+        predicted=np.full(len(structure), np.nan, np.float32),
+        entity_kind=structure.entity_kind,
+        is_backbone=atom_classes(structure) == AtomClass.BACKBONE,
+        residue_index=structure.residue_index,
+        chain_index=chain.astype(np.int32),
+        resolution=entry.resolution,
+        cluster=entry.cluster,
+        group=entry.columns.get("group", ""),
+    )
+
+
+def _values(
+    run: Run, structure: Structure, graph: AtomGraph, deposited: StructureValues
+) -> StructureValues:
+    """Fill in what the model says; without a level, the profile, of which only the shape counts."""
+    predictor = run.predictor
+    output = run_model(
+        predictor.model, graph, device=predictor.device, precision=predictor.precision
+    )
+    shown = replace(deposited, has_crystal=bool(graph.crystal_known.all()))
+    if output.level is None and predictor.target.transform is Transform.Z:
+        profile = output.profile.float().cpu().numpy()
+        return replace(shown, predicted=_finite(profile, deposited.id), is_profile=True)
+    value, width = restore_values(output, graph.structure_index, predictor.target)
+    shown = replace(shown, predicted=_finite(value.astype(np.float32), deposited.id))
+    if predictor.calibration is None:
+        return shown
+    lower, upper = predictor.calibration.bounds(
+        value,
+        width,
+        atom_classes(structure),
+        resolution_known=structure.entry.resolution is not None,
+        minimum=predictor.target.minimum,
+    )
+    return replace(shown, lower=lower, upper=upper)
+
+
+def _finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
+    """Refuse what ``debye predict`` refuses: a structure with a value that is not finite."""
+    if not np.isfinite(values).all():
+        raise StructureError(
+            source,
+            problem=f"the model gave no finite value for {(~np.isfinite(values)).sum()} atoms",
+            remedy="Check the coordinates, or evaluate another model",
+        )
+    return values
+
+
+def load_models(
+    names: Sequence[str], *, device: str = "cpu", precision: Precision = "auto"
+) -> list[tuple[str, Predictor]]:
+    """Load released models by name, checkpoints by path, and baselines by their name in the catalog.
+
+    Returns:
+        A name for each, with its predictor: that of the checkpoint, or what the user typed where two
+        checkpoints share a name.
+
+    Raises:
+        CheckpointError: a name stands for nothing that can predict.
+    """
+    predictors = [
+        Predictor(_find_model(name, device), device=device, precision=precision) for name in names
+    ]
+    taken = Counter(predictor.model_name for predictor in predictors)
+    return [
+        (predictor.model_name if taken[predictor.model_name] == 1 else typed, predictor)
+        for typed, predictor in zip(names, predictors, strict=True)
+    ]
+
+
+def _find_model(name: str, device: str) -> Checkpoint:
+    """Prefer a checkpoint: a baseline that was fitted is better than its defaults."""
+    card = CATALOG.get(name)
+    if card is None or card.learned or name in released_checkpoints() or Path(name).is_file():
+        return load_checkpoint(name, device=device)
+    header = CheckpointHeader(name=name, model=name, config={})
+    return Checkpoint(build_model(name).to(device).eval(), header, "catalog")

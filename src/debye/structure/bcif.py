@@ -1,0 +1,204 @@
+"""BinaryCIF → columns: the decoder for the categories that are asked for, and no others.
+
+Format: Sehnal et al. (2020), PLoS Comput. Biol. 16, e1008247, and https://github.com/molstar/BinaryCIF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.errors import FormatError
+
+NOT_APPLICABLE = 1
+"""Mask value of CIF's ``.``."""
+UNKNOWN = 2
+"""Mask value of CIF's ``?``."""
+
+_BYTE_TYPES = {1: "<i1", 2: "<i2", 3: "<i4", 4: "<u1", 5: "<u2", 6: "<u4", 32: "<f4", 33: "<f8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One decoded column: values, and which of them the file does not give."""
+
+    values: NDArray
+    """(rows,) numbers or texts; meaningless where masked."""
+    mask: NDArray[np.uint8] | None = None
+    """(rows,) 0 present, 1 ``.``, 2 ``?``; None: all present."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def absent(self) -> NDArray[np.bool_]:
+        """(rows,) True where the file has ``.`` or ``?``, also as plain text."""
+        if self.mask is not None:
+            return self.mask != 0
+        if self.values.dtype.kind == "U":
+            return (self.values == ".") | (self.values == "?")
+        return np.zeros(len(self.values), bool)
+
+    def texts(self) -> NDArray[np.str_]:
+        """Return texts, ``""`` where absent.
+
+        Example:
+            >>> Column(np.array(["A", ""]), np.array([0, 1], np.uint8)).texts().tolist()
+            ['A', '']
+        """
+        texts = self.values if self.values.dtype.kind == "U" else self.values.astype(np.str_)
+        absent = self.absent
+        return np.where(absent, "", texts) if absent.any() else texts
+
+    def numbers(self, absent: float = np.nan) -> NDArray[np.float64]:
+        """Return floating-point numbers, with the given value where absent or not a number.
+
+        Example:
+            >>> Column(np.array(["1.5", "?"])).numbers().tolist()
+            [1.5, nan]
+        """
+        if self.values.dtype.kind == "U":
+            numbers = np.array([_number(text, absent) for text in self.values.tolist()], np.float64)
+        else:
+            numbers = self.values.astype(np.float64)
+        numbers[self.absent] = absent
+        return numbers
+
+
+def read_categories(
+    raw: bytes, names: Iterable[str], *, source: str, needed: str | None = None
+) -> tuple[dict[str, dict[str, Column]], set[str]]:
+    """Decode some categories of a BinaryCIF file.
+
+    Args:
+        raw: The uncompressed file.
+        names: Categories without underscore, e.g. ``atom_site``; those that the file lacks are left out.
+        source: Named in error messages.
+        needed: The data block to read is the first that has this category; None: the first block.
+
+    Returns:
+        Columns by category and name, and the names of all categories of that block.
+
+    Raises:
+        FormatError: The bytes are no BinaryCIF, or are damaged.
+    """
+    try:
+        document = msgpack.unpackb(raw, strict_map_key=False)
+        blocks = [
+            {item["name"].removeprefix("_"): item["columns"] for item in block["categories"]}
+            for block in document["dataBlocks"]
+        ]
+        block = next((found for found in blocks if needed is None or needed in found), {})
+        wanted = {name: block[name] for name in names if name in block}
+        decoded = {
+            name: {column["name"]: decode_column(column) for column in columns}
+            for name, columns in wanted.items()
+        }
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, msgpack.UnpackException) as e:
+        raise FormatError(
+            source,
+            problem=f"damaged or no BinaryCIF ({type(e).__name__}: {e})",
+            remedy="Download the file again",
+        ) from e
+    return decoded, set(block)
+
+
+def decode_column(column: Mapping[str, Any]) -> Column:
+    """Decode the values and the mask of one column of a data block."""
+    mask = column.get("mask")
+    return Column(
+        decode(column["data"]["data"], column["data"]["encoding"]),
+        None if mask is None else decode(mask["data"], mask["encoding"]),
+    )
+
+
+def decode(data: bytes, encodings: list[Mapping[str, Any]]) -> NDArray:
+    """Undo a chain of encodings, last one first.
+
+    Args:
+        data: What the file stores.
+        encodings: As the file lists them, in the order in which they were applied.
+
+    Raises:
+        ValueError: An encoding is not one of BinaryCIF 0.3.
+
+    Example:
+        >>> decode(b"\\x02\\x03", [
+        ...     {"kind": "Delta", "origin": 10, "srcType": 3}, {"kind": "ByteArray", "type": 1},
+        ... ]).tolist()
+        [12, 15]
+    """
+    values: Any = data
+    for encoding in reversed(encodings):
+        kind = encoding["kind"]
+        if kind not in _DECODERS:
+            raise ValueError(f"encoding {kind!r} is none of {', '.join(_DECODERS)}")
+        values = _DECODERS[kind](values, encoding)
+    return values
+
+
+def _byte_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray:
+    return np.frombuffer(data, _BYTE_TYPES[encoding["type"]])
+
+
+def _fixed_point(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
+    return data / np.float64(encoding["factor"])
+
+
+def _interval_quantization(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
+    step = (encoding["max"] - encoding["min"]) / (encoding["numSteps"] - 1)
+    return encoding["min"] + data * np.float64(step)
+
+
+def _run_length(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
+    return np.repeat(data[::2], data[1::2])
+
+
+def _delta(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
+    return np.cumsum(data, dtype=np.int64) + encoding["origin"]
+
+
+def _integer_packing(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
+    """A value at the limit of its type is continued by the next one."""
+    limits = np.iinfo(data.dtype)
+    ends = data != limits.max
+    if not encoding["isUnsigned"]:
+        ends &= data != limits.min
+    if ends.all():
+        return data
+    if not ends[-1]:
+        raise ValueError("packed integers end in the middle of a value")
+    starts = np.flatnonzero(ends)
+    starts = np.concatenate([[0], starts[:-1] + 1])
+    return np.add.reduceat(data.astype(np.int64), starts)
+
+
+def _string_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray[np.str_]:
+    text = encoding["stringData"]
+    offsets = decode(encoding["offsets"], encoding["offsetEncoding"]).tolist()
+    # One more, so that the index -1 of an absent text finds an empty one.
+    strings = [text[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)] + [""]
+    return np.array(strings, np.str_)[decode(data, encoding["dataEncoding"])]
+
+
+def _number(text: str, absent: float) -> float:
+    try:
+        return float(text.split("(")[0])  # 1.23(4) carries its standard uncertainty
+    except ValueError:
+        return absent
+
+
+_DECODERS = {
+    "ByteArray": _byte_array,
+    "FixedPoint": _fixed_point,
+    "IntervalQuantization": _interval_quantization,
+    "RunLength": _run_length,
+    "Delta": _delta,
+    "IntegerPacking": _integer_packing,
+    "StringArray": _string_array,
+}

@@ -1,0 +1,222 @@
+"""The atom records of a PDB file → columns.
+
+gemmi would do, but it puts atoms of one residue together, gives numbers for blank fields, and turning its atoms
+into arrays costs as much as reading. Here the columns are cut from the bytes, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.errors import FormatError
+from debye.structure.fixed_width import decimals, texts, whole_numbers
+from debye.structure.sites import SYMBOLS
+
+WIDTH = 80
+_SHORTEST = 54
+"""Characters of a record that ends with its coordinates."""
+_HYBRID_36 = 10 * 36**3
+"""Hybrid-36 residue numbers go on with A000 after 9999."""
+_RECORDS = tuple(
+    int.from_bytes(name, "little") for name in (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")
+)
+
+
+class PdbLines:
+    """Where the records of a PDB file lie in its bytes.
+
+    Args:
+        raw: The uncompressed file.
+        source: Named in error messages.
+    """
+
+    def __init__(self, raw: bytes, source: str) -> None:
+        self.source = source
+        # Padded, so that the columns of a short last line can be cut.
+        padding = b"" if raw.endswith(b"\n") else b"\n"
+        self.bytes = np.frombuffer(raw + padding + b" " * WIDTH, np.uint8)
+        size = len(raw) + len(padding)
+        self.starts, self.lengths = _lines(self.bytes[:size])
+        self.table = self._even_lines()
+        first = self._cut(self.starts, self.lengths, 0, 4) if self.table is None else self.table[:, :4]
+        names = first & 0xDF  # upper case; a space becomes 0
+        names[names == 0] = ord(" ")
+        self.names = np.ascontiguousarray(names).view("<u4")[:, 0]
+        atom, hetatm = self.names == _RECORDS[0], self.names == _RECORDS[1]
+        self.rows = np.flatnonzero(atom | hetatm)
+        """(atoms,) line of each atom record."""
+        self.is_hetero = hetatm[self.rows]
+
+    @property
+    def head(self) -> int:
+        """Size of what comes before the first atom record, bytes."""
+        return int(self.starts[self.rows[0]]) if len(self.rows) else len(self.bytes)
+
+    def columns(self) -> dict[str, NDArray]:
+        """Return the columns of :class:`Sites`."""
+        line = self.cut(self.rows)
+        if len(line) and self.lengths[self.rows].min() < _SHORTEST:
+            row = self.rows[np.argmin(self.lengths[self.rows])]
+            raise FormatError(
+                self.source,
+                problem=f"line {row + 1} is an atom record of {self.lengths[row]} characters",
+                remedy=f"Repair it: coordinates end at character {_SHORTEST}",
+            )
+        coordinate = [decimals(line[:, a : a + 8], 3, _number) for a in (30, 38, 46)]
+        return {
+            "model": self.model(),
+            "chain": texts(line[:, 20:22]),
+            "chain_label": np.zeros(len(line), "U1"),
+            "residue_number": whole_numbers(line[:, 22:26], self._residue_number).astype(np.int32),
+            "insertion_code": texts(line[:, 26:27]),
+            "residue_name": texts(line[:, 17:20]),
+            "atom_name": texts(line[:, 12:16]),
+            "altloc": texts(line[:, 16:17]),
+            "element": self._elements(line),
+            "position": np.stack(coordinate, axis=1).astype(np.float32),
+            "occupancy": decimals(line[:, 54:60], 2, _occupancy).astype(np.float32),
+            "b_iso": decimals(line[:, 60:66], 2, _number).astype(np.float32),
+            "is_hetero": self.is_hetero,
+            "u_aniso": self.u_aniso(line),
+        }
+
+    def cut(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """(rows, 80) characters of some lines, filled up with spaces."""
+        if self.table is not None:
+            return self.table[rows]
+        return self._cut(self.starts[rows], self.lengths[rows], 0, WIDTH)
+
+    def model(self) -> NDArray[np.int32]:
+        """(atoms,) number of the MODEL; of files without that record, which part up to END or ENDMDL."""
+        lines = np.flatnonzero(self.names == _RECORDS[3])
+        if len(lines):
+            cut = self.cut(lines)[:, 5:].tobytes().decode("latin-1")
+            fields = [cut[i * 75 : i * 75 + 75].split() for i in range(len(lines))]
+            numbers = [int(f[0]) if f and f[0].isdigit() else 0 for f in fields]
+            if len(set(numbers)) == len(numbers):
+                before = np.searchsorted(lines, self.rows)
+                return np.array([numbers[0], *numbers], np.int32)[before]
+        else:
+            lines = np.flatnonzero((self.names == _RECORDS[4]) | (self.names == _RECORDS[5]))
+        before = np.searchsorted(lines, self.rows)
+        return (np.unique(before, return_inverse=True)[1] + 1).astype(np.int32)
+
+    def u_aniso(self, line: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """(atoms, 6) from ANISOU records that follow the atom that they name, Å²; None without any."""
+        rows = np.flatnonzero(self.names == _RECORDS[2])
+        atom = np.searchsorted(self.rows, rows) - 1
+        rows, atom = rows[atom >= 0], atom[atom >= 0]
+        if len(rows) == 0:
+            return None
+        record = self.cut(rows)
+        same = (line[atom, 6:27] == record[:, 6:27]).all(axis=1)
+        values = np.full((len(line), 6), np.nan, np.float32)
+        for column in range(6):
+            field = record[same, 28 + 7 * column : 35 + 7 * column]
+            values[atom[same], column] = whole_numbers(field, _number) * 1e-4
+        return values
+
+    def _even_lines(self) -> NDArray[np.uint8] | None:
+        """(lines, 80) characters, without a copy, where all lines are as long as the PDB writes them."""
+        if len(self.starts) < 2 or (self.lengths != WIDTH).any():
+            return None
+        step = int(self.starts[1])
+        if (np.diff(self.starts) != step).any():
+            return None
+        return self.bytes[: len(self.starts) * step].reshape(-1, step)[:, :WIDTH]
+
+    def _cut(
+        self, starts: NDArray[np.intp], lengths: NDArray[np.intp], first: int, last: int
+    ) -> NDArray[np.uint8]:
+        characters = self.bytes[starts[:, None] + np.arange(first, last)]
+        if len(lengths) and lengths.min() < last:
+            characters[np.arange(first, last) >= lengths[:, None]] = ord(" ")
+        return characters
+
+    def _elements(self, line: NDArray[np.uint8]) -> NDArray[np.str_]:
+        """Return the elements of columns 77-78, or else those that the aligned atom names tell."""
+        code = _ELEMENT_CODES[line[:, 76].astype(np.intp) * 256 + line[:, 77]]
+        element = SYMBOLS[code]
+        blank = np.flatnonzero((code == 0) & ((line[:, 76:78] == ord(" ")).all(axis=1)))
+        if len(blank):
+            names = np.ascontiguousarray(line[blank, 12:16]).view("S4")[:, 0]
+            distinct, index = np.unique(names, return_inverse=True)
+            found = [element_of_padded_name(n.decode("latin-1").ljust(4)) for n in distinct.tolist()]
+            element[blank] = np.array(found)[index]
+        return element
+
+    def _residue_number(self, text: str) -> int:
+        try:
+            if text[:1].isalpha() and len(text) == 4:
+                return int(text, 36) - _HYBRID_36 + 10_000
+            return int(text)
+        except ValueError as error:
+            raise FormatError(
+                self.source,
+                problem=f"residue number {text!r} in columns 23-26 of an atom record",
+                remedy="Give an integer, or hybrid-36 above 9999",
+            ) from error
+
+
+def element_of_padded_name(name: str) -> str:
+    """Return the element of an atom name in its four columns, ``X`` if it does not tell.
+
+    Symbols are aligned to the second column, so that " CA " is carbon and "CA  " calcium; names of four
+    characters are hydrogens ("HG11") or start with their symbol.
+
+    Example:
+        >>> [element_of_padded_name(name) for name in (" CA ", "CA  ", "HG11", "1HB ", "FE1 ")]
+        ['C', 'CA', 'H', 'H', 'FE']
+    """
+    name = name.upper()
+    one, two = name[1], name[:2]
+    if name[0] == " " or name[0].isdigit():
+        return one if one in _SYMBOLS else "X"
+    if not one.isalpha() or (name[3] != " " and name[0] in "HD"):
+        return name[0] if name[0] in _SYMBOLS else "X"
+    if two in _SYMBOLS:
+        return two
+    return name[0] if name[0] in _SYMBOLS else "X"
+
+
+def _lines(content: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where lines start and how long they are, line ends excluded."""
+    step = WIDTH + 1
+    if len(content) % step == 0:
+        table = content.reshape(-1, step)
+        # 80 columns and a newline a line, as the PDB writes them; no newline elsewhere.
+        if (table[:, WIDTH] == ord("\n")).all() and np.count_nonzero(content == ord("\n")) == len(table):
+            starts = np.arange(0, len(content), step)
+            return starts, np.full(len(starts), WIDTH)
+    ends = np.flatnonzero(content == ord("\n"))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts
+    returns = content[np.maximum(ends - 1, 0)] == ord("\r")
+    return starts, lengths - (returns & (lengths > 0))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _occupancy(text: str) -> float:
+    return _number(text) if text else 1.0
+
+
+def _element_codes() -> NDArray[np.uint8]:
+    """(65536,) gemmi's element number for two characters, 0 where they are no symbol."""
+    codes = np.zeros(1 << 16, np.uint8)
+    for number, symbol in enumerate(SYMBOLS.tolist()):
+        for text in (symbol, symbol.lower(), symbol.capitalize()):
+            for padded in (text.rjust(2), text.ljust(2)):
+                codes[ord(padded[0]) * 256 + ord(padded[1])] = number
+    return codes
+
+
+_ELEMENT_CODES = _element_codes()
+_SYMBOLS = frozenset(SYMBOLS.tolist()) - {"X"}

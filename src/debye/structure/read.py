@@ -1,0 +1,139 @@
+"""File → :class:`Structure`: the format is told by the content, never by the name."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+from debye.errors import FormatError
+from debye.structure.read_bcif import read_bcif
+from debye.structure.read_mmcif import read_mmcif
+from debye.structure.read_pdb import read_pdb
+from debye.structure.sites import structure_from
+from debye.structure.structure import Structure
+
+_READERS = {"mmcif": read_mmcif, "bcif": read_bcif, "pdb": read_pdb}
+_GZIP = b"\x1f\x8b"
+_OTHER_CONTENT = (
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"BZh", "compressed by bzip2"),
+    (b"\xfd7zXZ", "compressed by xz"),
+    (b"(\xb5/\xfd", "compressed by Zstandard"),
+    (b"%PDF", "a PDF document"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CIF = re.compile(rb"(?:\s|#[^\n]*\n)*data_", re.IGNORECASE)
+_PDB = re.compile(
+    rb"^(?:HEADER|TITLE |COMPND|REMARK|CRYST1|MODEL |ATOM  |HETATM|SEQRES|EXPDTA|AUTHOR|DBREF|HELIX |SHEET |USER  )",
+    re.MULTILINE | re.IGNORECASE,
+)
+_REMEDY = "Give a structure as mmCIF, BinaryCIF or PDB, with or without gzip"
+
+
+def read_structure(path: str | Path) -> Structure:
+    """Read all atoms of a file, in the order of the file.
+
+    All models, altlocs, hydrogens and waters are kept; :func:`~debye.structure.select.select_atoms` chooses
+    among them. mmCIF, BinaryCIF and PDB, each also gzipped, are told apart by their content.
+
+    Args:
+        path: The file; ``~`` is the home folder.
+
+    Returns:
+        The structure; ``source`` is the path as given.
+
+    Raises:
+        FormatError: The file is in none of these formats, or is damaged.
+        StructureError: It has no atoms, or no coordinates.
+        OSError: The file cannot be opened.
+    """
+    return structure_from_bytes(Path(path).expanduser().read_bytes(), str(path))
+
+
+def structure_from_bytes(content: bytes, source: str) -> Structure:
+    """Read all atoms from the content of a file, see :func:`read_structure`.
+
+    Args:
+        content: The bytes of the file, gzipped or not.
+        source: Kept in the structure and named in error messages.
+    """
+    raw = uncompressed(content, source)
+    sites = _READERS[file_format(raw, source)](raw, source)
+    return structure_from(sites, source)
+
+
+def uncompressed(content: bytes, source: str) -> bytes:
+    """Return the content, unpacked if it is gzipped.
+
+    Args:
+        content: The bytes of a file.
+        source: Named in error messages.
+
+    Raises:
+        FormatError: The compressed data are truncated or damaged.
+
+    Example:
+        >>> uncompressed(gzip.compress(b"data_x"), "x.cif.gz")
+        b'data_x'
+    """
+    if not content.startswith(_GZIP):
+        return content.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        return gzip.decompress(content).removeprefix(_BYTE_ORDER_MARK)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(
+            source,
+            problem=f"truncated or damaged gzip data ({len(content):,} bytes: {error})",
+            remedy="Download or copy the file again",
+        ) from error
+
+
+def file_format(raw: bytes, source: str) -> str:
+    """Return the format of a file: ``mmcif``, ``bcif`` or ``pdb``.
+
+    Args:
+        raw: The uncompressed file.
+        source: Named in error messages.
+
+    Raises:
+        FormatError: It is none of them.
+
+    Example:
+        >>> file_format(b"# comment\\ndata_1ABC\\n", "1abc.pdb")
+        'mmcif'
+    """
+    if not raw[:4096].strip() and not raw.strip():
+        raise FormatError(source, problem="the file is empty", remedy=_REMEDY)
+    if raw[0] & 0xF0 == 0x80 or raw[0] in (0xDE, 0xDF):  # a MessagePack map
+        if b"dataBlocks" in raw:
+            return "bcif"
+        raise FormatError(source, problem="MessagePack, but not BinaryCIF", remedy=_REMEDY)
+    if _CIF.match(raw):
+        return "mmcif"
+    head = raw[:100_000]
+    if not head.lstrip().startswith(b"<") and b"\0" not in head and _PDB.search(raw):
+        return "pdb"
+    raise FormatError(source, problem=f"the file is {_content(head)}, no structure", remedy=_REMEDY)
+
+
+def _content(head: bytes) -> str:
+    """Say what a file looks like that is no structure."""
+    for start, content in _OTHER_CONTENT:
+        if head.startswith(start):
+            return content
+    text = head.lstrip()
+    if re.match(rb"<(!doctype\s+html|html|head|body)", text, re.IGNORECASE):
+        return f"HTML ({_start(text)})"
+    if text.startswith(b"<"):
+        return f"XML ({_start(text)})"
+    if text.startswith((b"{", b"[")):
+        return f"JSON ({_start(text)})"
+    return f"of unknown content ({_start(text)})"
+
+
+def _start(text: bytes) -> str:
+    return repr(text[:40].decode("ascii", "replace"))

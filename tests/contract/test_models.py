@@ -1,0 +1,68 @@
+"""Every row of the model catalog fulfils the contract of :mod:`debye.testing`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from debye import testing
+from debye.graph.build import build_graph
+from debye.models.catalog import CATALOG, build_model, find_model, model_config
+from debye.models.checkpoint import CheckpointHeader
+from debye.structure.peptide import build_peptide
+
+
+@pytest.fixture(scope="module", params=CATALOG)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def graphs(name, peptide):
+    config = model_config(name).graph
+    other = build_peptide("GASTKW", phi=-60.0, psi=-45.0)
+    return build_graph(peptide, config), build_graph(other, config)
+
+
+def test_contract(name, graphs):
+    torch.manual_seed(0)
+    testing.check_model(build_model(name), *graphs)
+
+
+def test_saved_and_loaded(name, graphs):
+    torch.manual_seed(0)
+    header = CheckpointHeader(
+        name=name, model=name, config=model_config(name).model_dump(mode="json")
+    )
+    testing.check_saved_and_loaded(build_model(name), header, graphs[0])
+
+
+def test_overfits(name, graphs):
+    if not find_model(name).learned:
+        pytest.skip("nothing to train by gradient")
+    torch.manual_seed(0)
+    graph = graphs[0]
+    target = torch.randn(graph.n_atoms)
+    testing.check_overfits(build_model(name), graph, target)
+
+
+def test_unknown_model_is_explained():
+    with pytest.raises(ValueError, match="did you mean 'meta_gnn'"):
+        find_model("meta-gnn")
+
+
+class Broken(torch.nn.Module):
+    """Reads raw coordinates: the contract must notice."""
+
+    def forward(self, graph):
+        from debye.models.base import ModelOutput
+
+        return ModelOutput(profile=graph.position[:, 0].clone())
+
+
+def test_the_contract_catches_a_model_that_depends_on_the_pose(peptide):
+    from debye.graph.config import GraphConfig
+
+    graph = build_graph(peptide, GraphConfig())
+    with pytest.raises(AssertionError, match="under a rigid motion"):
+        testing.check_invariance(Broken(), graph)  # type: ignore[arg-type]

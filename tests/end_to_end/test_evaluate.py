@@ -1,0 +1,129 @@
+"""``debye evaluate`` as a user runs it, on a store of peptides that this project builds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from debye.cli.main import app
+from debye.data.build import build_store
+from debye.models.catalog import build_model
+from debye.models.checkpoint import CheckpointHeader, save_checkpoint
+from debye.structure.export import write_structure
+from debye.structure.peptide import build_peptide
+from debye.structure.structure import Crystal, Entry
+
+FILES = {"report.md", "summary.csv", "per_structure.csv", "report.json", "distribution.png"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six peptides with a B that rises along the chain."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    place = folder / "structures" / "aa"
+    place.mkdir(parents=True)
+    generator = np.random.default_rng(2)
+    ids = [f"{number}aaa" for number in range(1, 7)]
+    for entry_id in ids:
+        sequence = "".join(generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), 25))
+        structure = build_peptide(sequence, source=entry_id)
+        b = 15 + structure.residue_index + generator.gamma(4.0, 1.5, len(structure))
+        extent = np.ptp(structure.position, axis=0)
+        structure = replace(
+            structure,
+            b_iso=np.round(b, 2).astype(np.float32),
+            crystal=Crystal(
+                cell=(*(float(x) for x in np.round(extent - 2, 2)), 90.0, 90.0, 90.0),
+                space_group="P 1",
+            ),
+            entry=Entry(id=entry_id, method="X-RAY DIFFRACTION", resolution=1.8),
+        )
+        write_structure(structure, place / f"{entry_id}.cif")
+    rows = "".join(f"{entry_id},test,c{entry_id[0]}\n" for entry_id in ids)
+    (folder / "index.csv").write_text(f"id,split,cluster\n{rows}")
+    build_store(folder / "index.csv", folder / "structures", folder / "store")
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two untrained networks of different weights: what is tested is the way, not the skill."""
+    folder = tmp_path_factory.mktemp("models")
+    settings = {"layers": 1, "node_width": 16, "edge_width": 8, "global_width": 8}
+    paths = []
+    for seed, name in enumerate(("first", "second")):
+        torch.manual_seed(seed)
+        header = CheckpointHeader(name=name, model="meta_gnn", config=settings)
+        save_checkpoint(folder / f"{name}.safetensors", build_model("meta_gnn", settings), header)
+        paths.append(str(folder / f"{name}.safetensors"))
+    return paths
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_two_models_give_one_comparison(store, checkpoints, tmp_path):
+    out = tmp_path / "out"
+    result = run(*checkpoints, "--data", store, "--split", "test", "-o", out, "--bootstrap", 50)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in out.iterdir()} == FILES
+    rows = list(csv.DictReader((out / "summary.csv").read_text().splitlines()))
+    protein = [r for r in rows if (r["atom_class"], r["stratum"]) == ("protein", "all")]
+    assert [(row["model"], row["crystal"]) for row in protein] == [
+        ("first", "True"),
+        ("first", "False"),
+        ("second", "True"),
+        ("second", "False"),
+    ]
+    assert {row["structures"] for row in protein} == {"6"}
+    for row in protein:
+        assert f"{float(row['pearson_mean']):.3f}" in result.output
+    data = json.loads((out / "report.json").read_text())
+    assert data["provenance"]["split"] == "test"
+    assert len(data["provenance"]["digest"]) == 64
+    assert len(data["differences"]) == 3
+    assert (out / "distribution.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_run_gives_the_same_bytes(store, checkpoints, tmp_path):
+    arguments = (checkpoints[0], "--data", store, "--split", "test", "--bootstrap", 50)
+    for name in ("a", "b"):
+        assert run(*arguments, "-o", tmp_path / name).exit_code == 0
+    for name in FILES - {"report.md", "report.json"}:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_without_a_folder_only_tables_are_shown(store, checkpoints, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(
+        *(checkpoints[0], "--data", store, "--split", "test", "--crystal", "off"),
+        *("--resolution", "unknown", "--bootstrap", 0),
+    )
+    assert result.exit_code == 0, result.output
+    assert "Correlation per structure" in result.output
+    assert "Worst 10 structures" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--split": "tset"}, "no split is called 'tset'"),
+        ({"--data": "nowhere"}, "no finished data store"),
+        ({"model": "no-such-model"}, "no-such-model"),
+    ],
+)
+def test_mistakes_are_explained_before_anything_runs(store, checkpoints, change, message):
+    options = {"model": checkpoints[0], "--data": store, "--split": "test"} | change
+    model = options.pop("model")
+    result = run(model, *(item for pair in options.items() for item in pair))
+    assert result.exit_code != 0
+    assert message in str(result.exception)

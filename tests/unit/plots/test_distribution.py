@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from debye.errors import ConfigError
+from debye.evaluation.evaluation import BootstrapConfig, evaluate
+from debye.evaluation.values import StructureValues
+from debye.plots.distribution import correlations, density, plot_distribution, save_distribution
+from debye.structure.structure import EntityKind
+
+
+def values_of(number: int, r: float) -> StructureValues:
+    """A structure whose Pearson r is exactly ``r``."""
+    shape = np.tile([1.0, -1.0, 1.0, -1.0], 5)
+    other = np.tile([1.0, 1.0, -1.0, -1.0], 5)  # orthogonal to the shape
+    return StructureValues(
+        id=f"s{number}",
+        deposited=(20 + shape).astype(np.float32),
+        predicted=(20 + r * shape + np.sqrt(1 - r**2) * other).astype(np.float32),
+        entity_kind=np.full(20, EntityKind.PROTEIN, np.int8),
+        is_backbone=np.zeros(20, bool),
+        residue_index=np.zeros(20, np.int32),
+        chain_index=np.zeros(20, np.int32),
+    )
+
+
+def evaluation_of(rs, name="m", crystal=True):
+    return evaluate(
+        [values_of(number, r) for number, r in enumerate(rs)],
+        model=name,
+        crystal=crystal,
+        bootstrap=BootstrapConfig(repeats=0),
+    )
+
+
+def test_the_right_panel_is_the_share_at_or_below():
+    figure = plot_distribution([evaluation_of([0.9, 0.1, 0.5, 0.7])])
+    x, y = figure.axes[1].lines[0].get_data()
+    np.testing.assert_allclose(x, [0.1, 0.1, 0.5, 0.7, 0.9], atol=1e-6)
+    np.testing.assert_allclose(y, [0, 0.25, 0.5, 0.75, 1])
+
+
+def test_every_structure_is_a_point_and_labels_give_the_figures():
+    rs = np.linspace(0.2, 0.9, 15)
+    figure = plot_distribution([evaluation_of(rs, "a"), evaluation_of(rs / 2, "b", crystal=False)])
+    left = figure.axes[0]
+    points = [c for c in left.collections if len(c.get_offsets()) == 15]
+    np.testing.assert_allclose(points[0].get_offsets()[:, 0], rs, atol=1e-6)
+    labels = [text.get_text() for text in left.get_yticklabels()]
+    assert labels[0].startswith("a, crystal on\nmean 0.550, median 0.550")
+    assert "b, crystal off" in labels[1]
+
+
+def test_undefined_structures_are_counted_in_the_label():
+    constant = values_of(99, 0.5)
+    constant.predicted[:] = 7.0
+    found = evaluate(
+        [values_of(0, 0.4), constant], model="m", crystal=True, bootstrap=BootstrapConfig(repeats=0)
+    )
+    values, undefined = correlations(found)
+    assert values == pytest.approx([0.4])
+    assert undefined == 1
+    text = plot_distribution([found]).axes[0].get_yticklabels()[0].get_text()
+    assert "1 structures, 1 undefined" in text
+
+
+@pytest.mark.parametrize("rs", [[0.5], [0.5] * 8, [-1.0, 1.0], np.linspace(-0.9, 0.9, 100)])
+@pytest.mark.parametrize("count", [1, 8])
+def test_any_number_of_structures_and_models_can_be_drawn(rs, count, tmp_path):
+    path = save_distribution(
+        [evaluation_of(rs, f"m{number}") for number in range(count)], tmp_path / "new" / "d.png"
+    )
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 5000
+
+
+def test_a_model_without_any_r_still_has_its_row(tmp_path):
+    constant = values_of(0, 0.5)
+    constant.predicted[:] = 7.0
+    found = evaluate([constant], model="m", crystal=True, bootstrap=BootstrapConfig(repeats=0))
+    assert "no r" in plot_distribution([found]).axes[0].get_yticklabels()[0].get_text()
+
+
+def test_density_integrates_to_the_sample():
+    values = np.random.default_rng(0).normal(0.6, 0.1, 2000)
+    grid = np.linspace(0, 1.2, 600)
+    heights = density(values, grid)
+    mean = (grid * heights).sum() / heights.sum()
+    assert mean == pytest.approx(values.mean(), abs=1e-3)
+
+
+def test_nothing_to_draw_is_refused():
+    with pytest.raises(ConfigError, match="no evaluation"):
+        plot_distribution([])

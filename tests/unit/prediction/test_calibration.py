@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from debye.prediction.calibration import (
+    AtomClass,
+    Calibration,
+    Interval,
+    atom_classes,
+    fit_calibration,
+)
+
+
+def errors(atoms: int = 60_000, seed: int = 0) -> dict[str, np.ndarray]:
+    """Heteroscedastic, skewed errors, of different size for each class and resolution flag."""
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, 3, atoms)
+    known = rng.random(atoms) < 0.5
+    width = rng.uniform(1, 10, atoms)
+    true_size = np.array([0.5, 1.0, 3.0])[kind] * np.where(known, 1.0, 2.0)
+    noise = rng.gamma(2.0, 1.0, atoms) - 2.0
+    predicted = np.full(atoms, 100.0)
+    return {
+        "true": predicted + noise * width * true_size,
+        "predicted": predicted,
+        "width": width,
+        "atom_class": kind,
+        "resolution_known": known,
+    }
+
+
+def test_bounds_hold_the_stated_share_on_new_atoms_of_every_class():
+    fitted = fit_calibration(**errors())
+    fresh = errors(seed=1)
+    for known in (True, False):
+        for kind in AtomClass:
+            rows = (fresh["atom_class"] == kind) & (fresh["resolution_known"] == known)
+            lower, upper = fitted.bounds(
+                fresh["predicted"][rows],
+                fresh["width"][rows],
+                fresh["atom_class"][rows],
+                resolution_known=known,
+                minimum=-1e9,
+            )
+            inside = (lower <= fresh["true"][rows]) & (fresh["true"][rows] <= upper)
+            # 10,000 atoms: the share itself is uncertain by 0.003.
+            assert inside.mean() == pytest.approx(0.9, abs=0.012)
+            assert (fresh["true"][rows] < lower).mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_skew_survives():
+    fitted = fit_calibration(**errors())
+    for item in fitted.intervals:
+        assert item.upper > -item.lower
+
+
+def test_rare_class_borrows_the_quantiles_of_all_atoms():
+    sample = errors()
+    rare = sample["atom_class"] == AtomClass.OTHER
+    keep = ~rare | (np.cumsum(rare) <= 50)
+    fitted = fit_calibration(**{name: values[keep] for name, values in sample.items()})
+    other = [item for item in fitted.intervals if item.atom_class == AtomClass.OTHER]
+    assert all(item.atoms < 200 for item in other)
+    assert all(-5 < item.lower < 0 < item.upper < 10 for item in other)
+
+
+def test_without_calibration_for_unknown_resolution_the_known_one_is_lent():
+    sample = errors()
+    known = sample["resolution_known"]
+    fitted = fit_calibration(**{name: values[known] for name, values in sample.items()})
+    args = (np.array([50.0]), np.array([2.0]), np.array([0]))
+    assert fitted.bounds(*args, resolution_known=False) == fitted.bounds(
+        *args, resolution_known=True
+    )
+
+
+def test_bounds_hold_the_prediction_and_respect_the_minimum():
+    biased = Calibration(
+        intervals=tuple(
+            Interval(atom_class=kind, resolution_known=True, lower=0.5, upper=0.7, atoms=9)
+            for kind in AtomClass
+        )
+    )
+    lower, upper = biased.bounds(
+        np.array([1.0, 50.0]), np.ones(2), np.array([0, 2]), resolution_known=True, minimum=1.0
+    )
+    assert lower.tolist() == [1.0, 50.0]
+    assert upper.tolist() == pytest.approx([1.7, 50.7])
+
+
+def test_nan_atoms_do_not_count():
+    sample = errors()
+    spoiled = {name: values.copy() for name, values in sample.items()}
+    spoiled["true"][::3] = np.nan
+    spoiled["width"][1::3] = 0
+    kept = {name: values[2::3] for name, values in sample.items()}
+    assert fit_calibration(**spoiled) == fit_calibration(**kept)
+
+
+def test_nothing_usable_is_refused():
+    sample = errors(10)
+    sample["true"][:] = np.nan
+    with pytest.raises(ValueError, match="none of 10 atoms"):
+        fit_calibration(**sample)
+
+
+def test_survives_the_header_as_json():
+    fitted = fit_calibration(**errors())
+    assert Calibration.model_validate_json(fitted.model_dump_json()) == fitted
+    assert Calibration.model_validate(fitted.model_dump(mode="json")) == fitted
+
+
+def test_classes_of_a_peptide(peptide):
+    kinds = atom_classes(peptide)
+    assert (kinds == AtomClass.BACKBONE).sum() == 4 * 13 + 1
+    assert not (kinds == AtomClass.OTHER).any()
+    assert set(peptide.atom_name[kinds == AtomClass.SIDE_CHAIN]) >= {"CB", "SD", "NE1"}
