@@ -21,13 +21,13 @@ LIMIT = 1.25
 
 
 def best_times(repeats: int, *functions: Callable[[], object]) -> list[float]:
-    """Return the shortest time of each function, s; taken in turns, so that load hits all alike."""
+    """Return the shortest processor time of each function, s; in turns, so that load hits all alike."""
     best = [float("inf")] * len(functions)
     for _ in range(repeats):
         for index, function in enumerate(functions):
-            start = time.perf_counter()
+            start = time.process_time()
             function()
-            best[index] = min(best[index], time.perf_counter() - start)
+            best[index] = min(best[index], time.process_time() - start)
     return best
 
 

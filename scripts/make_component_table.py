@@ -68,7 +68,7 @@ def read_dictionary() -> Dictionary:
     component = by_id[np.searchsorted(ids, atoms["comp_id"].as_array(), sorter=by_id)]
     heavy = ~np.isin(atoms["type_symbol"].as_array(), ("H", "D"))
     atom_name = atoms["atom_id"].as_array()[heavy]
-    names = np.array(sorted(set(atom_name.tolist()), key=natural_key))
+    names = np.array(sorted(set(atom_name.tolist()), key=lambda name: (natural_key(name), name)))
     number = {name: row for row, name in enumerate(names.tolist())}
     name = np.array([number[text] for text in atom_name.tolist()])
     component = component[heavy]

@@ -19,7 +19,6 @@ SLOW = [
     "scipy",
     "pandas",
     "matplotlib",
-    "pydantic",
     "httpx",
     "lightning",
 ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.data.index import KNOWN_COLUMNS, IndexRow, find_file, read_index
 from debye.data.parts import Arrays, Progress, concatenate, run_parts
 from debye.data.store import (
     BOND_COLUMNS,
@@ -35,22 +35,7 @@ from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import EntityKind, Structure
 
-SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb", ".ent.gz", ".ent")
 PART_ENTRIES = 16
-KNOWN_COLUMNS = ("id", "split", "cluster", "representative", "near364", "whole_entry")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexRow:
-    """One line of the index: which entry, in which split, and what the index says about it."""
-
-    id: str
-    split: str
-    columns: dict[str, str]
-
-    def says_no(self, column: str) -> bool:
-        """Whether a yes/no column is 0; an absent or empty one is no answer."""
-        return self.columns.get(column, "") == "0"
 
 
 def build_store(
@@ -66,9 +51,11 @@ def build_store(
     """Read every entry of an index and write the store; go on where a killed build stopped.
 
     Args:
-        index: CSV file with the columns ``id`` and ``split``; see :data:`KNOWN_COLUMNS` for those
-            that are understood, the rest is kept as text. ``has_crystal`` = 0 drops the crystal.
-        structures: Folder laid out as ``<id[1:3]>/<id>.bcif.gz``, or flat; any of :data:`SUFFIXES`.
+        index: CSV file with the columns ``id`` and ``split``; see
+            :data:`debye.data.index.KNOWN_COLUMNS` for those that are understood, the rest is kept
+            as text. ``has_crystal`` = 0 drops the crystal.
+        structures: Folder laid out as ``<id[1:3]>/<id>.bcif.gz``, or flat; any of
+            :data:`debye.data.index.SUFFIXES`.
         out: Folder of the store.
         splits: Only these; all if empty.
         workers: Processes.
@@ -86,7 +73,7 @@ def build_store(
     if (out / "manifest.json").exists():
         if not overwrite:
             return _finished(out, plan)
-        shutil.rmtree(out)
+        _remove(out)
     chunks = _chunks(rows)
     folder = out / f"parts-{plan[:16]}"
     out.mkdir(parents=True, exist_ok=True)
@@ -102,52 +89,6 @@ def build_store(
     for leftover in out.glob("parts-*"):
         shutil.rmtree(leftover)
     return Store.open(out)
-
-
-def read_index(path: Path, splits: Sequence[str] = ()) -> list[IndexRow]:
-    """Read the index, split by split in order of appearance, each sorted by id."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-    except OSError as error:
-        raise StoreError(
-            str(path), problem=f"cannot be read ({error.strerror})", remedy="Give a CSV index"
-        ) from error
-    if not lines or not {"id", "split"} <= lines[0].keys():
-        found = ", ".join(lines[0]) if lines else "no rows"
-        raise StoreError(
-            str(path), problem=f"found {found}", remedy="An index needs the columns id and split"
-        )
-    rows = [
-        IndexRow(
-            id=line["id"].strip().lower(),
-            split=line["split"].strip(),
-            columns={name: (text or "").strip() for name, text in line.items() if name},
-        )
-        for line in lines
-    ]
-    _check_rows(path, rows, splits)
-    order = list(dict.fromkeys(row.split for row in rows))
-    kept = [row for row in rows if not splits or row.split in splits]
-    return sorted(kept, key=lambda row: (order.index(row.split), row.id))
-
-
-def find_file(structures: Path, entry_id: str) -> Path:
-    """Find the file of an entry in a folder.
-
-    Raises:
-        StructureError: there is none.
-    """
-    for folder in (structures / entry_id[1:3], structures):
-        for suffix in SUFFIXES:
-            path = folder / f"{entry_id}{suffix}"
-            if path.exists():
-                return path
-    raise StructureError(
-        entry_id,
-        problem=f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
-        remedy=f"Give a folder that has it, or {entry_id} with one of {', '.join(SUFFIXES)}",
-    )
 
 
 def store_part(rows: Sequence[IndexRow], structures: Path) -> Arrays:
@@ -328,6 +269,23 @@ def _plan_digest(rows: Sequence[IndexRow], structures: Path) -> str:
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
+def _remove(out: Path) -> None:
+    """Delete a finished store; a folder that merely has a file of the same name is left alone."""
+    try:
+        is_store = {"format", "digest", "plan"} <= json.loads(
+            (out / "manifest.json").read_text()
+        ).keys()
+    except (ValueError, AttributeError):
+        is_store = False
+    if not is_store:
+        raise StoreError(
+            str(out),
+            problem="holds a manifest.json, but is no data store",
+            remedy="Choose another folder: this one is not overwritten",
+        )
+    shutil.rmtree(out)
+
+
 def _finished(out: Path, plan: str) -> Store:
     store = Store.open(out)
     if store.manifest["plan"] != plan:
@@ -346,28 +304,6 @@ def _chunks(rows: Sequence[IndexRow]) -> list[list[IndexRow]]:
             chunks.append([])
         chunks[-1].append(row)
     return chunks
-
-
-def _check_rows(path: Path, rows: Sequence[IndexRow], splits: Sequence[str]) -> None:
-    present = list(dict.fromkeys(row.split for row in rows))
-    unknown = [name for name in splits if name not in present]
-    if unknown:
-        raise StoreError(
-            str(path),
-            problem=f"no entry is in split {unknown[0]!r}",
-            remedy=f"Choose from {', '.join(present)}",
-        )
-    seen: set[tuple[str, str]] = set()
-    for row in rows:
-        if not row.id or (row.split, row.id) in seen:
-            raise StoreError(
-                str(path),
-                problem=f"id {row.id!r} comes twice in split {row.split!r}"
-                if row.id
-                else "empty id",
-                remedy="Give every entry of a split one line",
-            )
-        seen.add((row.split, row.id))
 
 
 def _stored_names() -> tuple[str, ...]:

@@ -5,7 +5,8 @@ Graphs are built with the crystal; :meth:`AtomGraph.without_crystal` hides it. L
     <cache>/<key>/manifest.json            store, config, version, entries
     <cache>/<key>/<column>.npy             the graphs of the split end to end
 
-where the key is a digest of the store's content, the split, the graph configuration and the version.
+where the key is a digest of the store's content, the split, the graph configuration and the code that
+builds graphs, so that no change of it finds stale ones.
 Edge vectors are kept as 16-bit multiples of 0.001 Å, the resolution of structure files: the error is at
 most 0.0005 Å for edges to symmetry mates, and rounding for the others. Where an edge is longer than
 32 Å, all are kept as 32-bit floats.
@@ -13,11 +14,14 @@ most 0.0005 Å for edges to symmetry mates, and rounding for the others. Where a
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 import json
 import os
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,9 +34,11 @@ from debye.data.build import library_version
 from debye.data.parts import Arrays, Progress, concatenate, open_flat, run_parts
 from debye.data.store import Store
 from debye.errors import StoreError
+from debye.graph import build, neighbors, node_features, structure_features
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
+from debye.structure import chemistry, crystal
 
 FORMAT = 1
 VECTOR_UNIT = 0.001  # Å
@@ -159,8 +165,17 @@ def open_graph_cache(
 
 def cache_key(store: Store, split: str, config: GraphConfig) -> str:
     """Return the digest of everything that the graphs of a split depend on."""
-    content = [FORMAT, library_version(), store.digest, split, config.model_dump(mode="json")]
+    content = [FORMAT, code_digest(), store.digest, split, config.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """Return the digest of the code that builds graphs; comments and layout do not matter."""
+    digest = hashlib.sha256(library_version().encode())
+    for module in (build, neighbors, node_features, structure_features, chemistry, crystal):
+        digest.update(ast.dump(ast.parse(inspect.getsource(module))).encode())
+    return digest.hexdigest()
 
 
 def with_crystal(config: GraphConfig) -> GraphConfig:

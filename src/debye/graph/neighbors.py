@@ -175,20 +175,22 @@ def weighted_contact_number(
         structure: Atoms; its crystal is used if ``mates`` were made from it.
         mates: Symmetry mates up to at least :data:`LUMPED`.
     """
+    _check_radius(mates, LUMPED)
     position = structure.position
     inner, outer = _pairs(position, mates, LUMPED)
     weight = _near_kernel(position[inner[:, 0]] - position[inner[:, 1]])
-    isolated = np.bincount(inner[:, 0], weight, minlength=len(position))
+    # bincount of nothing is of integers, weights or not
+    isolated = np.bincount(inner[:, 0], weight, minlength=len(position)).astype(np.float64)
     isolated += np.bincount(inner[:, 1], weight, minlength=len(position))
     weight = _near_kernel(position[outer[:, 0]] - mates.position[outer[:, 1]])
-    contacts = np.bincount(outer[:, 0], weight, minlength=len(position))
+    contacts = np.bincount(outer[:, 0], weight, minlength=len(position)).astype(np.float64)
 
     count = np.bincount(structure.residue_index)
     columns = [np.bincount(structure.residue_index, axis) for axis in position.T]
     centroid = (np.stack(columns, axis=1) / np.maximum(count, 1)[:, None]).astype(np.float32)
     isolated += _far_field(position, centroid, count) - LUMPED**-2
     if structure.crystal is not None and np.isfinite(mates.radius):
-        copies = copies_near(structure.crystal, centroid, REACH)
+        copies = copies_near(structure.crystal, centroid, REACH, around=position)
         contacts += _far_field(position, copies.position, count[copies.source])
     return isolated.astype(np.float32), (isolated + contacts).astype(np.float32)
 

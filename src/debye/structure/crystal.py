@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
 
 import gemmi
 import numpy as np
@@ -108,7 +107,9 @@ def symmetry_mates(structure: Structure, radius: float) -> Mates:
     problem = crystal_problem(crystal, len(structure))
     if crystal is None or problem is not None:
         raise _unusable(structure.source, str(problem))
-    mates, distance = _copies(crystal, structure.position, radius, structure.source)
+    mates, distance = _copies(
+        crystal, structure.position, radius, structure.position, structure.source
+    )
     clashing = np.unique(mates.source[distance < CLASH])
     if len(clashing) > CLASHING_SHARE * len(structure):
         raise _unusable(
@@ -119,15 +120,22 @@ def symmetry_mates(structure: Structure, radius: float) -> Mates:
     return mates
 
 
-def copies_near(crystal: Crystal, position: Float[np.ndarray, "points 3"], radius: float) -> Mates:
+def copies_near(
+    crystal: Crystal,
+    points: Float[np.ndarray, "points 3"],
+    radius: float,
+    around: Float[np.ndarray, "atoms 3"] | None = None,
+) -> Mates:
     """Find the copies of any points, e.g. centroids of residues; rules as :func:`symmetry_mates`.
 
     Args:
         crystal: One in which :func:`crystal_problem` sees no problem.
-        position: Cartesian coordinates, Å.
-        radius: Largest distance from a copy to the nearest point, Å (inclusive).
+        points: Cartesian coordinates, Å.
+        radius: Largest distance from a copy to the nearest atom, Å (inclusive).
+        around: Atoms near which copies are wanted, Å; the points themselves where not given. If given,
+            some farther copies are found too: to tell them apart costs more than they do.
     """
-    return _copies(crystal, position, radius, "crystal")[0]
+    return _copies(crystal, points, radius, points if around is None else around, "crystal")[0]
 
 
 def _unusable(source: str, problem: str) -> StructureError:
@@ -161,66 +169,108 @@ def _operators(crystal: Crystal) -> Iterator[tuple[NDArray[np.float64], NDArray[
 
 
 def _copies(
-    crystal: Crystal, position: Float[np.ndarray, "points 3"], radius: float, name: str
+    crystal: Crystal,
+    points: Float[np.ndarray, "points 3"],
+    radius: float,
+    around: Float[np.ndarray, "atoms 3"],
+    name: str,
 ) -> tuple[Mates, NDArray[np.float64]]:
-    """Return the copies within a radius of any point, and how far each is from the nearest."""
-    if not len(position):
+    """Return the copies within a radius of any atom, and how far each is from the nearest point."""
+    if not len(points) or not len(around):
         return Mates(radius=radius), np.zeros(0)
-    source, copy, moved = _candidates(crystal, position.astype(np.float64), radius, name)
+    source, copy, moved = _candidates(crystal, points, radius, around, name)
     # A mate must be where the edges will see it: distances are taken after rounding to float32.
     moved = moved.astype(np.float32)
-    distance, _ = cKDTree(position).query(moved, distance_upper_bound=np.nextafter(radius, np.inf))
-    near = np.isfinite(distance) & (distance > COINCIDENT)
+    distance = _to_nearest(moved, points, radius if around is points else COINCIDENT)
+    near = distance > COINCIDENT
+    if around is points:
+        near &= np.isfinite(distance)
     has_twins = len(crystal.ncs_operators) > 0 or bool((distance <= COINCIDENT).any())
     if has_twins:
         near[near] = _first_of_twins(moved[near], copy[near])
     return Mates(source=source[near], position=moved[near], radius=radius), distance[near]
 
 
+def _to_nearest(
+    position: Float[np.ndarray, "copies 3"], atoms: Float[np.ndarray, "atoms 3"], limit: float
+) -> NDArray[np.float64]:
+    """Return the distance to the nearest atom, Å; infinite beyond the limit (inclusive)."""
+    return cKDTree(atoms).query(position, distance_upper_bound=np.nextafter(limit, np.inf))[0]
+
+
 def _candidates(
-    crystal: Crystal, position: Float[np.ndarray, "points 3"], radius: float, name: str
+    crystal: Crystal,
+    points: Float[np.ndarray, "points 3"],
+    radius: float,
+    around: Float[np.ndarray, "atoms 3"],
+    name: str,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], Float[np.ndarray, "candidates 3"]]:
-    """Return source, copy number and position (Å) of all copies in the voxels near points."""
+    """Return source, copy number and position (Å) of all copies in the voxels near atoms."""
     unit_cell = gemmi.UnitCell(*crystal.cell)
     to_fractional = np.array(unit_cell.frac.mat.tolist())
     to_cartesian = np.array(unit_cell.orth.mat.tolist())
-    original = position @ to_fractional.T
+    points, around = points.astype(np.float64), around.astype(np.float64)
+    original, target = points @ to_fractional.T, around @ to_fractional.T
     # A sphere of this radius reaches so far along each fractional axis.
     margin = (radius + 0.01) * np.linalg.norm(to_fractional, axis=1)
-    low, high = original.min(axis=0) - margin, original.max(axis=0) + margin
-    near = _Voxels(position, radius)
-    source, copies, places = [np.zeros(0, np.int32)], [0], [np.zeros((0, 3))]
+    low, high = target.min(axis=0) - margin, target.max(axis=0) + margin
+    near = _Voxels(around, radius)
+    sources, copies, places = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros((0, 3))]
+    n_copies = 0
     for rotation, shift in _operators(crystal):
-        image = position @ rotation.T + shift
-        is_identity = np.allclose(image, original, rtol=0, atol=1e-6)
+        image = points @ rotation.T + shift
         first = np.ceil(low - image.max(axis=0)).astype(int)
         last = np.floor(high - image.min(axis=0)).astype(int)
         if np.prod((last - first + 1.0).clip(0)) > MOST_CELLS:
             raise _unusable(name, "the atoms lie scattered over thousands of cells")
-        for cell in product(*(range(a, b + 1) for a, b in zip(first, last, strict=True))):
-            if is_identity and not any(cell):
-                continue
-            moved = image + np.array(cell, float)
-            rows = np.flatnonzero(((moved >= low) & (moved <= high)).all(axis=1))
-            moved = moved[rows] @ to_cartesian.T
-            kept = near.contain(moved)
-            source.append(rows[kept].astype(np.int32))
-            places.append(moved[kept])
-            copies.append(copies[-1] + 1)
-    copy = np.repeat(np.array(copies, np.int32), [len(rows) for rows in source])
-    return np.concatenate(source), copy, np.concatenate(places)
+        cells, rows = _inside(image, first, last, low, high)
+        if np.allclose(image, original, rtol=0, atol=1e-6):
+            others = cells.any(axis=1)
+            cells, rows = cells[others], rows[others]
+        moved = (image[rows] + cells) @ to_cartesian.T
+        kept = near.contain(moved)
+        cells, rows = cells[kept] - first, rows[kept]
+        width = np.maximum(last - first + 1, 1)
+        places.append(moved[kept])
+        sources.append(rows.astype(np.int32))
+        copies.append((n_copies + cells @ [width[1] * width[2], width[2], 1]).astype(np.int32))
+        n_copies += int(np.prod(width))
+    return np.concatenate(sources), np.concatenate(copies), np.concatenate(places)
+
+
+def _inside(
+    image: NDArray[np.float64],
+    first: NDArray[np.intp],
+    last: NDArray[np.intp],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the cell shifts, and the rows, that bring points into a box; all fractional."""
+    shifts = [np.arange(a, b + 1) for a, b in zip(first, last, strict=True)]
+    fits = [
+        (image[:, axis] + shift[:, None] >= low[axis])
+        & (image[:, axis] + shift[:, None] <= high[axis])
+        for axis, shift in enumerate(shifts)
+    ]
+    plane = fits[1][:, None] & fits[2]
+    cells, rows = [np.zeros((0, 3), int)], [np.zeros(0, int)]
+    for x, fits_x in zip(shifts[0], fits[0], strict=True):
+        y, z, row = np.nonzero(plane & fits_x)
+        cells.append(np.stack([np.full(len(row), x), shifts[1][y], shifts[2][z]], axis=1))
+        rows.append(row)
+    return np.concatenate(cells), np.concatenate(rows)
 
 
 class _Voxels:
-    """A coarse map of the space around points, to discard far copies before any distance is taken."""
+    """A coarse map of the space around atoms, to discard far copies before any distance is taken."""
 
     LARGEST = 4_000_000
     """Voxels; a sparse structure gets larger voxels instead of more of them."""
 
-    def __init__(self, position: Float[np.ndarray, "points 3"], radius: float) -> None:
+    def __init__(self, position: Float[np.ndarray, "atoms 3"], radius: float) -> None:
         self.origin = position.min(axis=0) - radius - 0.01
         extent = position.max(axis=0) + radius + 0.01 - self.origin
-        self.size = max(radius / 2, float(np.prod(extent) / self.LARGEST) ** (1 / 3))
+        self.size = max(radius / 3, float(np.prod(extent) / self.LARGEST) ** (1 / 3))
         shape = np.floor(extent / self.size).astype(int) + 1
         occupied = np.zeros(shape, bool)
         occupied[tuple(((position - self.origin) / self.size).astype(int).T)] = True
@@ -230,7 +280,7 @@ class _Voxels:
         self.near = occupied
 
     def contain(self, position: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
-        """Tell which points may lie within the radius."""
+        """Tell which points may lie within the radius of an atom."""
         voxel = np.floor((position - self.origin) / self.size).astype(int)
         inside = ((voxel >= 0) & (voxel < self.near.shape)).all(axis=1)
         inside[inside] = self.near[tuple(voxel[inside].T)]

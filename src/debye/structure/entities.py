@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from debye.structure.chemistry import ComponentClass, component_class
-from debye.structure.row_keys import changes, equal_text, row_keys, spread, text_numbers
+from debye.structure.row_keys import changes, equal_rows, equal_text, row_keys, spread, text_numbers
 from debye.structure.structure import EntityKind
 
 POLYMER_BOND = 2.0
@@ -277,7 +277,7 @@ def _split_copies(
     suspect = np.bincount(residue) > 1
     again = np.ones(atoms, bool)
     for name in names[:2]:
-        again &= name == spread(name[starts], starts, atoms)
+        again &= equal_rows(name, spread(name[starts], starts, atoms))
     again[starts] = False
     suspect[index[again]] = True
     rows = np.flatnonzero(suspect[index]) if suspect.any() else starts[:0]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.structure.row_keys import row_keys
+from debye.structure.row_keys import row_keys, text_numbers
 
 
 class Partner(NamedTuple):
@@ -43,7 +43,10 @@ def link_rows(
         return np.zeros((0, 2), np.int32)
     ends = [end for pair in partners for end in pair]
     chains, numbers, codes, names, atoms, _ = (np.array(column) for column in zip(*ends, strict=True))
-    rows = np.flatnonzero(np.isin(residue_number, numbers) & (model == model[0]))
+    rows = np.flatnonzero(np.isin(residue_number, numbers))
+    both = text_numbers(np.concatenate([atom_name[rows], atoms]))
+    rows = rows[np.isin(both[: len(rows)], both[len(rows) :])]
+    rows = rows[model[rows] == model[0]]
     key = row_keys(
         np.concatenate([residue_number[rows], numbers]),
         np.concatenate([chain[rows], chains]),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
-from debye.structure.fixed_width import decimals, texts, whole_numbers
+from debye.structure.fixed_width import numbers, texts
 from debye.structure.sites import SYMBOLS
 
 WIDTH = 80
@@ -19,6 +19,11 @@ _SHORTEST = 54
 """Characters of a record that ends with its coordinates."""
 _HYBRID_36 = 10 * 36**3
 """Hybrid-36 residue numbers go on with A000 after 9999."""
+_LAST_LINE = b"END" + b" " * (WIDTH - 3) + b"\n"
+_MOST_RUNS = 100
+_USED = slice(12, 66)
+"""Columns from atom name to B."""
+_ELEMENT = slice(76, 78)
 _RECORDS = tuple(
     int.from_bytes(name, "little") for name in (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")
 )
@@ -35,9 +40,11 @@ class PdbLines:
     def __init__(self, raw: bytes, source: str) -> None:
         self.source = source
         # Padded, so that the columns of a short last line can be cut.
-        padding = b"" if raw.endswith(b"\n") else b"\n"
-        self.bytes = np.frombuffer(raw + padding + b" " * WIDTH, np.uint8)
-        size = len(raw) + len(padding)
+        size = len(raw)
+        if not raw.endswith(_LAST_LINE):
+            raw = raw.rstrip(b"\r\n") + b"\n" + b" " * WIDTH
+            size = len(raw) - WIDTH
+        self.bytes = np.frombuffer(raw, np.uint8)
         self.starts, self.lengths = _lines(self.bytes[:size])
         self.table = self._even_lines()
         first = self._cut(self.starts, self.lengths, 0, 4) if self.table is None else self.table[:, :4]
@@ -56,36 +63,50 @@ class PdbLines:
 
     def columns(self) -> dict[str, NDArray]:
         """Return the columns of :class:`Sites`."""
-        line = self.cut(self.rows)
-        if len(line) and self.lengths[self.rows].min() < _SHORTEST:
+        if len(self.rows) and self.lengths[self.rows].min() < _SHORTEST:
             row = self.rows[np.argmin(self.lengths[self.rows])]
             raise FormatError(
                 self.source,
                 problem=f"line {row + 1} is an atom record of {self.lengths[row]} characters",
                 remedy=f"Repair it: coordinates end at character {_SHORTEST}",
             )
-        coordinate = [decimals(line[:, a : a + 8], 3, _number) for a in (30, 38, 46)]
+        atoms = len(self.rows)
+        field = self.turned(_USED)
+        position = np.empty((atoms, 3), np.float32)
+        for axis, start in enumerate((30, 38, 46)):
+            position[:, axis] = numbers(_field(field, start, 8), 3, _number)
         return {
             "model": self.model(),
-            "chain": texts(line[:, 20:22]),
-            "chain_label": np.zeros(len(line), "U1"),
-            "residue_number": whole_numbers(line[:, 22:26], self._residue_number).astype(np.int32),
-            "insertion_code": texts(line[:, 26:27]),
-            "residue_name": texts(line[:, 17:20]),
-            "atom_name": texts(line[:, 12:16]),
-            "altloc": texts(line[:, 16:17]),
-            "element": self._elements(line),
-            "position": np.stack(coordinate, axis=1).astype(np.float32),
-            "occupancy": decimals(line[:, 54:60], 2, _occupancy).astype(np.float32),
-            "b_iso": decimals(line[:, 60:66], 2, _number).astype(np.float32),
+            "chain": texts(_field(field, 20, 2)),
+            "chain_label": np.zeros(atoms, "U1"),
+            "residue_number": numbers(_field(field, 22, 4), 0, self._residue_number).astype(np.int32),
+            "insertion_code": texts(_field(field, 26, 1)),
+            "residue_name": texts(_field(field, 17, 3)),
+            "atom_name": texts(_field(field, 12, 4)),
+            "altloc": texts(_field(field, 16, 1)),
+            "element": self._elements(),
+            "position": position,
+            "occupancy": numbers(_field(field, 54, 6), 2, _occupancy).astype(np.float32),
+            "b_iso": numbers(_field(field, 60, 6), 2, _number).astype(np.float32),
             "is_hetero": self.is_hetero,
-            "u_aniso": self.u_aniso(line),
+            "u_aniso": self.u_aniso(),
         }
+
+    def turned(self, columns: slice) -> NDArray[np.uint8]:
+        """(characters, atoms) of the atom records: each character of all atoms lies together."""
+        breaks = np.flatnonzero(np.diff(self.rows) != 1) + 1
+        if self.table is None or len(breaks) > _MOST_RUNS:
+            return np.ascontiguousarray(self.cut(self.rows)[:, columns].T)
+        turned = np.empty((columns.stop - columns.start, len(self.rows)), np.uint8)
+        for a, b in zip([0, *breaks.tolist()], [*breaks.tolist(), len(self.rows)], strict=True):
+            if b > a:
+                turned[:, a:b] = self.table[self.rows[a] : self.rows[b - 1] + 1, columns].T
+        return turned
 
     def cut(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         """(rows, 80) characters of some lines, filled up with spaces."""
         if self.table is not None:
-            return self.table[rows]
+            return np.take(self.table, rows, axis=0)[:, :WIDTH]
         return self._cut(self.starts[rows], self.lengths[rows], 0, WIDTH)
 
     def model(self) -> NDArray[np.int32]:
@@ -101,9 +122,10 @@ class PdbLines:
         else:
             lines = np.flatnonzero((self.names == _RECORDS[4]) | (self.names == _RECORDS[5]))
         before = np.searchsorted(lines, self.rows)
-        return (np.unique(before, return_inverse=True)[1] + 1).astype(np.int32)
+        new = np.diff(before, prepend=before[:1]) > 0
+        return (np.cumsum(new) + 1).astype(np.int32)
 
-    def u_aniso(self, line: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def u_aniso(self) -> NDArray[np.float32] | None:
         """(atoms, 6) from ANISOU records that follow the atom that they name, Å²; None without any."""
         rows = np.flatnonzero(self.names == _RECORDS[2])
         atom = np.searchsorted(self.rows, rows) - 1
@@ -111,21 +133,22 @@ class PdbLines:
         if len(rows) == 0:
             return None
         record = self.cut(rows)
-        same = (line[atom, 6:27] == record[:, 6:27]).all(axis=1)
-        values = np.full((len(line), 6), np.nan, np.float32)
+        same = (self.cut(self.rows[atom])[:, 6:27] == record[:, 6:27]).all(axis=1)
+        values = np.full((len(self.rows), 6), np.nan, np.float32)
+        field = np.ascontiguousarray(record[same].T)
         for column in range(6):
-            field = record[same, 28 + 7 * column : 35 + 7 * column]
-            values[atom[same], column] = whole_numbers(field, _number) * 1e-4
+            start = 28 + 7 * column
+            values[atom[same], column] = numbers(field[start : start + 7], 0, _number) * 1e-4
         return values
 
     def _even_lines(self) -> NDArray[np.uint8] | None:
-        """(lines, 80) characters, without a copy, where all lines are as long as the PDB writes them."""
+        """(lines, 81 or 82) characters, without a copy, where all lines are as long as the PDB writes them."""
         if len(self.starts) < 2 or (self.lengths != WIDTH).any():
             return None
         step = int(self.starts[1])
         if (np.diff(self.starts) != step).any():
             return None
-        return self.bytes[: len(self.starts) * step].reshape(-1, step)[:, :WIDTH]
+        return self.bytes[: len(self.starts) * step].reshape(-1, step)
 
     def _cut(
         self, starts: NDArray[np.intp], lengths: NDArray[np.intp], first: int, last: int
@@ -135,13 +158,15 @@ class PdbLines:
             characters[np.arange(first, last) >= lengths[:, None]] = ord(" ")
         return characters
 
-    def _elements(self, line: NDArray[np.uint8]) -> NDArray[np.str_]:
+    def _elements(self) -> NDArray[np.str_]:
         """Return the elements of columns 77-78, or else those that the aligned atom names tell."""
-        code = _ELEMENT_CODES[line[:, 76].astype(np.intp) * 256 + line[:, 77]]
-        element = SYMBOLS[code]
-        blank = np.flatnonzero((code == 0) & ((line[:, 76:78] == ord(" ")).all(axis=1)))
+        first, second = self.turned(_ELEMENT)
+        code = np.take(_ELEMENT_CODES, first.astype(np.uint16) * 256 + second)
+        element = np.take(SYMBOLS, code)
+        unknown = np.flatnonzero(code == 0)
+        blank = unknown[(first[unknown] == ord(" ")) & (second[unknown] == ord(" "))]
         if len(blank):
-            names = np.ascontiguousarray(line[blank, 12:16]).view("S4")[:, 0]
+            names = np.ascontiguousarray(self.cut(self.rows[blank])[:, 12:16]).view("S4")[:, 0]
             distinct, index = np.unique(names, return_inverse=True)
             found = [element_of_padded_name(n.decode("latin-1").ljust(4)) for n in distinct.tolist()]
             element[blank] = np.array(found)[index]
@@ -179,6 +204,11 @@ def element_of_padded_name(name: str) -> str:
     if two in _SYMBOLS:
         return two
     return name[0] if name[0] in _SYMBOLS else "X"
+
+
+def _field(used: NDArray[np.uint8], start: int, width: int) -> NDArray[np.uint8]:
+    """(characters, atoms) of a field, by its first column, from 0."""
+    return used[start - _USED.start : start - _USED.start + width]
 
 
 def _lines(content: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

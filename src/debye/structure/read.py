@@ -81,9 +81,9 @@ def uncompressed(content: bytes, source: str) -> bytes:
         b'data_x'
     """
     if not content.startswith(_GZIP):
-        return content.removeprefix(_BYTE_ORDER_MARK)
+        return _without_mark(content)
     try:
-        return gzip.decompress(content).removeprefix(_BYTE_ORDER_MARK)
+        return _without_mark(gzip.decompress(content))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(
             source,
@@ -118,6 +118,11 @@ def file_format(raw: bytes, source: str) -> str:
     if not head.lstrip().startswith(b"<") and b"\0" not in head and _PDB.search(raw):
         return "pdb"
     raise FormatError(source, problem=f"the file is {_content(head)}, no structure", remedy=_REMEDY)
+
+
+def _without_mark(raw: bytes) -> bytes:
+    # removeprefix alone copies megabytes where there is no mark.
+    return raw.removeprefix(_BYTE_ORDER_MARK) if raw.startswith(_BYTE_ORDER_MARK) else raw
 
 
 def _content(head: bytes) -> str:

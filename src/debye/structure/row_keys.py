@@ -94,6 +94,19 @@ def equal_text(column: NDArray[np.str_], text: str) -> NDArray[np.bool_]:
     return equal
 
 
+def equal_rows(first: NDArray, second: NDArray) -> NDArray[np.bool_]:
+    """Return ``first == second`` for two columns of one type, several times faster for texts.
+
+    Example:
+        >>> equal_rows(np.array(["CA", "CB"]), np.array(["CA", "CG"])).tolist()
+        [True, False]
+    """
+    equal = np.ones(len(first), bool)
+    for here, there in zip(_words(first), _words(second), strict=True):
+        equal &= here == there
+    return equal
+
+
 def spread(per_run: NDArray, starts: NDArray[np.intp], rows: int) -> NDArray:
     """Repeat one value a run over the rows of each run.
 

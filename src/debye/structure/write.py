@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,8 +147,6 @@ def _write_atomically(target: Path, data: bytes) -> None:
     try:
         with temporary.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
         raise StructureError(

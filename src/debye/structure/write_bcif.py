@@ -83,7 +83,7 @@ def column_text(values: NDArray, mask: NDArray[np.integer] | None) -> list[str]:
         ["O5'", "'two words'", "''"]
     """
     if values.dtype.kind in "iub":
-        text = [str(value) for value in values.tolist()]
+        text = list(map(str, values.tolist()))
     elif values.dtype.kind == "f":
         text = _float_text(values)
     else:
@@ -106,7 +106,7 @@ def _float_text(values: NDArray[np.floating]) -> list[str]:
         # float32 has its own shortest text: 0.1 is not 0.10000000149011612.
         text = np.char.mod("%s", values.astype("U")).tolist()
     else:
-        text = [repr(value) for value in values.tolist()]
+        text = list(map(repr, values.tolist()))
     return [number.removesuffix(".0") for number in text]
 
 

@@ -119,14 +119,14 @@ def _anisotropic_of(
     dropped = []
     by_identity: dict[bytes, bool] | None = None
     for line, atom in zip(lines.tolist(), before.tolist(), strict=True):
-        identity = _identity(data, starts[line])
-        if atom >= 0 and _identity(data, starts[atom_lines[atom]]) == identity:
+        identity = _identity(data, int(starts[line]))
+        if atom >= 0 and _identity(data, int(starts[atom_lines[atom]])) == identity:
             is_replaced = bool(new[atom])
         else:
             # Some programs collect the ANISOU records at the end of the chain.
             if by_identity is None:
                 by_identity = {
-                    _identity(data, starts[row]): bool(is_new)
+                    _identity(data, int(starts[row])): bool(is_new)
                     for row, is_new in zip(atom_lines.tolist(), new, strict=True)
                 }
             is_replaced = by_identity.get(identity, False)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from debye.data import build as build_module
-from debye.data.build import build_store, find_file, read_index
+from debye.data.build import build_store
+from debye.data.index import find_file
 from debye.data.store import Store
-from debye.errors import StoreError, StructureError
+from debye.errors import StoreError
 from debye.structure.bonds import find_bonds
 from debye.structure.quality import assess_b
 from debye.structure.read import read_structure
@@ -128,6 +129,19 @@ def test_a_finished_store_is_returned_and_another_is_not_overwritten(
         build_store(*arguments, splits=["val"])
 
 
+def test_overwrite_replaces_a_store_but_nothing_else(data_folder: Path, tmp_path: Path) -> None:
+    arguments = (data_folder / "index.csv", data_folder / "structures", tmp_path / "out")
+    build_store(*arguments, splits=["train"])
+    assert build_store(*arguments, splits=["val"], overwrite=True).splits == ("val",)
+    precious = tmp_path / "out" / "precious.txt"
+    precious.write_text("thesis")
+    for text in ('{"name": "my web app"}', "[1]", "{"):
+        (tmp_path / "out" / "manifest.json").write_text(text)
+        with pytest.raises(StoreError, match="is no data store"):
+            build_store(*arguments, overwrite=True)
+    assert precious.exists()
+
+
 def test_unusable_b_is_kept_with_reasons(data_folder: Path, tmp_path: Path) -> None:
     from debye.structure.export import write_structure
 
@@ -139,32 +153,6 @@ def test_unusable_b_is_kept_with_reasons(data_folder: Path, tmp_path: Path) -> N
     entry = build_store(tmp_path / "index.csv", tmp_path, tmp_path / "store").entries("x")[0]
     assert entry.n_usable == 0
     assert any("one value" in reason for reason in entry.unusable)
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "no rows"),
-        ("name,split\na,b\n", "found name, split"),
-        ("id,split\n1abc,train\n1ABC,train\n", "comes twice"),
-        ("id,split\n,train\n", "empty id"),
-    ],
-)
-def test_an_index_that_cannot_be_used(tmp_path: Path, text: str, problem: str) -> None:
-    index = tmp_path / "index.csv"
-    index.write_text(text)
-    with pytest.raises(StoreError, match=problem):
-        read_index(index)
-
-
-def test_unknown_split_names_those_there(data_folder: Path) -> None:
-    with pytest.raises(StoreError, match="Choose from train, val"):
-        read_index(data_folder / "index.csv", ["tset"])
-
-
-def test_missing_file_says_what_is_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(StructureError, match=r"ab/1abc\.bcif\.gz"):
-        find_file(tmp_path, "1abc")
 
 
 @pytest.mark.benchmark

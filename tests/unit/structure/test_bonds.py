@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from debye.structure.assemble import combine, from_atoms, moved
 from debye.structure.bonds import BondOrder, Bonds, find_bonds
+from debye.structure.read import read_structure
+from debye.structure.select import select_atoms
 from debye.structure.structure import EntityKind, Structure
 
 BENZENE = [(1.39 * np.cos(a), 1.39 * np.sin(a), 0.0) for a in np.arange(6) * np.pi / 3]
@@ -34,6 +37,21 @@ def check_form(structure: Structure, bonds: Bonds) -> None:
     assert bonds.order.dtype == np.int8
     assert bonds.order.min(initial=1) >= BondOrder.SINGLE
     assert bonds.order.max(initial=1) <= BondOrder.DELOCALIZED
+
+
+def read(path: Path) -> Structure:
+    return select_atoms(read_structure(path))[0]
+
+
+def identities(structure: Structure, bonds: Bonds) -> dict[tuple[str, str], int]:
+    """Bonds between atoms named as the authors do."""
+    columns = (structure.chain, structure.residue_number, structure.insertion_code)
+    columns = (*columns, structure.residue_name, structure.atom_name)
+    labels = ["/".join(map(str, row)) for row in zip(*columns, strict=True)]
+    return {
+        (min(labels[i], labels[j]), max(labels[i], labels[j])): int(order)
+        for (i, j), order in zip(bonds.pairs.tolist(), bonds.order, strict=True)
+    }
 
 
 def ligand(positions: list, elements: list[str], name: str = "QQQQQ") -> Structure:
@@ -177,3 +195,28 @@ def test_nucleotide_ring(peptide: Structure) -> None:
         ("0:C1'", "0:N9"): BondOrder.SINGLE,
         ("0:C8", "0:N9"): BondOrder.DELOCALIZED,
     }
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("formats/200l.cif", "formats/200l.bcif"),
+        ("formats/1acj.bcif", "formats/1acj.bcif.gz"),
+        ("formats/3a02.pdb", "structures/a0/3a02.bcif.gz"),
+        ("formats/1rpe.pdb", "structures/rp/1rpe.bcif.gz"),
+        ("formats/3pcj.pdb", "structures/pc/3pcj.bcif.gz"),
+    ],
+)
+def test_format_does_not_matter(benchmark_data: Path, first: str, second: str) -> None:
+    one, other = read(benchmark_data / first), read(benchmark_data / second)
+    assert identities(one, find_bonds(one)) == identities(other, find_bonds(other))
+
+
+# Nucleic acids, glycans, heme, covalent inhibitor, several conformers, metals.
+@pytest.mark.parametrize("name", ["10mh", "1sz0", "1a7v", "1pyo", "3nir", "1eu1"])
+def test_order_of_atoms_does_not_matter_in_crystals(benchmark_data: Path, name: str) -> None:
+    structure = read(benchmark_data / "structures" / name[1:3] / f"{name}.bcif.gz")
+    mixed = structure.take(np.random.default_rng(1).permutation(len(structure)))
+    bonds = find_bonds(mixed)
+    check_form(mixed, bonds)
+    assert named_bonds(mixed, bonds) == named_bonds(structure, find_bonds(structure))

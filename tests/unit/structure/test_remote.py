@@ -46,7 +46,7 @@ def settings(server: ArchiveServer) -> RemoteSettings:
         files_url=server.url + "/",
         alphafold_url=server.url,
         attempts=3,
-        timeout=0.3,
+        timeout=3.0,
         first_wait=0.01,
         longest_wait=0.5,
     )
@@ -119,12 +119,11 @@ def test_missing_entry_says_what_to_check(server, settings, tmp_path) -> None:
         Fault(status=503),
         Fault(cut_to=20),
         Fault(reset=True),
-        Fault(hang=5.0),
         Fault(body=BCIF_GZ[:-9]),
         Fault(body=b""),
         HTML,
     ],
-    ids=["500", "503", "cut", "reset", "hang", "truncated-gzip", "empty", "html"],
+    ids=["500", "503", "cut", "reset", "truncated-gzip", "empty", "html"],
 )
 def test_two_faults_are_survived(server, settings, tmp_path, fault) -> None:
     server.fail(BCIF_PATH, fault, fault)
@@ -132,6 +131,16 @@ def test_two_faults_are_survived(server, settings, tmp_path, fault) -> None:
     assert path.read_bytes() == BCIF_GZ
     assert server.requests == {BCIF_PATH: 3}
     assert not leftovers(tmp_path)
+
+
+def test_silent_server_is_given_up_and_asked_again(server, settings, tmp_path) -> None:
+    # More attempts than hangs: on a busy machine a good answer may also come too late.
+    hasty = settings.model_copy(update={"timeout": 0.3, "attempts": 6})
+    server.fail(BCIF_PATH, *[Fault(hang=60.0)] * 2)
+    start = time.monotonic()
+    assert fetch("1abc", tmp_path, settings=hasty).read_bytes() == BCIF_GZ
+    assert 0.6 <= time.monotonic() - start < 30
+    assert server.requests[BCIF_PATH] >= 3
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -143,14 +152,14 @@ def test_retry_after_is_honored(server, settings, tmp_path, as_date) -> None:
     start = time.monotonic()
     fetch("1abc", tmp_path, settings=patient)
     # A date has whole seconds, so two seconds ahead is one at least.
-    assert 0.9 <= time.monotonic() - start < 4
+    assert 0.9 <= time.monotonic() - start < 30
 
 
 def test_retry_after_has_an_upper_limit(server, settings, tmp_path) -> None:
     server.fail(BCIF_PATH, Fault(status=429, headers={"Retry-After": "3600"}))
     start = time.monotonic()
     fetch("1abc", tmp_path, settings=settings)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 60
 
 
 def test_waits_double_and_differ(settings) -> None:
@@ -166,7 +175,7 @@ def test_dripping_server_is_given_up_after_the_deadline(server, settings, tmp_pa
     server.fail(BCIF_PATH, *[Fault(drip=0.05)] * 2)
     start = time.monotonic()
     assert fetch("1abc", tmp_path, settings=hasty).name == "1abc.cif.gz"
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
 
 
 def test_persistent_fault_is_one_clear_error(server, settings, tmp_path) -> None:

@@ -1,0 +1,94 @@
+"""The index of a data set: a CSV file with one line an entry, and where the files of the entries lie."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from debye.errors import StoreError, StructureError
+
+SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb", ".ent.gz", ".ent")
+KNOWN_COLUMNS = ("id", "split", "cluster", "representative", "near364", "whole_entry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexRow:
+    """One line of the index: which entry, in which split, and what the index says about it."""
+
+    id: str
+    split: str
+    columns: dict[str, str]
+
+    def says_no(self, column: str) -> bool:
+        """Whether a yes/no column is 0; an absent or empty one is no answer."""
+        return self.columns.get(column, "") == "0"
+
+
+def read_index(path: Path, splits: Sequence[str] = ()) -> list[IndexRow]:
+    """Read the index, split by split in order of appearance, each sorted by id."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+    except OSError as error:
+        raise StoreError(
+            str(path), problem=f"cannot be read ({error.strerror})", remedy="Give a CSV index"
+        ) from error
+    if not lines or not {"id", "split"} <= lines[0].keys():
+        found = ", ".join(lines[0]) if lines else "no rows"
+        raise StoreError(
+            str(path), problem=f"found {found}", remedy="An index needs the columns id and split"
+        )
+    rows = [
+        IndexRow(
+            id=line["id"].strip().lower(),
+            split=line["split"].strip(),
+            columns={name: (text or "").strip() for name, text in line.items() if name},
+        )
+        for line in lines
+    ]
+    _check_rows(path, rows, splits)
+    order = list(dict.fromkeys(row.split for row in rows))
+    kept = [row for row in rows if not splits or row.split in splits]
+    return sorted(kept, key=lambda row: (order.index(row.split), row.id))
+
+
+def find_file(structures: Path, entry_id: str) -> Path:
+    """Find the file of an entry in a folder.
+
+    Raises:
+        StructureError: there is none.
+    """
+    for folder in (structures / entry_id[1:3], structures):
+        for suffix in SUFFIXES:
+            path = folder / f"{entry_id}{suffix}"
+            if path.exists():
+                return path
+    raise StructureError(
+        entry_id,
+        problem=f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
+        remedy=f"Give a folder that has it, or {entry_id} with one of {', '.join(SUFFIXES)}",
+    )
+
+
+def _check_rows(path: Path, rows: Sequence[IndexRow], splits: Sequence[str]) -> None:
+    present = list(dict.fromkeys(row.split for row in rows))
+    unknown = [name for name in splits if name not in present]
+    if unknown:
+        raise StoreError(
+            str(path),
+            problem=f"no entry is in split {unknown[0]!r}",
+            remedy=f"Choose from {', '.join(present)}",
+        )
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        if not row.id or (row.split, row.id) in seen:
+            raise StoreError(
+                str(path),
+                problem=f"id {row.id!r} comes twice in split {row.split!r}"
+                if row.id
+                else "empty id",
+                remedy="Give every entry of a split one line",
+            )
+        seen.add((row.split, row.id))

@@ -1,0 +1,151 @@
+"""``debye train`` as a user runs it: to the end, killed and resumed, on several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from debye.data.build import build_store
+from debye.models.checkpoint import load_checkpoint, read_header
+from debye.structure.export import write_structure
+from debye.structure.peptide import build_peptide
+from debye.structure.structure import Crystal, Entry
+
+RECIPE = """
+name = "tiny"
+model = "meta_gnn"
+[settings]
+layers = 1
+node_width = 8
+edge_width = 8
+global_width = 8
+embedding_width = 4
+[data]
+batches_per_epoch = 2
+[data.loader]
+batch_atoms = 300
+min_usable = 10
+hide_crystal = 0.5
+[training]
+epochs = 6
+learning_rate = 1e-2
+weight_average = 0.9
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten small chains whose ends are hot, eight to train on and two to validate."""
+    folder = tmp_path_factory.mktemp("train")
+    generator = np.random.default_rng(0)
+    rows = ["id,split,cluster"]
+    for number in range(10):
+        sequence = "".join(generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), 14))
+        structure = build_peptide(sequence)
+        middle = np.abs(structure.residue_index - 6.5)
+        b = 15 + 3 * middle + generator.gamma(4.0, 0.5, len(structure))
+        extent = np.ptp(structure.position, axis=0) + 2.6
+        entry_id = f"{number}abc"
+        structure = replace(
+            structure,
+            b_iso=np.round(b, 2).astype(np.float32),
+            crystal=Crystal(cell=(*map(float, extent), 90.0, 90.0, 90.0), space_group="P 1"),
+            entry=Entry(id=entry_id, method="X-RAY DIFFRACTION", resolution=1.5),
+        )
+        write_structure(structure, folder / f"{entry_id}.cif")
+        rows.append(f"{entry_id},{'val' if number > 7 else 'train'},c{number}")
+    index = folder / "index.csv"
+    index.write_text("\n".join(rows) + "\n")
+    build_store(index, folder, folder / "store")
+    (folder / "tiny.toml").write_text(RECIPE)
+    return folder / "store"
+
+
+def command(store: Path, out: Path, *more: str) -> list[str]:
+    start = "from debye.cli.main import main; main()"
+    recipe = store.parent / "tiny.toml"
+    words = ["train", str(recipe), "--data", str(store), "-o", str(out), "--accelerator", "cpu"]
+    return [sys.executable, "-W", "ignore", "-c", start, *words, *more]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=300, check=False, env=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    done = run(command(store, out))
+    assert done.returncode == 0, done.stderr
+    assert "mean per-structure r" in done.stdout
+    return out
+
+
+def test_a_run_leaves_a_calibrated_checkpoint_and_logs(finished: Path) -> None:
+    checkpoint = load_checkpoint(finished / "tiny.safetensors")
+    header = checkpoint.header
+    assert header.calibration is not None
+    assert header.training["recipe"]["training"]["epochs"] == 6
+    assert len(header.training["store"]) >= 16
+    assert 0 <= header.training["best_epoch"] < 6
+    logged = next(finished.glob("logs/*/metrics.csv")).read_text()
+    assert "val_r" in logged
+    assert list(finished.glob("logs/*/events.out.tfevents.*"))
+
+
+def test_killed_and_resumed_equals_uninterrupted(
+    store: Path, finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(store, out),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 200
+    while not (out / "last.ckpt").exists() and process.poll() is None:
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    stopped = torch.load(out / "last.ckpt", weights_only=True)["epoch"]
+    assert stopped < 5, "the run was at its end when it was killed"
+    assert not (out / "tiny.safetensors").exists()
+    resumed = run(command(store, out, "--resume"))
+    assert resumed.returncode == 0, resumed.stderr
+    one, two = load_file(finished / "tiny.safetensors"), load_file(out / "tiny.safetensors")
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
+    assert read_header(out / "tiny.safetensors") == read_header(finished / "tiny.safetensors")
+
+
+def test_a_finished_run_is_not_overwritten(store: Path, finished: Path) -> None:
+    again = run(command(store, finished))
+    assert again.returncode != 0
+    assert "holds a run already" in again.stderr
+    other = run(command(store, finished, "--resume", "--set", "training.seed=5"))
+    assert other.returncode != 0
+    assert "another recipe" in other.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pair"
+    done = run(command(store, out, "--devices", "2", "--set", "training.epochs=2"))
+    assert done.returncode == 0, done.stderr
+    assert load_checkpoint(out / "tiny.safetensors").header.training["hardware"].startswith("2")

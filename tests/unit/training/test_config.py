@@ -1,0 +1,65 @@
+"""Recipes: strict, explained, overridable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from debye.errors import ConfigError
+from debye.models.catalog import model_config
+from debye.training.config import read_recipe
+
+RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid(path):
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem
+    model_config(recipe.model, recipe.settings)
+
+
+def test_there_are_recipes():
+    assert {"meta_gnn", "meta_gnn_covalent"} <= {path.stem for path in RECIPES}
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text('name = "r"\nmodel = "meta_gnn"\n[training]\nepochs = 3\n')
+    return path
+
+
+def test_overrides_reach_nested_settings(recipe_file):
+    recipe = read_recipe(
+        recipe_file,
+        ["training.epochs=7", "settings.graph.radius=4.5", "name=other", "data.loader.seed=2"],
+    )
+    assert recipe.training.epochs == 7
+    assert recipe.settings["graph"]["radius"] == 4.5
+    assert recipe.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", "training.epoch"),
+        ("training.learning_rate=2", "less than 1"),
+        ("training.epochs=0", "greater than 0"),
+        ("epochs", "section.key=value"),
+        ("training.precision=fp8", "bf16-mixed"),
+    ],
+)
+def test_wrong_settings_are_named(recipe_file, override, message):
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(recipe_file, [override])
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(ConfigError, match="no such recipe"):
+        read_recipe(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(ConfigError, match="not TOML"):
+        read_recipe(broken)

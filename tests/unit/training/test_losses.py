@@ -1,0 +1,84 @@
+"""The loss and its parts against closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from debye.data.loader import Batch
+from debye.graph.build import build_graph
+from debye.graph.config import GraphConfig
+from debye.graph.graph import join
+from debye.models.base import ModelOutput
+from debye.training.config import LossConfig
+from debye.training.losses import loss_terms, structure_correlation
+
+
+@pytest.fixture(scope="module")
+def batch(peptide) -> Batch:
+    graph = build_graph(peptide, GraphConfig())
+    both = join([graph, graph])
+    generator = torch.Generator().manual_seed(1)
+    target = torch.randn(both.n_atoms, generator=generator)
+    weight = (torch.rand(both.n_atoms, generator=generator) > 0.2).float()
+    level = torch.tensor([[3.0, 2.0], [3.5, 2.5]])
+    return Batch(graph=both, target=target, weight=weight, level=level)
+
+
+def output_for(batch: Batch, profile: torch.Tensor) -> ModelOutput:
+    return ModelOutput(
+        profile=profile, log_spread=torch.zeros_like(profile), level=batch.level.clone()
+    )
+
+
+def test_correlation_equals_numpy_and_ignores_unweighted_atoms(batch):
+    generator = torch.Generator().manual_seed(2)
+    predicted = batch.target + torch.randn(batch.target.shape, generator=generator)
+    index = batch.graph.structure_index
+    found = structure_correlation(predicted, batch.target, batch.weight, index, 2)
+    for number in range(2):
+        used = ((index == number) & (batch.weight > 0)).numpy()
+        expected = np.corrcoef(predicted.numpy()[used], batch.target.numpy()[used])[0, 1]
+        assert found[number].item() == pytest.approx(expected, abs=1e-5)
+    spoiled = torch.where(batch.weight > 0, predicted, 1e3)
+    again = structure_correlation(spoiled, batch.target, batch.weight, index, 2)
+    torch.testing.assert_close(found, again, atol=1e-4, rtol=0)
+
+
+def test_a_perfect_prediction_has_the_least_loss(batch):
+    config = LossConfig()
+    perfect = loss_terms(output_for(batch, batch.target), batch, config)
+    assert perfect.huber.item() == 0
+    assert perfect.correlation.item() == pytest.approx(1, abs=1e-4)
+    assert perfect.level.item() == 0
+    worse = loss_terms(output_for(batch, batch.target * 0.5), batch, config)
+    worst = loss_terms(output_for(batch, -batch.target), batch, config)
+    assert perfect.total < worse.total < worst.total
+
+
+def test_the_spread_is_learnt_without_moving_the_profile(batch):
+    profile = torch.zeros_like(batch.target, requires_grad=True)
+    spread = torch.zeros_like(batch.target, requires_grad=True)
+    output = ModelOutput(profile=profile, log_spread=spread)
+    loss_terms(output, batch, LossConfig(correlation=0.0)).spread.backward()
+    assert profile.grad is None or not profile.grad.any()
+    expected = (1 - batch.target.abs()) * batch.weight / batch.weight.sum()
+    torch.testing.assert_close(spread.grad, expected)
+
+
+def test_constant_predictions_give_finite_gradients(batch):
+    profile = torch.zeros_like(batch.target, requires_grad=True)
+    loss_terms(ModelOutput(profile=profile), batch, LossConfig()).total.backward()
+    assert torch.isfinite(profile.grad).all()
+
+
+def test_structures_with_few_labels_do_not_count_in_the_correlation(batch):
+    weight = batch.weight.clone()
+    first = torch.nonzero(batch.graph.structure_index == 0).flatten()
+    weight[first[5:]] = 0
+    few = replace(batch, weight=weight)
+    predicted = torch.where(batch.graph.structure_index == 1, batch.target, -batch.target)
+    assert loss_terms(output_for(few, predicted), few, LossConfig()).correlation > 0.99
