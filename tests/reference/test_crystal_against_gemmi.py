@@ -38,21 +38,25 @@ def gemmi_edges(structure: Structure, radius: float) -> Counter:
         residue.add_atom(atom)
         chain.add_residue(residue)
     model.add_chain(chain)
-    cell = gemmi.UnitCell(*crystal.cell)
-    cell.set_cell_images_from_spacegroup(
-        gemmi.find_spacegroup_by_name(crystal.space_group, crystal.cell[3], crystal.cell[5])
-    )
-    search = gemmi.NeighborSearch(model, cell, radius + 1).populate()
-    edges = Counter()
+    whole = gemmi.Structure()
+    whole.add_model(model)
+    whole.cell = gemmi.UnitCell(*crystal.cell)
+    whole.spacegroup_hm = crystal.space_group
+    whole.setup_cell_images()
+    search = gemmi.NeighborSearch(whole[0], whole.cell, radius + 1).populate()
+    edges, special = Counter(), set()
     for row, place in enumerate(structure.position.tolist()):
         here = gemmi.Position(*place)
         for mark in search.find_atoms(here, "\0", min_dist=0, radius=radius):
-            length = np.linalg.norm(np.array(mark.pos.tolist()) - place)
+            # A mark stays in the unit cell; the distance is that to its nearest image.
+            length = search.dist(here, mark.pos)
             sender = mark.residue_idx
-            # An atom is no neighbor of itself, and on a special position not of its own copy.
             if sender != row or length > COINCIDENT:
-                edges[row, sender, round(float(length), 2)] += 1
-    return edges
+                edges[row, sender, round(length, 2)] += 1
+            elif mark.image_idx != 0:
+                special.add(row)
+    # gemmi counts an atom on a special position once for each operation that leaves it there, we once.
+    return Counter({edge: 1 if edge[1] in special else n for edge, n in edges.items()})
 
 
 def our_edges(structure: Structure, mates: Mates, radius: float) -> Counter:

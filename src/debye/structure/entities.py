@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from debye.structure.chemistry import ComponentClass, component_class
-from debye.structure.row_keys import changes, equal_rows, equal_text, row_keys, spread, text_numbers
+from debye.structure.row_keys import changes, equals_start, equal_text, row_keys, spread, text_numbers
 from debye.structure.structure import EntityKind
 
 POLYMER_BOND = 2.0
@@ -55,10 +55,9 @@ def residue_index(
     place = (model, chain, residue_number, insertion_code)
     starts = changes(*place, residue_name, chain_label)
     key = row_keys(*(column[starts] for column in place))
-    distinct, residue = np.unique(key, return_inverse=True)
-    if len(distinct) < len(starts):
+    if _repeats(key):
         label, name = chain_label[starts], residue_name[starts]
-        residue = _ranks(residue, label)
+        residue = _ranks(_ranks(key), label)
         residue = _split_names(residue, name, altloc, starts)
         residue = _by_appearance(residue)
     else:
@@ -277,7 +276,7 @@ def _split_copies(
     suspect = np.bincount(residue) > 1
     again = np.ones(atoms, bool)
     for name in names[:2]:
-        again &= equal_rows(name, spread(name[starts], starts, atoms))
+        again &= equals_start(name, starts)
     again[starts] = False
     suspect[index[again]] = True
     rows = np.flatnonzero(suspect[index]) if suspect.any() else starts[:0]
@@ -289,6 +288,12 @@ def _split_copies(
     copy = np.zeros(atoms, np.intp)
     copy[rows[order]] = np.arange(len(rows)) - spread(first, first, len(rows))
     return _by_appearance(row_keys(index, copy)) if copy.any() else index
+
+
+def _repeats(key: NDArray[np.int64]) -> bool:
+    """Tell whether a key occurs twice."""
+    ordered = np.sort(key)
+    return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _by_appearance(values: NDArray[np.integer]) -> NDArray[np.intp]:

@@ -24,8 +24,11 @@ _MOST_RUNS = 100
 _USED = slice(12, 66)
 """Columns from atom name to B."""
 _ELEMENT = slice(76, 78)
+_UPPER = 0xDFDFDFDF
+"""Clears the bit that makes ASCII letters lower case (and a space 0)."""
 _RECORDS = tuple(
-    int.from_bytes(name, "little") for name in (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")
+    int.from_bytes(name, "little") & _UPPER
+    for name in (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")
 )
 
 
@@ -45,12 +48,13 @@ class PdbLines:
             raw = raw.rstrip(b"\r\n") + b"\n" + b" " * WIDTH
             size = len(raw) - WIDTH
         self.bytes = np.frombuffer(raw, np.uint8)
-        self.starts, self.lengths = _lines(self.bytes[:size])
+        self.starts, self.lengths = _lines(self.bytes[:size], raw.count(b"\n"))
         self.table = self._even_lines()
-        first = self._cut(self.starts, self.lengths, 0, 4) if self.table is None else self.table[:, :4]
-        names = first & 0xDF  # upper case; a space becomes 0
-        names[names == 0] = ord(" ")
-        self.names = np.ascontiguousarray(names).view("<u4")[:, 0]
+        if self.table is None:
+            first = self._cut(self.starts, self.lengths, 0, 4).view("<u4")[:, 0]
+        else:
+            first = np.ndarray(len(self.starts), "<u4", self.bytes, strides=self.table.strides[:1])
+        self.names = first & np.uint32(_UPPER)
         atom, hetatm = self.names == _RECORDS[0], self.names == _RECORDS[1]
         self.rows = np.flatnonzero(atom | hetatm)
         """(atoms,) line of each atom record."""
@@ -211,13 +215,13 @@ def _field(used: NDArray[np.uint8], start: int, width: int) -> NDArray[np.uint8]
     return used[start - _USED.start : start - _USED.start + width]
 
 
-def _lines(content: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _lines(content: NDArray[np.uint8], newlines: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return where lines start and how long they are, line ends excluded."""
     step = WIDTH + 1
     if len(content) % step == 0:
         table = content.reshape(-1, step)
         # 80 columns and a newline a line, as the PDB writes them; no newline elsewhere.
-        if (table[:, WIDTH] == ord("\n")).all() and np.count_nonzero(content == ord("\n")) == len(table):
+        if newlines == len(table) and (table[:, WIDTH] == ord("\n")).all():
             starts = np.arange(0, len(content), step)
             return starts, np.full(len(starts), WIDTH)
     ends = np.flatnonzero(content == ord("\n"))

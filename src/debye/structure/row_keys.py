@@ -94,16 +94,20 @@ def equal_text(column: NDArray[np.str_], text: str) -> NDArray[np.bool_]:
     return equal
 
 
-def equal_rows(first: NDArray, second: NDArray) -> NDArray[np.bool_]:
-    """Return ``first == second`` for two columns of one type, several times faster for texts.
+def equals_start(column: NDArray, starts: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell which rows are equal to the first row of their run.
+
+    Args:
+        column: (rows,) texts, integers or truth values.
+        starts: (runs,) first row of each run.
 
     Example:
-        >>> equal_rows(np.array(["CA", "CB"]), np.array(["CA", "CG"])).tolist()
-        [True, False]
+        >>> equals_start(np.array(["N", "CA", "N", "C"]), np.array([0, 3])).tolist()
+        [True, False, True, True]
     """
-    equal = np.ones(len(first), bool)
-    for here, there in zip(_words(first), _words(second), strict=True):
-        equal &= here == there
+    equal = np.ones(len(column), bool)
+    for part in _words(column):
+        equal &= part == spread(part[starts], starts, len(column))
     return equal
 
 

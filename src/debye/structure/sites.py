@@ -63,7 +63,7 @@ def structure_from(sites: Sites, source: str) -> Structure:
             problem="there are no atoms in the file",
             remedy="Give a file with ATOM records or an atom_site category",
         )
-    if not np.isfinite(sites.position).any(axis=0).all():
+    if not _have_coordinates(sites.position):
         raise StructureError(
             source,
             problem=f"none of the {len(sites.model)} atoms has coordinates",
@@ -94,6 +94,11 @@ def structure_from(sites: Sites, source: str) -> Structure:
         is_hetero=sites.is_hetero, entity_kind=kind, links=links, crystal=crystal, entry=entry,
         residue_index=residue,
     )  # fmt: skip
+
+
+def _have_coordinates(position: NDArray[np.float32]) -> bool:
+    """Tell whether any atom has all three coordinates; as a rule the first has."""
+    return bool(np.isfinite(position[0]).all() or np.isfinite(position).all(axis=1).any())
 
 
 def known_elements(
