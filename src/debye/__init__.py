@@ -11,23 +11,31 @@ docstring (cell angles and torsions given by a user are in degrees).
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from debye.errors import DebyeError, DebyeWarning
 
 if TYPE_CHECKING:
-    from debye.prediction import Prediction, predict
+    from debye.prediction.prediction import Prediction
+    from debye.prediction.predictor import predict
 
-__version__ = version("debye")
+    __version__: str
 
 __all__ = ["DebyeError", "DebyeWarning", "Prediction", "__version__", "predict"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch only when it is asked for: ``import debye`` stays quick."""
-    if name in {"predict", "Prediction"}:
-        from debye import prediction
+    """Import what is slow (torch, package metadata) only when it is asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return getattr(prediction, name)
+        return version("debye")
+    if name == "predict":
+        from debye.prediction.predictor import predict
+
+        return predict
+    if name == "Prediction":
+        from debye.prediction.prediction import Prediction
+
+        return Prediction
     raise AttributeError(f"module 'debye' has no attribute {name!r}")

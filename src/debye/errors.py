@@ -47,3 +47,16 @@ class ConfigError(StructureError):
 
 class DebyeWarning(UserWarning):
     """Something was changed or left out that the user may want to know."""
+
+
+def explain_validation(error: ValueError) -> str:
+    """Say in one line which settings are wrong: where, why, and the value that was given.
+
+    Args:
+        error: A pydantic ``ValidationError``; typed as its base, so that errors import nothing.
+    """
+    found = error.errors()  # type: ignore[attr-defined]
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {item['input']!r})"
+        for item in found
+    )

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from debye import testing
+from debye.errors import ConfigError
 from debye.graph.build import build_graph
 from debye.models.catalog import CATALOG, build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader
@@ -47,8 +48,13 @@ def test_overfits(name, graphs):
 
 
 def test_unknown_model_is_explained():
-    with pytest.raises(ValueError, match="did you mean 'meta_gnn'"):
+    with pytest.raises(ConfigError, match="Did you mean 'meta_gnn'"):
         find_model("meta-gnn")
+
+
+def test_unknown_setting_is_explained():
+    with pytest.raises(ConfigError, match=r"layer: .*The settings are graph, layers"):
+        model_config("meta_gnn", {"layer": 3})
 
 
 class Broken(torch.nn.Module):

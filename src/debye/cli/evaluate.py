@@ -37,7 +37,7 @@ def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")],
     split: Annotated[str, typer.Option(help="Split of the store.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of report, tables and figure.")
+        Path | None, typer.Option("-o", "--output", help="Folder of report, tables and figure.")
     ] = None,
     crystal: Annotated[
         Crystal, typer.Option(help="Show symmetry mates, hide them, or once each.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from debye.prediction.prediction import Prediction
     from debye.prediction.stream import Outcome
 
 CrystalChoice = Literal["auto", "on", "off"]
@@ -21,7 +22,7 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT…",
+            metavar="INPUT",
             help="Structure files (.cif .bcif .pdb .ent, each also .gz), folders, PDB identifiers or "
             "AlphaFold DB accessions.",
         ),
@@ -69,7 +70,7 @@ def predict(
         formats=parse_formats(format),
         crystal=crystal,
         resolution=resolution,
-        plot=plot,
+        draw=_drawing() if plot else None,
         table=table,
         overwrite=overwrite,
         mirror=mirror,
@@ -86,12 +87,18 @@ def predict(
     _finish(outcomes, output)
 
 
+def _drawing() -> Callable[[Prediction, Path], Path]:
+    from debye.plots.profile import save_profile
+
+    return save_profile
+
+
 def parse_formats(text: str) -> tuple[Literal["cif", "pdb", "csv", "parquet"], ...]:
     """Read a list such as ``cif,csv``.
 
     Example:
         >>> parse_formats("csv, cif,csv")
-        ('csv', 'cif')
+        ('cif', 'csv')
     """
     from debye.prediction.prediction import FORMATS
 

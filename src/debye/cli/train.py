@@ -12,7 +12,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe (.toml) that says what is trained how.")],
     data: Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of the run [runs/NAME].")
+        Path | None, typer.Option("-o", "--output", help="Folder of the run [runs/NAME].")
     ] = None,
     settings: Annotated[
         list[str] | None,

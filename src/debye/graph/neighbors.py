@@ -327,21 +327,23 @@ def _sorted(
 ) -> Neighbors:
     """Sort edges whose senders count on through the mates, and give each its vector."""
     atoms = len(position)
-    # Atoms and their mates in the order in which they shall send: sorting plain numbers is fast.
+    # Atoms and their mates in the order in which they shall send: sorting plain numbers is fast, and
+    # twice as fast where 32 bits hold them.
     origin = np.concatenate([np.arange(atoms, dtype=np.int32), mates.source])
     by_origin = np.argsort(origin, kind="stable")
-    rank = np.empty(len(origin), np.int64)
-    rank[by_origin] = np.arange(len(origin))
-    key = receiver * np.int64(len(origin))
-    key += rank[sender]
+    whole = np.int32 if atoms * len(origin) < 2**31 else np.int64
+    rank = np.empty(len(origin), whole)
+    rank[by_origin] = np.arange(len(origin), dtype=whole)
+    key = receiver.astype(whole) * whole(len(origin))
+    key += rank.take(sender)
     key.sort()
-    receiver = key // max(1, len(origin))
-    key -= receiver * len(origin)
-    image = by_origin[key]
+    receiver = key // whole(max(1, len(origin)))
+    key -= receiver * whole(len(origin))
+    image = by_origin.take(key)
     place = np.concatenate([position, mates.position]).astype(np.float32, copy=False)
-    vector = place[image]
-    vector -= place[receiver]
-    sender, receiver = origin[image], receiver.astype(np.int32)
+    vector = place.take(image, axis=0)
+    vector -= place.take(receiver, axis=0)
+    sender, receiver = origin.take(image), receiver.astype(np.int32, copy=False)
     is_mate = image >= atoms
     _sort_images_by_length(sender, receiver, vector, is_mate)
     return Neighbors(sender=sender, receiver=receiver, vector=vector, is_mate=is_mate)

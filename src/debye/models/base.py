@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from debye.graph.config import GraphConfig
@@ -39,3 +40,18 @@ class AtomModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict; must not change ``graph``."""
+
+
+class TableModel(AtomModel):
+    """A model that is fitted by counting, in one pass over a training set."""
+
+    @abstractmethod
+    def fit(
+        self, stream: Iterable[tuple[Int[Tensor, "atoms categories"], Float[Tensor, " atoms"]]]
+    ) -> None:
+        """Forget what was fitted and fit anew.
+
+        Args:
+            stream: For each structure or batch, the categories of its graph, and the standardized
+                values; NaN where an atom has no usable one.
+        """

@@ -8,9 +8,11 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from debye.errors import ConfigError, explain_validation
+
+if TYPE_CHECKING:
     from debye.models.base import AtomModel
 
 
@@ -36,6 +38,30 @@ CATALOG: Mapping[str, ModelCard] = {
             "debye.models.meta_gnn",
             "Graph network with edge, node and global updates over bonds and contacts.",
         ),
+        ModelCard(
+            "structure_mean",
+            "debye.models.baselines.structure_mean",
+            "The same value for every atom of a structure.",
+            learned=False,
+        ),
+        ModelCard(
+            "locant_element_mean",
+            "debye.models.baselines.locant_element_mean",
+            "Mean of each element and relative location in the residue over a training set.",
+            learned=False,
+        ),
+        ModelCard(
+            "contact_number",
+            "debye.models.baselines.contact_number",
+            "Negative number of heavy atoms within 10 Å.",
+            learned=False,
+        ),
+        ModelCard(
+            "weighted_contact_number",
+            "debye.models.baselines.weighted_contact_number",
+            "1/WCN, the inverse of the sum of 1/d² over the atoms within 25 Å.",
+            learned=False,
+        ),
     )
 }
 
@@ -44,21 +70,37 @@ def find_model(name: str) -> ModelCard:
     """Look up a model by name, or explain which names exist.
 
     Raises:
-        ValueError: no model has this name.
+        ConfigError: no model has this name.
     """
     if name in CATALOG:
         return CATALOG[name]
     close = get_close_matches(name, CATALOG, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(CATALOG)}"
-    raise ValueError(f"no model is called {name!r}: {hint}")
+    hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(CATALOG)}"
+    raise ConfigError("model", problem=f"no model is called {name!r}", remedy=hint)
 
 
 def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseModel:
-    """Validate the settings of a model and return its frozen config."""
-    return import_module(find_model(name).module).CONFIG.model_validate(dict(settings or {}))
+    """Validate the settings of a model and return its frozen config.
+
+    Raises:
+        ConfigError: no such model, or a setting is unknown or not valid.
+    """
+    module = import_module(find_model(name).module)
+    try:
+        return module.CONFIG.model_validate(dict(settings or {}))
+    except ValidationError as error:
+        raise ConfigError(
+            f"settings of {name}",
+            problem=explain_validation(error),
+            remedy=f"The settings are {', '.join(module.CONFIG.model_fields) or 'none'}",
+        ) from error
 
 
 def build_model(name: str, settings: Mapping[str, Any] | None = None) -> AtomModel:
-    """Build an untrained model from its name and settings."""
-    module = import_module(find_model(name).module)
-    return module.MODEL(model_config(name, settings))
+    """Build an untrained model from its name and settings.
+
+    Raises:
+        ConfigError: no such model, or a setting is unknown or not valid.
+    """
+    config = model_config(name, settings)
+    return import_module(find_model(name).module).MODEL(config)

@@ -37,7 +37,7 @@ class MetaGNNConfig(BaseModel, frozen=True, extra="forbid"):
     """Number of Gaussians that describe an edge's length."""
     usual_degree: Annotated[float, Field(gt=0)] = 16.0
     """Sums over edges are divided by this constant, so that they start near unit scale."""
-    edge_chunk: PositiveInt = 8_000_000
+    edge_chunk: PositiveInt = 100_000
     """Edges processed at once in evaluation: bounds the memory of very large structures."""
 
 

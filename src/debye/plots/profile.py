@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,16 @@ INK, GRAY = "#22262b", "#8a929b"
 
 def save_profile(prediction: Prediction, path: str | Path) -> Path:
     """Write the picture as PNG (or whatever format the suffix says) and return its path."""
-    figure = plot_profile(prediction)
-    figure.savefig(path, dpi=160)
-    return Path(path)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Drawn beside its place: a picture that is there is a whole one.
+    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        plot_profile(prediction).savefig(part, dpi=160)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
 
 
 def plot_profile(prediction: Prediction) -> Figure:
@@ -50,7 +58,8 @@ def plot_profile(prediction: Prediction) -> Figure:
     shown = sorted(chains[:MOST_CHAINS], key=lambda rows: int(residues.first_atom[rows[0]]))
     figure = Figure(figsize=(12, 3.4 + 1.1 * max(len(shown) - 1, 0)), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.6, 1))
+    grid = figure.add_gridspec(1, 2, width_ratios=(1.6, 1))
+    left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     limits = color_limits(prediction.b_predicted)
     panels = left.subplots(max(len(shown), 1), 1, sharey=True, squeeze=False)[:, 0]
     for panel, rows in zip(panels, shown, strict=False):

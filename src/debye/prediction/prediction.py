@@ -85,11 +85,11 @@ class Prediction:
     def summary(self) -> str:
         """Return one line: atoms, mean B, what was left out, crystal, agreement with the file's B."""
         rows = self.has_prediction
-        values, lower, upper = self.b_predicted[rows], self.b_lower[rows], self.b_upper[rows]
-        parts = [
-            f"{len(values):,} atoms",
-            f"B {values.mean():.1f} Å² (5-95 %: {lower.mean():.1f}-{upper.mean():.1f})",
-        ]
+        level = f"B {self.b_predicted[rows].mean():.1f} Å²"
+        if np.isfinite(self.b_lower[rows]).all():
+            lower, upper = self.b_lower[rows].mean(), self.b_upper[rows].mean()
+            level += f" (5-95 %: {lower:.1f}-{upper:.1f})"
+        parts = [f"{rows.sum():,} atoms", level]
         if self.dropped:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
             parts.append(f"without prediction: {counts}")

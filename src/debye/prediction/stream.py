@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ class Job:
     crystal: CrystalUse = "auto"
     resolution: float | None = None
     """Å; None: what each file says."""
-    plot: bool = False
-    """Also draw ``<stem>.png``."""
+    draw: Callable[[Prediction, Path], object] | None = None
+    """Also draw ``<stem>.png`` with this function, which must be importable by name."""
     table: bool = False
     """Also make a table of the residues as text."""
     overwrite: bool = False
@@ -55,7 +55,7 @@ class Job:
 
     def targets(self, item: Input) -> dict[str, Path]:
         """Return the files to write for an input, by format."""
-        kinds = (*self.formats, "png") if self.plot else self.formats
+        kinds = (*self.formats, "png") if self.draw else self.formats
         return {kind: self.out / f"{item.stem}.{kind}" for kind in kinds}
 
     def missing(self, item: Input) -> dict[str, Path]:
@@ -228,10 +228,8 @@ def _finish(
 def _write(item: Input, prediction: Prediction, job: Job) -> Outcome:
     try:
         for kind, path in job.missing(item).items():
-            if kind == "png":
-                from debye.plots.profile import save_profile
-
-                save_profile(prediction, path)
+            if kind == "png" and job.draw is not None:
+                job.draw(prediction, path)
             else:
                 prediction.write(path)
         summary = prediction.summary()

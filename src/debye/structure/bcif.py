@@ -6,7 +6,6 @@ Format: Sehnal et al. (2020), PLoS Comput. Biol. 16, e1008247, and https://githu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -14,65 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
-
-NOT_APPLICABLE = 1
-"""Mask value of CIF's ``.``."""
-UNKNOWN = 2
-"""Mask value of CIF's ``?``."""
+from debye.structure.columns import PlainColumn
 
 _BYTE_TYPES = {1: "<i1", 2: "<i2", 3: "<i4", 4: "<u1", 5: "<u2", 6: "<u4", 32: "<f4", 33: "<f8"}
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One decoded column: values, and which of them the file does not give."""
-
-    values: NDArray
-    """(rows,) numbers or texts; meaningless where masked."""
-    mask: NDArray[np.uint8] | None = None
-    """(rows,) 0 present, 1 ``.``, 2 ``?``; None: all present."""
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def absent(self) -> NDArray[np.bool_]:
-        """(rows,) True where the file has ``.`` or ``?``, also as plain text."""
-        if self.mask is not None:
-            return self.mask != 0
-        if self.values.dtype.kind == "U":
-            return (self.values == ".") | (self.values == "?")
-        return np.zeros(len(self.values), bool)
-
-    def texts(self) -> NDArray[np.str_]:
-        """Return texts, ``""`` where absent.
-
-        Example:
-            >>> Column(np.array(["A", ""]), np.array([0, 1], np.uint8)).texts().tolist()
-            ['A', '']
-        """
-        texts = self.values if self.values.dtype.kind == "U" else self.values.astype(np.str_)
-        absent = self.absent
-        return np.where(absent, "", texts) if absent.any() else texts
-
-    def numbers(self, absent: float = np.nan) -> NDArray[np.float64]:
-        """Return floating-point numbers, with the given value where absent or not a number.
-
-        Example:
-            >>> Column(np.array(["1.5", "?"])).numbers().tolist()
-            [1.5, nan]
-        """
-        if self.values.dtype.kind == "U":
-            numbers = np.array([_number(text, absent) for text in self.values.tolist()], np.float64)
-        else:
-            numbers = self.values.astype(np.float64)
-        numbers[self.absent] = absent
-        return numbers
-
-
 def read_categories(
     raw: bytes, names: Iterable[str], *, source: str, needed: str | None = None
-) -> tuple[dict[str, dict[str, Column]], set[str]]:
+) -> tuple[dict[str, dict[str, PlainColumn]], set[str]]:
     """Decode some categories of a BinaryCIF file.
 
     Args:
@@ -108,10 +56,10 @@ def read_categories(
     return decoded, set(block)
 
 
-def decode_column(column: Mapping[str, Any]) -> Column:
+def decode_column(column: Mapping[str, Any]) -> PlainColumn:
     """Decode the values and the mask of one column of a data block."""
     mask = column.get("mask")
-    return Column(
+    return PlainColumn(
         decode(column["data"]["data"], column["data"]["encoding"]),
         None if mask is None else decode(mask["data"], mask["encoding"]),
     )
@@ -184,13 +132,6 @@ def _string_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray[np.str_]:
     # One more, so that the index -1 of an absent text finds an empty one.
     strings = [text[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)] + [""]
     return np.array(strings, np.str_)[decode(data, encoding["dataEncoding"])]
-
-
-def _number(text: str, absent: float) -> float:
-    try:
-        return float(text.split("(")[0])  # 1.23(4) carries its standard uncertainty
-    except ValueError:
-        return absent
 
 
 _DECODERS = {

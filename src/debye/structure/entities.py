@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from debye.structure.chemistry import ComponentClass, component_class
-from debye.structure.row_keys import changes, equals_start, equal_text, row_keys, spread, text_numbers
+from debye.structure.row_keys import changes, equals_start, row_keys, spread, text_numbers
 from debye.structure.structure import EntityKind
 
 POLYMER_BOND = 2.0
 """Å. A peptide bond has 1.33 and O3'-P 1.61: longer ones are distorted, the next neighbor is at 2.4."""
-BACKBONE = ("N", "CA", "C")
-SUGAR_PHOSPHATE_BACKBONE = ("C3'", "O3'", "C4'", "C5'")
+BACKBONE = frozenset({"N", "CA", "C"})
+SUGAR_PHOSPHATE_BACKBONE = frozenset({"C3'", "O3'", "C4'", "C5'"})
 CAPS = ("ACE", "FOR", "NH2", "NME")
 """Groups that close a peptide chain; part of the protein where they are bonded to it."""
 
@@ -102,14 +102,15 @@ def entity_kinds(
     kind[component == ComponentClass.SACCHARIDE] = EntityKind.SUGAR
     kind[component == ComponentClass.WATER] = EntityKind.WATER
     kind[component == ComponentClass.ION] = EntityKind.ION
-    if open_class.any():
-        rows = np.flatnonzero(open_class[group])
-        kind[open_class & _single_heavy_atom(group, rows, atom_name, element)] = EntityKind.ION
-        peptide_like |= open_class & _has_atoms(group, rows, atom_name, BACKBONE)
-        nucleotide_like |= open_class & _has_atoms(group, rows, atom_name, SUGAR_PHOSPHATE_BACKBONE)
-        nucleotide_like &= ~peptide_like
+    for component_row, heavy_atoms in _heavy_atoms(group, open_class, atom_name, element).items():
+        if len(heavy_atoms) == 1:
+            kind[component_row] = EntityKind.ION
+        elif heavy_atoms >= BACKBONE:
+            peptide_like[component_row] = True
+        elif heavy_atoms >= SUGAR_PHOSPHATE_BACKBONE:
+            nucleotide_like[component_row] = True
 
-    cap = np.isin(names[example], CAPS)[index]
+    cap = np.array([name in CAPS for name in names[example].tolist()])[index]
     protein = peptide_like & ~hetero & (component != ComponentClass.OTHER)
     nucleic = nucleotide_like & ~hetero & (component != ComponentClass.OTHER)
     unsure_protein = (peptide_like | cap) & ~protein
@@ -185,36 +186,20 @@ class _Atoms:
         return found
 
 
-def _single_heavy_atom(
+def _heavy_atoms(
     group: NDArray[np.intp],
-    rows: NDArray[np.intp],
+    wanted: NDArray[np.bool_],
     atom_name: NDArray[np.str_],
     element: NDArray[np.str_],
-) -> NDArray[np.bool_]:
-    """Tell which groups have exactly one heavy atom, several altlocs of it counted once."""
-    heavy = rows[~np.isin(element[rows], _HYDROGENS)]
-    single = np.zeros(group.max() + 1, bool)
-    if len(heavy) == 0:
-        return single
-    numbers = text_numbers(atom_name[heavy])
-    _, first = np.unique(row_keys(group[heavy], numbers), return_index=True)
-    single[:] = np.bincount(group[heavy[first]], minlength=len(single)) == 1
-    return single
-
-
-def _has_atoms(
-    group: NDArray[np.intp],
-    rows: NDArray[np.intp],
-    atom_name: NDArray[np.str_],
-    wanted: tuple[str, ...],
-) -> NDArray[np.bool_]:
-    """Tell which groups have an atom of each wanted name."""
-    complete = np.ones(group.max() + 1, bool)
-    for name in wanted:
-        there = np.zeros(len(complete), bool)
-        there[group[rows[equal_text(atom_name[rows], name)]]] = True
-        complete &= there
-    return complete
+) -> dict[int, set[str]]:
+    """Return the names of the heavy atoms of each wanted group."""
+    names: dict[int, set[str]] = {}
+    rows = np.flatnonzero(wanted[group]) if wanted.any() else group[:0]
+    columns = (group[rows].tolist(), atom_name[rows].tolist(), element[rows].tolist())
+    for row, name, symbol in zip(*columns, strict=True):
+        if symbol not in _HYDROGENS:
+            names.setdefault(row, set()).add(name)
+    return names
 
 
 def _groups(
@@ -274,10 +259,9 @@ def _split_copies(
     """
     atoms = len(index)
     suspect = np.bincount(residue) > 1
-    again = np.ones(atoms, bool)
-    for name in names[:2]:
-        again &= equals_start(name, starts)
+    again = equals_start(names[0], starts)
     again[starts] = False
+    again[again] = names[1][again] == names[1][starts][np.searchsorted(starts, np.flatnonzero(again)) - 1]
     suspect[index[again]] = True
     rows = np.flatnonzero(suspect[index]) if suspect.any() else starts[:0]
     if len(rows) == 0:

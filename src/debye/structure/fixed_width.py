@@ -62,31 +62,31 @@ def numbers(
         >>> numbers(lines.T, 3, float).tolist()
         [1.25, -0.5, 1000.0]
     """
-    width, rows = field.shape
-    point = width - 1 - places if places else -1
+    width = len(field)
+    point = width - 1 - places if places else width
     first_digit = width - (places + 2 if places else 1)
     digit = field - np.uint8(_ZERO)
     is_digit = digit <= 9
     digit *= is_digit
-    whole = np.zeros(rows, np.int32)
-    odd = np.zeros(rows, bool)
-    minus = np.zeros(rows, bool)
+    # From the last digit in front of the point on, all but the point are digits.
+    odd = ~is_digit[first_digit:point].all(axis=0)
+    odd |= ~is_digit[point + 1 :].all(axis=0)
+    if places:
+        odd |= field[point] != _POINT
+    whole = np.zeros(field.shape[1], np.int32)
     for position in range(width):
-        if position == point:
-            odd |= field[position] != _POINT
-            continue
-        if position >= first_digit:
-            odd |= ~is_digit[position]
-        else:
-            sign = field[position] == _MINUS
-            minus |= sign
-            begun = is_digit[position] | sign
-            # Behind a digit or a sign there are digits only; before them, spaces.
-            odd |= begun & ~is_digit[position + 1]
-            odd |= ~(begun | (field[position] == _SPACE))
-        whole *= 10
-        whole += digit[position]
-    value = np.where(minus, -whole, whole) / 10.0**places
+        if position != point:
+            whole *= 10
+            whole += digit[position]
+    if first_digit > 0:
+        leading, begun = field[:first_digit], is_digit[:first_digit]
+        sign = leading == _MINUS
+        odd |= ~(begun | sign | (leading == _SPACE)).all(axis=0)
+        # Behind a digit or a sign there are digits only; before them, spaces.
+        odd |= ((begun | sign) & ~is_digit[1 : first_digit + 1]).any(axis=0)
+        if sign.any():
+            whole[sign.any(axis=0)] *= -1
+    value = whole / 10.0**places
     for row in np.flatnonzero(odd).tolist():
         value[row] = other(field[:, row].tobytes().decode("latin-1").strip())
     return value

@@ -6,13 +6,12 @@ into arrays costs as much as reading. Here the columns are cut from the bytes, i
 
 from __future__ import annotations
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
+from debye.structure.element_names import SYMBOLS, element_of_padded_name
 from debye.structure.fixed_width import numbers, texts
-from debye.structure.sites import SYMBOLS
 
 WIDTH = 80
 _SHORTEST = 54
@@ -189,27 +188,6 @@ class PdbLines:
             ) from error
 
 
-def element_of_padded_name(name: str) -> str:
-    """Return the element of an atom name in its four columns, ``X`` if it does not tell.
-
-    Symbols are aligned to the second column, so that " CA " is carbon and "CA  " calcium; names of four
-    characters are hydrogens ("HG11") or start with their symbol.
-
-    Example:
-        >>> [element_of_padded_name(name) for name in (" CA ", "CA  ", "HG11", "1HB ", "FE1 ")]
-        ['C', 'CA', 'H', 'H', 'FE']
-    """
-    name = name.upper()
-    one, two = name[1], name[:2]
-    if name[0] == " " or name[0].isdigit():
-        return one if one in _SYMBOLS else "X"
-    if not one.isalpha() or (name[3] != " " and name[0] in "HD"):
-        return name[0] if name[0] in _SYMBOLS else "X"
-    if two in _SYMBOLS:
-        return two
-    return name[0] if name[0] in _SYMBOLS else "X"
-
-
 def _field(used: NDArray[np.uint8], start: int, width: int) -> NDArray[np.uint8]:
     """(characters, atoms) of a field, by its first column, from 0."""
     return used[start - _USED.start : start - _USED.start + width]
@@ -253,4 +231,3 @@ def _element_codes() -> NDArray[np.uint8]:
 
 
 _ELEMENT_CODES = _element_codes()
-_SYMBOLS = frozenset(SYMBOLS.tolist()) - {"X"}

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
-from debye.structure.bcif import Column, read_categories
+from debye.structure.bcif import read_categories
+from debye.structure.columns import Category, atom_columns, integers_of, numbers_of, texts_of
 from debye.structure.file_links import Partner
 from debye.structure.header import Header
 from debye.structure.sites import Sites
-
-Category = dict[str, Column]
 
 _CATEGORIES = (
     "atom_site", "atom_site_anisotrop", "atom_sites", "cell", "citation", "em_3d_reconstruction", "entry",
@@ -44,68 +43,11 @@ def read_bcif(raw: bytes, source: str) -> Sites:
             remedy="Give a file with an atom_site category and Cartesian coordinates",
         )
     return Sites(
-        **_atom_columns(site),
+        **atom_columns(site),
         u_aniso=_u_aniso(categories, site),
         partners=_partners(categories.get("struct_conn", {})),
         header=_header(categories, names),
     )
-
-
-def _atom_columns(site: Category) -> dict[str, NDArray]:
-    """Return the columns of :class:`Sites`; a missing author's value is the label's."""
-    rows = len(site["Cartn_x"])
-    position = np.column_stack([site[axis].numbers() for axis in ("Cartn_x", "Cartn_y", "Cartn_z")])
-    group = _texts(site, rows, "group_PDB")
-    return {
-        "model": _integers(site, rows, "pdbx_PDB_model_num", absent=1),
-        "chain": _texts(site, rows, "auth_asym_id", "label_asym_id"),
-        "chain_label": _texts(site, rows, "label_asym_id"),
-        "residue_number": _integers(site, rows, "auth_seq_id", "label_seq_id"),
-        "insertion_code": _texts(site, rows, "pdbx_PDB_ins_code"),
-        "residue_name": _texts(site, rows, "auth_comp_id", "label_comp_id"),
-        "atom_name": _texts(site, rows, "auth_atom_id", "label_atom_id"),
-        "altloc": _texts(site, rows, "label_alt_id"),
-        "element": _elements(_texts(site, rows, "type_symbol")),
-        "position": position.astype(np.float32),
-        "occupancy": _numbers(site, rows, "occupancy", absent=1.0).astype(np.float32),
-        "b_iso": _numbers(site, rows, "B_iso_or_equiv").astype(np.float32),
-        "is_hetero": group == "HETATM",
-    }
-
-
-def _texts(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
-    """Return the texts of the first column there is, filled up from the others."""
-    texts = np.zeros(rows, "U1")
-    for name in names:
-        if name in site:
-            empty = texts == ""
-            if empty.all():
-                texts = site[name].texts()
-            elif empty.any():
-                texts = np.where(empty, site[name].texts(), texts)
-    return texts
-
-
-def _integers(site: Category, rows: int, *names: str, absent: int = 0) -> NDArray[np.int32]:
-    """Return the integers of the first column there is, filled up from the others."""
-    return np.nan_to_num(_numbers(site, rows, *names), nan=absent).astype(np.int32)
-
-
-def _numbers(
-    site: Category, rows: int, *names: str, absent: float = np.nan
-) -> NDArray[np.float64]:
-    numbers = np.full(rows, np.nan)
-    for name in names:
-        if name in site and np.isnan(numbers).any():
-            numbers = np.where(np.isnan(numbers), site[name].numbers(), numbers)
-    return np.nan_to_num(numbers, nan=absent) if absent == absent else numbers
-
-
-def _elements(symbols: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Return the symbols in upper case, without charges."""
-    distinct, index = np.unique(symbols, return_inverse=True)
-    clean = ["".join(c for c in symbol if c.isalpha()).upper() for symbol in distinct.tolist()]
-    return np.array(clean)[index]
 
 
 def _u_aniso(categories: dict[str, Category], site: Category) -> NDArray[np.float32] | None:
@@ -127,9 +69,9 @@ def _partners(links: Category) -> list[tuple[Partner, Partner]]:
     if rows == 0:
         return []
     first, second = _ends(links, rows, 1), _ends(links, rows, 2)
-    kind = _texts(links, rows, "conn_type_id").tolist()
-    here = _texts(links, rows, "ptnr1_symmetry").tolist()
-    there = _texts(links, rows, "ptnr2_symmetry").tolist()
+    kind = texts_of(links, rows, "conn_type_id").tolist()
+    here = texts_of(links, rows, "ptnr1_symmetry").tolist()
+    there = texts_of(links, rows, "ptnr2_symmetry").tolist()
     return [
         (first[row], second[row])
         for row in range(rows)
@@ -140,12 +82,12 @@ def _partners(links: Category) -> list[tuple[Partner, Partner]]:
 def _ends(links: Category, rows: int, end: int) -> list[Partner]:
     side = f"ptnr{end}_"
     columns = (
-        _texts(links, rows, side + "auth_asym_id", side + "label_asym_id"),
-        _integers(links, rows, side + "auth_seq_id", side + "label_seq_id"),
-        _texts(links, rows, f"pdbx_{side}PDB_ins_code"),
-        _texts(links, rows, side + "auth_comp_id", side + "label_comp_id"),
-        _texts(links, rows, side + "auth_atom_id", side + "label_atom_id"),
-        _texts(links, rows, f"pdbx_{side}label_alt_id"),
+        texts_of(links, rows, side + "auth_asym_id", side + "label_asym_id"),
+        integers_of(links, rows, side + "auth_seq_id", side + "label_seq_id"),
+        texts_of(links, rows, f"pdbx_{side}PDB_ins_code"),
+        texts_of(links, rows, side + "auth_comp_id", side + "label_comp_id"),
+        texts_of(links, rows, side + "auth_atom_id", side + "label_atom_id"),
+        texts_of(links, rows, f"pdbx_{side}label_alt_id"),
     )
     return [Partner(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
 
@@ -189,7 +131,7 @@ def _program(software: Category) -> str:
         return ""
     rows = len(software["name"])
     name, kind, version = (
-        _texts(software, rows, column).tolist() for column in ("name", "classification", "version")
+        texts_of(software, rows, column).tolist() for column in ("name", "classification", "version")
     )
     found = [row for row in range(rows) if kind[row].lower() == "refinement"]
     return f"{name[found[0]]} {version[found[0]]}".strip() if found else ""
@@ -207,7 +149,7 @@ def _fractional(category: Category) -> NDArray[np.float64] | None:
 
 def _ncs(category: Category) -> list[tuple[bool, NDArray[np.float64]]]:
     operators = _operators(category, "") if category else []
-    codes = _texts(category, len(operators), "code").tolist()
+    codes = texts_of(category, len(operators), "code").tolist()
     return [(code.lower() == "given", item) for code, item in zip(codes, operators, strict=True)]
 
 
@@ -215,5 +157,5 @@ def _operators(category: Category, prefix: str) -> list[NDArray[np.float64]]:
     """Return the (3, 4) matrices and shifts of a category, NaN where it has none."""
     rows = max((len(column) for column in category.values()), default=0)
     tags = [[f"{prefix}matrix[{i}][{j}]" for j in _AXES] + [f"{prefix}vector[{i}]"] for i in _AXES]
-    cells = [_numbers(category, rows, tag) for line in tags for tag in line]
+    cells = [numbers_of(category, rows, tag) for line in tags for tag in line]
     return list(np.array(cells).T.reshape(rows, 3, 4))

@@ -1,8 +1,6 @@
-"""mmCIF text → :class:`Sites`: gemmi reads it; what it would fill in or reorder is undone here."""
+"""mmCIF text → :class:`Sites`: atoms from the rows of their loop, the rest by gemmi."""
 
 from __future__ import annotations
-
-import warnings
 
 import gemmi
 import numpy as np
@@ -10,37 +8,21 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from debye.errors import FormatError, StructureError
-from debye.structure.flat_atoms import NAME_BYTES, columns_of, header_of, partners_of
+from debye.structure.cif_loop import Loop, find_loop
+from debye.structure.columns import Category, PlainColumn, atom_columns
+from debye.structure.gemmi_header import header_of, partners_of
 from debye.structure.header import Header
 from debye.structure.sites import Sites
 
 _SITE = "_atom_site."
-_FALLBACKS = {
-    "id": (),
-    "type_symbol": (),
-    "label_alt_id": (),
-    "label_atom_id": ("auth_atom_id",),
-    "label_comp_id": ("auth_comp_id",),
-    "label_asym_id": ("auth_asym_id",),
-    "auth_asym_id": ("label_asym_id",),
-    "auth_seq_id": ("label_seq_id",),
-}
-"""Columns that gemmi needs, and which other may stand in for a missing one."""
-_LONG_NAMES = {
-    "chain": ("chain_ids", ("auth_asym_id", "label_asym_id")),
-    "chain_label": ("subchains", ("label_asym_id",)),
-    "residue_name": ("residue_names", ("auth_comp_id", "label_comp_id")),
-    "atom_name": ("atom_names", ("auth_atom_id", "label_atom_id")),
-}
-_ABSENT_B = 20.0
-"""What gemmi gives for ``?``."""
+_AXES = ("Cartn_x", "Cartn_y", "Cartn_z")
 _TENSOR = ("U[1][1]", "U[2][2]", "U[3][3]", "U[1][2]", "U[1][3]", "U[2][3]")
 
 
 def read_mmcif(raw: bytes, source: str) -> Sites:
     """Read mmCIF text; of several data blocks the first that has atoms.
 
-    Tags that occur twice, as in models of AlphaFold derivatives, are tolerated: the first counts.
+    Tags that occur twice, as in models derived from AlphaFold's, are tolerated: the first counts.
 
     Args:
         raw: The uncompressed file.
@@ -50,75 +32,69 @@ def read_mmcif(raw: bytes, source: str) -> Sites:
         FormatError: The text is no CIF.
         StructureError: It has no atoms, or no Cartesian coordinates.
     """
-    block = _block_with_atoms(raw, source)
-    _complete(block, source)
+    loop = find_loop(raw, _SITE)
+    site, block = _with_loop(raw, loop, source) if loop else (None, None)
+    if site is None or block is None:
+        site, block = _in_general(raw, source)
+    missing = [axis for axis in _AXES if axis not in site]
+    if missing:
+        raise StructureError(
+            source,
+            problem=f"atom_site has no {', '.join(missing)}",
+            remedy="Give an mmCIF file with Cartesian coordinates, not fractional ones",
+        )
     structure = _parse(block, source)
-    flat = gemmi.FlatStructure(structure)
-    identifiers = list(block.find_loop(_SITE + "id"))
-    order = None
-    if not _in_file_order(identifiers, flat.serials):
-        # gemmi puts atoms of one residue together. With numbers of our own we learn where they come from.
-        column = block.find_loop(_SITE + "id")
-        for row in range(len(identifiers)):
-            column[row] = str(row)
-        structure = _parse(block, source)
-        flat = gemmi.FlatStructure(structure)
-        order = np.argsort(flat.serials, kind="stable")
-    columns = columns_of(flat, has_labels=True)
-    if order is not None:
-        columns = {name: column[order] for name, column in columns.items()}
-    _restore_long_names(block, flat, columns)
-    _mark_absent_b(block, columns["b_iso"])
     return Sites(
-        **columns,
-        u_aniso=_u_aniso(block, identifiers),
-        partners=partners_of(structure) if len(structure.connections) else [],
+        **atom_columns(site),
+        u_aniso=_u_aniso(block, site),
+        partners=partners_of(structure),
         header=_header(block, structure),
     )
 
 
-def _block_with_atoms(raw: bytes, source: str) -> cif.Block:
+def _with_loop(
+    raw: bytes, loop: Loop, source: str
+) -> tuple[Category | None, cif.Block | None]:
+    """Return the atoms and the rest, or nothing if there are several blocks or further atoms."""
+    document = _document(raw[: loop.start] + raw[loop.end :], source)
+    if len(document) != 1 or len(document[0].find_mmcif_category(_SITE)):
+        return None, None
+    return loop.columns, document[0]
+
+
+def _in_general(raw: bytes, source: str) -> tuple[Category, cif.Block]:
+    """Return the atoms and the rest of the first block with atoms, whatever CIF it is written in."""
+    block = _block_with_atoms(_document(raw, source), source)
+    site = {
+        name: PlainColumn(np.array([value or "" for value in column], np.str_))
+        for name, column in block.get_mmcif_category(_SITE).items()
+    }
+    block.find_mmcif_category(_SITE).erase()
+    return site, block
+
+
+def _document(raw: bytes, source: str) -> cif.Document:
     try:
         # No checks: they refuse duplicate tags.
-        document = cif.read_string(raw, 0)
+        return cif.read_string(raw, 0)
     except (RuntimeError, ValueError) as error:
         raise FormatError(
             source,
             problem=f"damaged mmCIF text ({error})",
             remedy="Repair the line, or download the file again",
         ) from error
+
+
+def _block_with_atoms(document: cif.Document, source: str) -> cif.Block:
     for block in document:
-        if len(block.find_values(_SITE + "Cartn_x")):
+        if len(block.find_mmcif_category(_SITE)):
             return block
-    fractional = any(len(block.find_values(_SITE + "fract_x")) for block in document)
     small = any(len(block.find_values("_atom_site_fract_x")) for block in document)
     raise StructureError(
         source,
-        problem="only fractional coordinates" if fractional or small else "there are no atoms in the file",
-        remedy="Give an mmCIF file with an atom_site category and Cartn_x, Cartn_y and Cartn_z",
+        problem="only fractional coordinates of a small molecule" if small else "there are no atoms in the file",
+        remedy="Give an mmCIF file with an atom_site category",
     )
-
-
-def _complete(block: cif.Block, source: str) -> None:
-    """Add the columns that gemmi insists on, and make a loop of a single atom."""
-    loop = block.find_loop(_SITE + "Cartn_x").get_loop()
-    tags = {tag.lower() for tag in loop.tags} if loop else set()
-    if loop and all(_SITE + name in tags for name in _FALLBACKS):
-        return
-    columns = block.get_mmcif_category(_SITE, raw=True)
-    rows = len(columns["Cartn_x"])
-    for name, others in _FALLBACKS.items():
-        found = next((columns[other] for other in others if other in columns), None)
-        if name not in columns:
-            columns[name] = found or ([str(row) for row in range(rows)] if name == "id" else ["?"] * rows)
-    for axis in ("Cartn_y", "Cartn_z"):
-        if axis not in columns:
-            raise StructureError(
-                source,
-                problem=f"atom_site has no {axis}",
-                remedy="Give Cartesian coordinates in Cartn_x, Cartn_y and Cartn_z",
-            )
-    block.set_mmcif_category(_SITE, columns, raw=True)
 
 
 def _parse(block: cif.Block, source: str) -> gemmi.Structure:
@@ -128,49 +104,19 @@ def _parse(block: cif.Block, source: str) -> gemmi.Structure:
         raise FormatError(
             source,
             problem=f"mmCIF that cannot be read ({error})",
-            remedy="Repair the atom_site category",
+            remedy="Repair the category",
         ) from error
 
 
-def _in_file_order(identifiers: list[str], serials: NDArray[np.int32]) -> bool:
-    """Tell whether atoms with these serials are in the order of the file, which has these identifiers."""
-    if len(serials) != len(identifiers) or (serials[1:] <= serials[:-1]).any():
-        return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of identifiers that are no numbers
-        numbers = np.fromstring(" ".join(identifiers), np.int64, sep=" ")
-    return np.array_equal(numbers, serials)
-
-
-def _restore_long_names(
-    block: cif.Block, flat: gemmi.FlatStructure, columns: dict[str, NDArray]
-) -> None:
-    """Read the names that are longer than gemmi's flat arrays from the text."""
-    for column, (array, tags) in _LONG_NAMES.items():
-        if getattr(flat, array)[:, NAME_BYTES - 1].any():
-            values = next(v for tag in tags if len(v := block.find_loop(_SITE + tag)))
-            columns[column] = np.array([cif.as_string(value) for value in values])
-
-
-def _mark_absent_b(block: cif.Block, b_iso: NDArray[np.float32]) -> None:
-    """Put NaN where the file gives no B."""
-    suspects = np.flatnonzero(b_iso == _ABSENT_B).tolist()
-    if not suspects:
-        return
-    column = block.find_loop(_SITE + "B_iso_or_equiv")
-    absent = [row for row in suspects if not len(column) or cif.is_null(column[row])]
-    b_iso[absent] = np.nan
-
-
-def _u_aniso(block: cif.Block, identifiers: list[str]) -> NDArray[np.float32] | None:
+def _u_aniso(block: cif.Block, site: Category) -> NDArray[np.float32] | None:
     """(atoms, 6) from atom_site_anisotrop, joined by identifier; None if no atom has any."""
     table = block.find("_atom_site_anisotrop.", ["id", *_TENSOR])
-    if len(table) == 0:
+    if len(table) == 0 or "id" not in site:
         return None
-    row_of = {identifier: row for row, identifier in enumerate(identifiers)}
-    rows = np.array([row_of.get(identifier, -1) for identifier in table.column(0)])
+    row_of = {identifier: row for row, identifier in enumerate(site["id"].texts().tolist())}
+    rows = np.array([row_of.get(cif.as_string(text), -1) for text in table.column(0)])
     tensor = np.array([list(map(cif.as_number, table.column(1 + i))) for i in range(6)]).T
-    values = np.full((len(identifiers), 6), np.nan, np.float32)
+    values = np.full((len(site["id"]), 6), np.nan, np.float32)
     values[rows[rows >= 0]] = tensor[rows >= 0]
     return None if np.isnan(values).all() else values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gemmi
 
 from debye.errors import FormatError
-from debye.structure.flat_atoms import header_of, partners_of
+from debye.structure.gemmi_header import header_of, partners_of
 from debye.structure.pdb_lines import PdbLines
 from debye.structure.sites import Sites
 

@@ -84,9 +84,12 @@ def equal_text(column: NDArray[np.str_], text: str) -> NDArray[np.bool_]:
         >>> equal_text(np.array(["N", "CA", "C"]), "C").tolist()
         [False, False, True]
     """
-    parts = _words(column)
-    if len(text) > column.dtype.itemsize // 4:
+    width = column.dtype.itemsize // 4
+    if len(text) > width:
         return np.zeros(len(column), bool)
+    if not text and width:
+        return np.ascontiguousarray(column).view(np.uint32)[::width] == 0
+    parts = _words(column)
     wanted = _words(np.array([text], column.dtype))
     equal = parts[0] == wanted[0]
     for part, value in zip(parts[1:], wanted[1:], strict=True):
@@ -118,7 +121,10 @@ def spread(per_run: NDArray, starts: NDArray[np.intp], rows: int) -> NDArray:
         >>> spread(np.array([8, 9]), np.array([0, 2]), 5).tolist()
         [8, 8, 9, 9, 9]
     """
-    return np.repeat(per_run, np.diff(starts, append=rows))
+    lengths = np.empty(len(starts), np.intp)
+    lengths[:-1] = starts[1:] - starts[:-1]
+    lengths[-1:] = rows - starts[-1:]
+    return np.repeat(per_run, lengths)
 
 
 def _words(column: NDArray) -> list[NDArray]:

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
+from debye.structure.element_names import known_elements
 from debye.structure.entities import entity_kinds, residue_index
 from debye.structure.file_links import Partner, link_rows
 from debye.structure.header import Header, entry_and_crystal
-from debye.structure.row_keys import equal_text
 from debye.structure.structure import Structure
-
-SYMBOLS = np.array([gemmi.Element(number).name.upper() for number in range(120)])
-"""Chemical symbols by gemmi's element numbers; ``X`` is unknown, ``D`` has a number of its own."""
-
-_KNOWN_SYMBOLS = frozenset(SYMBOLS.tolist()) - {"X"}
-_ONE_LETTER = frozenset("HDCNOSPFBIKVWYU")
-_ORGANIC = frozenset("HDCNOSPFI")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sites:
@@ -99,60 +90,3 @@ def structure_from(sites: Sites, source: str) -> Structure:
 def _have_coordinates(position: NDArray[np.float32]) -> bool:
     """Tell whether any atom has all three coordinates; as a rule the first has."""
     return bool(np.isfinite(position[0]).all() or np.isfinite(position).all(axis=1).any())
-
-
-def known_elements(
-    element: NDArray[np.str_], atom_name: NDArray[np.str_], residue_name: NDArray[np.str_]
-) -> NDArray[np.str_]:
-    """Return the elements, with those that the file does not tell taken from the atom names.
-
-    Args:
-        element: (atoms,) upper case; ``X`` or empty where unknown.
-        atom_name: (atoms,).
-        residue_name: (atoms,).
-
-    Example:
-        >>> known_elements(
-        ...     np.array(["C", "X", "", ""]),
-        ...     np.array(["CA", "CA", "CA", "1HB"]),
-        ...     np.array(["ALA", "ALA", "CA", "ALA"]),
-        ... ).tolist()
-        ['C', 'C', 'CA', 'H']
-    """
-    unknown = np.flatnonzero(equal_text(element, "X") | equal_text(element, ""))
-    if len(unknown) == 0:
-        return element
-    element = element.astype("U2")
-    pairs = zip(atom_name[unknown].tolist(), residue_name[unknown].tolist(), strict=True)
-    element[unknown] = [element_of(name, residue) for name, residue in pairs]
-    return element
-
-
-def element_of(atom_name: str, residue_name: str) -> str:
-    """Return the element that an atom name stands for, ``X`` if it does not tell.
-
-    The first letter decides, except in components of one atom, which are named after their element, and where
-    only two letters make an element.
-
-    Example:
-        >>> element_of("CA", "GLY"), element_of("ZN", "ZN"), element_of("FE1", "SF4"), element_of("UNK", "UNX")
-        ('C', 'ZN', 'FE', 'X')
-    """
-    letters = "".join(character for character in atom_name.upper() if character.isalpha())
-    component = residue_name.upper().rstrip("0123456789")
-    if residue_name.upper() in ("UNX", "UNL", "DUM") or not letters:
-        return "X"
-    if letters == component and letters in _KNOWN_SYMBOLS:
-        return letters
-    if letters[0] in _ORGANIC:
-        return _two_letters(letters, residue_name)
-    if letters[:2] in _KNOWN_SYMBOLS:
-        return letters[:2]
-    return letters[0] if letters[0] in _ONE_LETTER else "X"
-
-
-def _two_letters(letters: str, residue_name: str) -> str:
-    """Tell FE, SE and CL of cofactors and modified residues from F, S and C atoms."""
-    if letters[:2] in ("FE", "CL") or (letters[:2] == "SE" and residue_name.upper() in ("MSE", "SEC")):
-        return letters[:2]
-    return letters[0]

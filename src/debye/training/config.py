@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from debye.data.loader import LoaderConfig
-from debye.errors import ConfigError
+from debye.errors import ConfigError, explain_validation
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -98,7 +98,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         raise ConfigError(
-            str(path), problem=_explain(error), remedy="See docs/training.md for the settings"
+            str(path), problem=explain_validation(error), remedy="See docs/training.md for the settings"
         ) from error
     return recipe
 
@@ -120,10 +120,3 @@ def _apply(content: dict[str, Any], override: str) -> None:
         content = content.setdefault(parent, {})
     content[name] = value
 
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        lines.append(f"{where}: {item['msg']} (got {item['input']!r})")
-    return "; ".join(lines)

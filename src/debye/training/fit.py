@@ -17,17 +17,18 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader
 
-from debye.data.graph_cache import GraphCache, open_graph_cache
+from debye.data.graph_cache import GraphBuilder, GraphCache, GraphSource, open_graph_cache
 from debye.data.loader import Batch, LoaderConfig, make_loader
 from debye.data.store import Store
 from debye.data.targets import find_target
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.models.allocator import keep_freed_memory
-from debye.models.catalog import build_model, model_config
+from debye.models.base import TableModel
+from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
 from debye.training.config import Recipe
-from debye.training.module import MONITOR, VALIDATIONS, FitModule
+from debye.training.module import MONITOR, VALIDATIONS, FitModule, batch_correlations
 
 RECIPE_FILE = "recipe.json"
 
@@ -75,6 +76,14 @@ def fit(
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
     keep_freed_memory()
     model = build_model(recipe.model, recipe.settings)
+    if isinstance(model, TableModel):
+        return _fit_table(model, recipe, store, out, config.model_dump(mode="json"))
+    if not find_model(recipe.model).learned:
+        raise ConfigError(
+            f"recipe {recipe.name}",
+            problem=f"{recipe.model} has nothing to train",
+            remedy="Use it by its name in `debye evaluate`",
+        )
     trainer = _trainer(recipe, out, accelerator, devices, progress)
     graphs = open_graphs(recipe, store, model.graph_config, progress)
     share = Share(rank=trainer.global_rank, world_size=trainer.world_size)
@@ -88,9 +97,39 @@ def fit(
         model=recipe.model,
         config=config.model_dump(mode="json"),
         target=recipe.target,
-        training=_provenance(recipe, store, trainer),
+        training=_provenance(recipe, store)
+        | {"hardware": f"{trainer.world_size} × {type(trainer.accelerator).__name__}"},
     )
     return _finish(trainer, module, header, out)
+
+
+def _fit_table(
+    model: TableModel, recipe: Recipe, store: Store, out: Path, config: dict[str, Any]
+) -> FitResult:
+    """Count once over the training split, and correlate once over the validation split."""
+    alone = Share(rank=0, world_size=1)
+    graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
+    model.fit(
+        (batch.graph.categories, torch.where(batch.weight > 0, batch.target, torch.nan))
+        for batch in _training_loader(recipe, store, graphs, alone)
+    )
+    graphs = GraphBuilder(store, recipe.data.validation_split, model.graph_config)
+    found = [
+        batch_correlations(model(batch.graph).profile, batch)
+        for batch in _validation_loaders(recipe, store, graphs, alone)[0]
+    ]
+    val_r = float(torch.cat(found).mean())
+    training = _provenance(recipe, store) | {"best_val_r": round(val_r, 4)}
+    path = out / f"{recipe.name}.safetensors"
+    header = CheckpointHeader(
+        name=recipe.name,
+        model=recipe.model,
+        config=config,
+        target=recipe.target,
+        training=training,
+    )
+    save_checkpoint(path, model, header)
+    return FitResult(checkpoint=path, best_epoch=0, val_r=val_r)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +160,7 @@ def open_graphs(
 
 
 def _training_loader(
-    recipe: Recipe, store: Store, graphs: GraphCache, share: Share
+    recipe: Recipe, store: Store, graphs: GraphSource, share: Share
 ) -> DataLoader[Batch]:
     config = recipe.data.loader.model_copy(update={"seed": recipe.training.seed, "shuffle": True})
     return make_loader(
@@ -137,7 +176,7 @@ def _training_loader(
 
 
 def _validation_loaders(
-    recipe: Recipe, store: Store, graphs: GraphCache, share: Share
+    recipe: Recipe, store: Store, graphs: GraphSource, share: Share
 ) -> list[DataLoader[Batch]]:
     """One loader for each of :data:`VALIDATIONS`: nothing is filtered, clipped or drawn at random."""
     return [
@@ -226,11 +265,10 @@ def _trainer(
     )
 
 
-def _provenance(recipe: Recipe, store: Store, trainer: L.Trainer) -> dict[str, Any]:
+def _provenance(recipe: Recipe, store: Store) -> dict[str, Any]:
     return {
         "recipe": recipe.model_dump(mode="json"),
         "store": store.digest,
-        "hardware": f"{trainer.world_size} × {trainer.accelerator.__class__.__name__}",
         "torch": torch.__version__,
     }
 

@@ -74,7 +74,7 @@ class FitModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Correlate the structures of one batch."""
         output = self.best_weights(batch.graph)
-        self._correlations[VALIDATIONS[dataloader_idx]].append(_correlations(output.profile, batch))
+        self._correlations[VALIDATIONS[dataloader_idx]].append(batch_correlations(output.profile, batch))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean per-structure correlation, with the crystal, without, and of both."""
@@ -121,7 +121,10 @@ class FitModule(L.LightningModule):
         return batch.to(device)
 
 
-def _correlations(profile: Float[Tensor, " atoms"], batch: Batch) -> Float[Tensor, " structures"]:
+def batch_correlations(
+    profile: Float[Tensor, " atoms"], batch: Batch
+) -> Float[Tensor, " structures"]:
+    """Return Pearson r of each structure of a batch that has enough labelled atoms for one."""
     graph = batch.graph
     found = structure_correlation(
         profile, batch.target, batch.weight, graph.structure_index, graph.n_structures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,6 @@ def predictor(tiny_checkpoint: Path) -> Predictor:
 @pytest.fixture
 def prediction(peptide: Structure) -> Prediction:
     """The peptide with a deposited B of 20 to 40 Å² and a prediction 2 Å² above; none for the last atom."""
-    from dataclasses import replace
-
     deposited = np.linspace(20, 40, len(peptide), dtype=np.float32)
     structure = replace(peptide, b_iso=deposited)
     predicted = deposited + 2

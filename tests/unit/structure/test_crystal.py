@@ -232,3 +232,15 @@ def test_symbol_without_setting_follows_the_angles():
     # "R 3" with the angles of a rhombohedral cell has three operations, with 90 90 120 nine.
     for cell in (GROUPS["R 3 2"], GROUPS["H 3"]):
         assert crystal_problem(Crystal(cell=cell, space_group="R 3")) is None
+
+
+def test_rounded_cells_fit_their_space_group():
+    # As deposited for 2A1L: a and b differ in the last digits, where P 43 21 2 wants them equal.
+    assert (
+        crystal_problem(Crystal(cell=(65.945, 65.948, 133.513, *RIGHT), space_group="P 43 21 2"))
+        is None
+    )
+    assert (
+        crystal_problem(Crystal(cell=(65.9, 66.9, 133.5, *RIGHT), space_group="P 43 21 2"))
+        is not None
+    )

@@ -27,6 +27,18 @@ class ContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"contacts are counted within {known} Å, not {radius:g} Å")
         return radius
 
+    @property
+    def graph(self) -> GraphConfig:
+        """The graphs that the model reads: they follow from the settings."""
+        isolated = f"contact_number_{self.radius:g}"
+        return GraphConfig(
+            radius=None,
+            crystal=self.crystal,
+            node_categories=(),
+            node_scalars=(isolated, f"crystal_{isolated}") if self.crystal else (isolated,),
+            structure_scalars=(),
+        )
+
 
 class ContactNumber(AtomModel):
     """Predicts the negative number of heavy atoms within a radius, standardized in each structure.
@@ -37,15 +49,7 @@ class ContactNumber(AtomModel):
     def __init__(self, config: ContactNumberConfig) -> None:
         super().__init__()
         self.config = config
-        isolated = f"contact_number_{config.radius:g}"
-        names = (isolated, f"crystal_{isolated}") if config.crystal else (isolated,)
-        self.graph_config = GraphConfig(
-            radius=None,
-            crystal=config.crystal,
-            node_categories=(),
-            node_scalars=names,
-            structure_scalars=(),
-        )
+        self.graph_config = config.graph
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Standardize the last scalar: the contact number with mates, if they count."""

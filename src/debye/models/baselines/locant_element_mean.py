@@ -12,7 +12,7 @@ from torch import Tensor
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import category_size
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import ModelOutput, TableModel
 
 
 class LocantElementMeanConfig(BaseModel, frozen=True, extra="forbid"):
@@ -21,8 +21,19 @@ class LocantElementMeanConfig(BaseModel, frozen=True, extra="forbid"):
     prior_count: NonNegativeFloat = 20.0
     """Each mean is taken with this many more atoms of value 0, so that rare kinds stay near it."""
 
+    @property
+    def graph(self) -> GraphConfig:
+        """The graphs that the model reads: they follow from the settings."""
+        return GraphConfig(
+            radius=None,
+            crystal=False,
+            node_categories=("element", "locant"),
+            node_scalars=(),
+            structure_scalars=(),
+        )
 
-class LocantElementMean(AtomModel):
+
+class LocantElementMean(TableModel):
     """Looks up the mean over a training set of atoms of the same element and locant.
 
     Side-chain ends move more than backbone: a table of some hundred numbers knows that, and nothing
@@ -37,13 +48,7 @@ class LocantElementMean(AtomModel):
     def __init__(self, config: LocantElementMeanConfig) -> None:
         super().__init__()
         self.config = config
-        self.graph_config = GraphConfig(
-            radius=None,
-            crystal=False,
-            node_categories=("element", "locant"),
-            node_scalars=(),
-            structure_scalars=(),
-        )
+        self.graph_config = config.graph
         shape = category_size("element"), category_size("locant")
         # float64 counts are exact; buffers travel in checkpoints.
         self.register_buffer("total", torch.zeros(shape, dtype=torch.float64))

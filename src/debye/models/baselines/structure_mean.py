@@ -12,6 +12,13 @@ from debye.models.base import AtomModel, ModelOutput
 class StructureMeanConfig(BaseModel, frozen=True, extra="forbid"):
     """Nothing to set."""
 
+    @property
+    def graph(self) -> GraphConfig:
+        """The graphs that the model reads: they follow from the settings."""
+        return GraphConfig(
+            radius=None, crystal=False, node_categories=(), node_scalars=(), structure_scalars=()
+        )
+
 
 class StructureMean(AtomModel):
     """Predicts no difference between the atoms of a structure.
@@ -23,9 +30,7 @@ class StructureMean(AtomModel):
     def __init__(self, config: StructureMeanConfig) -> None:
         super().__init__()
         self.config = config
-        self.graph_config = GraphConfig(
-            radius=None, crystal=False, node_categories=(), node_scalars=(), structure_scalars=()
-        )
+        self.graph_config = config.graph
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Return a flat profile."""

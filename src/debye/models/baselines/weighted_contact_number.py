@@ -20,6 +20,17 @@ class WeightedContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
     """Å⁻². A smaller weighted contact number counts as this: an ion far from all else has almost none,
     and its inverse would be all that is left after standardization."""
 
+    @property
+    def graph(self) -> GraphConfig:
+        """The graphs that the model reads: they follow from the settings."""
+        return GraphConfig(
+            radius=None,
+            crystal=self.crystal,
+            node_categories=(),
+            node_scalars=("wcn", "crystal_wcn") if self.crystal else ("wcn",),
+            structure_scalars=(),
+        )
+
 
 class WeightedContactNumber(AtomModel):
     r"""Predicts :math:`1 / \sum_j d_{ij}^{-2}`, standardized in each structure.
@@ -30,13 +41,7 @@ class WeightedContactNumber(AtomModel):
     def __init__(self, config: WeightedContactNumberConfig) -> None:
         super().__init__()
         self.config = config
-        self.graph_config = GraphConfig(
-            radius=None,
-            crystal=config.crystal,
-            node_categories=(),
-            node_scalars=("wcn", "crystal_wcn") if config.crystal else ("wcn",),
-            structure_scalars=(),
-        )
+        self.graph_config = config.graph
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Invert and standardize the last scalar: the sum with mates, if they count."""

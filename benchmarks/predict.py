@@ -1,0 +1,148 @@
+"""Throughput, cold start and memory of ``debye predict``, and where the time goes.
+
+Usage: ``python benchmarks/predict.py FOLDER [--model NAME] [--entries 200] [--large 1000000]``. FOLDER holds structure
+files at any depth. Limits: 25,000 atoms/s end to end, 5 s for one file of about 4,000 atoms from a cold start, 12 GiB
+for a million atoms; exits with 1 where one is missed. Stages are in processor time on one core, which other jobs
+on the machine hardly change; throughput is in wall time, for which the machine must be idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+THROUGHPUT, COLD_START, MEMORY = 25_000, 5.0, 12.0
+COMMAND = [sys.executable, "-c", "from debye.cli.main import main; main()", "predict"]
+
+
+def evenly(folder: Path, count: int) -> list[Path]:
+    """Return some of the structure files below a folder, evenly spread over their names."""
+    files = sorted(
+        path for path in folder.rglob("*") if path.name.endswith((".bcif.gz", ".cif.gz"))
+    )
+    return [files[i] for i in np.linspace(0, len(files) - 1, min(count, len(files))).astype(int)]
+
+
+def run(files: list[Path], model: str, out: Path) -> float:
+    """Predict files as a user would and return the wall time, s."""
+    start = time.perf_counter()
+    arguments = [*map(str, files), "--model", model, "-o", str(out), "--overwrite"]
+    subprocess.run([*COMMAND, *arguments], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def predicted_atoms(folder: Path) -> int:
+    """Count the table rows with a prediction."""
+    from pyarrow import csv
+
+    return sum(
+        len(table) - table["b_predicted"].null_count
+        for table in map(csv.read_csv, folder.glob("*.csv"))
+    )
+
+
+def stages(files: list[Path], model: str, out: Path) -> dict[str, float]:
+    """Return the processor time of each stage on one thread, microseconds an atom."""
+    import torch
+
+    from debye.prediction.predictor import Predictor
+    from debye.prediction.prepare import prepare_structure
+    from debye.structure.read import read_structure
+
+    torch.set_num_threads(1)
+    predictor = Predictor.from_checkpoint(model)
+    spent: dict[str, float] = defaultdict(float)
+    atoms = 0
+    for number, path in enumerate(files):
+        if number == 2:  # The first ones load tables and warm caches.
+            spent.clear()
+            atoms = 0
+        marks = [time.process_time()]
+        structure = read_structure(path)
+        marks.append(time.process_time())
+        prepared = prepare_structure(structure, predictor.graph_config, path=path)
+        marks.append(time.process_time())
+        prediction = predictor.finish([prepared])[0]
+        marks.append(time.process_time())
+        prediction.write(out / "stage.cif")
+        marks.append(time.process_time())
+        prediction.write(out / "stage.csv")
+        marks.append(time.process_time())
+        names = ("read", "select, bonds, mates, graph", "model", "write cif", "write csv")
+        for name, start, stop in zip(names, marks[:-1], marks[1:], strict=True):
+            spent[name] += stop - start
+        atoms += prepared.graph.n_atoms
+    return {name: 1e6 * seconds / atoms for name, seconds in spent.items()}
+
+
+def write_large(atoms: int, target: Path) -> None:
+    """Write a box of helices, packed as proteins are, as one mmCIF file."""
+    from debye.structure.export import write_structure
+    from debye.structure.peptide import build_peptide
+
+    helix = build_peptide("MKALEWHEDFRKLYCITAQNVGSEALKRLLEEAKK" * 3)
+    copies = -(-atoms // len(helix))
+    side = int(np.ceil(copies**0.5))
+    rows = np.tile(np.arange(len(helix)), copies)
+    copy = np.repeat(np.arange(copies), len(helix))
+    # Helices stand side by side, 9 Å apart as in bundles.
+    _, axes = np.linalg.eigh(np.cov(helix.position.T))
+    shift = 9.0 * ((copy % side)[:, None] * axes[:, 0] + (copy // side)[:, None] * axes[:, 1])
+    large = replace(
+        helix.take(rows),
+        position=(helix.position[rows] + shift).astype(np.float32),
+        chain=np.char.mod("h%d", copy),
+        chain_label=np.char.mod("h%d", copy),
+        residue_index=(helix.residue_index[rows] + copy * helix.n_residues).astype(np.int32),
+        record=np.arange(len(rows), dtype=np.int32),
+    )
+    write_structure(large.take(np.arange(atoms)), target)
+
+
+def main() -> int:
+    """Print one line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", default="meta_gnn")
+    parser.add_argument("--entries", type=int, default=200)
+    parser.add_argument("--large", type=int, default=0, help="atoms of the memory test; 0: none")
+    arguments = parser.parse_args()
+    files = evenly(arguments.folder, arguments.entries)
+    missed = []
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name)
+        seconds = run(files, arguments.model, out / "many")
+        atoms = predicted_atoms(out / "many")
+        rate = atoms / seconds
+        missed += ["throughput"] if rate < THROUGHPUT else []
+        print(f"{len(files)} entries, {atoms:,} atoms in {seconds:.1f} s: {rate:,.0f} atoms/s")
+        middle = sorted(files, key=lambda path: path.stat().st_size)[len(files) // 2]
+        seconds = min(run([middle], arguments.model, out / "one") for _ in range(3))
+        missed += ["cold start"] if seconds > COLD_START else []
+        print(f"cold start, {predicted_atoms(out / 'one'):,} atoms: {seconds:.2f} s")
+        for stage, cost in stages(files[::5], arguments.model, out).items():
+            print(f"  {stage:30} {cost:6.1f} µs/atom on one core")
+        if arguments.large:
+            write_large(arguments.large, out / "large.cif")
+            seconds = run([out / "large.cif"], arguments.model, out / "large")
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+            missed += ["memory"] if peak > MEMORY * arguments.large / 1e6 else []
+            print(f"{arguments.large:,} atoms: {seconds:.0f} s, at most {peak:.1f} GiB")
+    if missed:
+        print(f"missed: {', '.join(missed)}")
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

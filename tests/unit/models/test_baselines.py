@@ -1,0 +1,190 @@
+"""Baselines say what their formula says, alone and in batches, and survive a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from debye.graph.build import build_graph
+from debye.graph.graph import AtomGraph, join
+from debye.graph.neighbors import packing, weighted_contact_number
+from debye.models.base import AtomModel
+from debye.models.baselines import (
+    contact_number,
+    locant_element_mean,
+    structure_mean,
+)
+from debye.models.baselines import (
+    weighted_contact_number as weighted,
+)
+from debye.models.baselines.standardize import standardize
+from debye.structure.assemble import combine, from_atoms
+from debye.structure.crystal import Mates, symmetry_mates
+from debye.structure.peptide import build_peptide
+from debye.structure.structure import Crystal, Structure
+from debye.testing import (
+    check_batch_independence,
+    check_input_unchanged,
+    check_invariance,
+    check_isolated_atom,
+    check_output,
+    check_permutation,
+    check_without_edges,
+)
+
+MODULES = (structure_mean, locant_element_mean, contact_number, weighted)
+
+
+@pytest.fixture(scope="module")
+def crystal() -> Structure:
+    peptide = build_peptide("ACDEFGHIKLMNPQRSTVWY" * 2, source="crystal")
+    centered = peptide.position - peptide.position.mean(axis=0)
+    axes = np.linalg.svd(centered, full_matrices=False)[2]
+    position = (centered @ axes[[1, 2, 0]].T + [8.5, 0, 20]).astype(np.float32)
+    cell = Crystal(cell=(34.0, 18.0, 70.0, 90.0, 94.0, 90.0), space_group="P 1 21 1")
+    return replace(peptide, position=position, crystal=cell)
+
+
+def make(module, **settings) -> AtomModel:
+    return module.MODEL(module.CONFIG(**settings))
+
+
+def z_score(value: np.ndarray) -> np.ndarray:
+    return (value - value.mean()) / value.std()
+
+
+def fitted(structure: Structure) -> AtomModel:
+    model = make(locant_element_mean)
+    graph = build_graph(structure, model.graph_config)
+    model.fit([(graph.categories, torch.linspace(-1, 2, graph.n_atoms))])
+    return model
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.MODEL.__name__)
+def test_contract(module, crystal, peptide):
+    model = fitted(crystal) if module is locant_element_mean else make(module)
+    first, second = (build_graph(s, model.graph_config) for s in (crystal, peptide))
+    for check in (
+        check_output,
+        check_input_unchanged,
+        check_invariance,
+        check_permutation,
+        check_isolated_atom,
+        check_without_edges,
+    ):
+        check(model, first)
+    check_batch_independence(model, first, second)
+    assert not list(model.parameters()), "nothing here is learned by gradient"
+
+
+def test_structure_mean_is_flat(crystal):
+    model = make(structure_mean)
+    assert not model(build_graph(crystal, model.graph_config)).profile.any()
+
+
+@pytest.mark.parametrize("radius", [5.0, 10.0])
+@pytest.mark.parametrize("mates", [True, False])
+def test_contact_number(crystal, radius, mates):
+    model = make(contact_number, radius=radius, crystal=mates)
+    profile = model(build_graph(crystal, model.graph_config)).profile.numpy()
+    isolated, packed = packing(crystal.position, symmetry_mates(crystal, 12.0), [radius])
+    counted = (packed if mates else isolated).contacts[:, 0]
+    np.testing.assert_allclose(profile, z_score(-counted), atol=1e-5)
+    assert (isolated.contacts != packed.contacts).any(), "the mates must matter in this test"
+
+
+@pytest.mark.parametrize("mates", [True, False])
+def test_weighted_contact_number(crystal, mates):
+    model = make(weighted, crystal=mates)
+    profile = model(build_graph(crystal, model.graph_config)).profile.numpy()
+    isolated, packed = weighted_contact_number(crystal, symmetry_mates(crystal, 5.0))
+    np.testing.assert_allclose(profile, z_score(1 / (packed if mates else isolated)), atol=1e-4)
+
+
+@pytest.mark.parametrize("module", [contact_number, weighted], ids=["contacts", "wcn"])
+def test_hidden_crystal_equals_none(module, crystal):
+    model, isolated = make(module, crystal=True), make(module, crystal=False)
+    graph = build_graph(crystal, model.graph_config)
+    hidden = model(graph.without_crystal()).profile
+    alone = isolated(build_graph(crystal, isolated.graph_config)).profile
+    torch.testing.assert_close(hidden, alone)
+    assert not torch.allclose(hidden, model(graph).profile, atol=1e-2)
+
+
+def test_a_lone_ion_does_not_flatten_the_rest(peptide):
+    far = peptide.position.max(axis=0) + 200.0
+    ion = from_atoms([("ZN", "ZN", far)], residue_name="ZN", residue_number=99, chain="B")
+    model = make(weighted, crystal=False)
+    profile = model(build_graph(combine([peptide, ion]), model.graph_config)).profile
+    assert torch.isfinite(profile).all()
+    assert profile.argmax() == len(peptide)
+    assert profile[:-1].std() > 0.1
+
+
+def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
+    model = make(locant_element_mean, prior_count=10.0)
+    stream, rows = [], []
+    generator = torch.Generator().manual_seed(0)
+    for structure in (crystal, peptide):
+        graph = build_graph(structure, model.graph_config)
+        value = torch.randn(graph.n_atoms, generator=generator)
+        value[::7] = torch.nan
+        stream.append((graph.categories, value))
+        rows.append(torch.cat([graph.categories, value[:, None].double()], dim=1))
+    model.fit(iter(stream))
+    graph = build_graph(crystal, model.graph_config)
+    profile = model(graph).profile
+    seen = torch.cat(rows)
+    for atom in range(0, graph.n_atoms, 5):
+        same = (seen[:, :2] == graph.categories[atom]).all(dim=1) & torch.isfinite(seen[:, 2])
+        expected = seen[same, 2].sum() / (same.sum() + 10.0)
+        assert profile[atom].item() == pytest.approx(expected.item(), abs=1e-6)
+    again = profile.clone()
+    model.fit(stream)
+    torch.testing.assert_close(model(graph).profile, again, msg="fit starts anew")
+
+
+def test_locant_element_mean_travels_in_its_state(crystal):
+    model = fitted(crystal)
+    copy = make(locant_element_mean)
+    graph = build_graph(crystal, model.graph_config)
+    assert not copy(graph).profile.any(), "before fit every kind is unseen"
+    copy.load_state_dict({name: value.clone() for name, value in model.state_dict().items()})
+    torch.testing.assert_close(copy(graph).profile, model(graph).profile)
+    assert isinstance(copy, nn.Module)
+    assert copy(graph).profile.any()
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ValidationError, match=r"5, 7, 10, 12 Å, not 6 Å"):
+        contact_number.CONFIG(radius=6.0)
+    with pytest.raises(ValidationError, match="smallest"):
+        weighted.CONFIG(smallest=0.0)
+    for module in MODULES:
+        with pytest.raises(ValidationError, match="surprise"):
+            module.CONFIG(surprise=1)
+
+
+def test_standardize_large_offsets_and_flat_structures():
+    generator = torch.Generator().manual_seed(1)
+    value = torch.cat([1000 + torch.randn(50, generator=generator), torch.full((30,), 0.1)])
+    index = torch.repeat_interleave(torch.tensor([0, 2]), torch.tensor([50, 30]))
+    found = standardize(value, index, 3)
+    assert found[:50].mean().item() == pytest.approx(0, abs=1e-5)
+    assert found[:50].std(correction=0).item() == pytest.approx(1, abs=1e-5)
+    assert not found[50:].any()
+
+
+def test_batches_of_baselines_with_and_without_crystal(crystal, peptide):
+    model = make(weighted)
+    graphs: list[AtomGraph] = [build_graph(s, model.graph_config) for s in (peptide, crystal)]
+    both = model(join(graphs)).profile
+    apart = torch.cat([model(graph).profile for graph in graphs])
+    torch.testing.assert_close(both, apart)
+    isolated, _ = weighted_contact_number(peptide, Mates())
+    np.testing.assert_allclose(both[: len(peptide)], z_score(1 / isolated), atol=1e-4)
