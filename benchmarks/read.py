@@ -51,7 +51,9 @@ def main() -> int:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--repeats", type=int, default=30)
     arguments = parser.parse_args()
-    print(f"{'file':40} {'atoms':>8} {'ours ms':>8} {'gemmi ms':>8} {'ratio':>6} {'select ms':>9} {'atoms/s':>10}")
+    print(
+        f"{'file':40} {'atoms':>8} {'ours ms':>8} {'gemmi ms':>8} {'ratio':>6} {'select ms':>9} {'atoms/s':>10}"
+    )
     slow = 0
     for path in arguments.files:
         structure = read_structure(path)

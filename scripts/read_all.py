@@ -53,10 +53,14 @@ def read_one(path: Path) -> Outcome:
             chosen, selection = select_atoms(structure)
     except DebyeError as error:
         return Outcome(path, str(error))
-    except Exception as error:  # a defect of the reader: the run goes on, and it is reported as such
+    except (
+        Exception
+    ) as error:  # a defect of the reader: the run goes on, and it is reported as such
         return Outcome(path, f"{path}: UNEXPECTED {type(error).__name__}: {error}")
     if len(chosen) + selection.total != len(structure):
-        return Outcome(path, f"{path}: {len(structure)} atoms, but {len(chosen)} + {selection.total}")
+        return Outcome(
+            path, f"{path}: {len(structure)} atoms, but {len(chosen)} + {selection.total}"
+        )
     if not len(chosen):
         return Outcome(path, f"{path}: no atom is left after the selection")
     kinds = np.bincount(chosen.entity_kind, minlength=len(EntityKind))

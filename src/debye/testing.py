@@ -110,7 +110,11 @@ def check_isolated_atom(model: AtomModel, graph: AtomGraph) -> None:
         **{
             name: getattr(graph, name)[:1]
             for name in (
-                "position", "categories", "scalars", "residue_index", "entity_kind",
+                "position",
+                "categories",
+                "scalars",
+                "residue_index",
+                "entity_kind",
                 "structure_index",
             )
         },
@@ -132,7 +136,9 @@ def check_gradient(model: AtomModel, graph: AtomGraph) -> None:
     sum((part.square().sum() for part in parts if part is not None), torch.zeros(())).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, f"{name} gets no gradient"
-        assert bool(torch.isfinite(parameter.grad).all()), f"{name} gets a gradient that is not finite"
+        assert bool(torch.isfinite(parameter.grad).all()), (
+            f"{name} gets a gradient that is not finite"
+        )
     assert any(bool(p.grad.any()) for p in model.parameters() if p.grad is not None)
     model.zero_grad()
 
@@ -149,7 +155,13 @@ def check_saved_and_loaded(model: AtomModel, header: CheckpointHeader, graph: At
 
 
 def check_overfits(
-    model: AtomModel, graph: AtomGraph, target: Tensor, *, steps: int = 20, rate: float = 3e-3, share: float = 0.7
+    model: AtomModel,
+    graph: AtomGraph,
+    target: Tensor,
+    *,
+    steps: int = 20,
+    rate: float = 3e-3,
+    share: float = 0.7,
 ) -> None:
     """Check that a few steps on one structure remove a share of the squared error."""
     model = model.train()
@@ -161,7 +173,9 @@ def check_overfits(
         errors.append(error.item())
         error.backward()
         optimizer.step()
-    assert errors[-1] < share * errors[0], f"{steps} steps: error {errors[0]:.3g} → {errors[-1]:.3g}"
+    assert errors[-1] < share * errors[0], (
+        f"{steps} steps: error {errors[0]:.3g} → {errors[-1]:.3g}"
+    )
 
 
 def _no_edges(graph: AtomGraph) -> dict[str, Tensor]:

@@ -101,7 +101,7 @@ class AtomGraph:
         }
         return replace(self, **moved)
 
-    def moved(self, rotation: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> AtomGraph:
+    def moved(self, rotation: Float[Tensor, "3 3"], shift: Float[Tensor, 3]) -> AtomGraph:
         """Rotate (a reflection is allowed: B-factors do not know hands), then shift (Å)."""
         return replace(
             self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -13,19 +14,38 @@ from debye.graph.node_features import FeatureContext
 USUAL_RESOLUTION = 2.0  # Å
 RESOLUTION_RANGE = 0.5  # Å
 
-STRUCTURE_FEATURES: Mapping[str, Callable[[FeatureContext], float]] = {
-    # (resolution - 2 Å) / 0.5 Å; 0 where unknown
-    "resolution": lambda context: (
-        0.0
-        if context.resolution is None
-        else (context.resolution - USUAL_RESOLUTION) / RESOLUTION_RANGE
+
+@dataclass(frozen=True, slots=True)
+class StructureFeature:
+    """One feature of a structure."""
+
+    summary: str
+    """Definition and unit, for the table in the docs."""
+    compute: Callable[[FeatureContext], float]
+    """Returns a value near unit scale."""
+
+
+def _resolution(context: FeatureContext) -> float:
+    if context.resolution is None:
+        return 0.0
+    return (context.resolution - USUAL_RESOLUTION) / RESOLUTION_RANGE
+
+
+STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
+    "resolution": StructureFeature(
+        f"(resolution - {USUAL_RESOLUTION:g} Å) / {RESOLUTION_RANGE:g} Å, 0 where unknown",
+        _resolution,
     ),
-    # 1 where the resolution is known
-    "resolution_known": lambda context: float(context.resolution is not None),
-    # 1 where symmetry mates take part
-    "crystal_known": lambda context: float(context.mates is not None),
-    # log10 of the number of atoms, less 3.5
-    "log_atoms": lambda context: float(np.log10(max(1, len(context.structure))) - 3.5),
+    "resolution_known": StructureFeature(
+        "1 where the resolution is known", lambda context: float(context.resolution is not None)
+    ),
+    "crystal_known": StructureFeature(
+        "1 where symmetry mates take part", lambda context: float(context.mates is not None)
+    ),
+    "log_atoms": StructureFeature(
+        "log10 of the number of atoms, less 3.5",
+        lambda context: float(np.log10(max(1, len(context.structure))) - 3.5),
+    ),
 }
 
 
@@ -44,5 +64,5 @@ def structure_features(
             problem=f"no structure feature is called {', '.join(unknown)}",
             remedy=f"Choose from {', '.join(STRUCTURE_FEATURES)}",
         )
-    values = [STRUCTURE_FEATURES[name](context) for name in names]
+    values = [STRUCTURE_FEATURES[name].compute(context) for name in names]
     return np.array([values], np.float32)

@@ -5,7 +5,16 @@ from debye.models.catalog import CATALOG, ModelCard, build_model, find_model, mo
 from debye.models.checkpoint import Checkpoint, CheckpointHeader, load_checkpoint, save_checkpoint
 
 __all__ = [
-    "AtomModel", "TableModel", "ModelOutput",
-    "CATALOG", "ModelCard", "find_model", "model_config", "build_model",
-    "Checkpoint", "CheckpointHeader", "load_checkpoint", "save_checkpoint",
+    "AtomModel",
+    "TableModel",
+    "ModelOutput",
+    "CATALOG",
+    "ModelCard",
+    "find_model",
+    "model_config",
+    "build_model",
+    "Checkpoint",
+    "CheckpointHeader",
+    "load_checkpoint",
+    "save_checkpoint",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -42,16 +43,20 @@ class AtomModel(nn.Module, ABC):
         """Predict; must not change ``graph``."""
 
 
+class Sample(NamedTuple):
+    """What a table is fitted to: one structure or batch."""
+
+    categories: Int[Tensor, "atoms categories"]
+    """Of the graph."""
+    value: Float[Tensor, " atoms"]
+    """Standardized; NaN where an atom has no usable one."""
+    level: Float[Tensor, "structures 2"]
+    """Log mean, and log standard deviation, of each structure."""
+
+
 class TableModel(AtomModel):
     """A model that is fitted by counting, in one pass over a training set."""
 
     @abstractmethod
-    def fit(
-        self, stream: Iterable[tuple[Int[Tensor, "atoms categories"], Float[Tensor, " atoms"]]]
-    ) -> None:
-        """Forget what was fitted and fit anew.
-
-        Args:
-            stream: For each structure or batch, the categories of its graph, and the standardized
-                values; NaN where an atom has no usable one.
-        """
+    def fit(self, stream: Iterable[Sample]) -> None:
+        """Forget what was fitted and fit anew, to each structure or batch of the stream."""

@@ -21,6 +21,8 @@ from debye.models.layers.basis import GaussianBasis
 from debye.models.layers.connectivity import EdgeChunk, Grouping, edge_chunks
 
 N_BOND_ORDERS = 5
+EDGE_CHUNK = 100_000
+"""Edges processed at once without gradients: bounds the memory, and fits the cache of a core."""
 
 
 class MetaGNNConfig(BaseModel, frozen=True, extra="forbid"):
@@ -37,8 +39,6 @@ class MetaGNNConfig(BaseModel, frozen=True, extra="forbid"):
     """Number of Gaussians that describe an edge's length."""
     usual_degree: Annotated[float, Field(gt=0)] = 16.0
     """Sums over edges are divided by this constant, so that they start near unit scale."""
-    edge_chunk: PositiveInt = 100_000
-    """Edges processed at once in evaluation: bounds the memory of very large structures."""
 
 
 class AtomEncoder(nn.Module):
@@ -134,6 +134,7 @@ class MetaGNN(AtomModel):
         super().__init__()
         self.config = config
         self.graph_config = config.graph
+        self.edge_chunk = EDGE_CHUNK
         self.atoms = AtomEncoder(config.graph, config.embedding_width, config.node_width)
         self.edges = EdgeEncoder(config.graph, config.distance_basis, config.edge_width)
         n_facts = len(config.graph.structure_scalars)
@@ -146,7 +147,7 @@ class MetaGNN(AtomModel):
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict profile, spread and level of every structure of a batch."""
         structures = Grouping.of_sorted(graph.structure_index, graph.n_structures)
-        chunks = edge_chunks(graph, self.config.edge_chunk)
+        chunks = edge_chunks(graph, self.edge_chunk)
         nodes = self.atoms(graph)
         means = structures.mean(nodes.float())
         state = self.structures(torch.cat([graph.structure_scalars, means], dim=1))

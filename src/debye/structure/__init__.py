@@ -9,10 +9,22 @@ from debye.structure.structure import BKind, Crystal, EntityKind, Entry, Structu
 from debye.structure.write import WriteReport, write_with_b
 
 __all__ = [
-    "Structure", "Entry", "Crystal", "EntityKind", "BKind",
-    "read_structure", "select_atoms", "Selection",
-    "find_bonds", "Bonds", "BondOrder",
-    "symmetry_mates", "Mates", "crystal_problem",
-    "assess_b", "BQuality",
-    "write_with_b", "WriteReport",
+    "Structure",
+    "Entry",
+    "Crystal",
+    "EntityKind",
+    "BKind",
+    "read_structure",
+    "select_atoms",
+    "Selection",
+    "find_bonds",
+    "Bonds",
+    "BondOrder",
+    "symmetry_mates",
+    "Mates",
+    "crystal_problem",
+    "assess_b",
+    "BQuality",
+    "write_with_b",
+    "WriteReport",
 ]

@@ -6,6 +6,7 @@ Format: Sehnal et al. (2020), PLoS Comput. Biol. 16, e1008247, and https://githu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -47,7 +48,14 @@ def read_categories(
             name: {column["name"]: decode_column(column) for column in columns}
             for name, columns in wanted.items()
         }
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, msgpack.UnpackException) as e:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        msgpack.UnpackException,
+    ) as e:
         raise FormatError(
             source,
             problem=f"damaged or no BinaryCIF ({type(e).__name__}: {e})",
@@ -76,9 +84,13 @@ def decode(data: bytes, encodings: list[Mapping[str, Any]]) -> NDArray:
         ValueError: An encoding is not one of BinaryCIF 0.3.
 
     Example:
-        >>> decode(b"\\x02\\x03", [
-        ...     {"kind": "Delta", "origin": 10, "srcType": 3}, {"kind": "ByteArray", "type": 1},
-        ... ]).tolist()
+        >>> decode(
+        ...     b"\\x02\\x03",
+        ...     [
+        ...         {"kind": "Delta", "origin": 10, "srcType": 3},
+        ...         {"kind": "ByteArray", "type": 1},
+        ...     ],
+        ... ).tolist()
         [12, 15]
     """
     values: Any = data
@@ -130,7 +142,7 @@ def _string_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray[np.str_]:
     text = encoding["stringData"]
     offsets = decode(encoding["offsets"], encoding["offsetEncoding"]).tolist()
     # One more, so that the index -1 of an absent text finds an empty one.
-    strings = [text[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)] + [""]
+    strings = [text[a:b] for a, b in pairwise(offsets)] + [""]
     return np.array(strings, np.str_)[decode(data, encoding["dataEncoding"])]
 
 

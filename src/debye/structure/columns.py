@@ -72,7 +72,8 @@ class PlainColumn:
             numbers = numbers_from(self.values, absent)
         else:
             numbers = self.values.astype(np.float64)
-        numbers[self.absent] = absent
+        if self.mask is not None:
+            numbers[self.mask != 0] = absent
         return numbers
 
 

@@ -67,7 +67,12 @@ def element_of(atom_name: str, residue_name: str) -> str:
     only two letters make an element.
 
     Example:
-        >>> element_of("CA", "GLY"), element_of("ZN", "ZN"), element_of("FE1", "SF4"), element_of("UNK", "UNX")
+        >>> (
+        ...     element_of("CA", "GLY"),
+        ...     element_of("ZN", "ZN"),
+        ...     element_of("FE1", "SF4"),
+        ...     element_of("UNK", "UNX"),
+        ... )
         ('C', 'ZN', 'FE', 'X')
     """
     letters = "".join(character for character in atom_name.upper() if character.isalpha())
@@ -85,7 +90,9 @@ def element_of(atom_name: str, residue_name: str) -> str:
 
 def _two_letters(letters: str, residue_name: str) -> str:
     """Tell FE, SE and CL of cofactors and modified residues from F, S and C atoms."""
-    if letters[:2] in ("FE", "CL") or (letters[:2] == "SE" and residue_name.upper() in ("MSE", "SEC")):
+    if letters[:2] in ("FE", "CL") or (
+        letters[:2] == "SE" and residue_name.upper() in ("MSE", "SEC")
+    ):
         return letters[:2]
     return letters[0]
 

@@ -5,9 +5,11 @@ Nothing here reads entity tables of a file, so that one entry gives the same ans
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from debye.structure.chemistry import ComponentClass, component_class
 from debye.structure.row_keys import changes, equals_start, row_keys, spread, text_numbers
@@ -44,9 +46,13 @@ def residue_index(
     Example:
         >>> text = lambda *values: np.array(values)
         >>> residue_index(
-        ...     model=np.ones(3, np.int32), chain=text("A", "A", "A"), chain_label=text("", "", ""),
-        ...     residue_number=np.array([5, 6, 5], np.int32), insertion_code=text("", "", ""),
-        ...     residue_name=text("GLY", "ALA", "GLY"), atom_name=text("N", "N", "CA"),
+        ...     model=np.ones(3, np.int32),
+        ...     chain=text("A", "A", "A"),
+        ...     chain_label=text("", "", ""),
+        ...     residue_number=np.array([5, 6, 5], np.int32),
+        ...     insertion_code=text("", "", ""),
+        ...     residue_name=text("GLY", "ALA", "GLY"),
+        ...     atom_name=text("N", "N", "CA"),
         ...     altloc=text("", "", ""),
         ... ).tolist()
         [0, 1, 0]
@@ -125,12 +131,16 @@ def entity_kinds(
     return kind[group]
 
 
+@dataclass(frozen=True, slots=True)
 class _Atoms:
     """The columns that the search for polymer bonds needs."""
 
-    def __init__(self, model, residue, group, atom_name, element, position) -> None:
-        self.model, self.residue, self.group = model, residue, group
-        self.atom_name, self.element, self.position = atom_name, element, position
+    model: NDArray[np.int32]
+    residue: NDArray[np.int32]
+    group: NDArray[np.intp]
+    atom_name: NDArray[np.str_]
+    element: NDArray[np.str_]
+    position: NDArray[np.float32]
 
     def bonded(
         self,
@@ -177,8 +187,8 @@ class _Atoms:
         far = far[((self.position[far] >= low) & (self.position[far] <= high)).all(axis=1)]
         if len(far) == 0:
             return found
-        pairs = cKDTree(self.position[near]).sparse_distance_matrix(
-            cKDTree(self.position[far]), POLYMER_BOND, output_type="ndarray"
+        pairs = KDTree(self.position[near]).sparse_distance_matrix(
+            KDTree(self.position[far]), POLYMER_BOND, output_type="ndarray"
         )
         near, far = near[pairs["i"]], far[pairs["j"]]
         real = (self.residue[near] != self.residue[far]) & (self.model[near] == self.model[far])
@@ -261,7 +271,9 @@ def _split_copies(
     suspect = np.bincount(residue) > 1
     again = equals_start(names[0], starts)
     again[starts] = False
-    again[again] = names[1][again] == names[1][starts][np.searchsorted(starts, np.flatnonzero(again)) - 1]
+    again[again] = (
+        names[1][again] == names[1][starts][np.searchsorted(starts, np.flatnonzero(again)) - 1]
+    )
     suspect[index[again]] = True
     rows = np.flatnonzero(suspect[index]) if suspect.any() else starts[:0]
     if len(rows) == 0:

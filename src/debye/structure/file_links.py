@@ -42,7 +42,9 @@ def link_rows(
     if not partners or len(model) == 0:
         return np.zeros((0, 2), np.int32)
     ends = [end for pair in partners for end in pair]
-    chains, numbers, codes, names, atoms, _ = (np.array(column) for column in zip(*ends, strict=True))
+    chains, numbers, codes, names, atoms, _ = (
+        np.array(column) for column in zip(*ends, strict=True)
+    )
     rows = np.flatnonzero(np.isin(residue_number, numbers))
     both = text_numbers(np.concatenate([atom_name[rows], atoms]))
     rows = rows[np.isin(both[: len(rows)], both[len(rows) :])]
@@ -65,7 +67,9 @@ def link_rows(
         there = rows[low[2 * link + 1] : high[2 * link + 1]].tolist()
         for a in here:
             for b in there:
-                if a != b and _compatible(str(altloc[a]), str(altloc[b]), first.altloc, second.altloc):
+                if a != b and _compatible(
+                    str(altloc[a]), str(altloc[b]), first.altloc, second.altloc
+                ):
                     found.add((min(a, b), max(a, b)))
     return np.array(sorted(found), np.int32).reshape(-1, 2)
 

@@ -61,4 +61,5 @@ def _matrix(transform: gemmi.Transform) -> NDArray[np.float64]:
 
 
 def _fact(info: gemmi.InfoMap, tag: str) -> str:
-    return info[tag] if tag in info else ""
+    # The map of gemmi has no get().
+    return info[tag] if tag in info else ""  # noqa: SIM401

@@ -6,6 +6,8 @@ into arrays costs as much as reading. Here the columns are cut from the bytes, i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,7 +66,7 @@ class PdbLines:
         """Size of what comes before the first atom record, bytes."""
         return int(self.starts[self.rows[0]]) if len(self.rows) else len(self.bytes)
 
-    def columns(self) -> dict[str, NDArray]:
+    def columns(self) -> dict[str, Any]:
         """Return the columns of :class:`Sites`."""
         if len(self.rows) and self.lengths[self.rows].min() < _SHORTEST:
             row = self.rows[np.argmin(self.lengths[self.rows])]
@@ -82,7 +84,9 @@ class PdbLines:
             "model": self.model(),
             "chain": texts(_field(field, 20, 2)),
             "chain_label": np.zeros(atoms, "U1"),
-            "residue_number": numbers(_field(field, 22, 4), 0, self._residue_number).astype(np.int32),
+            "residue_number": numbers(_field(field, 22, 4), 0, self._residue_number).astype(
+                np.int32
+            ),
             "insertion_code": texts(_field(field, 26, 1)),
             "residue_name": texts(_field(field, 17, 3)),
             "atom_name": texts(_field(field, 12, 4)),
@@ -171,7 +175,9 @@ class PdbLines:
         if len(blank):
             names = np.ascontiguousarray(self.cut(self.rows[blank])[:, 12:16]).view("S4")[:, 0]
             distinct, index = np.unique(names, return_inverse=True)
-            found = [element_of_padded_name(n.decode("latin-1").ljust(4)) for n in distinct.tolist()]
+            found = [
+                element_of_padded_name(n.decode("latin-1").ljust(4)) for n in distinct.tolist()
+            ]
             element[blank] = np.array(found)[index]
         return element
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,7 +41,9 @@ def read_bcif(raw: bytes, source: str) -> Sites:
     if missing:
         raise StructureError(
             source,
-            problem=f"atom_site has no {', '.join(missing)}" if site else "there are no atoms in the file",
+            problem=f"atom_site has no {', '.join(missing)}"
+            if site
+            else "there are no atoms in the file",
             remedy="Give a file with an atom_site category and Cartesian coordinates",
         )
     return Sites(
@@ -50,7 +54,7 @@ def read_bcif(raw: bytes, source: str) -> Sites:
     )
 
 
-def _u_aniso(categories: dict[str, Category], site: Category) -> NDArray[np.float32] | None:
+def _u_aniso(categories: Mapping[str, Category], site: Category) -> NDArray[np.float32] | None:
     """(atoms, 6) joined by identifier; None if no atom has any."""
     tensor = categories.get("atom_site_anisotrop", {})
     if not {"id", *_TENSOR} <= set(tensor) or "id" not in site:
@@ -92,7 +96,7 @@ def _ends(links: Category, rows: int, end: int) -> list[Partner]:
     return [Partner(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-def _header(categories: dict[str, Category], names: set[str]) -> Header:
+def _header(categories: Mapping[str, Category], names: set[str]) -> Header:
     def fact(category: str, column: str) -> str:
         found = categories.get(category, {}).get(column)
         texts = [] if found is None else found.texts().tolist()
@@ -131,16 +135,19 @@ def _program(software: Category) -> str:
         return ""
     rows = len(software["name"])
     name, kind, version = (
-        texts_of(software, rows, column).tolist() for column in ("name", "classification", "version")
+        texts_of(software, rows, column).tolist()
+        for column in ("name", "classification", "version")
     )
     found = [row for row in range(rows) if kind[row].lower() == "refinement"]
     return f"{name[found[0]]} {version[found[0]]}".strip() if found else ""
 
 
-def _hints(categories: dict[str, Category]) -> tuple[str, ...]:
+def _hints(categories: Mapping[str, Category]) -> tuple[str, ...]:
     places = (("entry", "id"), ("struct", "title"), ("software", "name"), ("citation", "title"))
     columns = [categories.get(category, {}).get(column) for category, column in places]
-    return tuple(text for column in columns if column is not None for text in column.texts().tolist())
+    return tuple(
+        text for column in columns if column is not None for text in column.texts().tolist()
+    )
 
 
 def _fractional(category: Category) -> NDArray[np.float64] | None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
 
 from debye.errors import FormatError, StructureError
-from debye.structure.cif_loop import Loop, find_loop
-from debye.structure.columns import Category, PlainColumn, atom_columns
+from debye.structure.cif_loop import Loop, find_loop, numbers_together
+from debye.structure.columns import Category, Column, PlainColumn, atom_columns
 from debye.structure.gemmi_header import header_of, partners_of
 from debye.structure.header import Header
 from debye.structure.sites import Sites
 
 _SITE = "_atom_site."
 _AXES = ("Cartn_x", "Cartn_y", "Cartn_z")
+_TOGETHER = (_AXES, ("occupancy", "B_iso_or_equiv"))
+_RESOLUTION = (
+    "_refine.ls_d_res_high",
+    "_em_3d_reconstruction.resolution",
+    "_reflns.d_resolution_high",
+)
+_R_FREE = ("_refine.ls_R_factor_R_free",)
 _TENSOR = ("U[1][1]", "U[2][2]", "U[3][3]", "U[1][2]", "U[1][3]", "U[2][3]")
 
 
@@ -52,14 +61,17 @@ def read_mmcif(raw: bytes, source: str) -> Sites:
     )
 
 
-def _with_loop(
-    raw: bytes, loop: Loop, source: str
-) -> tuple[Category | None, cif.Block | None]:
+def _with_loop(raw: bytes, loop: Loop, source: str) -> tuple[Category | None, cif.Block | None]:
     """Return the atoms and the rest, or nothing if there are several blocks or further atoms."""
     document = _document(raw[: loop.start] + raw[loop.end :], source)
     if len(document) != 1 or len(document[0].find_mmcif_category(_SITE)):
         return None, None
-    return loop.columns, document[0]
+    site: dict[str, Column] = {**loop.columns}
+    for group in _TOGETHER:
+        if all(name in loop.columns for name in group):
+            numbers = numbers_together([loop.columns[name] for name in group])
+            site.update(zip(group, map(PlainColumn, numbers), strict=True))
+    return site, document[0]
 
 
 def _in_general(raw: bytes, source: str) -> tuple[Category, cif.Block]:
@@ -92,7 +104,9 @@ def _block_with_atoms(document: cif.Document, source: str) -> cif.Block:
     small = any(len(block.find_values("_atom_site_fract_x")) for block in document)
     raise StructureError(
         source,
-        problem="only fractional coordinates of a small molecule" if small else "there are no atoms in the file",
+        problem="only fractional coordinates of a small molecule"
+        if small
+        else "there are no atoms in the file",
         remedy="Give an mmCIF file with an atom_site category",
     )
 
@@ -129,9 +143,23 @@ def _header(block: cif.Block, structure: gemmi.Structure) -> Header:
         for tag in ("_entry.id", "_struct.title", "_software.name", "_citation.title"):
             hints += [cif.as_string(value) for value in block.find_values(tag)]
         is_model_archive = any(name.startswith("_ma_") for name in block.get_mmcif_category_names())
-    return header_of(
+    header = header_of(
         structure,
         b_type=cif.as_string(b_type[0]) if len(b_type) else "",
         hints=tuple(hints),
         is_model_archive=is_model_archive,
     )
+    if not structure.resolution:
+        header = replace(header, resolution=_first_number(block, _RESOLUTION))
+    if header.r_free is None or np.isnan(header.r_free):
+        header = replace(header, r_free=_first_number(block, _R_FREE))
+    return header
+
+
+def _first_number(block: cif.Block, tags: tuple[str, ...]) -> float | None:
+    """Return what gemmi leaves out where a category is not complete."""
+    for tag in tags:
+        for text in block.find_values(tag):
+            if cif.as_number(text) > 0:
+                return cif.as_number(text)
+    return None

@@ -15,6 +15,7 @@ from debye.structure.file_links import Partner, link_rows
 from debye.structure.header import Header, entry_and_crystal
 from debye.structure.structure import Structure
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sites:
     """Columns of the atom records, as :class:`Structure` has them, and what else the file says."""

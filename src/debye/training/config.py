@@ -87,18 +87,24 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         ConfigError: the file is missing, is no TOML, or a setting is unknown or not valid.
     """
     if not path.is_file():
-        raise ConfigError(str(path), problem="no such recipe", remedy="Give the path of a .toml file")
+        raise ConfigError(
+            str(path), problem="no such recipe", remedy="Give the path of a .toml file"
+        )
     try:
         content = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), problem=f"not TOML ({error})", remedy="Mend the file") from error
+        raise ConfigError(
+            str(path), problem=f"not TOML ({error})", remedy="Mend the file"
+        ) from error
     for override in overrides:
         _apply(content, override)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         raise ConfigError(
-            str(path), problem=explain_validation(error), remedy="See docs/training.md for the settings"
+            str(path),
+            problem=explain_validation(error),
+            remedy="See docs/training.md for the settings",
         ) from error
     return recipe
 
@@ -119,4 +125,3 @@ def _apply(content: dict[str, Any], override: str) -> None:
     for parent in parents:
         content = content.setdefault(parent, {})
     content[name] = value
-

@@ -13,7 +13,6 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-
 from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader
 
@@ -24,7 +23,7 @@ from debye.data.targets import find_target
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.models.allocator import keep_freed_memory
-from debye.models.base import TableModel
+from debye.models.base import Sample, TableModel
 from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
 from debye.training.config import Recipe
@@ -46,7 +45,9 @@ class FitResult:
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a training checkpoint whole or not at all: a killed run must find one to resume from."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         """Write beside the file, then rename."""
         partial = Path(f"{path}.partial")
         super().save_checkpoint(checkpoint, partial, storage_options)
@@ -110,7 +111,11 @@ def _fit_table(
     alone = Share(rank=0, world_size=1)
     graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
     model.fit(
-        (batch.graph.categories, torch.where(batch.weight > 0, batch.target, torch.nan))
+        Sample(
+            batch.graph.categories,
+            torch.where(batch.weight > 0, batch.target, torch.nan),
+            batch.level,
+        )
         for batch in _training_loader(recipe, store, graphs, alone)
     )
     graphs = GraphBuilder(store, recipe.data.validation_split, model.graph_config)

@@ -54,9 +54,7 @@ def structure_correlation(
 
     x, y = center(predicted), center(target)
     variance_x, variance_y = total(x * x) / count, total(y * y) / count
-    scale = torch.sqrt(
-        variance_x.clamp(min=LEAST_VARIANCE) * variance_y.clamp(min=LEAST_VARIANCE)
-    )
+    scale = torch.sqrt(variance_x.clamp(min=LEAST_VARIANCE) * variance_y.clamp(min=LEAST_VARIANCE))
     return total(x * y) / count / scale
 
 
@@ -68,9 +66,7 @@ def loss_terms(output: ModelOutput, batch: Batch, config: LossConfig) -> LossTer
     graph, weight = batch.graph, batch.weight
     labelled = weight.sum().clamp(min=1.0)
     error = output.profile - batch.target
-    huber = F.huber_loss(
-        output.profile, batch.target, reduction="none", delta=config.huber_delta
-    )
+    huber = F.huber_loss(output.profile, batch.target, reduction="none", delta=config.huber_delta)
     huber = (huber * weight).sum() / labelled
     n_structures = graph.n_structures
     per_structure = structure_correlation(

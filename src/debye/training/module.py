@@ -74,7 +74,9 @@ class FitModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Correlate the structures of one batch."""
         output = self.best_weights(batch.graph)
-        self._correlations[VALIDATIONS[dataloader_idx]].append(batch_correlations(output.profile, batch))
+        self._correlations[VALIDATIONS[dataloader_idx]].append(
+            batch_correlations(output.profile, batch)
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean per-structure correlation, with the crystal, without, and of both."""

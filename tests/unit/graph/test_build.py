@@ -40,7 +40,9 @@ def in_crystal(peptide: Structure) -> Structure:
 
 def edge_set(graph: AtomGraph) -> set[tuple]:
     vector = np.rint(graph.edge_vector.numpy() * 100).astype(int)
-    rows = zip(*graph.edge_index.tolist(), graph.edge_mate.tolist(), *vector.T.tolist(), strict=True)
+    rows = zip(
+        *graph.edge_index.tolist(), graph.edge_mate.tolist(), *vector.T.tolist(), strict=True
+    )
     return set(rows)
 
 

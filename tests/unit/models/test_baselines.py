@@ -13,7 +13,7 @@ from torch import nn
 from debye.graph.build import build_graph
 from debye.graph.graph import AtomGraph, join
 from debye.graph.neighbors import packing, weighted_contact_number
-from debye.models.base import AtomModel
+from debye.models.base import AtomModel, Sample
 from debye.models.baselines import (
     contact_number,
     locant_element_mean,
@@ -58,10 +58,13 @@ def z_score(value: np.ndarray) -> np.ndarray:
     return (value - value.mean()) / value.std()
 
 
+LEVEL = torch.tensor([[3.0, 2.0]], dtype=torch.float64)
+
+
 def fitted(structure: Structure) -> AtomModel:
     model = make(locant_element_mean)
     graph = build_graph(structure, model.graph_config)
-    model.fit([(graph.categories, torch.linspace(-1, 2, graph.n_atoms))])
+    model.fit([Sample(graph.categories, torch.linspace(-1, 2, graph.n_atoms), LEVEL)])
     return model
 
 
@@ -134,7 +137,7 @@ def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
         graph = build_graph(structure, model.graph_config)
         value = torch.randn(graph.n_atoms, generator=generator)
         value[::7] = torch.nan
-        stream.append((graph.categories, value))
+        stream.append(Sample(graph.categories, value, LEVEL + len(stream)))
         rows.append(torch.cat([graph.categories, value[:, None].double()], dim=1))
     model.fit(iter(stream))
     graph = build_graph(crystal, model.graph_config)
@@ -144,6 +147,8 @@ def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
         same = (seen[:, :2] == graph.categories[atom]).all(dim=1) & torch.isfinite(seen[:, 2])
         expected = seen[same, 2].sum() / (same.sum() + 10.0)
         assert profile[atom].item() == pytest.approx(expected.item(), abs=1e-6)
+    mean = LEVEL + (len(stream) - 1) / 2
+    torch.testing.assert_close(model(graph).level.double(), mean)
     again = profile.clone()
     model.fit(stream)
     torch.testing.assert_close(model(graph).profile, again, msg="fit starts anew")

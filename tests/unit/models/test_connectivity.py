@@ -60,8 +60,9 @@ def test_chunks_cover_every_edge_once_and_end_between_receivers(peptide, largest
 def test_small_chunks_predict_what_the_whole_does(peptide):
     torch.manual_seed(0)
     whole = MetaGNN(MetaGNNConfig()).eval()
-    pieces = MetaGNN(MetaGNNConfig(edge_chunk=100)).eval()
+    pieces = MetaGNN(MetaGNNConfig()).eval()
     pieces.load_state_dict(whole.state_dict())
+    pieces.edge_chunk = 100
     graph = build_graph(peptide, MetaGNNConfig().graph)
     with torch.no_grad():
         one, other = whole(graph), pieces(graph)

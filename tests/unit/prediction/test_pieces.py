@@ -29,11 +29,10 @@ def lattice(peptide):
 def small(edge_chunk: int) -> MetaGNN:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        return MetaGNN(
-            MetaGNNConfig(
-                layers=3, node_width=16, edge_width=8, global_width=8, edge_chunk=edge_chunk
-            )
-        ).eval()
+        config = MetaGNNConfig(layers=3, node_width=16, edge_width=8, global_width=8)
+        model = MetaGNN(config).eval()
+    model.edge_chunk = edge_chunk
+    return model
 
 
 @pytest.mark.parametrize("edge_chunk", [1, 97, 5000])

@@ -18,7 +18,16 @@ def byte_array(number: int) -> dict:
 
 @pytest.mark.parametrize(
     ("number", "dtype"),
-    [(1, "<i1"), (2, "<i2"), (3, "<i4"), (4, "<u1"), (5, "<u2"), (6, "<u4"), (32, "<f4"), (33, "<f8")],
+    [
+        (1, "<i1"),
+        (2, "<i2"),
+        (3, "<i4"),
+        (4, "<u1"),
+        (5, "<u2"),
+        (6, "<u4"),
+        (32, "<f4"),
+        (33, "<f8"),
+    ],
 )
 def test_byte_arrays_of_every_type(number, dtype):
     values = [0, 1, 100]
@@ -57,7 +66,12 @@ def test_run_length_and_delta():
 )
 def test_integer_packing_continues_at_the_limits(stored, dtype, number, unsigned, expected):
     encoding = [
-        {"kind": "IntegerPacking", "byteCount": 1, "isUnsigned": unsigned, "srcSize": len(expected)},
+        {
+            "kind": "IntegerPacking",
+            "byteCount": 1,
+            "isUnsigned": unsigned,
+            "srcSize": len(expected),
+        },
         byte_array(number),
     ]
     assert decode(bytes_of(stored, dtype), encoding).tolist() == expected
@@ -96,7 +110,11 @@ def document(*blocks: list[dict]) -> bytes:
 
 def category(name: str, **columns) -> dict:
     packed = [
-        {"name": key, "data": {"data": bytes_of(v, "<i4"), "encoding": [byte_array(3)]}, "mask": None}
+        {
+            "name": key,
+            "data": {"data": bytes_of(v, "<i4"), "encoding": [byte_array(3)]},
+            "mask": None,
+        }
         for key, v in columns.items()
     ]
     return {"name": f"_{name}", "rowCount": 1, "columns": packed}

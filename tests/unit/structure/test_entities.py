@@ -173,7 +173,15 @@ def test_kinds_do_not_depend_on_the_order_of_atoms(peptide):
     hetero = np.isin(peptide.residue_index, [3, 5])
     structure = replace(peptide, is_hetero=hetero)
     order = np.random.default_rng(1).permutation(len(peptide))
-    columns = ("model", "residue_index", "residue_name", "atom_name", "element", "is_hetero", "position")
+    columns = (
+        "model",
+        "residue_index",
+        "residue_name",
+        "atom_name",
+        "element",
+        "is_hetero",
+        "position",
+    )
     straight = entity_kinds(**{name: getattr(structure, name) for name in columns})
     mixed = entity_kinds(**{name: getattr(structure, name)[order] for name in columns})
     np.testing.assert_array_equal(mixed, straight[order])

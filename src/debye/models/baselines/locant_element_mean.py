@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import BaseModel, NonNegativeFloat
 from torch import Tensor
 
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import category_size
-from debye.models.base import ModelOutput, TableModel
+from debye.models.base import ModelOutput, Sample, TableModel
 
 
 class LocantElementMeanConfig(BaseModel, frozen=True, extra="forbid"):
@@ -44,6 +44,8 @@ class LocantElementMean(TableModel):
     """Sum of the standardized values seen by :meth:`fit`."""
     count: Float[Tensor, "elements locants"]
     """Number of atoms seen by :meth:`fit`."""
+    level: Float[Tensor, 2]
+    """Mean over structures of log mean and log standard deviation: the trivial guess of a level."""
 
     def __init__(self, config: LocantElementMeanConfig) -> None:
         super().__init__()
@@ -53,31 +55,30 @@ class LocantElementMean(TableModel):
         # float64 counts are exact; buffers travel in checkpoints.
         self.register_buffer("total", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("count", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("level", torch.zeros(2, dtype=torch.float64))
 
     @torch.no_grad()
-    def fit(
-        self, stream: Iterable[tuple[Int[Tensor, "atoms categories"], Float[Tensor, " atoms"]]]
-    ) -> None:
-        """Forget the table and make a new one.
-
-        Args:
-            stream: For each structure or batch, the categories of its graph (element, then locant),
-                and the standardized values; NaN where an atom has no usable one.
-        """
+    def fit(self, stream: Iterable[Sample]) -> None:
+        """Count kinds of atoms (categories: element, then locant) and average the levels."""
         self.total.zero_()
         self.count.zero_()
+        levels = []
         locants = self.total.shape[1]
-        for categories, value in stream:
+        for categories, value, level in stream:
             usable = torch.isfinite(value)
             cell = (categories[:, 0] * locants + categories[:, 1])[usable]
             self.total.view(-1).index_add_(0, cell, value[usable].double())
             self.count.view(-1).index_add_(0, cell, torch.ones_like(value[usable]).double())
+            levels.append(level.double())
+        self.level.copy_(torch.cat(levels).mean(dim=0))
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
-        """Look up every atom; kinds never seen get 0."""
+        """Look up every atom; kinds never seen get 0. Every structure gets the mean level."""
         table = self.total / (self.count + self.config.prior_count).clamp(min=1)
         profile = table[graph.categories[:, 0], graph.categories[:, 1]]
-        return ModelOutput(profile=profile.to(graph.position.dtype))
+        level = self.level.expand(graph.n_structures, 2)
+        kind = graph.position.dtype
+        return ModelOutput(profile=profile.to(kind), level=level.to(kind))
 
 
 MODEL = LocantElementMean

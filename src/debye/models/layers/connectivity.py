@@ -31,26 +31,26 @@ def _bag_sum(
 
 class _Gather(Function):
     @staticmethod
-    def forward(ctx, values: Tensor, index: Tensor, order: Tensor, pointer: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, values: Tensor, index: Tensor, order: Tensor, pointer: Tensor) -> Tensor:
         ctx.save_for_backward(order, pointer)
         return values.index_select(0, index)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN001
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         order, pointer = ctx.saved_tensors
         return _bag_sum(gradient.contiguous(), order, pointer), None, None, None
 
 
 class _Sum(Function):
     @staticmethod
-    def forward(ctx, values: Tensor, index: Tensor, order: Tensor, pointer: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, values: Tensor, index: Tensor, order: Tensor, pointer: Tensor) -> Tensor:
         ctx.save_for_backward(index)
         return _bag_sum(values.contiguous(), order, pointer)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN001
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (index,) = ctx.saved_tensors
         return gradient.index_select(0, index), None, None, None
 

@@ -1,0 +1,266 @@
+"""Write the parts of the docs that are generated: results, model cards, catalogs.
+
+    python scripts/make_docs.py            # after `debye evaluate … -o docs/results/SPLIT`
+    python scripts/make_docs.py --check    # only say what is out of date, exit 1 if anything is
+
+Numbers are copied from ``docs/results/*/report.json``, which ``debye evaluate`` writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from debye.data.targets import TARGETS
+from debye.graph.node_features import NODE_FEATURES
+from debye.graph.structure_features import STRUCTURE_FEATURES
+from debye.models.catalog import CATALOG
+from debye.models.checkpoint import CheckpointHeader, read_header, released_checkpoints
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results"
+SPLITS = {
+    "kinase": "protein and small-molecule kinases, none similar in training",
+    "test": "one entry of each of 209 sequence clusters, none similar in training",
+    "val": "the same, used to choose epochs and to calibrate bounds",
+}
+MARKERS = re.compile(r"(<!-- results:start -->\n).*?(<!-- results:end -->)", re.DOTALL)
+
+
+def main(check: bool) -> int:
+    """Write, or compare, every generated file; return the exit code."""
+    reports = {
+        split: json.loads((RESULTS / split / "report.json").read_text())
+        for split in SPLITS
+        if (RESULTS / split / "report.json").exists()
+    }
+    readme = ROOT / "README.md"
+    files = {
+        readme: MARKERS.sub(
+            lambda found: found[1] + results(reports, ("kinase", "test")) + found[2],
+            readme.read_text(),
+        ),
+        ROOT / "docs" / "catalogs.md": catalogs(),
+        ROOT / "docs" / "results" / "README.md": results_page(reports),
+    }
+    for name, path in released_checkpoints().items():
+        files[path.with_suffix(".md")] = model_card(read_header(name), path, reports)
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        print(("out of date: " if check else "wrote ") + str(path.relative_to(ROOT)))
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files[path])
+    return 1 if check and stale else 0
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a rounded number, or a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def summary(evaluation: dict[str, Any], atom_class: str = "protein") -> dict[str, Any]:
+    """Return the row of one class of atoms over all structures."""
+    return next(
+        row
+        for row in evaluation["summaries"]
+        if row["atom_class"] == atom_class and row["stratum"] == "all"
+    )
+
+
+def results(reports: dict[str, Any], splits: tuple[str, ...]) -> str:
+    """Return the comparison of all models on some splits."""
+    parts = []
+    for split in splits:
+        if split not in reports:
+            continue
+        report = reports[split]
+        rows = [result_row(evaluation) for evaluation in report["evaluations"]]
+        structures = summary(report["evaluations"][0])["structures"]
+        parts.append(
+            f"**`{split}`**, {structures} structures ({SPLITS[split]}):\n\n"
+            + table(
+                [
+                    "model",
+                    "crystal",
+                    "mean r",
+                    "95 %",
+                    "median r",
+                    "10th percentile",
+                    "pooled raw r (oracle)",
+                    "MAE, Å² (oracle)",
+                    "coverage",
+                ],
+                rows,
+            )
+        )
+    return "\n".join(parts)
+
+
+def result_row(evaluation: dict[str, Any]) -> list[str]:
+    """Return the cells of one model."""
+    row = summary(evaluation)
+    found = row["estimates"]
+    interval = row["intervals"].get("pearson_mean")
+    has_level = found["pooled_mae"] is not None
+    return [
+        f"`{evaluation['model']}`",
+        "on" if evaluation["crystal"] else "off",
+        number(found["pearson_mean"]),
+        f"{interval['low']:.3f}–{interval['high']:.3f}" if interval else "–",
+        number(found["pearson_median"]),
+        number(found["pearson_p10"]),
+        f"{number(found['pooled_pearson'])} ({number(found['oracle_pooled_pearson'])})"
+        if has_level
+        else "–",
+        f"{number(found['mae_mean'], 1)} ({number(found['oracle_pooled_mae'], 1)})"
+        if has_level
+        else "–",
+        number(found["coverage_90"], 2),
+    ]
+
+
+def results_page(reports: dict[str, Any]) -> str:
+    """Return the page that says how each number was made."""
+    lines = [
+        "# Results",
+        "",
+        "Generated by `scripts/make_docs.py` from the `report.json` of each folder. Protein heavy atoms; r is Pearson's,",
+        "per structure, then averaged; the interval is a bootstrap over structures. *Crystal* says whether symmetry mates",
+        "were shown. Pooled figures stand beside an oracle that knows the mean B of each structure and nothing else.",
+        "MAE is the mean over structures, its oracle that over atoms. Coverage: share of atoms within their 90 % interval.",
+        "",
+    ]
+    for split, report in reports.items():
+        source = report["provenance"]
+        lines += [
+            f"## {split}",
+            "",
+            results(reports, (split,)),
+            f"`{source['command']}`, debye {source['version']}, data digest `{source['digest'][:16]}`.",
+            f"More in [{split}/report.md]({split}/report.md).",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def model_card(header: CheckpointHeader, path: Path, reports: dict[str, Any]) -> str:
+    """Return the card that travels with a released checkpoint."""
+    training = header.training
+    recipe = training.get("recipe", {})
+    graph = header.config.get("graph", {})
+    lines = [
+        f"# Model card: `{header.name}`",
+        "",
+        f"{CATALOG[header.model].summary} Predicts `{header.target}`. {path.stat().st_size / 1e6:.1f} MB.",
+        "",
+        "**Intended use.** Expected crystallographic B-factors (Å²) of heavy atoms, to compare atoms within a structure, weigh",
+        "models in molecular replacement, choose mutation sites, and look critically at deposited values. Not a confidence",
+        "of a predicted model, and not a measure of motion in solution.",
+        "",
+        "**Training.** Recipe "
+        f"`{recipe.get('name', header.name)}`, split `{recipe.get('data', {}).get('split', 'train')}`, "
+        f"data digest `{str(training.get('store', 'unknown'))[:16]}`, seed "
+        f"{recipe.get('training', {}).get('seed', '–')}, {training.get('hardware', 'CPU')}, "
+        f"debye {header.version}, torch {training.get('torch', '–')}. Best epoch "
+        f"{training.get('best_epoch', '–')} by validation r {training.get('best_val_r', '–')}.",
+        "",
+        "**Inputs.** "
+        f"Categories: {', '.join(graph.get('node_categories', [])) or 'none'}. "
+        f"Scalars: {', '.join(graph.get('node_scalars', [])) or 'none'}. "
+        f"Of the structure: {', '.join(graph.get('structure_scalars', [])) or 'none'}. "
+        f"Edges: {edges(graph)}.",
+        "",
+        "**Figures.**",
+        "",
+        *(own_rows(header.name, reports)),
+        "**Limits.** Trained on X-ray structures up to 3 Å, mostly soluble proteins. The level of B belongs largely to the",
+        "crystal and its data: its error dominates MAE. Atoms in ligands, ions and nucleic acids are a small share of",
+        "the training data. Bounds are calibrated on the validation split, pooled over structures.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def edges(graph: dict[str, Any]) -> str:
+    """Return in words which edges a graph has."""
+    kinds = ["bonds"] if graph.get("covalent", True) else []
+    if graph.get("radius"):
+        kinds.append(f"contacts within {graph['radius']:g} Å")
+    if graph.get("nearest"):
+        kinds.append(f"{graph['nearest']} nearest atoms")
+    return ", ".join(kinds)
+
+
+def own_rows(name: str, reports: dict[str, Any]) -> list[str]:
+    """Return one table of a model over splits and atom classes."""
+    rows = []
+    for split, report in reports.items():
+        for evaluation in report["evaluations"]:
+            if evaluation["model"] != name:
+                continue
+            for atom_class in ("protein", "backbone", "side chain", "ligand", "nucleic", "all"):
+                found = [
+                    row
+                    for row in evaluation["summaries"]
+                    if row["atom_class"] == atom_class and row["stratum"] == "all"
+                ]
+                if not found:
+                    continue
+                values = found[0]["estimates"]
+                rows.append(
+                    [
+                        split, "on" if evaluation["crystal"] else "off", atom_class,
+                        str(found[0]["structures"]), number(values["pearson_mean"]),
+                        number(values["mae_mean"], 1), number(values["coverage_90"], 2),
+                    ]
+                )  # fmt: skip
+    head = ["split", "crystal", "atoms", "structures", "mean r", "MAE, Å²", "coverage"]
+    return [table(head, rows)] if rows else ["No evaluation is committed.", ""]
+
+
+def catalogs() -> str:
+    """Return the page of all catalogs."""
+    models = [
+        [f"`{card.name}`", card.summary, "yes" if card.learned else "baseline"]
+        for card in CATALOG.values()
+    ]
+    features = [
+        [f"`{row.name}`", f"{row.size} codes" if row.kind == "category" else row.unit, row.source]
+        for row in NODE_FEATURES.values()
+    ]
+    facts = [[f"`{name}`", row.summary] for name, row in STRUCTURE_FEATURES.items()]
+    targets = [[f"`{row.name}`", row.unit, row.summary] for row in TARGETS.values()]
+    return "\n".join(
+        [
+            "# Catalogs",
+            "",
+            "Generated by `scripts/make_docs.py`: the names that recipes may use.",
+            "",
+            "## Models",
+            "",
+            table(["name", "what it is", "trained"], models),
+            "## Atom features (`node_categories`, `node_scalars`)",
+            "",
+            table(["name", "unit", "definition and source"], features),
+            "## Structure features (`structure_scalars`)",
+            "",
+            table(["name", "definition"], facts),
+            "## Targets",
+            "",
+            table(["name", "unit", "what it is"], targets),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(check="--check" in sys.argv[1:]))
