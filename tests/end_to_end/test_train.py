@@ -72,10 +72,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(store: Path, out: Path, *more: str) -> list[str]:
-    start = "from debye.cli.main import main; main()"
     recipe = store.parent / "tiny.toml"
     words = ["train", str(recipe), "--data", str(store), "-o", str(out), "--accelerator", "cpu"]
-    return [sys.executable, "-W", "ignore", "-c", start, *words, *more]
+    return [sys.executable, "-W", "ignore", "-m", "debye", *words, *more]
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:

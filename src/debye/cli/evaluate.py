@@ -71,7 +71,7 @@ def evaluate(
         )
     provenance = Provenance(
         version=debye.__version__,
-        data=str(data),
+        data=data.name,
         digest=store.digest,
         split=split,
         command=shlex.join(["debye", *sys.argv[1:]]),

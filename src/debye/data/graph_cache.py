@@ -38,9 +38,20 @@ from debye.graph import build, neighbors, node_features, structure_features
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.structure import chemistry, crystal
+from debye.structure import chemistry, components, crystal, row_keys
 
 FORMAT = 1
+CODE = (
+    build,
+    neighbors,
+    node_features,
+    structure_features,
+    chemistry,
+    components,
+    crystal,
+    row_keys,
+)
+"""Modules on which the content of a graph depends, beside the store and the configuration."""
 VECTOR_UNIT = 0.001  # Å
 LONGEST_EDGE = 32.0  # Å, that 16 bits hold
 MATE_BIT = 0x80
@@ -173,7 +184,7 @@ def cache_key(store: Store, split: str, config: GraphConfig) -> str:
 def code_digest() -> str:
     """Return the digest of the code that builds graphs; comments and layout do not matter."""
     digest = hashlib.sha256(library_version().encode())
-    for module in (build, neighbors, node_features, structure_features, chemistry, crystal):
+    for module in CODE:
         digest.update(ast.dump(ast.parse(inspect.getsource(module))).encode())
     return digest.hexdigest()
 

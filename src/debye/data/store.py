@@ -49,7 +49,6 @@ TEXT_COLUMNS = (
     "altloc",
     "element",
 )
-ATOM_COLUMNS = (*NUMERIC_COLUMNS, *TEXT_COLUMNS, "usable")
 BOND_COLUMNS = ("bond_pairs", "bond_order")
 LINK_COLUMNS = ("links",)
 

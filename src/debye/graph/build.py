@@ -10,7 +10,13 @@ from debye.errors import GraphError, StructureError
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.neighbors import Neighbors, nearest_neighbors, radius_neighbors
-from debye.graph.node_features import FeatureContext, find_feature, mate_reach, packing_radii
+from debye.graph.node_features import (
+    FeatureContext,
+    check_features,
+    find_feature,
+    mate_reach,
+    packing_radii,
+)
 from debye.graph.structure_features import structure_features
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
@@ -43,7 +49,8 @@ def build_graph(
         resolution: Å; that of the entry where not given.
 
     Raises:
-        GraphError: the structure has no atoms, or a feature is unknown.
+        GraphError: the structure has no atoms, or a structure feature is unknown.
+        ConfigError: an atom feature is unknown or of the wrong kind.
     """
     if not len(structure):
         raise GraphError(
@@ -51,6 +58,7 @@ def build_graph(
             problem="no atoms are left after selection",
             remedy="Give a structure with at least one heavy atom that is not water",
         )
+    check_features(config)
     bonds = find_bonds(structure) if bonds is None else bonds
     mates = _mates(structure, config)
     context = FeatureContext(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, PositiveFloat, PositiveInt, field_validator, model_validator
 
 SEED_CATEGORIES = (
     "element",
@@ -24,7 +24,8 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     covalent: bool = True
     """An edge for every covalent or metal bond."""
     radius: PositiveFloat | None = 5.0
-    """An edge between any two atoms within this distance, Å; no cap. None: no such edges."""
+    """An edge between any two atoms within this distance, Å; no cap. None (in TOML: "none"): no such
+    edges."""
     nearest: PositiveInt | None = None
     """An edge from each of this many nearest atoms (and all that are as near as the last one)."""
     crystal: bool = True
@@ -32,6 +33,19 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     node_categories: tuple[str, ...] = SEED_CATEGORIES
     node_scalars: tuple[str, ...] = SEED_SCALARS
     structure_scalars: tuple[str, ...] = ("resolution", "resolution_known")
+
+    @field_validator("radius", "nearest", mode="before")
+    @classmethod
+    def _none_in_words(cls, value: object) -> object:
+        # TOML has no null.
+        return None if value == "none" else value
+
+    @property
+    def reads_crystal(self) -> bool:
+        """Whether symmetry mates make any difference: as senders of edges, or in a feature."""
+        sends = self.radius is not None or self.nearest is not None
+        names = (*self.node_scalars, *self.structure_scalars)
+        return self.crystal and (sends or any(name.startswith("crystal_") for name in names))
 
     @model_validator(mode="after")
     def _is_complete(self) -> GraphConfig:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from debye.errors import GraphError
 from debye.graph.config import GraphConfig
+from debye.graph.edge_features import EDGE_FEATURES
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -71,6 +72,13 @@ class AtomGraph:
                         problem=f"{atoms} positions, {edges} edges, {len(self.source)} sources, but {name} has shape {shape}",
                         remedy="Build every tensor from the same atoms and edges",
                     )
+
+        if edges and not bool((self.edge_index[1].diff() >= 0).all()):
+            raise GraphError(
+                where,
+                problem="its edges are not sorted by receiver",
+                remedy="Sort them, or build the graph with build_graph",
+            )
 
     @property
     def n_atoms(self) -> int:
@@ -134,7 +142,16 @@ class AtomGraph:
         """Hide the crystal: no edges from mates, and each ``crystal_*`` feature as in isolation.
 
         Equal to building the graph with ``crystal=False``, and much faster.
+
+        Raises:
+            GraphError: the graph has edges to nearest neighbors, which depend on the crystal.
         """
+        if self.config.nearest is not None:
+            raise GraphError(
+                self.source[0],
+                problem="without its crystal a graph of nearest neighbors has other edges",
+                remedy="Build it again with crystal=False",
+            )
         names = self.config.node_scalars
         scalars = self.scalars.clone()
         for column, name in enumerate(names):
@@ -159,7 +176,10 @@ class AtomGraph:
         return replace(self, structure_scalars=facts)
 
     def to_pyg(self) -> Data:
-        """Convert to a ``torch_geometric.data.Data`` (needs the ``train`` extra)."""
+        """Convert to a ``torch_geometric.data.Data`` (needs the ``train`` extra).
+
+        ``edge_attr`` has a column for each of :data:`debye.graph.edge_features.EDGE_FEATURES`.
+        """
         from torch_geometric.data import Data
 
         return Data(
@@ -167,14 +187,7 @@ class AtomGraph:
             z=self.categories,
             pos=self.position,
             edge_index=self.edge_index,
-            edge_attr=torch.cat(
-                [
-                    self.edge_vector.norm(dim=-1, keepdim=True),
-                    self.edge_bond[:, None].float(),
-                    self.edge_mate[:, None].float(),
-                ],
-                dim=1,
-            ),
+            edge_attr=torch.stack([row.compute(self) for row in EDGE_FEATURES.values()], dim=1),
             edge_vector=self.edge_vector,
             batch=self.structure_index,
             residue_index=self.residue_index,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import ConfigError
+from debye.graph.config import GraphConfig
 from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_number
 from debye.structure import chemistry
 from debye.structure.bonds import Bonds
@@ -241,6 +242,23 @@ def find_feature(name: str) -> NodeFeature:
     raise ConfigError("node features", problem=f"no feature is called {name!r}", remedy=hint)
 
 
+def check_features(config: GraphConfig) -> None:
+    """Refuse atom features that are unknown, named twice, or of the wrong kind.
+
+    Raises:
+        ConfigError: says which feature, and where it belongs.
+    """
+    for kind, names in (("category", config.node_categories), ("scalar", config.node_scalars)):
+        for name in names:
+            if find_feature(name).kind != kind or names.count(name) > 1:
+                raise ConfigError(
+                    "node features",
+                    problem=f"{name!r} is a {find_feature(name).kind}, and stands "
+                    f"{names.count(name)} times among those of kind {kind}",
+                    remedy="List categories in node_categories and scalars in node_scalars, each once",
+                )
+
+
 def category_size(name: str) -> int:
     """Return the number of categories of a categorical feature."""
     return find_feature(name).size
@@ -253,7 +271,10 @@ def packing_radii(names: Sequence[str]) -> tuple[float, ...]:
 
 
 def mate_reach(names: Sequence[str]) -> float:
-    """Return how far (Å) mates must be known for the named features; 0 where none needs them."""
+    """Return how far (Å) mates must be known for the named features; 0 where none needs them.
+
+    All radii of the packing are counted together, so that the largest one decides.
+    """
     crystal = [name for name in names if name.startswith("crystal_")]
-    reach = max(packing_radii(crystal), default=0.0)
+    reach = max(packing_radii(names)) if packing_radii(crystal) else 0.0
     return max(reach, LUMPED) if "crystal_wcn" in crystal else reach

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,13 +80,12 @@ def save_checkpoint(path: Path, model: AtomModel, header: CheckpointHeader) -> N
 
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(state, temporary, metadata={"debye": header.model_dump_json()})
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -113,7 +111,12 @@ def read_header(name_or_path: str | Path) -> CheckpointHeader:
             problem="safetensors file without a debye header",
             remedy="Give a checkpoint written by `debye train`",
         )
-    found = json.loads(text).get("format")
+    try:
+        found = json.loads(text).get("format")
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise CheckpointError(
+            str(path), problem=f"broken header ({error})", remedy="Get the file again"
+        ) from error
     if found != FORMAT:
         raise CheckpointError(
             str(path),

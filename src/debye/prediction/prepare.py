@@ -146,7 +146,7 @@ def _crystal_problem(chosen: Structure, config: GraphConfig, crystal: CrystalUse
         )
     if crystal == "off":
         return "switched off"
-    if not config.crystal:
+    if not config.reads_crystal:
         problem = "the model does not use crystals"
     else:
         problem = crystal_problem(chosen.crystal, len(chosen))

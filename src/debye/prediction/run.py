@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.data.targets import Transform
-from debye.errors import ConfigError, DebyeError, StructureError
+from debye.errors import CheckpointError, ConfigError, DebyeError, StructureError
 from debye.evaluation.evaluation import BootstrapConfig, Evaluation, summarize
 from debye.evaluation.report import EntryFailure
 from debye.evaluation.scores import StructureScore, score_structure
 from debye.evaluation.values import StructureValues
 from debye.graph.build import build_graph
+from debye.models.base import TableModel
 from debye.models.catalog import CATALOG, build_model
 from debye.models.checkpoint import (
     Checkpoint,
@@ -88,7 +89,7 @@ def plan_runs(models: Sequence[tuple[str, Predictor]], crystal: CrystalModes) ->
     wanted = {"on": (True,), "off": (False,), "both": (True, False)}[crystal]
     runs = []
     for name, predictor in models:
-        shown = wanted if predictor.graph_config.crystal else (False,)
+        shown = wanted if predictor.graph_config.reads_crystal else (False,)
         runs += [Run(predictor, name, use) for use in shown]
     return runs
 
@@ -257,5 +258,12 @@ def _find_model(name: str, device: str) -> Checkpoint:
     card = CATALOG.get(name)
     if card is None or card.learned or name in released_checkpoints() or Path(name).is_file():
         return load_checkpoint(name, device=device)
+    model = build_model(name)
+    if isinstance(model, TableModel):
+        raise CheckpointError(
+            name,
+            problem="a table that was never fitted",
+            remedy=f"Give a checkpoint: debye train recipes/{name}.toml --data STORE",
+        )
     header = CheckpointHeader(name=name, model=name, config={})
-    return Checkpoint(build_model(name).to(device).eval(), header, "catalog")
+    return Checkpoint(model.to(device).eval(), header, "catalog")

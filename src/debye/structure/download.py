@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt
 
+import debye
 from debye.errors import DownloadError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which another attempt may succeed."""
 ABSENT = frozenset({400, 404, 410, 422})
 """Answers that mean there is no such entry; AlphaFold DB says 400 or 422 to impossible ones."""
-USER_AGENT = "debye (https://pypi.org/project/debye)"
+USER_AGENT = f"debye/{debye.__version__}"
 
 
 class RemoteSettings(BaseModel, frozen=True, extra="forbid"):

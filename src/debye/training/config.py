@@ -15,14 +15,24 @@ from debye.errors import ConfigError, explain_validation
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class TrainingLoaderConfig(LoaderConfig, frozen=True, extra="forbid"):
+    """How training batches are made; order and seed come from ``training.seed``."""
+
+    hide_crystal: Share = 0.4
+    """Share of structures whose crystal is hidden, so that one model serves crystals and predicted
+    models; drawn anew each epoch."""
+    shuffle: Literal[True] = True
+    seed: Literal[0] = 0
+    """Not to be set: ``training.seed`` decides."""
+
+
 class DataConfig(BaseModel, frozen=True, extra="forbid"):
     """Which structures are trained on, and how they are batched."""
 
     split: str = "train"
     validation_split: str = "val"
-    loader: LoaderConfig = LoaderConfig(hide_crystal=0.4)
-    """Filters, batch size, and the share of structures whose crystal is hidden, so that one model
-    serves crystals and predicted models."""
+    loader: TrainingLoaderConfig = TrainingLoaderConfig()
+    """Filters, batch size, hidden crystals."""
     batches_per_epoch: PositiveInt | None = None
     """An epoch is this many batches of the endless shuffled stream; None: one pass over the split.
     Validation and checkpoints happen between epochs."""
@@ -124,4 +134,10 @@ def _apply(content: dict[str, Any], override: str) -> None:
     *parents, name = key.split(".")
     for parent in parents:
         content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"--set {override}",
+                problem=f"{parent} is a setting, not a section",
+                remedy="Write for example --set training.epochs=3",
+            )
     content[name] = value

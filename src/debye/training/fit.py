@@ -13,11 +13,12 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader
 
 from debye.data.graph_cache import GraphBuilder, GraphCache, GraphSource, open_graph_cache
-from debye.data.loader import Batch, LoaderConfig, make_loader
+from debye.data.loader import Batch, LoaderConfig, choose_rows, make_loader
 from debye.data.store import Store
 from debye.data.targets import find_target
 from debye.errors import ConfigError
@@ -73,18 +74,13 @@ def fit(
         ConfigError: the model or a setting is unknown, or ``out`` holds another run.
     """
     config = model_config(recipe.model, recipe.settings)
+    _check(recipe, store)
     _claim(out, recipe, store, resume)
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
     keep_freed_memory()
     model = build_model(recipe.model, recipe.settings)
     if isinstance(model, TableModel):
         return _fit_table(model, recipe, store, out, config.model_dump(mode="json"))
-    if not find_model(recipe.model).learned:
-        raise ConfigError(
-            f"recipe {recipe.name}",
-            problem=f"{recipe.model} has nothing to train",
-            remedy="Use it by its name in `debye evaluate`",
-        )
     trainer = _trainer(recipe, out, accelerator, devices, progress)
     graphs = open_graphs(recipe, store, model.graph_config, progress)
     share = Share(rank=trainer.global_rank, world_size=trainer.world_size)
@@ -167,7 +163,9 @@ def open_graphs(
 def _training_loader(
     recipe: Recipe, store: Store, graphs: GraphSource, share: Share
 ) -> DataLoader[Batch]:
-    config = recipe.data.loader.model_copy(update={"seed": recipe.training.seed, "shuffle": True})
+    config = LoaderConfig.model_validate(
+        recipe.data.loader.model_dump() | {"seed": recipe.training.seed}
+    )
     return make_loader(
         store,
         recipe.data.split,
@@ -183,7 +181,7 @@ def _training_loader(
 def _validation_loaders(
     recipe: Recipe, store: Store, graphs: GraphSource, share: Share
 ) -> list[DataLoader[Batch]]:
-    """One loader for each of :data:`VALIDATIONS`: nothing is filtered, clipped or drawn at random."""
+    """One loader for each of :data:`VALIDATIONS`: nothing left out, clipped or drawn at random."""
     return [
         make_loader(
             store,
@@ -194,6 +192,7 @@ def _validation_loaders(
                 batch_atoms=recipe.data.loader.batch_atoms,
                 hide_crystal=1.0 if name == "isolated" else 0.0,
                 shuffle=False,
+                min_usable=1,
                 clip=False,
                 workers=recipe.data.loader.workers,
             ),
@@ -209,8 +208,24 @@ def _length(loader: DataLoader[Batch]) -> int:
     return len(loader)
 
 
+def _check(recipe: Recipe, store: Store) -> None:
+    """Refuse what cannot be trained before anything is written."""
+    find_target(recipe.target)
+    store.entries(recipe.data.split)
+    store.entries(recipe.data.validation_split)
+    model = build_model(recipe.model, recipe.settings)
+    if not find_model(recipe.model).learned and not isinstance(model, TableModel):
+        raise ConfigError(
+            f"recipe {recipe.name}",
+            problem=f"{recipe.model} has nothing to train",
+            remedy="Use it by its name in `debye evaluate`",
+        )
+
+
 def _claim(out: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     """Take an empty folder, or one of the same run; refuse one of another run."""
+    if rank_zero_only.rank:
+        return  # the first of the processes that train together has claimed it
     described = {"recipe": recipe.model_dump(mode="json"), "store": store.digest}
     path = out / RECIPE_FILE
     if path.exists():
@@ -271,9 +286,11 @@ def _trainer(
 
 
 def _provenance(recipe: Recipe, store: Store) -> dict[str, Any]:
+    _, left_out = choose_rows(store.entries(recipe.data.split), recipe.data.loader)
     return {
         "recipe": recipe.model_dump(mode="json"),
         "store": store.digest,
+        "left_out": left_out,
         "torch": torch.__version__,
     }
 

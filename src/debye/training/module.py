@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from debye.data.loader import Batch
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel
+from debye.structure.structure import EntityKind
 from debye.training.config import Recipe
 from debye.training.losses import FEWEST_ATOMS, loss_terms, structure_correlation
 
@@ -34,6 +35,9 @@ class FitModule(L.LightningModule):
         self.average = (
             AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         )
+        if self.average is not None:
+            # Else several processes would wait for gradients that it never gets.
+            self.average.requires_grad_(False)
         self._correlations: dict[str, list[Tensor]] = {}
 
     @property
@@ -126,11 +130,11 @@ class FitModule(L.LightningModule):
 def batch_correlations(
     profile: Float[Tensor, " atoms"], batch: Batch
 ) -> Float[Tensor, " structures"]:
-    """Return Pearson r of each structure of a batch that has enough labelled atoms for one."""
+    """Return Pearson r over the protein atoms of each structure that has enough of them labelled."""
     graph = batch.graph
+    weight = batch.weight * (graph.entity_kind == EntityKind.PROTEIN)
     found = structure_correlation(
-        profile, batch.target, batch.weight, graph.structure_index, graph.n_structures
+        profile, batch.target, weight, graph.structure_index, graph.n_structures
     )
-    atoms = batch.weight.new_zeros(graph.n_structures)
-    atoms = atoms.index_add(0, graph.structure_index, batch.weight)
+    atoms = weight.new_zeros(graph.n_structures).index_add(0, graph.structure_index, weight)
     return found[atoms >= FEWEST_ATOMS]

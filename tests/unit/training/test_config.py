@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from debye.errors import ConfigError
+from debye.graph.build import build_graph
 from debye.models.catalog import model_config
 from debye.training.config import read_recipe
 
@@ -18,6 +19,14 @@ def test_shipped_recipes_are_valid(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
     model_config(recipe.model, recipe.settings)
+
+
+def test_the_covalent_recipe_has_bonds_only(peptide):
+    recipe = read_recipe(next(path for path in RECIPES if path.stem == "meta_gnn_covalent"))
+    config = model_config(recipe.model, recipe.settings).graph
+    assert config.radius is None
+    assert not config.reads_crystal
+    assert bool((build_graph(peptide, config).edge_bond > 0).all())
 
 
 def test_there_are_recipes():
@@ -34,11 +43,15 @@ def recipe_file(tmp_path):
 def test_overrides_reach_nested_settings(recipe_file):
     recipe = read_recipe(
         recipe_file,
-        ["training.epochs=7", "settings.graph.radius=4.5", "name=other", "data.loader.seed=2"],
+        ["training.epochs=7", "settings.graph.radius=4.5", "name=other", "data.loader.workers=2"],
     )
     assert recipe.training.epochs == 7
     assert recipe.settings["graph"]["radius"] == 4.5
     assert recipe.name == "other"
+    assert recipe.data.loader.workers == 2
+    assert recipe.data.loader.hide_crystal == 0.4, (
+        "a section given in part keeps its other defaults"
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,6 +61,8 @@ def test_overrides_reach_nested_settings(recipe_file):
         ("training.learning_rate=2", "less than 1"),
         ("training.epochs=0", "greater than 0"),
         ("epochs", "section.key=value"),
+        ("training.epochs.x=1", "epochs is a setting, not a section"),
+        ("data.loader.seed=3", "data.loader.seed"),
         ("training.precision=fp8", "bf16-mixed"),
     ],
 )

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, NonNegativeFloat
 from torch import Tensor
 
+from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import category_size
@@ -70,6 +71,12 @@ class LocantElementMean(TableModel):
             self.total.view(-1).index_add_(0, cell, value[usable].double())
             self.count.view(-1).index_add_(0, cell, torch.ones_like(value[usable]).double())
             levels.append(level.double())
+        if not levels:
+            raise ConfigError(
+                "locant_element_mean",
+                problem="nothing to fit to",
+                remedy="Give at least one sample",
+            )
         self.level.copy_(torch.cat(levels).mean(dim=0))
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
