@@ -1,23 +1,34 @@
-"""How fast neighbors, symmetry mates and packing are found.
+"""How fast graphs are built, and the neighbors, symmetry mates and packing that they need are found.
 
-    python benchmarks/graph.py [FOLDER] [--atoms 4000 100000] [--radius 5]
+    python benchmarks/graph.py [FOLDER] [--atoms 4000 100000] [--radius 5] [--processes 2]
 
 Prints atoms per second of one process: for crystals of helices made here, of the given numbers of atoms,
 and for the structure files of a folder. The last two columns are limits: the k-d tree's bare pair search,
 and a copy of the bytes of the edges.
+
+The last lines are whole graphs of the usual kind (bonds, edges within the radius, features of
+``GraphConfig()``, symmetry mates among them) of all these entries: the atoms of all, over the time from when
+the first process starts to build until the last one is done. Each entry is built by one process, on one
+thread; reading is not counted. Exits with 1 below :data:`LIMIT` atoms a second.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.spatial import cKDTree
 
+from debye.graph.build import build_graph
+from debye.graph.config import GraphConfig
 from debye.graph.neighbors import (
     nearest_neighbors,
     packing,
@@ -31,6 +42,8 @@ from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import Crystal, Structure
 
+LIMIT = 100_000
+"""Atoms per second of all processes together."""
 COLUMNS = ("mates", "edges", "both", "nearest 24", "wcn", "packing", "bare pairs", "copy")
 
 
@@ -97,11 +110,49 @@ def measure(structure: Structure, radius: float) -> list[float]:
     return [seconds(each, repeats) for each in work]
 
 
-def main(folder: Path | None, atoms: list[int], radius: float) -> None:
+def build_all(structures: Sequence[Structure], radius: float) -> tuple[float, float, int]:
+    """Build the graph of each structure; return start and end (s since the epoch), and mate edges."""
+    torch.set_num_threads(1)
+    config = GraphConfig(radius=radius)
+    start, mates = time.time(), 0
+    for structure in structures:
+        mates += int(build_graph(structure, config).edge_mate.sum())
+    return start, time.time(), mates
+
+
+def graph_rate(structures: Sequence[Structure], radius: float, processes: int) -> float:
+    """Return the atoms per second at which processes build the graphs of all structures."""
+    lots = deal(structures, processes)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(lots), context) as pool:
+        # A first round on little loads all that is imported, so that every process starts at once.
+        small = min(structures, key=len)
+        list(pool.map(build_all, [[small]] * len(lots), [radius] * len(lots)))
+        runs = list(pool.map(build_all, lots, [radius] * len(lots)))
+    spent = max(end for _, end, _ in runs) - min(start for start, _, _ in runs)
+    atoms = sum(map(len, structures))
+    rate = atoms / spent
+    print(
+        f"graphs: {atoms:,} atoms of {len(structures)} entries in {spent:.2f} s, "
+        f"{sum(mates for _, _, mates in runs):,} edges from mates, {len(lots)} processes: "
+        f"{rate:,.0f} atoms/s (limit: at least {LIMIT:,})"
+    )
+    return rate
+
+
+def deal(structures: Sequence[Structure], processes: int) -> list[list[Structure]]:
+    """Deal structures, the largest first, each to the lot with the fewest atoms."""
+    lots: list[list[Structure]] = [[] for _ in range(min(processes, len(structures)))]
+    for structure in sorted(structures, key=len, reverse=True):
+        min(lots, key=lambda lot: sum(map(len, lot))).append(structure)
+    return lots
+
+
+def main(folder: Path | None, atoms: list[int], radius: float, processes: int) -> int:
     print(f"{'structure':>20s} {'atoms':>9s}" + "".join(f"{name:>12s}" for name in COLUMNS))
     total, count = np.zeros(len(COLUMNS)), 0
-    made = (helix_crystal(number) for number in atoms)
-    for structure in [*made, *(files(folder) if folder else ())]:
+    structures = [*(helix_crystal(number) for number in atoms), *(files(folder) if folder else ())]
+    for structure in structures:
         spent = np.array(measure(structure, radius))
         total, count = total + spent, count + len(structure)
         speeds = "".join(f"{len(structure) / each:12,.0f}" for each in spent)
@@ -109,6 +160,7 @@ def main(folder: Path | None, atoms: list[int], radius: float) -> None:
     print(
         f"{'all, atoms/s':>20s} {count:9,d}" + "".join(f"{count / each:12,.0f}" for each in total)
     )
+    return int(graph_rate(structures, radius, processes) < LIMIT)
 
 
 if __name__ == "__main__":
@@ -118,5 +170,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--atoms", type=int, nargs="*", default=[4_000, 40_000])
     parser.add_argument("--radius", type=float, default=5.0, help="Å")
+    parser.add_argument("--processes", type=int, default=2, help="that build graphs")
     arguments = parser.parse_args()
-    main(arguments.folder, arguments.atoms, arguments.radius)
+    sys.exit(main(arguments.folder, arguments.atoms, arguments.radius, arguments.processes))

@@ -1,4 +1,6 @@
-"""Read and select every structure file under a folder, and report what fails.
+"""Read every structure file under a folder as far as a graph needs it, and report what fails.
+
+Reads, selects, finds bonds and symmetry mates, and judges the B column; prints totals of each.
 
 Usage: ``python scripts/read_all.py FOLDER [--processes N]``. Exits with 1 if any file fails.
 """
@@ -6,6 +8,7 @@ Usage: ``python scripts/read_all.py FOLDER [--processes N]``. Exits with 1 if an
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 import warnings
@@ -16,12 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from debye.errors import DebyeError
+from debye.errors import DebyeError, StructureError
+from debye.structure.bonds import BondOrder, find_bonds
+from debye.structure.crystal import crystal_problem, symmetry_mates
+from debye.structure.quality import assess_b
 from debye.structure.read import read_structure
 from debye.structure.select import Selection, select_atoms
-from debye.structure.structure import EntityKind
+from debye.structure.structure import EntityKind, Structure
 
 SUFFIXES = (".cif", ".bcif", ".pdb", ".ent")
+MATE_RADIUS = 5.0  # Å
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ def read_one(path: Path) -> Outcome:
             warnings.simplefilter("error")
             structure = read_structure(path)
             chosen, selection = select_atoms(structure)
+            found = bond_counts(chosen) + crystal_counts(chosen) + b_counts(chosen)
     except DebyeError as error:
         return Outcome(path, str(error))
     except (
@@ -64,12 +72,50 @@ def read_one(path: Path) -> Outcome:
     if not len(chosen):
         return Outcome(path, f"{path}: no atom is left after the selection")
     kinds = np.bincount(chosen.entity_kind, minlength=len(EntityKind))
-    counts = Counter({kind.name.lower(): int(kinds[kind]) for kind in EntityKind})
+    counts = found + Counter({kind.name.lower(): int(kinds[kind]) for kind in EntityKind})
     counts.update({item.name: getattr(selection, item.name) for item in fields(Selection)})
     counts["links"] = len(chosen.links)
     counts["crystals"] = int(chosen.crystal is not None)
     counts["predicted"] = int(chosen.entry.is_predicted)
     return Outcome(path, "", len(structure), len(chosen), counts)
+
+
+def bond_counts(structure: Structure) -> Counter[str]:
+    """Count the bonds of each order."""
+    order = np.bincount(find_bonds(structure).order, minlength=len(BondOrder))
+    return Counter({f"bonds: {each.name.lower()}": int(order[each]) for each in BondOrder})
+
+
+def crystal_counts(structure: Structure) -> Counter[str]:
+    """Count the mates, or why there are none."""
+    problem = crystal_problem(structure.crystal, len(structure))
+    if problem is None:
+        try:
+            return Counter({"mates": len(symmetry_mates(structure, MATE_RADIUS))})
+        except StructureError as error:
+            problem = error.problem
+    return Counter({f"no mates: {without_values(problem)}": 1})
+
+
+def b_counts(structure: Structure) -> Counter[str]:
+    """Count atoms with a usable B, refused entries and chains by reason, and masked atoms by reason."""
+    quality = assess_b(structure)
+    counts = Counter({"B: usable atoms": int(quality.usable.sum())})
+    counts.update(f"B, entries: {reason}" for reason in quality.reasons)
+    counts.update(f"B, chains: {reason}" for chain in quality.chains for reason in chain.reasons)
+    counts.update({f"B, atoms: {reason}": atoms for reason, atoms in quality.masked.items()})
+    return counts
+
+
+def without_values(problem: str) -> str:
+    """Strip what differs between entries, so that reasons can be counted.
+
+    Example:
+        >>> without_values("the cell 1 × 1 × 1 Å, 90° 90° 90° is a placeholder")
+        'the cell … is a placeholder'
+    """
+    text = re.sub(r"[\d.e+-]+( × [\d.e+-]+){2} Å,( [\d.e+-]+°){3}", "…", problem)
+    return re.sub(r"'[^']*'|\b\d[\d.]*\b", "…", text)
 
 
 def main() -> int:
@@ -95,7 +141,7 @@ def main() -> int:
             totals.update({"atoms": outcome.atoms, "selected": outcome.selected})
     seconds = time.perf_counter() - start
     for name, count in totals.items():
-        print(f"{name:>20} {count:>12,}")
+        print(f"{count:>14,}  {name}")
     print(f"{len(paths) - failures} of {len(paths)} files read in {seconds:.0f} s")
     return int(failures > 0)
 

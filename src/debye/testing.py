@@ -10,12 +10,19 @@ import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from debye.graph.graph import AtomGraph, join
+from debye.graph.node_features import NODE_FEATURES, FeatureContext, NodeFeature, mate_reach
+from debye.graph.structure_features import StructureFeature
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.checkpoint import CheckpointHeader, load_checkpoint, save_checkpoint
+from debye.structure.bonds import Bonds, find_bonds
+from debye.structure.crystal import Mates, symmetry_mates
+from debye.structure.structure import Structure
 
 
 def check_model(model: AtomModel, first: AtomGraph, second: AtomGraph) -> None:
@@ -176,6 +183,120 @@ def check_overfits(
     assert errors[-1] < share * errors[0], (
         f"{steps} steps: error {errors[0]:.3g} → {errors[-1]:.3g}"
     )
+
+
+def check_feature(
+    feature: NodeFeature | StructureFeature, structure: Structure, *, tolerance: float = 1e-4
+) -> None:
+    """Run every check of one feature on a small structure in a crystal whose mates touch it.
+
+    A rigid motion rounds positions: of a pair of atoms that lies at a cutoff to 1e-6 Å a count may change.
+    """
+    context = _context(structure)
+    before = _arrays(context)
+    value = _value(feature, context)
+    _check_feature_value(feature, value, len(structure))
+    again = _value(feature, context)
+    for name, array in _arrays(context).items():
+        assert np.array_equal(before[name], array, equal_nan=array.dtype.kind == "f"), (
+            f"{_name(feature)} changed {name} of its input"
+        )
+    _assert_same(feature, value, again, 0.0, "when computed again")
+
+    generator = np.random.default_rng(0)
+    order = generator.permutation(len(structure))
+    shuffled = _value(feature, _context(structure.take(order)))
+    expected = value[order] if isinstance(feature, NodeFeature) else value
+    _assert_same(feature, expected, shuffled, tolerance, "with the order of the atoms")
+    for change, when in (
+        (_other_b(structure, generator), "with the B column"),
+        (_other_chain_names(structure), "with the names of the chains"),
+    ):
+        _assert_same(feature, value, _value(feature, _context(change)), tolerance, when)
+    isolated = replace(structure, crystal=None)
+    alone, moved = (
+        _value(feature, _context(each)) for each in (isolated, _moved(isolated, generator))
+    )
+    _check_feature_value(feature, alone, len(structure))
+    _assert_same(feature, alone, moved, tolerance, "under a rigid motion")
+
+
+def _context(structure: Structure) -> FeatureContext:
+    """Return all that features are computed from, with mates as far as any of them looks."""
+    in_crystal = structure.crystal is not None
+    return FeatureContext(
+        structure,
+        find_bonds(structure),
+        symmetry_mates(structure, mate_reach(tuple(NODE_FEATURES))) if in_crystal else None,
+        resolution=structure.entry.resolution,
+    )
+
+
+def _arrays(context: FeatureContext) -> dict[str, NDArray]:
+    """Return copies of the arrays that a feature must leave as they are."""
+    parts: list[Structure | Bonds | Mates] = [context.structure, context.bonds]
+    parts += [] if context.mates is None else [context.mates]
+    return {
+        f"{type(part).__name__}.{item.name}": getattr(part, item.name).copy()
+        for part in parts
+        for item in fields(part)
+        if isinstance(getattr(part, item.name), np.ndarray)
+    }
+
+
+def _value(feature: NodeFeature | StructureFeature, context: FeatureContext) -> NDArray:
+    """Return a copy: a feature may hand out an array that it shares."""
+    return np.array(feature.compute(context))
+
+
+def _check_feature_value(
+    feature: NodeFeature | StructureFeature, value: NDArray, n_atoms: int
+) -> None:
+    name = _name(feature)
+    shape = (n_atoms,) if isinstance(feature, NodeFeature) else ()
+    assert value.shape == shape, f"{name} has shape {value.shape}, not {shape}"
+    if isinstance(feature, NodeFeature) and feature.kind == "category":
+        assert np.issubdtype(value.dtype, np.integer), f"{name} is {value.dtype}, not an integer"
+        assert value.min() >= 0 and value.max() < feature.size, (
+            f"{name} has codes {value.min()} to {value.max()}, allowed are 0 to {feature.size - 1}"
+        )
+        return
+    assert np.issubdtype(value.dtype, np.floating), f"{name} is {value.dtype}, not a float"
+    assert np.isfinite(value.astype(np.float32)).all(), f"{name} is not finite everywhere"
+
+
+def _assert_same(
+    feature: NodeFeature | StructureFeature,
+    first: NDArray,
+    second: NDArray,
+    tolerance: float,
+    when: str,
+) -> None:
+    worst = float(np.abs(first.astype(np.float64) - second).max())
+    assert worst <= tolerance, f"{_name(feature)} changes by {worst:.1e} {when}"
+
+
+def _name(feature: NodeFeature | StructureFeature) -> str:
+    return feature.name if isinstance(feature, NodeFeature) else f"'{feature.summary}'"
+
+
+def _other_b(structure: Structure, generator: np.random.Generator) -> Structure:
+    b = generator.uniform(5.0, 90.0, len(structure)).astype(np.float32)
+    return replace(structure, b_iso=b, u_aniso=None)
+
+
+def _other_chain_names(structure: Structure) -> Structure:
+    """Rename every chain so that the names sort the other way round."""
+    names, code = np.unique(structure.chain, return_inverse=True)
+    renamed = np.array([f"z{len(names) - number:03d}" for number in range(len(names))])
+    return replace(structure, chain=renamed[code], chain_label=renamed[code])
+
+
+def _moved(structure: Structure, generator: np.random.Generator) -> Structure:
+    rotation = np.linalg.qr(generator.normal(size=(3, 3))).Q
+    rotation *= np.sign(np.linalg.det(rotation))
+    position = structure.position @ rotation.T + [5.0, -3.0, 1.0]
+    return replace(structure, position=position.astype(np.float32))
 
 
 def _no_edges(graph: AtomGraph) -> dict[str, Tensor]:

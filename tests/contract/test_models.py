@@ -19,10 +19,15 @@ def name(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def graphs(name, peptide):
+def graphs(name, in_crystal):
     config = model_config(name).graph
     other = build_peptide("GASTKW", phi=-60.0, psi=-45.0)
-    return build_graph(peptide, config), build_graph(other, config)
+    first = build_graph(in_crystal, config)
+    if config.reads_crystal:
+        assert bool(first.crystal_known.all())
+    if config.crystal and config.radius is not None:
+        assert bool(first.edge_mate.any()), "the contract is to be run with mates"
+    return first, build_graph(other, config)
 
 
 def test_contract(name, graphs):

@@ -60,6 +60,10 @@ def test_build_then_stats(data_folder: Path, tmp_path: Path) -> None:
     assert "40 entries" in built.stdout
     store = Store.open(tmp_path / "store")
     assert store.digest in built.stdout
+    assert "already finished" not in built.stdout
+    again = run(build_command(data_folder, tmp_path / "store"))
+    assert again.returncode == 0, again.stderr
+    assert "already finished, nothing to do (--overwrite rebuilds)" in again.stdout
     table = tmp_path / "stats.csv"
     shown = run(command("stats", tmp_path / "store", "--csv", table))
     assert shown.returncode == 0, shown.stderr

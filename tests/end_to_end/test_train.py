@@ -147,4 +147,7 @@ def test_two_processes_train_together(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "pair"
     done = run(command(store, out, "--devices", "2", "--set", "training.epochs=2"))
     assert done.returncode == 0, done.stderr
-    assert load_checkpoint(out / "tiny.safetensors").header.training["hardware"].startswith("2")
+    header = load_checkpoint(out / "tiny.safetensors").header
+    assert header.training["hardware"].startswith("2")
+    assert header.calibration is not None
+    assert done.stdout.count("mean per-structure r") == 1

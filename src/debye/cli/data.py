@@ -30,6 +30,7 @@ def build(
     """Read every entry of an index into a data store; a killed build goes on where it stopped."""
     from debye.data.build import build_store
 
+    finished = (output / "manifest.json").exists() and not overwrite
     with progress_bar("Building") as progress:
         store = build_store(
             index,
@@ -40,6 +41,8 @@ def build(
             overwrite=overwrite,
             progress=progress,
         )
+    if finished:
+        typer.echo(f"{output}: already finished, nothing to do (--overwrite rebuilds)")
     for failure in store.failures:
         typer.echo(f"failed: {failure['id']} ({failure['split']}): {failure['reason']}", err=True)
     sizes = store.manifest["splits"].values()

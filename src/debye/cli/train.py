@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from debye.errors import ConfigError
 
 
 def train(
@@ -27,6 +30,10 @@ def train(
     ] = "auto",
 ) -> None:
     """Train a model by a recipe; writes the best epoch as a calibrated checkpoint."""
+    count = _count(devices)
+    _check_extra()
+    from lightning.pytorch.utilities import rank_zero_only
+
     from debye.data.store import Store
     from debye.prediction.release import calibrate_checkpoint
     from debye.training.config import read_recipe
@@ -41,10 +48,34 @@ def train(
         folder,
         resume=resume,
         accelerator=accelerator,
-        devices=devices if devices == "auto" else int(devices),
+        devices=count,
     )
+    if rank_zero_only.rank != 0:
+        return  # of the processes that trained together one writes and reports
     calibrate_checkpoint(result.checkpoint, store, read.data.validation_split)
     typer.echo(
         f"{result.checkpoint}: best epoch {result.best_epoch}, "
         f"mean per-structure r {result.val_r:.3f} on {read.data.validation_split}"
     )
+
+
+def _count(devices: str) -> int | str:
+    """Return the number of devices, or ``auto``."""
+    if devices == "auto":
+        return devices
+    if not devices.isdecimal() or int(devices) < 1:
+        raise typer.BadParameter(
+            f"{devices!r} is neither auto nor a number from 1 up", param_hint="--devices"
+        )
+    return int(devices)
+
+
+def _check_extra() -> None:
+    """Refuse to start without the packages that only training needs."""
+    missing = [name for name in ("lightning", "tensorboard") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            "debye train",
+            problem=f"needs the extra train: {' and '.join(missing)} cannot be imported",
+            remedy="Install it with: pip install 'debye[train]'",
+        )

@@ -264,9 +264,20 @@ def _entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:
 
 
 def _plan_digest(rows: Sequence[IndexRow], structures: Path) -> str:
-    plan = [FORMAT, library_version(), str(structures.resolve()), PART_ENTRIES]
-    plan += [asdict(row) for row in rows]
+    """Digest all that decides what a store holds; files by size and time, to read none of them."""
+    plan: list[Any] = [FORMAT, library_version(), str(structures.resolve()), PART_ENTRIES]
+    plan += [(asdict(row), _file_state(structures, row.id)) for row in rows]
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+def _file_state(structures: Path, entry_id: str) -> tuple[str, int, int] | None:
+    """Return name, size (bytes) and time of change (ns) of an entry's file; None if there is none."""
+    try:
+        path = find_file(structures, entry_id)
+    except StructureError:
+        return None
+    state = path.stat()
+    return path.name, state.st_size, state.st_mtime_ns
 
 
 def _remove(out: Path) -> None:
@@ -291,7 +302,8 @@ def _finished(out: Path, plan: str) -> Store:
     if store.manifest["plan"] != plan:
         raise StoreError(
             str(out),
-            problem="a store from another index, folder or version is already there",
+            problem="a store from another index, folder or version, or of files that have changed "
+            "since, is already there",
             remedy="Choose another folder, or build with --overwrite",
         )
     return store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -262,8 +263,16 @@ def make_loader(
     """
     entries = store.entries(split)
     rows, left_out = choose_rows(entries, config)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    logging.getLogger(__name__).info(
+        "%s: %d of %d entries of split %s are used; left out: %s",
+        store.path,
+        len(rows),
+        len(entries),
+        split,
+        reasons or "none",
+    )
     if not rows:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise StoreError(
             str(store.path),
             problem=f"no entry of split {split!r} is left ({reasons or 'the split is empty'})",

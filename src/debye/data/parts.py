@@ -104,7 +104,7 @@ def _run(
         return
     # Spawned, not forked: the caller may hold threads (torch, Arrow) that do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_prepare_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=prepare_worker) as pool:
         waiting = {
             pool.submit(_write_part, work, tasks[number], paths[number]): number
             for number in missing
@@ -132,7 +132,7 @@ def _write_part(work: Callable[..., Arrays], task: tuple[Any, ...], path: Path) 
     os.replace(temporary, path)
 
 
-def _prepare_worker() -> None:
+def prepare_worker() -> None:
     """Use one thread, and end when the parent does: a killed parent must leave no process behind."""
     os.environ["OMP_NUM_THREADS"] = "1"
     parent = multiprocessing.parent_process()

@@ -6,11 +6,13 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from debye.data.parts import prepare_worker
 from debye.errors import DebyeError
 from debye.prediction.inputs import Input, local_file
 from debye.prediction.prediction import OutputFormat
@@ -145,24 +147,33 @@ def batches(items: Iterable[tuple[Item, int]], largest: int = BATCH_ATOMS) -> It
 
 
 def _in_processes(groups: Sequence[list[Input]], job: Job, workers: int) -> Iterator[Outcome]:
-    """Run groups in worker processes; if one dies, find out which input killed it."""
-    unfinished = list(range(len(groups)))
+    """Run groups in worker processes; if they die again and again, find out which input kills them."""
+    unfinished = dict(enumerate(groups))
+    for _ in range(2):  # A death that has nothing to do with an input does not come twice.
+        if unfinished:
+            yield from _in_one_pool(unfinished, job, min(workers, len(unfinished)))
+    for group in unfinished.values():
+        for item in group:
+            yield _alone(item, job)
+
+
+def _in_one_pool(
+    unfinished: dict[int, list[Input]], job: Job, workers: int
+) -> Iterator[Outcome]:
+    """Run groups and take out those that finish; a worker that dies takes the rest of the pool along."""
+    futures: dict[Future[list[Outcome]], int] = {}
     with _pool(workers) as pool:
-        futures: dict[Future[list[Outcome]], int] = {
-            pool.submit(_predict_group, groups[number], job): number for number in unfinished
-        }
         try:
+            with suppress(BrokenProcessPool):
+                for number, group in unfinished.items():
+                    futures[pool.submit(_predict_group, group, job)] = number
             for future in as_completed(futures):
-                outcomes = future.result()
-                unfinished.remove(futures[future])
-                yield from outcomes
-        except BrokenProcessPool:
-            pass  # One process died and took the pool with it: the rest is done one by one below.
+                if isinstance(future.exception(), BrokenProcessPool):
+                    continue
+                del unfinished[futures[future]]
+                yield from future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    for number in unfinished:
-        for item in groups[number]:
-            yield _alone(item, job)
 
 
 def _alone(item: Input, job: Job) -> Outcome:
@@ -180,12 +191,13 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["debye.prediction.stream", "debye.prediction.predictor"])
-    return ProcessPoolExecutor(workers, context, initializer=_one_thread)
+    return ProcessPoolExecutor(workers, context, initializer=_prepare_worker)
 
 
-def _one_thread() -> None:
+def _prepare_worker() -> None:
     import torch
 
+    # prepare_worker()
     torch.set_num_threads(1)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.errors import FormatError
 from debye.structure.element_names import clean_symbols
 from debye.structure.row_keys import equal_text
 
@@ -77,22 +78,53 @@ class PlainColumn:
         return numbers
 
 
+AnyColumn = TypeVar("AnyColumn", bound=Column)
 Category = Mapping[str, Column]
 """Columns by their names without the category, e.g. ``Cartn_x``."""
 
 
-def atom_columns(site: Category) -> dict[str, NDArray]:
-    """Return the columns of :class:`Sites`; a missing author's value is the label's."""
+_SITE_NAMES = {
+    name.lower(): name
+    for name in (
+        "group_PDB", "id", "type_symbol", "label_atom_id", "label_alt_id", "label_comp_id", "label_asym_id",
+        "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y", "Cartn_z", "occupancy", "B_iso_or_equiv",
+        "auth_seq_id", "auth_comp_id", "auth_asym_id", "auth_atom_id", "pdbx_PDB_model_num",
+    )
+}  # fmt: skip
+"""The columns of atom_site that are read, by their names in lower case."""
+_LARGEST_INTEGER = np.iinfo(np.int32).max
+
+
+def usual_names(site: Mapping[str, AnyColumn]) -> dict[str, AnyColumn]:
+    """Return the columns of atom_site by their usual names: CIF does not tell upper from lower case.
+
+    Example:
+        >>> list(usual_names({"cartn_x": PlainColumn(np.ones(1))}))
+        ['Cartn_x']
+    """
+    return {_SITE_NAMES.get(name.lower(), name): column for name, column in site.items()}
+
+
+def atom_columns(site: Category, source: str) -> dict[str, NDArray]:
+    """Return the columns of :class:`Sites`; a missing author's value is the label's.
+
+    Args:
+        site: The atom_site category.
+        source: Named in error messages.
+
+    Raises:
+        FormatError: A number of a residue or model is no integer.
+    """
     rows = len(site["Cartn_x"])
     position = np.empty((rows, 3), np.float32)
     for axis, name in enumerate(("Cartn_x", "Cartn_y", "Cartn_z")):
         position[:, axis] = site[name].numbers()
     group = texts_of(site, rows, "group_PDB")
     return {
-        "model": integers_of(site, rows, "pdbx_PDB_model_num", absent=1),
+        "model": integers_of(site, rows, "pdbx_PDB_model_num", source=source, absent=1),
         "chain": texts_of(site, rows, "auth_asym_id", "label_asym_id"),
         "chain_label": texts_of(site, rows, "label_asym_id"),
-        "residue_number": integers_of(site, rows, "auth_seq_id", "label_seq_id"),
+        "residue_number": integers_of(site, rows, "auth_seq_id", "label_seq_id", source=source),
         "insertion_code": texts_of(site, rows, "pdbx_PDB_ins_code"),
         "residue_name": texts_of(site, rows, "auth_comp_id", "label_comp_id"),
         "atom_name": texts_of(site, rows, "auth_atom_id", "label_atom_id"),
@@ -118,9 +150,36 @@ def texts_of(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
     return np.zeros(rows, "U1") if texts is None else texts
 
 
-def integers_of(site: Category, rows: int, *names: str, absent: int = 0) -> NDArray[np.int32]:
-    """Return the integers of the first column there is, filled up from the others."""
-    return numbers_of(site, rows, *names, absent=absent).astype(np.int32)
+def integers_of(
+    site: Category, rows: int, *names: str, source: str, absent: int = 0
+) -> NDArray[np.int32]:
+    """Return the integers of the first column there is, filled up from the others.
+
+    Raises:
+        FormatError: A value that is needed is no integer of 32 bits.
+    """
+    integers = np.full(rows, np.nan)
+    for name in names:
+        # A residue number that is no number must not become that of another numbering.
+        if name in site and (missing := np.isnan(integers)).any():
+            integers = np.where(missing, _whole_numbers(site[name], name, source), integers)
+    return np.where(np.isnan(integers), absent, integers).astype(np.int32)
+
+
+def _whole_numbers(column: Column, name: str, source: str) -> NDArray[np.float64]:
+    """Return whole numbers, NaN where absent."""
+    values = column.numbers()
+    odd = np.flatnonzero(~((np.rint(values) == values) & (np.abs(values) <= _LARGEST_INTEGER)))
+    if len(odd):
+        given = odd[~equal_text(column.texts()[odd], "")]
+        if len(given):
+            raise FormatError(
+                source,
+                problem=f"{name} of row {given[0] + 1} is {str(column.texts()[given[0]])!r}, "
+                f"no integer up to {_LARGEST_INTEGER}",
+                remedy="Repair it, or give '?' where there is none",
+            )
+    return values
 
 
 def numbers_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gemmi
 
 from debye.errors import FormatError, StructureError
+from debye.structure.pdb_lines import with_line_feeds, without_end
 
 ADVICE = "Write mmCIF instead (--format cif), which has no such limit"
 MOST_ATOMS = 99_999
@@ -18,10 +19,11 @@ COORDINATES = (-999.9995, 9_999.9995)
 def pdb_to_mmcif(data: bytes, source: str) -> bytes:
     """Convert a PDB file to mmCIF, with what gemmi keeps of the header.
 
-    Chains that are interrupted in the file (waters after the ligands) come out joined.
+    Chains that are interrupted in the file (waters after the ligands) come out joined. Atoms behind
+    an END record are kept, in the models that the reader gives them.
     """
     try:
-        structure = gemmi.read_pdb_string(data)
+        structure = gemmi.read_pdb_string(without_end(with_line_feeds(data)))
     except (RuntimeError, ValueError) as error:
         raise FormatError(
             source, f"no valid PDB file: {error}", "Repair or get it again"

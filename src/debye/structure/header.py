@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 from debye.structure.structure import BKind, Crystal, Entry
 
 PREDICTORS = (
-    "ALPHAFOLD", "COLABFOLD", "ESMFOLD", "OMEGAFOLD", "OPENFOLD", "ROSETTAFOLD", "HELIXFOLD", "BOLTZ", "CHAI-1",
-    "PROTENIX", "SWISS-MODEL", "MODELLER", "I-TASSER", "TRROSETTA",
+    "ALPHAFOLD", "ALPHAFOLDDB", "COLABFOLD", "ESMFOLD", "OMEGAFOLD", "OPENFOLD", "ROSETTAFOLD", "HELIXFOLD",
+    "BOLTZ", "CHAI-1", "CHAI-1R", "PROTENIX", "SWISS-MODEL", "MODELLER", "I-TASSER", "TRROSETTA",
 )  # fmt: skip
 """Programs that compute models; looked for only where no experiment is named."""
+# Digits may follow (AlphaFold2, Boltz-1x), letters may not: Boltzmann weighted frames of simulations.
+_PREDICTOR = re.compile(rf"(?<![A-Z])(?:{'|'.join(map(re.escape, PREDICTORS))})(?![A-Z])")
 
 _FRAME_TOLERANCE = 5e-3
 _SHIFT_TOLERANCE = 1e-3
 _NO_CRYSTAL = ("NMR", "MICROSCOPY", "SCATTERING", "THEORETICAL", "EPR", "INFRARED", "FLUORESCENCE")
-_OWN_B = ("DIFFRACTION", "CRYSTALLOGRAPHY")
+_DIFFRACTION = ("DIFFRACTION", "CRYSTALLOGRAPHY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,9 @@ def crystal_from(header: Header, method: str) -> Crystal | None:
         method: Experimental method in upper case.
     """
     cell = header.cell
-    if any(word in method for word in _NO_CRYSTAL) or len(cell) != 6 or not np.isfinite(cell).all():
+    if any(word in method for word in _NO_CRYSTAL) and not diffraction_method(method):
+        return None
+    if len(cell) != 6 or not np.isfinite(cell).all():
         return None
     if min(cell[:3]) <= 1 or min(cell[3:]) <= 0:
         return None
@@ -98,6 +103,25 @@ def crystal_from(header: Header, method: str) -> Crystal | None:
         ncs_operators=missing_copies(header.ncs),
         nonstandard_frame=_is_nonstandard(cell, header.fractional),
     )
+
+
+def diffraction_method(method: str) -> str:
+    """Return the first diffraction method of an entry, empty if it has none.
+
+    Entries may name several methods, which all formats give as one text with semicolons. Resolution and
+    refinement are those of the first that needs a crystal, so that one decides what the B-factors are.
+
+    Args:
+        method: Experimental methods in upper case.
+
+    Example:
+        >>> diffraction_method("SOLUTION SCATTERING; X-RAY DIFFRACTION; NEUTRON DIFFRACTION")
+        'X-RAY DIFFRACTION'
+        >>> diffraction_method("SOLUTION NMR")
+        ''
+    """
+    methods = (text.strip() for text in method.split(";"))
+    return next((text for text in methods if any(word in text for word in _DIFFRACTION)), "")
 
 
 def b_kind_from(b_type: str, *, method: str, is_predicted: bool) -> BKind:
@@ -114,7 +138,7 @@ def b_kind_from(b_type: str, *, method: str, is_predicted: bool) -> BKind:
         >>> b_kind_from("", method="SOLUTION NMR", is_predicted=False).name
         'NOT_CRYSTALLOGRAPHIC'
     """
-    if is_predicted or (method and not any(word in method for word in _OWN_B)):
+    if is_predicted or (method and not diffraction_method(method)):
         return BKind.NOT_CRYSTALLOGRAPHIC
     if "RESIDUAL" in b_type.upper():
         return BKind.RESIDUAL
@@ -133,11 +157,13 @@ def is_prediction(method: str, hints: Iterable[str]) -> bool:
         True
         >>> is_prediction("X-RAY DIFFRACTION", ["Model building: AlphaFold"])
         False
+        >>> is_prediction("", ["Boltzmann-weighted frame"]), is_prediction("", ["Boltz-1x"])
+        (False, True)
     """
     if method:
         return "THEORETICAL" in method
     text = " ".join(hints).upper()
-    return text.startswith(("AF-", "MA-")) or any(name in text for name in PREDICTORS)
+    return text.startswith(("AF-", "MA-")) or bool(_PREDICTOR.search(text))
 
 
 def looks_like_confidence(b_iso: NDArray[np.float32], residue: NDArray[np.int32]) -> bool:

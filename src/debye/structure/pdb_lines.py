@@ -6,13 +6,15 @@ into arrays costs as much as reading. Here the columns are cut from the bytes, i
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
-from debye.structure.element_names import SYMBOLS, element_of_padded_name
+from debye.structure.chemistry import RESIDUE_PROPERTIES
+from debye.structure.element_names import SYMBOLS, element_of, element_of_padded_name
 from debye.structure.fixed_width import numbers, texts
 
 WIDTH = 80
@@ -27,10 +29,41 @@ _USED = slice(12, 66)
 _ELEMENT = slice(76, 78)
 _UPPER = 0xDFDFDFDF
 """Clears the bit that makes ASCII letters lower case (and a space 0)."""
-_RECORDS = tuple(
-    int.from_bytes(name, "little") & _UPPER
-    for name in (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")
-)
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
+_END = re.compile(rb"^END(?![^ \r\n])[^\r\n]*", re.MULTILINE | re.IGNORECASE)
+_MODEL = re.compile(rb"^MODE", re.MULTILINE | re.IGNORECASE)
+
+
+def with_line_feeds(raw: bytes) -> bytes:
+    """Return the text with line feeds for carriage returns that end a line alone; no byte moves.
+
+    Example:
+        >>> with_line_feeds(b"TITLE\\rTER\\r\\nEND\\r")
+        b'TITLE\\nTER\\r\\nEND\\n'
+    """
+    if b"\r" not in raw or raw.count(b"\r") == raw.count(b"\r\n"):
+        return raw
+    return _LONE_RETURN.sub(b"\n", raw)
+
+
+def without_end(raw: bytes) -> bytes:
+    """Return the text without END records, at which gemmi would stop, with the models of :class:`PdbLines`.
+
+    Where no MODEL record tells the models, ENDMDL parts them as END does.
+
+    Example:
+        >>> without_end(b"ATOM\\nEND\\nATOM\\n")
+        b'ATOM\\nENDMDL\\nATOM\\n'
+    """
+    return _END.sub(b"" if _MODEL.search(raw) else b"ENDMDL", raw)
+
+
+def record_code(name: bytes) -> int:
+    """Return what :attr:`PdbLines.names` has for records that begin with these four letters."""
+    return int.from_bytes(name, "little") & _UPPER
+
+
+_RECORDS = tuple(map(record_code, (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")))
 
 
 class PdbLines:
@@ -43,6 +76,7 @@ class PdbLines:
 
     def __init__(self, raw: bytes, source: str) -> None:
         self.source = source
+        raw = with_line_feeds(raw)
         # Padded, so that the columns of a short last line can be cut.
         size = len(raw)
         if not raw.endswith(_LAST_LINE):
@@ -56,6 +90,7 @@ class PdbLines:
         else:
             first = np.ndarray(len(self.starts), "<u4", self.bytes, strides=self.table.strides[:1])
         self.names = first & np.uint32(_UPPER)
+        """(lines,) the first four letters, see :func:`record_code`."""
         atom, hetatm = self.names == _RECORDS[0], self.names == _RECORDS[1]
         self.rows = np.flatnonzero(atom | hetatm)
         """(atoms,) line of each atom record."""
@@ -122,7 +157,10 @@ class PdbLines:
         if len(lines):
             cut = self.cut(lines)[:, 5:].tobytes().decode("latin-1")
             fields = [cut[i * 75 : i * 75 + 75].split() for i in range(len(lines))]
-            numbers = [int(f[0]) if f and f[0].isdigit() else 0 for f in fields]
+            # What has more than nine digits is no number of a model, and no 32-bit integer.
+            numbers = [
+                int(f[0]) if f and f[0].isdecimal() and len(f[0]) < 10 else 0 for f in fields
+            ]
             if len(set(numbers)) == len(numbers):
                 before = np.searchsorted(lines, self.rows)
                 return np.array([numbers[0], *numbers], np.int32)[before]
@@ -173,11 +211,9 @@ class PdbLines:
         unknown = np.flatnonzero(code == 0)
         blank = unknown[(first[unknown] == ord(" ")) & (second[unknown] == ord(" "))]
         if len(blank):
-            names = np.ascontiguousarray(self.cut(self.rows[blank])[:, 12:16]).view("S4")[:, 0]
+            names = np.ascontiguousarray(self.cut(self.rows[blank])[:, 12:20]).view("S8")[:, 0]
             distinct, index = np.unique(names, return_inverse=True)
-            found = [
-                element_of_padded_name(n.decode("latin-1").ljust(4)) for n in distinct.tolist()
-            ]
+            found = [_element_of_columns(n.decode("latin-1").ljust(8)) for n in distinct.tolist()]
             element[blank] = np.array(found)[index]
         return element
 
@@ -213,6 +249,15 @@ def _lines(content: NDArray[np.uint8], newlines: int) -> tuple[NDArray[np.intp],
     lengths = ends - starts
     returns = content[np.maximum(ends - 1, 0)] == ord("\r")
     return starts, lengths - (returns & (lengths > 0))
+
+
+def _element_of_columns(text: str) -> str:
+    """Return the element that columns 13-20 tell: atom name, altloc, residue name."""
+    residue = text[5:].strip().upper()
+    # Some programs align all names to the left; no amino acid has the calcium that "CA  " would be.
+    if residue in RESIDUE_PROPERTIES:
+        return element_of(text[:4], residue)
+    return element_of_padded_name(text[:4])
 
 
 def _number(text: str) -> float:

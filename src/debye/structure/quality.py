@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.structure.header import diffraction_method
 from debye.structure.structure import BKind, EntityKind, Structure
 
 LARGEST_B = 500.0
@@ -107,7 +108,7 @@ def assess_b(structure: Structure) -> BQuality:
 
     Rules, from the entry to the atom:
 
-    * entry: method is not X-ray, a predicted model, residual B after TLS, U instead of B, B that
+    * entry: method is not X-ray (of several diffraction methods the first), a predicted model, residual B after TLS, U instead of B, B that
       contradicts ANISOU (Touw & Vriend 2014, doi:10.1093/protein/gzu044), most residues in refused
       chains, fewer than 50 usable atoms;
     * chain: more than half of the atoms share one value, or more than a fifth of the residues have
@@ -166,7 +167,7 @@ def _header_reasons(structure: Structure) -> list[BReason]:
     reasons = []
     if entry.is_predicted:
         reasons.append(BReason.PREDICTED)
-    elif entry.method and "X-RAY" not in entry.method.upper():
+    elif entry.method and "X-RAY" not in diffraction_method(entry.method.upper()):
         reasons.append(BReason.NOT_XRAY)
     elif entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
         reasons.append(BReason.NOT_CRYSTALLOGRAPHIC)

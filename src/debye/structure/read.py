@@ -28,7 +28,7 @@ _OTHER_CONTENT = (
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CIF = re.compile(rb"(?:\s|#[^\n]*\n)*data_", re.IGNORECASE)
 _PDB = re.compile(
-    rb"^(?:HEADER|TITLE |COMPND|REMARK|CRYST1|MODEL |ATOM  |HETATM|SEQRES|EXPDTA|AUTHOR|DBREF|HELIX |SHEET |USER  )",
+    rb"(?:^|\r)(?:HEADER|TITLE |COMPND|REMARK|CRYST1|MODEL |ATOM  |HETATM|SEQRES|EXPDTA|AUTHOR|DBREF|HELIX |SHEET |USER  )",
     re.MULTILINE | re.IGNORECASE,
 )
 _REMEDY = "Give a structure as mmCIF, BinaryCIF or PDB, with or without gzip"

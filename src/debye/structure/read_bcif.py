@@ -16,7 +16,7 @@ from debye.structure.sites import Sites
 
 _CATEGORIES = (
     "atom_site", "atom_site_anisotrop", "atom_sites", "cell", "citation", "em_3d_reconstruction", "entry",
-    "exptl", "pdbx_refine_tls", "refine", "reflns", "software", "struct", "struct_conn",
+    "exptl", "pdbx_refine_tls", "refine", "reflns", "software", "space_group", "struct", "struct_conn",
     "struct_ncs_oper", "symmetry",
 )  # fmt: skip
 _CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
@@ -47,9 +47,9 @@ def read_bcif(raw: bytes, source: str) -> Sites:
             remedy="Give a file with an atom_site category and Cartesian coordinates",
         )
     return Sites(
-        **atom_columns(site),
+        **atom_columns(site, source),
         u_aniso=_u_aniso(categories, site),
-        partners=_partners(categories.get("struct_conn", {})),
+        partners=_partners(categories.get("struct_conn", {}), source),
         header=_header(categories, names),
     )
 
@@ -67,12 +67,12 @@ def _u_aniso(categories: Mapping[str, Category], site: Category) -> NDArray[np.f
     return None if np.isnan(values).all() else values
 
 
-def _partners(links: Category) -> list[tuple[Partner, Partner]]:
+def _partners(links: Category, source: str) -> list[tuple[Partner, Partner]]:
     """Return the links within one asymmetric unit, hydrogen bonds left out."""
     rows = max((len(column) for column in links.values()), default=0)
     if rows == 0:
         return []
-    first, second = _ends(links, rows, 1), _ends(links, rows, 2)
+    first, second = _ends(links, rows, 1, source), _ends(links, rows, 2, source)
     kind = texts_of(links, rows, "conn_type_id").tolist()
     here = texts_of(links, rows, "ptnr1_symmetry").tolist()
     there = texts_of(links, rows, "ptnr2_symmetry").tolist()
@@ -83,11 +83,11 @@ def _partners(links: Category) -> list[tuple[Partner, Partner]]:
     ]
 
 
-def _ends(links: Category, rows: int, end: int) -> list[Partner]:
+def _ends(links: Category, rows: int, end: int, source: str) -> list[Partner]:
     side = f"ptnr{end}_"
     columns = (
         texts_of(links, rows, side + "auth_asym_id", side + "label_asym_id"),
-        integers_of(links, rows, side + "auth_seq_id", side + "label_seq_id"),
+        integers_of(links, rows, side + "auth_seq_id", side + "label_seq_id", source=source),
         texts_of(links, rows, f"pdbx_{side}PDB_ins_code"),
         texts_of(links, rows, side + "auth_comp_id", side + "label_comp_id"),
         texts_of(links, rows, side + "auth_atom_id", side + "label_atom_id"),
@@ -97,10 +97,12 @@ def _ends(links: Category, rows: int, end: int) -> list[Partner]:
 
 
 def _header(categories: Mapping[str, Category], names: set[str]) -> Header:
-    def fact(category: str, column: str) -> str:
+    def facts(category: str, column: str) -> list[str]:
         found = categories.get(category, {}).get(column)
-        texts = [] if found is None else found.texts().tolist()
-        return texts[0] if texts else ""
+        return [] if found is None else found.texts().tolist()
+
+    def fact(category: str, column: str) -> str:
+        return next(iter(facts(category, column)), "")
 
     def number(category: str, column: str) -> float:
         found = categories.get(category, {}).get(column)
@@ -114,7 +116,7 @@ def _header(categories: Mapping[str, Category], names: set[str]) -> Header:
     return Header(
         id=fact("entry", "id"),
         title=fact("struct", "title"),
-        method=fact("exptl", "method"),
+        method="; ".join(filter(None, facts("exptl", "method"))),
         resolution=next((value for value in resolution if value > 0), None),
         r_free=number("refine", "ls_R_factor_R_free"),
         program=_program(categories.get("software", {})),
@@ -123,7 +125,7 @@ def _header(categories: Mapping[str, Category], names: set[str]) -> Header:
         hints=_hints(categories),
         is_model_archive=any(name.startswith("ma_") for name in names),
         cell=tuple(number("cell", name) for name in _CELL),
-        space_group=fact("symmetry", "space_group_name_H-M"),
+        space_group=fact("symmetry", "space_group_name_H-M") or fact("space_group", "name_H-M_alt"),
         fractional=_fractional(categories.get("atom_sites", {})),
         ncs=_ncs(categories.get("struct_ncs_oper", {})),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from debye.errors import FormatError, StructureError
 from debye.structure.cif_loop import Loop, find_loop, numbers_together
-from debye.structure.columns import Category, Column, PlainColumn, atom_columns
+from debye.structure.columns import Category, Column, PlainColumn, atom_columns, usual_names
 from debye.structure.gemmi_header import header_of, partners_of
 from debye.structure.header import Header
 from debye.structure.sites import Sites
@@ -54,7 +54,7 @@ def read_mmcif(raw: bytes, source: str) -> Sites:
         )
     structure = _parse(block, source)
     return Sites(
-        **atom_columns(site),
+        **atom_columns(site, source),
         u_aniso=_u_aniso(block, site),
         partners=partners_of(structure),
         header=_header(block, structure),
@@ -66,10 +66,11 @@ def _with_loop(raw: bytes, loop: Loop, source: str) -> tuple[Category | None, ci
     document = _document(raw[: loop.start] + raw[loop.end :], source)
     if len(document) != 1 or len(document[0].find_mmcif_category(_SITE)):
         return None, None
-    site: dict[str, Column] = {**loop.columns}
+    columns = usual_names(loop.columns)
+    site: dict[str, Column] = {**columns}
     for group in _TOGETHER:
-        if all(name in loop.columns for name in group):
-            numbers = numbers_together([loop.columns[name] for name in group])
+        if all(name in columns for name in group):
+            numbers = numbers_together([columns[name] for name in group])
             site.update(zip(group, map(PlainColumn, numbers), strict=True))
     return site, document[0]
 
@@ -82,7 +83,7 @@ def _in_general(raw: bytes, source: str) -> tuple[Category, cif.Block]:
         for name, column in block.get_mmcif_category(_SITE).items()
     }
     block.find_mmcif_category(_SITE).erase()
-    return site, block
+    return usual_names(site), block
 
 
 def _document(raw: bytes, source: str) -> cif.Document:
@@ -142,18 +143,25 @@ def _header(block: cif.Block, structure: gemmi.Structure) -> Header:
     if "_exptl.method" not in structure.info:
         for tag in ("_entry.id", "_struct.title", "_software.name", "_citation.title"):
             hints += [cif.as_string(value) for value in block.find_values(tag)]
-        is_model_archive = any(name.startswith("_ma_") for name in block.get_mmcif_category_names())
+        names = block.get_mmcif_category_names()
+        is_model_archive = any(name.lower().startswith("_ma_") for name in names)
     header = header_of(
         structure,
         b_type=cif.as_string(b_type[0]) if len(b_type) else "",
         hints=tuple(hints),
         is_model_archive=is_model_archive,
     )
+    if not header.space_group:
+        header = replace(header, space_group=_first_text(block, "_space_group.name_H-M_alt"))
     if not structure.resolution:
         header = replace(header, resolution=_first_number(block, _RESOLUTION))
     if header.r_free is None or np.isnan(header.r_free):
         header = replace(header, r_free=_first_number(block, _R_FREE))
     return header
+
+
+def _first_text(block: cif.Block, tag: str) -> str:
+    return next((cif.as_string(text) for text in block.find_values(tag)), "")
 
 
 def _first_number(block: cif.Block, tags: tuple[str, ...]) -> float | None:

@@ -6,7 +6,7 @@ import gemmi
 
 from debye.errors import FormatError
 from debye.structure.gemmi_header import header_of, partners_of
-from debye.structure.pdb_lines import PdbLines
+from debye.structure.pdb_lines import PdbLines, with_line_feeds
 from debye.structure.sites import Sites
 
 
@@ -21,7 +21,7 @@ def read_pdb(raw: bytes, source: str) -> Sites:
         FormatError: A record is damaged.
     """
     lines = PdbLines(raw, source)
-    head = raw[: lines.head]
+    head = with_line_feeds(raw[: lines.head])
     structure = _parse(head, source)
     no_experiment = "_exptl.method" not in structure.info
     return Sites(

@@ -102,8 +102,7 @@ def find_local(identifier: Identifier, folder: Path | str) -> Path | None:
     folder = Path(folder) / _folder(identifier)
     stems = [identifier.name]
     if identifier.archive == "alphafold":
-        models = {path.name.split(".")[0] for path in folder.glob(f"{identifier.name}-model_v*")}
-        stems = sorted(models, key=lambda stem: int(stem.rsplit("_v")[-1]), reverse=True)
+        stems = _model_stems(identifier, folder)
     for stem in stems:
         for suffix in (".bcif", ".cif", ".pdb"):
             for path in (folder / f"{stem}{suffix}.gz", folder / f"{stem}{suffix}"):
@@ -114,6 +113,14 @@ def find_local(identifier: Identifier, folder: Path | str) -> Path | None:
                     return path
                 warnings.warn(f"{path} is passed over: {problem}", DebyeWarning, stacklevel=3)
     return None
+
+
+def _model_stems(identifier: Identifier, folder: Path) -> list[str]:
+    """Names of the versions of a model in a folder, the latest first; other files do not count."""
+    name = re.compile(rf"({re.escape(identifier.name)}-model_v([0-9]+))\.(?:bcif|cif|pdb)(?:\.gz)?")
+    found = (name.fullmatch(path.name) for path in folder.glob(f"{identifier.name}-model_v*"))
+    versions = {match[1]: int(match[2]) for match in found if match}
+    return sorted(versions, key=lambda stem: versions[stem], reverse=True)
 
 
 def _folder(identifier: Identifier) -> str:
@@ -142,7 +149,9 @@ def _alphafold_sources(
     for model in models if isinstance(models, list) else []:
         if isinstance(model, dict) and model.get("entryId") == identifier.name:
             links = [model.get(key) for key in ("bcifUrl", "cifUrl", "pdbUrl")]
-            return [link for link in links if isinstance(link, str)]
+            if sources := [link for link in links if isinstance(link, str)]:
+                return sources
+            raise _failure(identifier, [(url, Unusable(f"lists no file of {identifier.name}"))])
     raise _failure(identifier, [(url, Absent(f"lists no model {identifier.name}"))])
 
 

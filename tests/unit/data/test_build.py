@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -127,6 +128,25 @@ def test_a_finished_store_is_returned_and_another_is_not_overwritten(
     assert build_store(*arguments).digest == store.digest
     with pytest.raises(StoreError, match="--overwrite"):
         build_store(*arguments, splits=["val"])
+
+
+def test_a_store_of_files_that_changed_is_not_returned(data_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_folder, tmp_path / "in")
+    arguments = (tmp_path / "in" / "index.csv", tmp_path / "in" / "structures", tmp_path / "store")
+    first = build_store(*arguments)
+    assert build_store(*arguments).digest == first.digest
+    changed = find_file(arguments[1], "1aaa")
+    stat = changed.stat()
+    os.utime(changed, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    with pytest.raises(StoreError, match="files that have changed"):
+        build_store(*arguments)
+    os.utime(changed, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert build_store(*arguments).digest == first.digest
+    missing = first.failures[0]["id"]
+    shutil.copy(changed, arguments[1] / f"{missing}{''.join(changed.suffixes)}")
+    with pytest.raises(StoreError, match="files that have changed"):
+        build_store(*arguments)
+    assert build_store(*arguments, overwrite=True).failures == []
 
 
 def test_overwrite_replaces_a_store_but_nothing_else(data_folder: Path, tmp_path: Path) -> None:

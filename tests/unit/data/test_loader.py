@@ -196,6 +196,19 @@ def test_nothing_left_is_an_error_with_reasons(store: Store, graphs: GraphBuilde
         make_loader(store, "train", find_target("b_factor"), graphs, LoaderConfig(max_atoms=10))
 
 
+def test_what_is_left_out_is_logged(
+    store: Store, graphs: GraphBuilder, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = LoaderConfig(representative_only=True)
+    kept = len(choose_rows(store.entries("train"), config)[0])
+    assert 0 < kept < len(store.entries("train"))
+    with caplog.at_level("INFO", "debye.data.loader"):
+        make_loader(store, "train", find_target("b_factor"), graphs, config)
+    (record,) = caplog.records
+    assert f"{kept} of 4 entries of split train are used" in record.getMessage()
+    assert f"{4 - kept} not the representative of its cluster" in record.getMessage()
+
+
 def test_store_travels_to_workers_as_a_path(store: Store) -> None:
     store.values("train", 0, "b_iso")
     assert len(pickle.dumps(store)) < 1000

@@ -4,6 +4,9 @@ import gzip
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +145,81 @@ def test_a_killed_worker_costs_one_input(inputs, job, monkeypatch):
     assert len(outcomes) == 5
     assert {name for name, item in outcomes.items() if item.status == "failed"} == {"good1.cif"}
     assert "the process died" in outcomes["good1.cif"].message
+
+
+def die_once(group, job):
+    """Stand-in for a worker that is killed once, for no fault of its input."""
+    marker = job.out.parent / "died"
+    if any(item.stem == "good1" for item in group) and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open(job.out.parent / "groups", "a") as file:
+        file.write("".join(f"{item.stem}\n" for item in group))
+    return _PREDICT_GROUP(group, job)
+
+
+def test_an_accidental_death_costs_nothing(inputs, job, monkeypatch):
+    pools = []
+
+    def forked(workers):
+        pools.append(workers)
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"))
+
+    monkeypatch.setattr(stream, "_pool", forked)
+    monkeypatch.setattr(stream, "_predict_group", die_once)
+    monkeypatch.setattr(stream, "BATCH_ATOMS", 1)
+    good = [item for item in inputs if item.stem.startswith("good")]
+    outcomes = list(predict_all(good, job, workers=2))
+    assert sorted(item.name for item in outcomes) == sorted(item.name for item in good)
+    assert {item.status for item in outcomes} == {"done"}
+    assert len(pools) == 2
+    assert pools[0] == 2
+
+
+PARENT = """
+import os, sys, time
+from debye.prediction import stream
+
+def main():
+    pool = stream._pool(2)
+    for future in [pool.submit(os.getpid), pool.submit(time.sleep, 0.2), pool.submit(os.getpid)]:
+        future.result()
+    pids = list(pool._processes)
+    for _ in pids:
+        pool.submit(time.sleep, 600)
+    print(*pids, flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_workers_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(runs(pid) for pid in workers)
+    finally:
+        parent.kill()
+        parent.communicate()
+    end = time.monotonic() + 20
+    while any(runs(pid) for pid in workers) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(runs(pid) for pid in workers)
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process is there and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_plot_and_table(inputs, job):

@@ -68,6 +68,7 @@ def test_individual_b_factors_are_usable() -> None:
         ({"method": "SOLUTION NMR"}, BReason.NOT_XRAY),
         ({"method": "ELECTRON MICROSCOPY"}, BReason.NOT_XRAY),
         ({"method": "NEUTRON DIFFRACTION"}, BReason.NOT_XRAY),
+        ({"method": "NEUTRON DIFFRACTION; X-RAY DIFFRACTION"}, BReason.NOT_XRAY),
         ({"is_predicted": True, "b_kind": BKind.NOT_CRYSTALLOGRAPHIC}, BReason.PREDICTED),
         ({"b_kind": BKind.NOT_CRYSTALLOGRAPHIC}, BReason.NOT_CRYSTALLOGRAPHIC),
         ({"b_kind": BKind.RESIDUAL}, BReason.RESIDUAL),
@@ -85,6 +86,7 @@ def test_header_refuses_the_entry(facts: dict, reason: BReason) -> None:
     [
         {"method": ""},
         {"method": "X-RAY DIFFRACTION; NEUTRON DIFFRACTION"},
+        {"method": "SOLUTION SCATTERING; X-RAY DIFFRACTION"},
         {"b_kind": BKind.FULL, "has_tls": True},
         {"b_kind": BKind.UNKNOWN, "has_tls": True},
     ],

@@ -3,10 +3,12 @@ from __future__ import annotations
 import gzip
 import pickle
 
+import msgpack
 import numpy as np
 import pytest
 
 from debye.errors import FormatError, StructureError
+from debye.structure.quality import BReason, assess_b
 from debye.structure.read import file_format, read_structure, structure_from_bytes
 from debye.structure.select import select_atoms
 from debye.structure.structure import BKind, EntityKind, Structure
@@ -28,6 +30,27 @@ def read(text: str | bytes, source: str = "test") -> Structure:
 def cif(*rows: str, tags=TAGS, rest: str = "") -> str:
     head = "".join(f"_atom_site.{tag}\n" for tag in tags)
     return f"data_x\n#\n{rest}loop_\n{head}" + "".join(f"{row}\n" for row in rows) + "#\n"
+
+
+def bcif(**categories: dict[str, list[str]]) -> bytes:
+    """BinaryCIF of one block in which every column holds texts."""
+
+    def column(name: str, values: list[str]) -> dict:
+        integers = [{"kind": "ByteArray", "type": 3}]
+        offsets = np.cumsum([0, *map(len, values)]).astype("<i4").tobytes()
+        encoding = {"kind": "StringArray", "dataEncoding": integers, "stringData": "".join(values),
+                    "offsetEncoding": integers, "offsets": offsets}  # fmt: skip
+        data = np.arange(len(values)).astype("<i4").tobytes()
+        return {"name": name, "data": {"data": data, "encoding": [encoding]}, "mask": None}
+
+    block = {
+        "header": "x",
+        "categories": [
+            {"name": name, "columns": [column(*item) for item in columns.items()]}
+            for name, columns in categories.items()
+        ],
+    }
+    return msgpack.packb({"version": "0.3.0", "encoder": "test", "dataBlocks": [block]})
 
 
 def same_atoms(first: Structure, second: Structure) -> None:
@@ -263,6 +286,13 @@ class TestPdb:
         assert structure.element.tolist() == ["N", "N"]
         assert structure.record.tolist() == [0, 1]
 
+    def test_carriage_returns_alone_end_lines(self):
+        text = f"EXPDTA    X-RAY DIFFRACTION\n{ATOM}TER\n{ATOM}END\n{ATOM}"
+        for odd in (text.replace("\n", "\r"), text.replace("\n", "\r", 2), "\r" + text):
+            same_atoms(read(odd), read(text))
+            assert read(odd).entry.method == "X-RAY DIFFRACTION"
+        assert len(read("LOCAL\r" + ATOM.replace("\n", "\r") * 5)) == 5
+
     def test_hybrid_36_residue_numbers(self):
         texts = [
             ATOM.replace("A   1 ", f"A{number} ") for number in ("9999", "A000", "A00Z", "  -5")
@@ -275,7 +305,19 @@ class TestPdb:
          ("C210", "C"), (" D  ", "D")],
     )  # fmt: skip
     def test_elements_of_old_files_come_from_the_aligned_name(self, name, element):
-        assert read(f"{ATOM[:12]}{name}{ATOM[16:66]}\n").element.tolist() == [element]
+        assert read(f"{ATOM[:12]}{name} LIG{ATOM[20:66]}\n").element.tolist() == [element]
+
+    @pytest.mark.parametrize(
+        ("name", "residue", "element"),
+        [("CA  ", "ALA", "C"), ("CD  ", "GLU", "C"), ("NE  ", "ARG", "N"), ("HG  ", "SER", "H"), ("SD  ", "MET", "S"),
+         ("CA  ", " CA", "CA"), ("CD  ", " CD", "CD"), (" CA ", "GLY", "C"), ("HE21", "GLN", "H"),
+         (" D  ", "GLY", "D")],
+    )  # fmt: skip
+    def test_amino_acids_tell_the_elements_of_names_aligned_to_the_left(
+        self, name, residue, element
+    ):
+        text = f"{ATOM[:12]}{name}A{residue}{ATOM[20:66]}\n"
+        assert read(text).element.tolist() == [element]
 
     def test_models(self):
         with_records = f"MODEL        4\n{ATOM}ENDMDL\nMODEL        2\n{ATOM}{ATOM}ENDMDL\n"
@@ -284,6 +326,8 @@ class TestPdb:
         assert read(f"{ATOM}END\n{ATOM}END\n").model.tolist() == [1, 2]
         assert read(f"MODEL        1\n{ATOM}MODEL        1\n{ATOM}").model.tolist() == [1, 2]
         assert read(f"{ATOM}TER\n{ATOM}END\n").model.tolist() == [1, 1]
+        huge = f"MODEL  3000000000\n{ATOM}ENDMDL\nMODEL  4000000000\n{ATOM}ENDMDL\n"
+        assert read(huge).model.tolist() == [1, 2]
 
     def test_rows_are_in_the_order_of_the_file(self):
         lines = [
@@ -364,6 +408,29 @@ class TestMmcif:
         assert structure.occupancy.tolist() == [1.0]
         assert structure.model.tolist() == [1]
         assert np.isnan(structure.b_iso).all()
+
+    @pytest.mark.parametrize("number", ["12A", "7.5", "3000000000", "nan", "1e99"])
+    def test_residue_numbers_that_are_no_integers(self, number):
+        message = rf"test: auth_seq_id of row 2 is '{number}', no integer"
+        for text in (cif(ROW, SECOND.replace("7 X", f"{number} X")), ""):
+            text = text or cif(
+                ROW, SECOND.replace("7 X", f"'{number}' X").replace(" CA ", " 'C A' ")
+            )
+            with pytest.raises(FormatError, match=message):
+                read(text)
+        with pytest.raises(FormatError, match=r"pdbx_PDB_model_num of row 1 is '1B'"):
+            read(cif(ROW[:-1] + "1B"))
+
+    def test_tags_in_any_case(self):
+        plain = read(cif(ROW, SECOND))
+        for changed in (str.lower, str.upper):
+            text = cif(ROW, SECOND, tags=[changed(tag) for tag in TAGS])
+            same_atoms(read(text), plain)
+            same_atoms(read(text.replace("_atom_site.", "_ATOM_SITE.")), plain)
+        pairs = "".join(
+            f"_atom_site.{t.lower()} {v}\n" for t, v in zip(TAGS, ROW.split(), strict=True)
+        )
+        same_atoms(read(f"data_x\n{pairs}"), read(cif(ROW)))
 
     def test_a_b_of_twenty_is_no_absent_value(self):
         assert read(cif(ROW.replace("12.34", "20.0"))).b_iso.tolist() == [20.0]
@@ -535,6 +602,8 @@ class TestFacts:
             ("EXPDTA    THEORETICAL MODEL\n", True),
             ("EXPDTA    X-RAY DIFFRACTION\nREMARK   3  STARTING MODEL: ALPHAFOLD\n", False),
             ("HEADER    TRANSFERASE\n", False),
+            ("TITLE     BOLTZMANN-WEIGHTED MD FRAME\n", False),
+            ("TITLE     MODEL OF ALPHAFOLD2_PTM\n", True),
         ],
     )
     def test_predictions_in_pdb_format(self, header, is_predicted):
@@ -548,12 +617,55 @@ class TestFacts:
             ("_ma_qa_metric.id 1\n", True),
             ("_entry.id AF-P31749-F1\n", True),
             ("_software.name 'Boltz-2'\n", True),
+            ("_software.name boltz1x\n", True),
+            ("_struct.title 'Boltzmann-weighted MD frame'\n", False),
             ("_exptl.method 'X-RAY DIFFRACTION'\n_software.name AlphaFold\n", False),
             ("_entry.id 1ABC\n", False),
         ],
     )
     def test_predictions_in_mmcif(self, rest, is_predicted):
         assert read(cif(ROW, rest=rest)).entry.is_predicted == is_predicted
+
+    @pytest.mark.parametrize(
+        ("methods", "is_crystal", "is_xray"),
+        [(["X-RAY DIFFRACTION"], True, True),
+         (["X-RAY DIFFRACTION", "SOLUTION SCATTERING"], True, True),
+         (["SOLUTION SCATTERING", "X-RAY DIFFRACTION"], True, True),
+         (["X-RAY DIFFRACTION", "NEUTRON DIFFRACTION"], True, True),
+         (["NEUTRON DIFFRACTION", "X-RAY DIFFRACTION"], True, False),
+         (["SOLUTION NMR", "SOLUTION SCATTERING"], False, False)],
+    )  # fmt: skip
+    def test_joint_methods_are_judged_alike_in_all_formats(self, methods, is_crystal, is_xray):
+        cell = {"length_a": 50.0, "length_b": 60.0, "length_c": 70.0,
+                "angle_alpha": 90.0, "angle_beta": 90.0, "angle_gamma": 90.0}  # fmt: skip
+        rest = "".join(f"_cell.{name} {value}\n" for name, value in cell.items())
+        rest += "_space_group.name_H-M_alt 'P 21 21 21'\nloop_\n_exptl.method\n"
+        rest += "".join(f"'{method}'\n" for method in methods)
+        pdb = f"EXPDTA    {'; '.join(methods)}\nCRYST1   50.000   60.000   70.000"
+        binary = bcif(
+            _atom_site={tag: [value] for tag, value in zip(TAGS, ROW.split(), strict=True)},
+            _cell={name: [str(value)] for name, value in cell.items()},
+            _space_group={"name_H-M_alt": ["P 21 21 21"]},
+            _exptl={"method": methods},
+        )
+        for content in (
+            cif(ROW, rest=rest),
+            f"{pdb}  90.00  90.00  90.00 P 21 21 21    4\n{ATOM}",
+            binary,
+        ):
+            structure = read(content)
+            assert structure.entry.method == "; ".join(methods)
+            assert (structure.crystal is not None) == is_crystal
+            if structure.crystal:
+                assert structure.crystal.space_group == "P 21 21 21"
+            assert (BReason.NOT_XRAY not in assess_b(structure).reasons) == is_xray
+
+    def test_residue_numbers_of_binary_cif_that_are_no_integers(self):
+        site = {tag: [value, value] for tag, value in zip(TAGS, ROW.split(), strict=True)}
+        assert read(bcif(_atom_site=site)).residue_number.tolist() == [7, 7]
+        site["auth_seq_id"] = ["7", "12A"]
+        with pytest.raises(FormatError, match="auth_seq_id of row 2 is '12A'"):
+            read(bcif(_atom_site=site))
 
     def test_one_b_a_residue_without_any_header_is_a_confidence(self):
         def atoms(b) -> str:

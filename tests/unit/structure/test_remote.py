@@ -275,6 +275,25 @@ def test_absent_alphafold_model_is_a_clear_error(server, settings, tmp_path, ans
         fetch("P00533", tmp_path, settings=settings)
 
 
+def test_model_that_is_listed_without_files_is_a_clear_error(server, settings, tmp_path) -> None:
+    server.files["/api/prediction/P00533"] = b'[{"entryId": "AF-P00533-F1"}]'
+    with pytest.raises(DownloadError, match=r"lists no file of AF-P00533-F1"):
+        fetch("P00533", tmp_path, settings=settings)
+
+
+def test_stray_copies_of_models_are_ignored(tmp_path) -> None:
+    folder = tmp_path / "alphafold"
+    folder.mkdir()
+    wanted = parse_identifier("P00533")
+    for name in ("AF-P00533-F1-model_v4 (1).cif", "AF-P00533-F1-model_v5_old.cif"):
+        (folder / name).write_bytes(CIF)
+    assert find_local(wanted, tmp_path) is None
+    (folder / "AF-P00533-F1-model_v3.cif").write_bytes(CIF)
+    found = find_local(wanted, tmp_path)
+    assert found is not None
+    assert found.name == "AF-P00533-F1-model_v3.cif"
+
+
 def test_latest_local_version_wins(tmp_path) -> None:
     folder = tmp_path / "alphafold"
     folder.mkdir()

@@ -124,11 +124,51 @@ def test_pdb_serial_numbers_that_reach_the_record_name() -> None:
     assert b_lines(edited.data) == [b" 20.00", b"  8.00", b"  9.00"]
 
 
-def test_pdb_atoms_after_end_do_not_count() -> None:
+def test_pdb_atoms_after_end_count_as_in_the_reader() -> None:
     data = PDB + PDB.splitlines(keepends=True)[1]
-    assert len(gemmi.read_pdb_string(data)[0][0]) == 2
-    edited = replace_b_pdb(data, np.array([1.0, 2.0, 3.0]), "test")
-    assert b_lines(edited.data) == [b"  1.00", b"  2.00", b"  3.00", b" 20.00"]
+    edited = replace_b_pdb(data, np.array([1.0, 2.0, 3.0, 4.0]), "test")
+    assert b_lines(edited.data) == [b"  1.00", b"  2.00", b"  3.00", b"  4.00"]
+
+
+@pytest.mark.parametrize("suffix", [".pdb", ".cif"])
+@pytest.mark.parametrize(
+    ("before", "between", "behind"),
+    [(b"", b"END\n", b"END\n"), (b"", b"END\r\n", b""), (b"", b"ENDMDL\nEND   \n", b"ENDMDL\nEND\n"),
+     (b"MODEL        1\n", b"ENDMDL\nEND\nMODEL        2\n", b"ENDMDL\nEND\n"),
+     (b"MODEL        1\n", b"END\n", b"")],
+)  # fmt: skip
+def test_pdb_frames_between_end_records(tmp_path, suffix, before, between, behind) -> None:
+    lines = PDB.splitlines(keepends=True)
+    frame = lines[1] + lines[4]
+    if before and b"MODEL" not in between:
+        between += lines[7]
+    source, target = tmp_path / "a.pdb", tmp_path / f"b{suffix}"
+    source.write_bytes(before + frame + between + frame.replace(b" A   1 ", b" A   2 ") + behind)
+    read = read_structure(source)
+    new = np.arange(1.0, len(read) + 1)
+    assert write_with_b(source, target, new).replaced == len(read)
+    written = read_structure(target)
+    assert written.b_iso.tolist() == new.tolist()
+    assert written.model.tolist() == read.model.tolist()
+    assert written.residue_number.tolist() == read.residue_number.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".pdb", ".cif"])
+def test_pdb_lines_that_end_with_a_carriage_return_alone(tmp_path, suffix) -> None:
+    data = PDB.replace(b"\n", b"\r")
+    source, target = tmp_path / "a.pdb", tmp_path / f"b{suffix}"
+    source.write_bytes(data)
+    write_with_b(source, target, np.array([NAN, NAN, 7.0]))
+    assert [round(float(b), 2) for b in read_structure(target).b_iso] == [20.0, 30.0, 7.0]
+    if suffix == ".pdb":
+        assert target.read_bytes() == data.replace(b" 40.00 ", b"  7.00 ")
+    edited = replace_b_pdb(data, np.array([7.0, NAN, NAN]), "test")
+    assert edited.data.count(b"\r") == data.count(b"\r") - 2  # the lines of ANISOU and SIGUIJ
+
+
+def test_pdb_blank_lines_behind_a_dropped_anisou_stay() -> None:
+    data = b"".join(PDB.splitlines(keepends=True)[1:3])
+    assert replace_b_pdb(data + b"\n\n", np.array([7.0]), "test").data.endswith(b"N  \n\n\n")
 
 
 def test_pdb_endmdl_is_no_end() -> None:
