@@ -257,8 +257,9 @@ def _check_feature_value(
     assert value.shape == shape, f"{name} has shape {value.shape}, not {shape}"
     if isinstance(feature, NodeFeature) and feature.kind == "category":
         assert np.issubdtype(value.dtype, np.integer), f"{name} is {value.dtype}, not an integer"
-        assert value.min() >= 0 and value.max() < feature.size, (
-            f"{name} has codes {value.min()} to {value.max()}, allowed are 0 to {feature.size - 1}"
+        low, high = int(value.min()), int(value.max())
+        assert 0 <= low <= high < feature.size, (
+            f"{name} has codes {low} to {high}, allowed are 0 to {feature.size - 1}"
         )
         return
     assert np.issubdtype(value.dtype, np.floating), f"{name} is {value.dtype}, not a float"

@@ -76,5 +76,5 @@ def test_the_contract_catches(message, in_crystal):
 
 def test_the_contract_catches_a_structure_feature_that_reads_b(in_crystal):
     feature = StructureFeature("mean B", lambda context: float(context.structure.b_iso.mean()))
-    with pytest.raises(AssertionError, match="'mean B' changes by .* with the B column"):
+    with pytest.raises(AssertionError, match=r"'mean B' changes by .* with the B column"):
         testing.check_feature(feature, in_crystal)

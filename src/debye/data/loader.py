@@ -166,8 +166,9 @@ class BatchSampler(Sampler[BatchKey]):
             )
         groups = pack(self.sizes[order], self.config.batch_atoms)
         keys = [(epoch, tuple(self.rows[order[group]].tolist())) for group in groups]
-        # Padding would score some structures twice where nothing is trained.
-        missing = -len(keys) % self.world_size if self.config.shuffle else 0
+        # Where nothing is trained, padding would score structures twice: only so that none is idle.
+        pads = self.config.shuffle or len(keys) < self.world_size
+        missing = -len(keys) % self.world_size if pads else 0
         keys += [keys[number % len(keys)] for number in range(missing)]
         return keys[self.rank :: self.world_size]
 

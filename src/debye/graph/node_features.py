@@ -166,7 +166,8 @@ def _terminus(name: str, side: int) -> NodeFeature:
 
 def _terminus_decay(context: FeatureContext, side: int) -> NDArray[np.float32]:
     polymer = np.isin(context.structure.entity_kind, POLYMERS)
-    return np.where(polymer, np.exp(-context.chain_rank()[side] / TERMINUS_REACH), 0.0)
+    decay = np.exp(-context.chain_rank()[side] / TERMINUS_REACH)
+    return np.where(polymer, decay, 0.0).astype(np.float32)
 
 
 _FEATURES = (

@@ -157,9 +157,7 @@ def _in_processes(groups: Sequence[list[Input]], job: Job, workers: int) -> Iter
             yield _alone(item, job)
 
 
-def _in_one_pool(
-    unfinished: dict[int, list[Input]], job: Job, workers: int
-) -> Iterator[Outcome]:
+def _in_one_pool(unfinished: dict[int, list[Input]], job: Job, workers: int) -> Iterator[Outcome]:
     """Run groups and take out those that finish; a worker that dies takes the rest of the pool along."""
     futures: dict[Future[list[Outcome]], int] = {}
     with _pool(workers) as pool:
@@ -197,7 +195,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 def _prepare_worker() -> None:
     import torch
 
-    # prepare_worker()
+    prepare_worker()
     torch.set_num_threads(1)
 
 

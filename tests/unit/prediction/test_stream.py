@@ -199,19 +199,23 @@ if __name__ == "__main__":
 def test_workers_end_with_a_killed_parent(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    try:
-        assert parent.stdout is not None
-        workers = [int(word) for word in parent.stdout.readline().split()]
-        assert len(workers) == 2
-        assert all(runs(pid) for pid in workers)
-    finally:
-        parent.kill()
-        parent.communicate()
-    end = time.monotonic() + 20
-    while any(runs(pid) for pid in workers) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(runs(pid) for pid in workers)
+    workers = []
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            workers = [int(word) for word in parent.stdout.readline().split()]
+            assert len(workers) == 2
+            assert all(runs(pid) for pid in workers)
+            parent.kill()
+            parent.wait()
+            end = time.monotonic() + 20
+            while any(runs(pid) for pid in workers) and time.monotonic() < end:
+                time.sleep(0.05)
+            assert not any(runs(pid) for pid in workers)
+        finally:
+            parent.kill()
+            for pid in filter(runs, workers):
+                os.kill(pid, signal.SIGKILL)
 
 
 def runs(pid: int) -> bool:
