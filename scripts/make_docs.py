@@ -111,13 +111,15 @@ def result_row(evaluation: dict[str, Any]) -> list[str]:
     """Return the cells of one model."""
     row = summary(evaluation)
     found = row["estimates"]
-    interval = row["intervals"].get("pearson_mean")
+    interval = row["intervals"]["pearson_mean"]
     has_level = found["pooled_mae"] is not None
     return [
         f"`{evaluation['model']}`",
         "on" if evaluation["crystal"] else "off",
         number(found["pearson_mean"]),
-        f"{interval['low']:.3f}–{interval['high']:.3f}" if interval else "–",
+        f"{number(interval['low'])}–{number(interval['high'])}"
+        if found["pearson_mean"] is not None
+        else "–",
         number(found["pearson_median"]),
         number(found["pearson_p10"]),
         f"{number(found['pooled_pearson'])} ({number(found['oracle_pooled_pearson'])})"

@@ -125,7 +125,8 @@ def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
 
     def compute(context: FeatureContext) -> NDArray[np.float32]:
         column = context.packing_radii.index(radius)
-        return context.packing()[crystal].contacts[:, column] / np.float32(usual)
+        contacts = context.packing()[crystal].contacts[:, column]
+        return (contacts / usual).astype(np.float32)
 
     where = ", symmetry mates counted" if crystal else ""
     return NodeFeature(
@@ -141,7 +142,8 @@ def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
 def _density(radius: float, *, crystal: bool) -> NodeFeature:
     def compute(context: FeatureContext) -> NDArray[np.float32]:
         column = context.packing_radii.index(radius)
-        return context.packing()[crystal].density[:, column] / np.float32(USUAL_DENSITY)
+        density = context.packing()[crystal].density[:, column]
+        return (density / USUAL_DENSITY).astype(np.float32)
 
     where = ", symmetry mates counted" if crystal else ""
     return NodeFeature(

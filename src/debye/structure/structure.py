@@ -149,8 +149,8 @@ class Structure:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Structure:
         """Keep some atoms, by mask or by row, in the given order; links and residues follow."""
-        rows = np.asarray(rows)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        if np.asarray(rows).dtype == bool:
+            rows = np.flatnonzero(rows)
         columns = {
             column.name: getattr(self, column.name)[rows]
             for column in fields(self)

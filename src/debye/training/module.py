@@ -43,7 +43,8 @@ class FitModule(L.LightningModule):
     @property
     def best_weights(self) -> AtomModel:
         """The weights to validate and save: averaged where the recipe asks for it."""
-        return self.average.module if self.average is not None else self.model
+        averaged = None if self.average is None else self.average.module
+        return averaged if isinstance(averaged, AtomModel) else self.model
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
@@ -88,7 +89,8 @@ class FitModule(L.LightningModule):
         for name, parts in self._correlations.items():
             found = torch.cat(parts) if parts else torch.zeros(0, device=self.device)
             total = torch.stack([found.sum(), torch.tensor(float(len(found)), device=self.device)])
-            total = self.all_gather(total).reshape(-1, 2).sum(0)
+            gathered = self.all_gather(total)
+            total = torch.as_tensor(gathered).reshape(-1, 2).sum(0)
             means[name] = (total[0] / total[1].clamp(min=1)).item()
         self.log(MONITOR, sum(means.values()) / len(means), prog_bar=True)
         self.log_dict({f"val_r_{name}": value for name, value in means.items()})

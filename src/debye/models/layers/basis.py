@@ -16,6 +16,9 @@ class GaussianBasis(nn.Module):
     Reference: Schuett et al. (2017), SchNet, arXiv:1706.08566.
     """
 
+    center: Tensor
+    """(size,) centers of the Gaussians, Å."""
+
     def __init__(self, largest: float, size: int) -> None:
         super().__init__()
         self.size = size
