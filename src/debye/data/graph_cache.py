@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 from debye.data.build import library_version
 from debye.data.parts import Arrays, Progress, concatenate, open_flat, run_parts
 from debye.data.store import Store
-from debye.errors import StoreError
 from debye.graph import build, neighbors, node_features, structure_features
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
@@ -211,12 +210,6 @@ def graph_part(store: Store, split: str, config: GraphConfig, rows: Sequence[int
 def encode_graph(graph: AtomGraph) -> dict[str, NDArray[Any]]:
     """Return the arrays of one graph, each in the smallest type that holds it."""
     sender, receiver = graph.edge_index.numpy()
-    if len(receiver) and (np.diff(receiver) < 0).any():
-        raise StoreError(
-            graph.source[0],
-            problem="its edges are not sorted by receiver",
-            remedy="Build graphs with build_graph",
-        )
     in_degree = np.bincount(receiver, minlength=graph.n_atoms)
     small = graph.n_atoms <= np.iinfo(np.uint16).max
     bond = graph.edge_bond.numpy().astype(np.uint8)

@@ -88,6 +88,10 @@ def fit(
     validation = _validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
     module = FitModule(model, recipe, steps=recipe.training.epochs * _length(training))
     last = out / "last.ckpt"
+    if last.exists():
+        # Lightning asks for the first batches before it tells the sampler the epoch that it resumes in.
+        stopped = torch.load(last, map_location="cpu", weights_only=True)["epoch"]
+        training.sampler.set_epoch(stopped + 1)  # type: ignore[union-attr]
     trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
     header = CheckpointHeader(
         name=recipe.name,

@@ -40,8 +40,9 @@ def structure_correlation(
 
     Example:
         >>> x = torch.tensor([0.0, 1.0, 2.0])
-        >>> structure_correlation(2 * x, x, torch.ones(3), torch.zeros(3, dtype=torch.long), 1)
-        tensor([1.0000])
+        >>> r = structure_correlation(2 * x, x, torch.ones(3), torch.zeros(3, dtype=torch.long), 1)
+        >>> round(r.item(), 4)
+        1.0
     """
 
     def total(values: Tensor) -> Tensor:

@@ -222,8 +222,8 @@ def test_bfloat16_is_close_enough(any_predictor, structure):
     rows = np.isfinite(exact)
     # In units of the structure's own spread, as the model sees it.
     difference = np.abs(rough - exact)[rows] / np.std(exact[rows])
-    # The untrained model's output is blown up 30 times, and its rounding with it.
-    assert difference.mean() < (0.02 if any_predictor.model_name == "tiny" else 0.01)
+    # A twentieth of a standard deviation: the model's own error is ten times larger.
+    assert difference.mean() < 0.05
     assert np.corrcoef(rough[rows], exact[rows])[0, 1] > 0.9995
 
 
