@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class DebyeError(Exception):
     """Base of every error that debye raises on purpose; catch it to go on with the next input."""
@@ -60,3 +63,16 @@ def explain_validation(error: ValueError) -> str:
         f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {item['input']!r})"
         for item in found
     )
+
+
+def unknown_name(catalog: str, name: str, known: Iterable[str]) -> ConfigError:
+    """Make the error for a name that is not in a catalog: the nearest one, or all that there are.
+
+    Example:
+        >>> str(unknown_name("model", "meta-gnn", ["meta_gnn"]))
+        "model: no model is called 'meta-gnn'. Did you mean 'meta_gnn'."
+    """
+    known = list(known)
+    close = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(known)}"
+    return ConfigError(catalog, problem=f"no {catalog} is called {name!r}", remedy=hint)

@@ -7,14 +7,13 @@ back in its unit. To add a target, add a row to :data:`TARGETS`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.errors import ConfigError
+from debye.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,11 +154,9 @@ def find_target(name: str) -> Target:
     Raises:
         ConfigError: there is none; says which there are.
     """
-    if name in TARGETS:
-        return TARGETS[name]
-    close = get_close_matches(name, TARGETS, n=1)
-    hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(TARGETS)}"
-    raise ConfigError("target", problem=f"no target is called {name!r}", remedy=hint)
+    if name not in TARGETS:
+        raise unknown_name("target", name, TARGETS)
+    return TARGETS[name]
 
 
 def robust_location_scale(value: NDArray[Any]) -> tuple[float, float]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.errors import ConfigError
+from debye.errors import ConfigError, unknown_name
 from debye.graph.config import GraphConfig
 from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_number
 from debye.structure import chemistry
@@ -120,39 +119,47 @@ def _property(name: str) -> NodeFeature:
     )
 
 
-def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
-    usual = USUAL_CONTACTS[radius]
+def _packed(
+    radius: float, *, crystal: bool, quantity: str, usual: float, unit: str, meaning: str
+) -> NodeFeature:
+    """Describe a column of :class:`debye.graph.neighbors.Packing` by what it is divided by."""
 
     def compute(context: FeatureContext) -> NDArray[np.float32]:
         column = context.packing_radii.index(radius)
-        contacts = context.packing()[crystal].contacts[:, column]
-        return (contacts / usual).astype(np.float32)
+        found = getattr(context.packing()[crystal], quantity)[:, column]
+        return (found / usual).astype(np.float32)
 
+    kind = {"contacts": "contact_number", "density": "density"}[quantity]
     where = ", symmetry mates counted" if crystal else ""
     return NodeFeature(
-        f"{'crystal_' * crystal}contact_number_{radius:g}",
+        f"{'crystal_' * crystal}{kind}_{radius:g}",
         "scalar",
-        f"neighbors / {usual:g}",
-        f"heavy atoms within {radius:g} Å{where}",
+        f"{unit} / {usual:g}",
+        f"{meaning} within {radius:g} Å{where}",
         compute,
         packing_radius=radius,
     )
 
 
-def _density(radius: float, *, crystal: bool) -> NodeFeature:
-    def compute(context: FeatureContext) -> NDArray[np.float32]:
-        column = context.packing_radii.index(radius)
-        density = context.packing()[crystal].density[:, column]
-        return (density / USUAL_DENSITY).astype(np.float32)
+def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
+    return _packed(
+        radius,
+        crystal=crystal,
+        quantity="contacts",
+        usual=USUAL_CONTACTS[radius],
+        unit="neighbors",
+        meaning="heavy atoms",
+    )
 
-    where = ", symmetry mates counted" if crystal else ""
-    return NodeFeature(
-        f"{'crystal_' * crystal}density_{radius:g}",
-        "scalar",
-        f"Å⁻² / {USUAL_DENSITY:g}",
-        f"sum of 1/d² over heavy atoms within {radius:g} Å{where}",
-        compute,
-        packing_radius=radius,
+
+def _density(radius: float, *, crystal: bool) -> NodeFeature:
+    return _packed(
+        radius,
+        crystal=crystal,
+        quantity="density",
+        usual=USUAL_DENSITY,
+        unit="Å⁻²",
+        meaning="sum of 1/d² over heavy atoms",
     )
 
 
@@ -238,11 +245,9 @@ def find_feature(name: str) -> NodeFeature:
     Raises:
         ConfigError: there is none; says which there are.
     """
-    if name in NODE_FEATURES:
-        return NODE_FEATURES[name]
-    close = get_close_matches(name, NODE_FEATURES, n=1)
-    hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(NODE_FEATURES)}"
-    raise ConfigError("node features", problem=f"no feature is called {name!r}", remedy=hint)
+    if name not in NODE_FEATURES:
+        raise unknown_name("atom feature", name, NODE_FEATURES)
+    return NODE_FEATURES[name]
 
 
 def check_features(config: GraphConfig) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from debye.errors import ConfigError, explain_validation
+from debye.errors import ConfigError, explain_validation, unknown_name
 
 if TYPE_CHECKING:
     from debye.models.base import AtomModel
@@ -72,11 +71,9 @@ def find_model(name: str) -> ModelCard:
     Raises:
         ConfigError: no model has this name.
     """
-    if name in CATALOG:
-        return CATALOG[name]
-    close = get_close_matches(name, CATALOG, n=1)
-    hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(CATALOG)}"
-    raise ConfigError("model", problem=f"no model is called {name!r}", remedy=hint)
+    if name not in CATALOG:
+        raise unknown_name("model", name, CATALOG)
+    return CATALOG[name]
 
 
 def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseModel:
