@@ -14,21 +14,19 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
-from rich.progress import Progress as Bar
-from torch.utils.data import DataLoader
 
-from debye.data.graph_cache import GraphBuilder, GraphCache, GraphSource, open_graph_cache
-from debye.data.loader import Batch, LoaderConfig, choose_rows, make_loader
+from debye.data.graph_cache import GraphBuilder
+from debye.data.loader import choose_rows
 from debye.data.store import Store
 from debye.data.targets import find_target
 from debye.errors import ConfigError
-from debye.graph.config import GraphConfig
 from debye.models.allocator import keep_freed_memory
 from debye.models.base import Sample, TableModel
 from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
+from debye.training.batches import Share, open_graphs, training_loader, validation_loaders
 from debye.training.config import Recipe
-from debye.training.module import MONITOR, VALIDATIONS, FitModule, batch_correlations
+from debye.training.module import MONITOR, FitModule, batch_correlations
 
 RECIPE_FILE = "recipe.json"
 
@@ -84,9 +82,9 @@ def fit(
     trainer = _trainer(recipe, out, accelerator, devices, progress)
     graphs = open_graphs(recipe, store, model.graph_config, progress)
     share = Share(rank=trainer.global_rank, world_size=trainer.world_size)
-    training = _training_loader(recipe, store, graphs[recipe.data.split], share)
-    validation = _validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
-    module = FitModule(model, recipe, steps=recipe.training.epochs * _length(training))
+    training = training_loader(recipe, store, graphs[recipe.data.split], share)
+    validation = validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
+    module = FitModule(model, recipe, steps=recipe.training.epochs * len(training))
     last = out / "last.ckpt"
     if last.exists():
         # Lightning asks for the first batches before it tells the sampler the epoch that it resumes in.
@@ -116,12 +114,12 @@ def _fit_table(
             torch.where(batch.weight > 0, batch.target, torch.nan),
             batch.level,
         )
-        for batch in _training_loader(recipe, store, graphs, alone)
+        for batch in training_loader(recipe, store, graphs, alone)
     )
     graphs = GraphBuilder(store, recipe.data.validation_split, model.graph_config)
     found = [
         batch_correlations(model(batch.graph).profile, batch)
-        for batch in _validation_loaders(recipe, store, graphs, alone)[0]
+        for batch in validation_loaders(recipe, store, graphs, alone)[0]
     ]
     val_r = float(torch.cat(found).mean())
     training = _provenance(recipe, store) | {"best_val_r": round(val_r, 4)}
@@ -135,81 +133,6 @@ def _fit_table(
     )
     save_checkpoint(path, model, header)
     return FitResult(checkpoint=path, best_epoch=0, val_r=val_r)
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Which part of each epoch this process trains on."""
-
-    rank: int
-    world_size: int
-
-
-def open_graphs(
-    recipe: Recipe, store: Store, config: GraphConfig, progress: bool = False
-) -> dict[str, GraphCache]:
-    """Open, or build first, the graphs of the splits that a recipe trains and validates on."""
-    graphs = {}
-    for split in dict.fromkeys([recipe.data.split, recipe.data.validation_split]):
-        total = len(store.entries(split))
-        with Bar(disable=not progress) as bar:
-            task = bar.add_task(f"graphs of {split}", total=total)
-            graphs[split] = open_graph_cache(
-                store,
-                split,
-                config,
-                workers=recipe.data.graph_workers,
-                progress=lambda done, _, task=task, bar=bar: bar.update(task, completed=done),
-            )
-    return graphs
-
-
-def _training_loader(
-    recipe: Recipe, store: Store, graphs: GraphSource, share: Share
-) -> DataLoader[Batch]:
-    config = LoaderConfig.model_validate(
-        recipe.data.loader.model_dump() | {"seed": recipe.training.seed}
-    )
-    return make_loader(
-        store,
-        recipe.data.split,
-        find_target(recipe.target),
-        graphs,
-        config,
-        rank=share.rank,
-        world_size=share.world_size,
-        batches_per_epoch=recipe.data.batches_per_epoch,
-    )
-
-
-def _validation_loaders(
-    recipe: Recipe, store: Store, graphs: GraphSource, share: Share
-) -> list[DataLoader[Batch]]:
-    """One loader for each of :data:`VALIDATIONS`: nothing left out, clipped or drawn at random."""
-    return [
-        make_loader(
-            store,
-            recipe.data.validation_split,
-            find_target(recipe.target),
-            graphs,
-            LoaderConfig(
-                batch_atoms=recipe.data.loader.batch_atoms,
-                hide_crystal=1.0 if name == "isolated" else 0.0,
-                shuffle=False,
-                min_usable=1,
-                clip=False,
-                workers=recipe.data.loader.workers,
-            ),
-            rank=share.rank,
-            world_size=share.world_size,
-        )
-        for name in VALIDATIONS
-    ]
-
-
-def _length(loader: DataLoader[Batch]) -> int:
-    """Return the number of steps in an epoch, which passes over the data make vary a little."""
-    return len(loader)
 
 
 def _check(recipe: Recipe, store: Store) -> None:
