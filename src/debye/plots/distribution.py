@@ -147,7 +147,10 @@ def _finish(left: Axes, right: Axes, labels: Sequence[str], atom_class: str) -> 
     right.set_ylim(0, 1)
     right.set_ylabel("share of structures at or below", color=INK)
     if right.get_legend_handles_labels()[0]:
-        right.legend(frameon=False, fontsize=8, loc="best")
+        # Below the axes: no corner of a cumulative curve is free for many models.
+        right.legend(
+            frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2
+        )
     left.set_title(
         "thick line: quartiles · circle: median · diamond: mean", loc="left", fontsize=8, color=INK
     )
