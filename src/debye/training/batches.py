@@ -17,7 +17,7 @@ from debye.training.module import VALIDATIONS
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ProcessShare:
     """Which part of each epoch this process trains on."""
 
     rank: int
@@ -44,7 +44,7 @@ def open_graphs(
 
 
 def training_loader(
-    recipe: Recipe, store: Store, graphs: GraphSource, share: Share
+    recipe: Recipe, store: Store, graphs: GraphSource, share: ProcessShare
 ) -> DataLoader[Batch]:
     """Shuffle the training split, as ``training.seed`` says."""
     config = LoaderConfig.model_validate(
@@ -63,7 +63,7 @@ def training_loader(
 
 
 def validation_loaders(
-    recipe: Recipe, store: Store, graphs: GraphSource, share: Share
+    recipe: Recipe, store: Store, graphs: GraphSource, share: ProcessShare
 ) -> list[DataLoader[Batch]]:
     """One loader for each of :data:`VALIDATIONS`: nothing left out, clipped or drawn at random."""
     return [

@@ -21,10 +21,10 @@ from debye.data.store import Store
 from debye.data.targets import find_target
 from debye.errors import ConfigError
 from debye.models.allocator import keep_freed_memory
-from debye.models.base import Sample, TableModel
+from debye.models.base import AtomModel, Sample, TableModel
 from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
-from debye.training.batches import Share, open_graphs, training_loader, validation_loaders
+from debye.training.batches import ProcessShare, open_graphs, training_loader, validation_loaders
 from debye.training.config import Recipe
 from debye.training.module import MONITOR, FitModule, batch_correlations
 
@@ -72,16 +72,16 @@ def fit(
         ConfigError: the model or a setting is unknown, or ``out`` holds another run.
     """
     config = model_config(recipe.model, recipe.settings)
-    _check(recipe, store)
-    _claim(out, recipe, store, resume)
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
-    keep_freed_memory()
     model = build_model(recipe.model, recipe.settings)
+    _check(recipe, store, model)
+    _claim(out, recipe, store, resume)
+    keep_freed_memory()
     if isinstance(model, TableModel):
         return _fit_table(model, recipe, store, out, config.model_dump(mode="json"))
     trainer = _trainer(recipe, out, accelerator, devices, progress)
     graphs = open_graphs(recipe, store, model.graph_config, progress)
-    share = Share(rank=trainer.global_rank, world_size=trainer.world_size)
+    share = ProcessShare(rank=trainer.global_rank, world_size=trainer.world_size)
     training = training_loader(recipe, store, graphs[recipe.data.split], share)
     validation = validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
     module = FitModule(model, recipe, steps=recipe.training.epochs * len(training))
@@ -106,7 +106,7 @@ def _fit_table(
     model: TableModel, recipe: Recipe, store: Store, out: Path, config: dict[str, Any]
 ) -> FitResult:
     """Count once over the training split, and correlate once over the validation split."""
-    alone = Share(rank=0, world_size=1)
+    alone = ProcessShare(rank=0, world_size=1)
     graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
     model.fit(
         Sample(
@@ -135,12 +135,11 @@ def _fit_table(
     return FitResult(checkpoint=path, best_epoch=0, val_r=val_r)
 
 
-def _check(recipe: Recipe, store: Store) -> None:
+def _check(recipe: Recipe, store: Store, model: AtomModel) -> None:
     """Refuse what cannot be trained before anything is written."""
     find_target(recipe.target)
     store.entries(recipe.data.split)
     store.entries(recipe.data.validation_split)
-    model = build_model(recipe.model, recipe.settings)
     if not find_model(recipe.model).learned and not isinstance(model, TableModel):
         raise ConfigError(
             f"recipe {recipe.name}",
