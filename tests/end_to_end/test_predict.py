@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import math
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import gemmi
 import pytest
 import torch
+from servers.archive import Fault, running
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
@@ -174,6 +176,26 @@ def test_identifiers_are_read_from_a_mirror(checkpoint, benchmark_data, tmp_path
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.cif", f"{name}.csv"}
+
+
+def test_identifiers_are_downloaded_once(checkpoint, peptide_cif, tmp_path, monkeypatch):
+    """From a server that fails once, then answers; the second run needs it no more."""
+    with running() as server:
+        for archive in ("MODELS", "FILES", "ALPHAFOLD"):
+            monkeypatch.setenv(f"DEBYE_{archive}_URL", server.url)
+        monkeypatch.setenv("DEBYE_CACHE", str(tmp_path / "cache"))
+        server.add_pdb("1abc", cif_gz=gzip.compress(peptide_cif.read_bytes(), mtime=0))
+        server.fail("/download/1abc.cif.gz", Fault(status=500))
+        arguments = ("1abc", "9xyz", "--model", checkpoint, "--workers", 1, "-o")
+        result = debye_predict(*arguments, tmp_path / "first")
+        assert result.exit_code == 1, "9xyz is not on the server"
+        assert "1 predicted, 1 failed" in result.output
+        assert re.search(r"failed: .*9xyz", result.output)
+        assert len(rows_of(tmp_path / "first" / "1abc.csv")) == 117
+        assert server.requests["/download/1abc.cif.gz"] == 2
+        debye_predict(*arguments, tmp_path / "second")
+        assert server.requests["/download/1abc.cif.gz"] == 2, "it is in the cache"
+    assert (tmp_path / "second" / "1abc.cif").exists()
 
 
 def test_all_format_files_are_predicted_by_two_processes(checkpoint, benchmark_data, tmp_path):
