@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from debye.graph.graph import AtomGraph, join
+from debye.graph.graph import PER_ATOM, PER_EDGE, PER_RESIDUE_EDGE, AtomGraph, join
 from debye.graph.node_features import NODE_FEATURES, FeatureContext, NodeFeature, mate_reach
 from debye.graph.structure_features import StructureFeature
 from debye.models.base import AtomModel, ModelOutput
@@ -115,17 +115,7 @@ def check_isolated_atom(model: AtomModel, graph: AtomGraph) -> None:
     """Check that a structure of a single atom gets a finite prediction."""
     single = replace(
         graph,
-        **{
-            name: getattr(graph, name)[:1]
-            for name in (
-                "position",
-                "categories",
-                "scalars",
-                "residue_index",
-                "entity_kind",
-                "structure_index",
-            )
-        },
+        **{name: getattr(graph, name)[:1] for name in PER_ATOM},
         **_no_edges(graph),
     )
     check_output(model, single)
@@ -302,9 +292,9 @@ def _moved(structure: Structure, generator: np.random.Generator) -> Structure:
 
 
 def _no_edges(graph: AtomGraph) -> dict[str, Tensor]:
-    none = torch.zeros(graph.n_edges, dtype=torch.bool)
-    bare = graph.keep_edges(none)
-    names = ("edge_index", "edge_vector", "edge_bond", "edge_mate")
+    bare = graph.keep_edges(torch.zeros(graph.n_edges, dtype=torch.bool))
+    bare = bare.keep_residue_edges(torch.zeros_like(graph.residue_edge_mate))
+    names = ("edge_index", "residue_edge_index", *PER_EDGE, *PER_RESIDUE_EDGE)
     return {name: getattr(bare, name) for name in names}
 
 

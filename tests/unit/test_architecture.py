@@ -10,7 +10,7 @@ import pytest
 import debye
 
 UPSTREAM_FIRST = [
-    "errors", "structure", "graph", "data", "models", "evaluation", "training", "prediction",
+    "errors", "structure", "graph", "data", "models", "evaluation", "training", "prediction", "explanation",
     "plots", "cli",
 ]  # fmt: skip
 

@@ -33,17 +33,18 @@ from numpy.typing import NDArray
 from debye.data.build import library_version
 from debye.data.parts import Arrays, Progress, concatenate, open_flat, run_parts
 from debye.data.store import Store
-from debye.graph import build, neighbors, node_features, structure_features
+from debye.graph import build, neighbors, node_features, residue_edges, structure_features
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.structure import chemistry, components, crystal, row_keys
 
-FORMAT = 1
+FORMAT = 2
 CODE = (
     build,
     neighbors,
     node_features,
+    residue_edges,
     structure_features,
     chemistry,
     components,
@@ -55,9 +56,14 @@ VECTOR_UNIT = 0.001  # Å
 LONGEST_EDGE = 32.0  # Å, that 16 bits hold
 MATE_BIT = 0x80
 PART_ATOMS = 60_000
-PER_ATOM = ("position", "categories", "scalars", "residue_index", "entity_kind", "in_degree")
+PER_ATOM = (
+    *("position", "categories", "scalars", "residue_index", "chain_index", "entity_kind"),
+    "in_degree",
+)
 PER_EDGE = ("sender", "vector", "bond")
-PER_STRUCTURE = ("structure_scalars", "crystal_known")
+PER_RESIDUE_EDGE = ("residue_sender", "residue_receiver", "residue_vector", "residue_bond")
+VECTORS = ("vector", "residue_vector")
+COLUMNS = (*PER_ATOM, *PER_EDGE, *PER_RESIDUE_EDGE, "structure_scalars", "crystal_known")
 
 
 class GraphSource(Protocol):
@@ -93,11 +99,10 @@ class GraphCache:
         manifest = json.loads((path / "manifest.json").read_text())
         self.config = GraphConfig.model_validate(manifest["config"])
         self.source: list[str] = manifest["source"]
-        self._flat = {
-            name: open_flat(path / f"{name}.npy") for name in (*PER_ATOM, *PER_EDGE, *PER_STRUCTURE)
-        }
+        self._flat = {name: open_flat(path / f"{name}.npy") for name in COLUMNS}
         self._atom_start = _starts(manifest["n_atoms"])
         self._edge_start = _starts(manifest["n_edges"])
+        self._residue_edge_start = _starts(manifest["n_residue_edges"])
 
     def __reduce__(self) -> tuple[type[GraphCache], tuple[Path]]:
         return type(self), (self.path,)
@@ -120,6 +125,9 @@ class GraphCache:
         receiver = torch.repeat_interleave(torch.arange(len(position)), atom("in_degree").long())
         sender = torch.from_numpy(self._flat["sender"][edges].astype(np.int64))
         bond = torch.from_numpy(np.array(self._flat["bond"][edges]))
+        contacts = slice(self._residue_edge_start[row], self._residue_edge_start[row + 1])
+        contact = torch.from_numpy(np.array(self._flat["residue_bond"][contacts]))
+        ends = [self._flat[f"residue_{end}"][contacts] for end in ("sender", "receiver")]
         return AtomGraph(
             source=(self.source[row],),
             config=self.config,
@@ -127,6 +135,7 @@ class GraphCache:
             categories=atom("categories").long(),
             scalars=atom("scalars"),
             residue_index=atom("residue_index").long(),
+            chain_index=atom("chain_index").long(),
             entity_kind=atom("entity_kind").long(),
             structure_index=torch.zeros(len(position), dtype=torch.long),
             structure_scalars=whole("structure_scalars"),
@@ -135,6 +144,10 @@ class GraphCache:
             edge_vector=decode_vectors(self._flat["vector"][edges]),
             edge_bond=(bond & (MATE_BIT - 1)).long(),
             edge_mate=bond >= MATE_BIT,
+            residue_edge_index=torch.from_numpy(np.stack(ends).astype(np.int64)),
+            residue_edge_vector=decode_vectors(self._flat["residue_vector"][contacts]),
+            residue_edge_bond=(contact & (MATE_BIT - 1)) > 0,
+            residue_edge_mate=contact >= MATE_BIT,
         )
 
 
@@ -197,13 +210,14 @@ def graph_part(store: Store, split: str, config: GraphConfig, rows: Sequence[int
     """Build the graphs of some entries and return their arrays end to end."""
     builder = GraphBuilder(store, split, config)
     graphs = [encode_graph(builder.graph(row)) for row in rows]
-    vectors_fit = all(graph["vector"].dtype == np.int16 for graph in graphs)
-    if not vectors_fit:
-        for graph in graphs:
-            graph["vector"] = decode_vectors(graph["vector"]).numpy()
+    for name in VECTORS:
+        if any(graph[name].dtype != np.int16 for graph in graphs):
+            for graph in graphs:
+                graph[name] = decode_vectors(graph[name]).numpy()
     joined = {name: np.concatenate([graph[name] for graph in graphs]) for name in graphs[0]}
     joined["n_atoms"] = np.array([len(graph["position"]) for graph in graphs])
     joined["n_edges"] = np.array([len(graph["sender"]) for graph in graphs])
+    joined["n_residue_edges"] = np.array([len(graph["residue_sender"]) for graph in graphs])
     return joined
 
 
@@ -212,20 +226,32 @@ def encode_graph(graph: AtomGraph) -> dict[str, NDArray[Any]]:
     sender, receiver = graph.edge_index.numpy()
     in_degree = np.bincount(receiver, minlength=graph.n_atoms)
     small = graph.n_atoms <= np.iinfo(np.uint16).max
+    whole = np.uint16 if small else np.uint32
     bond = graph.edge_bond.numpy().astype(np.uint8)
+    residue_sender, residue_receiver = graph.residue_edge_index.numpy().astype(whole)
     return {
         "position": graph.position.numpy(),
         "categories": _smallest(graph.categories.numpy()),
         "scalars": graph.scalars.numpy().astype(np.float32),
         "residue_index": graph.residue_index.numpy().astype(np.int32),
+        "chain_index": _smallest(graph.chain_index.numpy()),
         "entity_kind": graph.entity_kind.numpy().astype(np.uint8),
         "in_degree": _smallest(in_degree),
-        "sender": sender.astype(np.uint16 if small else np.uint32),
+        "sender": sender.astype(whole),
         "vector": encode_vectors(graph.edge_vector.numpy()),
-        "bond": bond | np.where(graph.edge_mate.numpy(), MATE_BIT, 0).astype(np.uint8),
+        "bond": bond | _mate_bit(graph.edge_mate),
+        "residue_sender": residue_sender,
+        "residue_receiver": residue_receiver,
+        "residue_vector": encode_vectors(graph.residue_edge_vector.numpy()),
+        "residue_bond": graph.residue_edge_bond.numpy().astype(np.uint8)
+        | _mate_bit(graph.residue_edge_mate),
         "structure_scalars": graph.structure_scalars.numpy().astype(np.float32),
         "crystal_known": graph.crystal_known.numpy(),
     }
+
+
+def _mate_bit(is_mate: torch.Tensor) -> NDArray[np.uint8]:
+    return np.where(is_mate.numpy(), MATE_BIT, 0).astype(np.uint8)
 
 
 def encode_vectors(vector: NDArray[np.float32]) -> NDArray[Any]:
@@ -272,11 +298,11 @@ def _assemble(
     path: Path, parts: Sequence[Path], store: Store, split: str, config: GraphConfig
 ) -> None:
     """Put the parts together, the manifest last: a cache with a manifest is a whole one."""
-    for name in (*PER_ATOM, *PER_EDGE, *PER_STRUCTURE):
-        if name == "vector" and len(_kinds(parts, name)) > 1:
-            _rewrite_vectors(parts)
+    for name in COLUMNS:
+        if name in VECTORS and len(_kinds(parts, name)) > 1:
+            _rewrite_vectors(parts, name)
         concatenate(parts, name, path / f"{name}.npy")
-    counts: dict[str, list[int]] = {"n_atoms": [], "n_edges": []}
+    counts: dict[str, list[int]] = {"n_atoms": [], "n_edges": [], "n_residue_edges": []}
     for part in parts:
         with np.load(part) as arrays:
             for name, found in counts.items():
@@ -296,12 +322,12 @@ def _assemble(
     os.replace(temporary, path / "manifest.json")
 
 
-def _rewrite_vectors(parts: Sequence[Path]) -> None:
+def _rewrite_vectors(parts: Sequence[Path], name: str) -> None:
     """Bring all parts to floats: some of them have edges too long for 16 bits."""
     for part in parts:
         with np.load(part) as arrays:
             content = dict(arrays)
-        content["vector"] = decode_vectors(content["vector"]).numpy()
+        content[name] = decode_vectors(content[name]).numpy()
         temporary = part.with_suffix(".tmp")
         with open(temporary, "wb") as file:
             np.savez(file, **content)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from debye.data.augment import AugmentConfig, augment
 from debye.data.graph_cache import GraphSource
 from debye.data.store import Store, StoreEntry
 from debye.data.targets import Target, clip_for_training
@@ -24,7 +25,12 @@ from debye.graph.graph import AtomGraph, join
 
 BatchKey = tuple[int, tuple[int, ...]]
 """Epoch, and rows of the split: all that a worker needs to make a batch."""
-ORDER_STREAM, CRYSTAL_STREAM = 1, 2  # keep the random numbers of the two decisions apart
+ORDER_STREAM, CRYSTAL_STREAM, AUGMENT_STREAM = 1, 2, 3
+"""Keep the random numbers of the decisions apart."""
+
+
+HALF_QUALITY, UNKNOWN_RESOLUTION = 2.2, 2.0
+"""Å. Where the trust in B-factors has fallen to a half, and what counts where nobody says."""
 
 
 class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
@@ -42,6 +48,8 @@ class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
     """Leave out what is similar to the 364-protein Cα benchmark."""
     hide_crystal: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of structures whose symmetry mates are hidden; drawn anew each epoch."""
+    augment: AugmentConfig = AugmentConfig()
+    """What else is hidden or disturbed."""
     shuffle: bool = True
     seed: NonNegativeInt = 1
     clip: bool = True
@@ -61,6 +69,8 @@ class Batch:
     """1 for atoms with a usable value, else 0."""
     level: Float[Tensor, "structures 2"]
     """Log of the robust mean, and log of the robust standard deviation, of each structure."""
+    quality: Float[Tensor, " structures"]
+    """Trust in the data of each structure, see :func:`data_quality`."""
     clipped: int = 0
     """Atoms whose target was limited."""
 
@@ -72,6 +82,7 @@ class Batch:
             target=self.target.to(device, non_blocking=True),
             weight=self.weight.to(device, non_blocking=True),
             level=self.level.to(device, non_blocking=True),
+            quality=self.quality.to(device, non_blocking=True),
         )
 
 
@@ -95,6 +106,7 @@ class EntryBatches(Dataset[Batch]):
             target=torch.cat([sample.target for sample in samples]),
             weight=torch.cat([sample.weight for sample in samples]),
             level=torch.cat([sample.level for sample in samples]),
+            quality=torch.cat([sample.quality for sample in samples]),
             clipped=sum(sample.clipped for sample in samples),
         )
 
@@ -103,17 +115,32 @@ class EntryBatches(Dataset[Batch]):
         if hides_crystal(self.config, epoch, row):
             graph = graph.without_crystal()
         usable = self.store.usable(self.split, row)
-        labels = self.target.standardize(
-            self.store.values(self.split, row, self.target.source), usable
-        )
+        values = self.store.values(self.split, row, self.target.source)
+        if self.config.augment != AugmentConfig():
+            key = [self.config.seed, AUGMENT_STREAM, epoch, row]
+            shown, keep = augment(graph, self.config.augment, np.random.default_rng(key))
+            if usable[keep.numpy()].sum() >= self.config.min_usable:
+                graph, usable, values = shown, usable[keep.numpy()], values[keep.numpy()]
+        labels = self.target.standardize(values, usable)
         value, clipped = clip_for_training(labels.value) if self.config.clip else (labels.value, 0)
         return Batch(
             graph=graph,
             target=torch.from_numpy(value),
             weight=torch.from_numpy(usable.astype(np.float32)),
             level=torch.from_numpy(labels.level)[None],
+            quality=torch.tensor([data_quality(self.store.entries(self.split)[row].resolution)]),
             clipped=clipped,
         )
+
+
+def data_quality(resolution: float | None) -> float:
+    """Say how much the B-factors of an entry can be trusted, 1 at best, from its resolution (Å).
+
+    Example:
+        >>> [round(data_quality(resolution), 2) for resolution in (1.0, 2.0, 3.0, None)]
+        [0.96, 0.59, 0.22, 0.59]
+    """
+    return 1.0 / (1.0 + ((resolution or UNKNOWN_RESOLUTION) / HALF_QUALITY) ** 4)
 
 
 class BatchSampler(Sampler[BatchKey]):

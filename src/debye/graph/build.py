@@ -17,9 +17,11 @@ from debye.graph.node_features import (
     mate_reach,
     packing_radii,
 )
+from debye.graph.residue_edges import ResidueEdges, find_residue_edges
 from debye.graph.structure_features import structure_features
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
+from debye.structure.row_keys import text_numbers
 from debye.structure.structure import Structure
 
 NEAREST_REACH = 12.0
@@ -69,6 +71,11 @@ def build_graph(
         packing_radii=packing_radii(config.node_scalars),
     )
     edges, order = _edges(structure.position, mates, bonds, config)
+    contacts = ResidueEdges.none()
+    if config.residue_radius is not None:
+        contacts = find_residue_edges(
+            structure, bonds, config.residue_radius, in_crystal=mates is not None
+        )
     return AtomGraph(
         source=(structure.source,),
         config=config,
@@ -76,13 +83,18 @@ def build_graph(
         categories=_columns(context, config.node_categories, np.int64),
         scalars=_columns(context, config.node_scalars, np.float32),
         residue_index=torch.from_numpy(structure.residue_index.astype(np.int64)),
+        chain_index=torch.from_numpy(_chain_index(structure)),
         entity_kind=torch.from_numpy(structure.entity_kind.astype(np.int64)),
         structure_index=torch.zeros(len(structure), dtype=torch.long),
         structure_scalars=torch.from_numpy(structure_features(context, config.structure_scalars)),
-        edge_index=torch.from_numpy(np.stack([edges.sender, edges.receiver]).astype(np.int64)),
+        edge_index=_edge_index(edges),
         edge_vector=torch.from_numpy(edges.vector),
         edge_bond=torch.from_numpy(order.astype(np.int64)),
         edge_mate=torch.from_numpy(edges.is_mate),
+        residue_edge_index=_edge_index(contacts.near),
+        residue_edge_vector=torch.from_numpy(contacts.near.vector),
+        residue_edge_bond=torch.from_numpy(contacts.is_bonded),
+        residue_edge_mate=torch.from_numpy(contacts.near.is_mate),
         crystal_known=torch.tensor([mates is not None]),
     )
 
@@ -98,6 +110,14 @@ def _mates(structure: Structure, config: GraphConfig) -> Mates | None:
         return symmetry_mates(structure, reach or SHORTEST_REACH)
     except StructureError:  # atoms clash with mates: cell and coordinates do not belong together
         return None
+
+
+def _edge_index(edges: Neighbors) -> torch.Tensor:
+    return torch.from_numpy(np.stack([edges.sender, edges.receiver]).astype(np.int64))
+
+
+def _chain_index(structure: Structure) -> NDArray[np.int64]:
+    return np.unique(text_numbers(structure.chain), return_inverse=True)[1].astype(np.int64)
 
 
 def _columns(context: FeatureContext, names: tuple[str, ...], dtype: type) -> torch.Tensor:

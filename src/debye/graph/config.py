@@ -28,13 +28,16 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     edges."""
     nearest: PositiveInt | None = None
     """An edge from each of this many nearest atoms (and all that are as near as the last one)."""
+    residue_radius: PositiveFloat | None = None
+    """An edge between any two residues whose centroids are within this distance, Å. None (in TOML:
+    "none"): no edges between residues."""
     crystal: bool = True
     """Symmetry mates send edges and count in the ``crystal_*`` features."""
     node_categories: tuple[str, ...] = SEED_CATEGORIES
     node_scalars: tuple[str, ...] = SEED_SCALARS
     structure_scalars: tuple[str, ...] = ("resolution", "resolution_known")
 
-    @field_validator("radius", "nearest", mode="before")
+    @field_validator("radius", "nearest", "residue_radius", mode="before")
     @classmethod
     def _none_in_words(cls, value: object) -> object:
         # TOML has no null.
@@ -43,7 +46,7 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     @property
     def reads_crystal(self) -> bool:
         """Whether symmetry mates make any difference: as senders of edges, or in a feature."""
-        sends = self.radius is not None or self.nearest is not None
+        sends = any((self.radius, self.nearest, self.residue_radius))
         names = (*self.node_scalars, *self.structure_scalars)
         return self.crystal and (sends or any(name.startswith("crystal_") for name in names))
 

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 PER_EDGE = ("edge_vector", "edge_bond", "edge_mate")
+PER_RESIDUE_EDGE = ("residue_edge_vector", "residue_edge_bond", "residue_edge_mate")
 PER_STRUCTURE = ("structure_scalars", "crystal_known")
-PER_ATOM = ("position", "categories", "scalars", "residue_index", "structure_index", "entity_kind")
+PER_ATOM = (
+    *("position", "categories", "scalars", "residue_index", "chain_index", "structure_index"),
+    "entity_kind",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class AtomGraph:
     """Continuous features, one column for each of ``config.node_scalars``."""
     residue_index: Int[Tensor, " atoms"]
     """Residue of each atom, counted through the batch."""
+    chain_index: Int[Tensor, " atoms"]
+    """Chain of each atom as the authors name it, ligands included; counted through the batch."""
     entity_kind: Int[Tensor, " atoms"]
     """An :class:`debye.structure.EntityKind` for each atom."""
     structure_index: Int[Tensor, " atoms"]
@@ -58,11 +64,24 @@ class AtomGraph:
     """A :class:`debye.structure.BondOrder` for each edge: 0 none, 1 single, 2 double, 3 triple, 4 delocalized."""
     edge_mate: Bool[Tensor, " edges"]
     """True where the sender is a symmetry mate."""
+    residue_edge_index: Int[Tensor, "2 residue_edges"]
+    """Sender, then receiver, of the edges between residues; sorted as the edges between atoms."""
+    residue_edge_vector: Float[Tensor, "residue_edges 3"]
+    """From the centroid of the receiver to (the image of) that of the sender, Å."""
+    residue_edge_bond: Bool[Tensor, " residue_edges"]
+    """True where a bond joins the two residues."""
+    residue_edge_mate: Bool[Tensor, " residue_edges"]
+    """True where the sender is a symmetry mate."""
 
     def __post_init__(self) -> None:
         atoms, edges = len(self.position), self.edge_index.shape[1]
         where = self.source[0] if self.source else "graph"
-        lengths = ((PER_ATOM, atoms), (PER_EDGE, edges), (PER_STRUCTURE, len(self.source)))
+        lengths = (
+            (PER_ATOM, atoms),
+            (PER_EDGE, edges),
+            (PER_RESIDUE_EDGE, self.residue_edge_index.shape[1]),
+            (PER_STRUCTURE, len(self.source)),
+        )
         for names, length in lengths:
             for name in names:
                 shape = tuple(getattr(self, name).shape)
@@ -97,6 +116,16 @@ class AtomGraph:
         """Number of structures in the batch."""
         return len(self.source)
 
+    @property
+    def n_residues(self) -> int:
+        """Number of residues in the batch, ligands and ions included."""
+        return int(self.residue_index.max()) + 1 if self.n_atoms else 0
+
+    @property
+    def n_chains(self) -> int:
+        """Number of chains in the batch."""
+        return int(self.chain_index.max()) + 1 if self.n_atoms else 0
+
     def receiver_pointer(self) -> Int[Tensor, " atoms_plus_one"]:
         """Return where each receiver's edges start (CSR), the number of edges last."""
         counts = torch.bincount(self.edge_index[1], minlength=self.n_atoms)
@@ -117,6 +146,47 @@ class AtomGraph:
             self,
             position=self.position @ rotation.T + shift,
             edge_vector=self.edge_vector @ rotation.T,
+            residue_edge_vector=self.residue_edge_vector @ rotation.T,
+        )
+
+    def perturbed(self, displacement: Float[Tensor, "atoms 3"]) -> AtomGraph:
+        """Displace atoms (Å) and keep the edges; a mate moves as its original does, unrotated."""
+        sender, receiver = self.edge_index
+        count = torch.bincount(self.residue_index, minlength=self.n_residues)
+        centroid = displacement.new_zeros(len(count), 3)
+        centroid.index_add_(0, self.residue_index, displacement)
+        centroid /= count.clamp(min=1)[:, None]
+        residue_sender, residue_receiver = self.residue_edge_index
+        return replace(
+            self,
+            position=self.position + displacement,
+            edge_vector=self.edge_vector + displacement[sender] - displacement[receiver],
+            residue_edge_vector=self.residue_edge_vector
+            + centroid[residue_sender]
+            - centroid[residue_receiver],
+        )
+
+    def subset(self, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
+        """Return the graph of some atoms; residues and chains that lose all atoms are gone.
+
+        Centroids of residues stay where they were: keep residues whole.
+        """
+        row = torch.cumsum(keep, 0) - 1
+        edges = keep[self.edge_index].all(dim=0)
+        residues, of_atom = torch.unique(self.residue_index[keep], return_inverse=True)
+        residue_row = torch.full((self.n_residues,), -1)
+        residue_row[residues] = torch.arange(len(residues))
+        contacts = residue_row[self.residue_edge_index]
+        kept = (contacts >= 0).all(dim=0)
+        _, chain = torch.unique(self.chain_index[keep], return_inverse=True)
+        cut = {name: getattr(self, name)[keep] for name in PER_ATOM}
+        return replace(
+            self,
+            **cut | {"residue_index": of_atom, "chain_index": chain},
+            **{name: getattr(self, name)[edges] for name in PER_EDGE},
+            **{name: getattr(self, name)[kept] for name in PER_RESIDUE_EDGE},
+            edge_index=row[self.edge_index[:, edges]],
+            residue_edge_index=contacts[:, kept],
         )
 
     def permuted(self, order: Int[Tensor, " atoms"]) -> AtomGraph:
@@ -140,6 +210,14 @@ class AtomGraph:
             **{name: getattr(self, name)[keep] for name in PER_EDGE},
         )
 
+    def keep_residue_edges(self, keep: Bool[Tensor, " residue_edges"]) -> AtomGraph:
+        """Return the graph with only some of the edges between residues."""
+        return replace(
+            self,
+            residue_edge_index=self.residue_edge_index[:, keep],
+            **{name: getattr(self, name)[keep] for name in PER_RESIDUE_EDGE},
+        )
+
     def without_crystal(self) -> AtomGraph:
         """Hide the crystal: no edges from mates, and each ``crystal_*`` feature as in isolation.
 
@@ -160,10 +238,11 @@ class AtomGraph:
             if name.startswith("crystal_"):
                 scalars[:, column] = scalars[:, names.index(name.removeprefix("crystal_"))]
         facts = self.structure_scalars.clone()
-        if "crystal_known" in self.config.structure_scalars:
-            facts[:, self.config.structure_scalars.index("crystal_known")] = 0.0
+        for column, name in enumerate(self.config.structure_scalars):
+            if name.startswith("crystal_"):
+                facts[:, column] = 0.0
         return replace(
-            self.keep_edges(~self.edge_mate),
+            self.keep_edges(~self.edge_mate).keep_residue_edges(~self.residue_edge_mate),
             scalars=scalars,
             structure_scalars=facts,
             crystal_known=torch.zeros_like(self.crystal_known),
@@ -226,7 +305,7 @@ def join(graphs: Sequence[AtomGraph]) -> AtomGraph:
         return torch.cat(shifted, dim=dim)
 
     atoms = [graph.n_atoms for graph in graphs]
-    residues = [int(g.residue_index.max()) + 1 if g.n_atoms else 0 for g in graphs]
+    residues = [graph.n_residues for graph in graphs]
     return AtomGraph(
         source=tuple(name for graph in graphs for name in graph.source),
         config=first.config,
@@ -234,8 +313,10 @@ def join(graphs: Sequence[AtomGraph]) -> AtomGraph:
             name: stack(name)
             for name in ("position", "categories", "scalars", "entity_kind", *PER_STRUCTURE)
         },
-        **{name: stack(name) for name in PER_EDGE},
+        **{name: stack(name) for name in (*PER_EDGE, *PER_RESIDUE_EDGE)},
         residue_index=stack_shifted("residue_index", residues),
+        chain_index=stack_shifted("chain_index", [graph.n_chains for graph in graphs]),
         structure_index=stack_shifted("structure_index", [g.n_structures for g in graphs]),
         edge_index=stack_shifted("edge_index", atoms, dim=1),
+        residue_edge_index=stack_shifted("residue_edge_index", residues, dim=1),
     )

@@ -13,7 +13,7 @@ from debye.errors import ConfigError, unknown_name
 from debye.graph.config import GraphConfig
 from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_number
 from debye.structure import chemistry
-from debye.structure.bonds import Bonds
+from debye.structure.bonds import BondOrder, Bonds
 from debye.structure.crystal import Mates
 from debye.structure.structure import EntityKind, Structure
 
@@ -23,6 +23,7 @@ USUAL_CONTACTS = {5.0: 20.0, 7.0: 50.0, 10.0: 130.0, 12.0: 210.0}
 USUAL_DENSITY = 4.0  # Å⁻², of a buried atom
 USUAL_WCN = 5.0  # Å⁻², of a buried atom
 TERMINUS_REACH = 5.0  # residues
+MOST_BONDS = 6
 POLYMERS = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
 
 
@@ -179,6 +180,18 @@ def _terminus_decay(context: FeatureContext, side: int) -> NDArray[np.float32]:
     return np.where(polymer, decay, 0.0).astype(np.float32)
 
 
+def _bond_count(context: FeatureContext) -> NDArray[np.int64]:
+    count = np.bincount(context.bonds.pairs.ravel(), minlength=len(context.structure))
+    return np.minimum(count, MOST_BONDS)
+
+
+def _highest_bond(context: FeatureContext) -> NDArray[np.int64]:
+    highest = np.zeros(len(context.structure), np.int64)
+    for end in context.bonds.pairs.T:
+        np.maximum.at(highest, end, context.bonds.order)
+    return highest
+
+
 _FEATURES = (
     _codes(
         "element",
@@ -209,6 +222,18 @@ _FEATURES = (
         lambda context: context.structure.entity_kind.astype(np.int64),
     ),
     *(_property(name) for name in chemistry.PROPERTY_CATEGORIES),
+    _codes(
+        "bond_count",
+        tuple(str(count) for count in range(MOST_BONDS + 1)),
+        f"bonds to heavy atoms, metals included; more than {MOST_BONDS} count as that many",
+        lambda context: _bond_count(context),
+    ),
+    _codes(
+        "highest_bond",
+        tuple(order.name.lower() for order in BondOrder),
+        "highest debye.structure.BondOrder of the atom's bonds",
+        lambda context: _highest_bond(context),
+    ),
     NodeFeature(
         "degree_5",
         "scalar",

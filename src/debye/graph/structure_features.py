@@ -10,9 +10,11 @@ from jaxtyping import Float
 
 from debye.errors import GraphError
 from debye.graph.node_features import FeatureContext
+from debye.structure.crystal import volume_per_atom
 
 USUAL_RESOLUTION = 2.0  # Å
 RESOLUTION_RANGE = 0.5  # Å
+USUAL_VOLUME = 35.0  # Å³ of crystal for each heavy atom of a protein
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,13 @@ def _resolution(context: FeatureContext) -> float:
     return (context.resolution - USUAL_RESOLUTION) / RESOLUTION_RANGE
 
 
+def _crystal_volume(context: FeatureContext) -> float:
+    crystal = context.structure.crystal
+    if context.mates is None or crystal is None:
+        return 0.0
+    return float(np.log(volume_per_atom(crystal, len(context.structure)) / USUAL_VOLUME) / 0.3)
+
+
 STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
     "resolution": StructureFeature(
         f"(resolution - {USUAL_RESOLUTION:g} Å) / {RESOLUTION_RANGE:g} Å, 0 where unknown",
@@ -41,6 +50,11 @@ STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
     ),
     "crystal_known": StructureFeature(
         "1 where symmetry mates take part", lambda context: float(context.mates is not None)
+    ),
+    "crystal_volume": StructureFeature(
+        f"log of the volume of the crystal per heavy atom over {USUAL_VOLUME:g} Å³, / 0.3 (the solvent "
+        "content, Matthews 1968, doi:10.1016/0022-2836(68)90205-2); 0 without mates",
+        _crystal_volume,
     ),
     "log_atoms": StructureFeature(
         "log10 of the number of atoms, less 3.5",

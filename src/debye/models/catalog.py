@@ -33,6 +33,11 @@ CATALOG: Mapping[str, ModelCard] = {
     card.name: card
     for card in (
         ModelCard(
+            "waller",
+            "debye.models.waller",
+            "Messages between atoms, between residues and along rigid bodies, in the crystal.",
+        ),
+        ModelCard(
             "meta_gnn",
             "debye.models.meta_gnn",
             "Graph network with edge, node and global updates over bonds and contacts.",

@@ -75,14 +75,21 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
         return f"no space group is called {crystal.space_group!r}"
     if _stretch(crystal, group) > STRETCH:
         return f"the cell {cell} contradicts the space group {crystal.space_group}"
-    copies = len(group.operations()) * (1 + len(crystal.ncs_operators))
-    volume = gemmi.UnitCell(*crystal.cell).volume / max(1, copies * n_atoms)
+    volume = volume_per_atom(crystal, max(1, n_atoms))
     if n_atoms and volume < SMALLEST_ATOM_VOLUME:
         return (
             f"the cell {cell} in {crystal.space_group} leaves {volume:.2g} Å³ to each of "
             f"{n_atoms} atoms, less than the {SMALLEST_ATOM_VOLUME:g} Å³ that matter needs"
         )
     return None
+
+
+def volume_per_atom(crystal: Crystal, n_atoms: int) -> float:
+    """Return the volume of a sound crystal for each heavy atom of its asymmetric unit, Å³."""
+    group = _space_group(crystal)
+    assert group is not None  # crystal_problem has looked
+    copies = len(group.operations()) * (1 + len(crystal.ncs_operators))
+    return gemmi.UnitCell(*crystal.cell).volume / (copies * n_atoms)
 
 
 def symmetry_mates(structure: Structure, radius: float) -> Mates:

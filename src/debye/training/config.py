@@ -53,6 +53,9 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
     """Weight of the likelihood of the predicted spread."""
     level: NonNegativeFloat = 0.1
     """Weight of the error of log mean and log standard deviation."""
+    quality: Share = 0.0
+    """How far structures of poor resolution count less: 0 not at all, 1 in proportion to
+    :func:`debye.data.loader.data_quality`."""
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):

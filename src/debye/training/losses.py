@@ -15,6 +15,8 @@ from debye.training.config import LossConfig
 
 FEWEST_ATOMS = 10  # structures with fewer labelled atoms have no meaningful correlation
 LEAST_VARIANCE = 1e-4  # of a standardized profile
+LARGEST_RATIO = 5.0
+"""Between true and predicted level: early in training the predicted one may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +66,44 @@ def loss_terms(output: ModelOutput, batch: Batch, config: LossConfig) -> LossTer
 
     Every structure counts the same in the correlation, every labelled atom in the other terms.
     """
-    graph, weight = batch.graph, batch.weight
+    graph, n_structures = batch.graph, batch.graph.n_structures
+    trust = 1.0 + config.quality * (batch.quality / batch.quality.mean() - 1.0)
+    weight = batch.weight * trust[graph.structure_index]
     labelled = weight.sum().clamp(min=1.0)
-    error = output.profile - batch.target
     huber = F.huber_loss(output.profile, batch.target, reduction="none", delta=config.huber_delta)
     huber = (huber * weight).sum() / labelled
-    n_structures = graph.n_structures
     per_structure = structure_correlation(
-        output.profile, batch.target, weight, graph.structure_index, n_structures
+        output.profile, batch.target, batch.weight, graph.structure_index, n_structures
     )
-    atoms = weight.new_zeros(n_structures).index_add(0, graph.structure_index, weight)
-    counted = (atoms >= FEWEST_ATOMS).float()
-    correlation = (per_structure * counted).sum() / counted.sum().clamp(min=1.0)
+    atoms = weight.new_zeros(n_structures).index_add(0, graph.structure_index, batch.weight)
+    counted = (atoms >= FEWEST_ATOMS).float() * trust
+    correlation = (per_structure * counted).sum() / counted.sum().clamp(min=1e-6)
     total = huber + config.correlation * (1.0 - correlation)
     spread = level = huber.new_zeros(())
     if output.log_spread is not None:
-        # Laplace likelihood; the profile is left to the terms above.
-        spread = error.detach().abs() * torch.exp(-output.log_spread) + output.log_spread
+        # Laplace likelihood; profile and level are left to the other terms.
+        error = absolute_error(output, batch).detach()
+        spread = error * torch.exp(-output.log_spread) + output.log_spread
         spread = (spread * weight).sum() / labelled
         total = total + config.spread * spread
     if output.level is not None:
         level = F.smooth_l1_loss(output.level, batch.level, reduction="none", beta=0.2).sum(1)
-        level = (level * counted).sum() / counted.sum().clamp(min=1.0)
+        level = (level * counted).sum() / counted.sum().clamp(min=1e-6)
         total = total + config.level * level
     return LossTerms(total, huber, correlation, spread, level)
+
+
+def absolute_error(output: ModelOutput, batch: Batch) -> Float[Tensor, " atoms"]:
+    """Return the error of each atom's value, level included, in predicted standard deviations.
+
+    Where the model predicts no level, or its target needs none, it is the error of the profile.
+    """
+    error = output.profile - batch.target
+    if output.level is None:
+        return error.abs()
+    predicted = output.level.exp()[batch.graph.structure_index]
+    true = batch.level.exp()[batch.graph.structure_index]
+    ratio = (true[:, 1] / predicted[:, 1]).clamp(max=LARGEST_RATIO)
+    shift = (true[:, 0] - predicted[:, 0]) / predicted[:, 1]
+    shift = shift.clamp(-LARGEST_RATIO, LARGEST_RATIO)
+    return (output.profile - (batch.target * ratio + shift)).abs()

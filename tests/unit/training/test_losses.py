@@ -25,7 +25,8 @@ def batch(peptide) -> Batch:
     target = torch.randn(both.n_atoms, generator=generator)
     weight = (torch.rand(both.n_atoms, generator=generator) > 0.2).float()
     level = torch.tensor([[3.0, 2.0], [3.5, 2.5]])
-    return Batch(graph=both, target=target, weight=weight, level=level)
+    quality = torch.ones(2)
+    return Batch(graph=both, target=target, weight=weight, level=level, quality=quality)
 
 
 def output_for(batch: Batch, profile: torch.Tensor) -> ModelOutput:

@@ -28,3 +28,11 @@ class GaussianBasis(nn.Module):
     def forward(self, distance: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:
         """Expand distances (Å)."""
         return torch.exp(-0.5 * ((distance[:, None] - self.center) * self.inverse_width) ** 2)
+
+
+def cosine_cutoff(distance: Float[Tensor, " edges"], reach: float) -> Float[Tensor, " edges"]:
+    """Fall smoothly from 1 at distance 0 to 0 at the reach (Å), so that edges appear without a jump.
+
+    Reference: Behler & Parrinello (2007), doi:10.1103/PhysRevLett.98.146401.
+    """
+    return 0.5 * (torch.cos(distance.clamp(max=reach) * (torch.pi / reach)) + 1.0)

@@ -18,7 +18,7 @@ from torch.autograd.function import Function, once_differentiable
 from debye.graph.graph import AtomGraph
 
 
-def _bag_sum(
+def bag_sum(
     values: Float[Tensor, "rows width"],
     order: Int[Tensor, " items"],
     pointer: Int[Tensor, " segments_plus_one"],
@@ -39,14 +39,14 @@ class _Gather(Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         order, pointer = ctx.saved_tensors
-        return _bag_sum(gradient.contiguous(), order, pointer), None, None, None
+        return bag_sum(gradient.contiguous(), order, pointer), None, None, None
 
 
 class _Sum(Function):
     @staticmethod
     def forward(ctx, values: Tensor, index: Tensor, order: Tensor, pointer: Tensor) -> Tensor:
         ctx.save_for_backward(index)
-        return _bag_sum(values.contiguous(), order, pointer)
+        return bag_sum(values.contiguous(), order, pointer)
 
     @staticmethod
     @once_differentiable

@@ -1,0 +1,185 @@
+"""What the user calls a residue → the residue of the structure, or a message that names those there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.errors import StructureError
+from debye.structure.structure import EntityKind, Structure
+
+POLYMERS = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
+MOST_LISTED = 20
+"""Runs of residues, or ligands, that an error message names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residue:
+    """A residue, ligand or ion as the authors of the entry name it."""
+
+    index: int
+    """Its number in :attr:`Structure.residue_index`."""
+    chain: str
+    number: int
+    insertion_code: str
+    name: str
+    kind: EntityKind
+
+    @property
+    def place(self) -> str:
+        """Number and insertion code, e.g. ``27A``."""
+        return f"{self.number}{self.insertion_code}"
+
+    def __str__(self) -> str:
+        return f"{self.chain}:{self.name}{self.place}"
+
+
+def list_residues(structure: Structure) -> list[Residue]:
+    """Return every residue of a structure, by its index."""
+    indices, first = np.unique(structure.residue_index, return_index=True)
+    return [
+        Residue(
+            index=int(index),
+            chain=str(structure.chain[row]),
+            number=int(structure.residue_number[row]),
+            insertion_code=str(structure.insertion_code[row]),
+            name=str(structure.residue_name[row]),
+            kind=EntityKind(int(structure.entity_kind[row])),
+        )
+        for index, row in zip(indices, first, strict=True)
+    ]
+
+
+def find_residue(text: str, chosen: Structure, whole: Structure | None = None) -> Residue:
+    """Find a residue by what the user calls it.
+
+    Args:
+        text: ``CHAIN:NUMBER``, with an insertion code (``A:27A``) or the name (``A:ATP301``) where wanted;
+            without ``CHAIN:`` where there is one chain only.
+        chosen: Atoms that get a prediction.
+        whole: All atoms of the file, to say why a residue is not among the chosen.
+
+    Raises:
+        StructureError: no such residue, or several; the message names those there are.
+    """
+    residues = list_residues(chosen)
+    chain, place = _parts(text, residues, chosen.source)
+    found = [residue for residue in residues if residue.chain == chain and _is(residue, place)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise StructureError(
+            chosen.source,
+            problem=f"{text} stands for {len(found)} residues: {_names(found)}",
+            remedy="Give the name too, e.g. " + str(found[0]),
+        )
+    raise StructureError(
+        chosen.source,
+        problem=f"there is no residue {text}{_left_out(chain, place, whole)}",
+        remedy=_what_there_is(chain, place, residues),
+    )
+
+
+def atom_rows(structure: Structure, residue: Residue, atom: str | None = None) -> NDArray[np.intp]:
+    """Return the rows of a residue's atoms, or of the named one.
+
+    Raises:
+        StructureError: the residue has no such atom; the message names those it has.
+    """
+    rows = np.flatnonzero(structure.residue_index == residue.index)
+    if atom is None:
+        return rows
+    named = rows[structure.atom_name[rows] == atom]
+    if not len(named):
+        named = rows[np.char.upper(structure.atom_name[rows]) == atom.upper()]
+    if not len(named):
+        raise StructureError(
+            structure.source,
+            problem=f"{residue} has no atom {atom} that gets a prediction",
+            remedy=f"Choose from {', '.join(structure.atom_name[rows].tolist())}",
+        )
+    return named
+
+
+def runs(residues: Iterable[Residue]) -> list[str]:
+    """Write residues of a chain as runs of numbers without gaps.
+
+    Example:
+        >>> made = [
+        ...     Residue(
+        ...         index=i,
+        ...         chain="A",
+        ...         number=n,
+        ...         insertion_code="",
+        ...         name="ALA",
+        ...         kind=EntityKind.PROTEIN,
+        ...     )
+        ...     for i, n in enumerate([1, 2, 3, 7])
+        ... ]
+        >>> runs(made)
+        ['1-3', '7']
+    """
+    ends: list[tuple[int, int]] = []
+    for number in sorted({residue.number for residue in residues}):
+        if ends and number == ends[-1][1] + 1:
+            ends[-1] = (ends[-1][0], number)
+        else:
+            ends.append((number, number))
+    return [f"{first}-{last}" if last > first else str(first) for first, last in ends]
+
+
+def _parts(text: str, residues: list[Residue], source: str) -> tuple[str, str]:
+    chain, colon, place = text.strip().rpartition(":")
+    chains = sorted({residue.chain for residue in residues})
+    if not colon and len(chains) == 1:
+        chain = chains[0]
+    if not place or (not colon and len(chains) > 1):
+        raise StructureError(
+            source,
+            problem=f"{text!r} names no residue",
+            remedy=f"Give CHAIN:NUMBER, e.g. {residues[0].chain}:{residues[0].place}; "
+            f"the chains are {', '.join(chains)}",
+        )
+    return chain, place
+
+
+def _is(residue: Residue, place: str) -> bool:
+    spellings = (residue.place, f"{residue.name}{residue.place}")
+    return place.upper() in {spelling.upper() for spelling in spellings}
+
+
+def _names(residues: Iterable[Residue]) -> str:
+    names = [str(residue) for residue in residues]
+    more = f", … ({len(names)} in all)" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more
+
+
+def _left_out(chain: str, place: str, whole: Structure | None) -> str:
+    """Say that a residue is in the file all the same."""
+    if whole is None:
+        return ""
+    for residue in list_residues(whole):
+        if residue.chain == chain and _is(residue, place):
+            what = "a water" if residue.kind == EntityKind.WATER else "in the file"
+            return f" with a prediction ({residue} is {what}, but none of its atoms gets one)"
+    return ""
+
+
+def _what_there_is(chain: str, place: str, residues: list[Residue]) -> str:
+    own = [residue for residue in residues if residue.chain == chain]
+    if not own:
+        chains = sorted({residue.chain or "without a name" for residue in residues})
+        return f"There is no chain {chain!r}: the chains are {', '.join(chains)}"
+    digits = "".join(letter for letter in place if letter.isdigit())
+    same = [residue for residue in own if digits and str(abs(residue.number)) == digits]
+    if same:
+        return f"Did you mean {_names(same)}"
+    numbers = runs(residue for residue in own if residue.kind in POLYMERS)
+    others = [residue for residue in own if residue.kind not in POLYMERS]
+    more = ", …" if len(numbers) > MOST_LISTED else ""
+    parts = [f"residues {', '.join(numbers[:MOST_LISTED])}{more}"] if numbers else []
+    parts += [_names(others)] if others else []
+    return f"Chain {chain} has {' and '.join(parts)}"

@@ -1,0 +1,311 @@
+"""Waller: atoms and residues pass messages in turn, in the crystal and as parts of rigid bodies.
+
+Atoms see their bonds and contacts and are averaged into residues; residues see each other farther out, and
+the shape and movement of their chain as a whole; then each atom of a residue refines what the residue says.
+Named after Ivar Waller, of the Debye-Waller factor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
+from debye.graph.node_features import category_size
+from debye.models.base import AtomModel, ModelOutput
+from debye.models.layers.basis import GaussianBasis, cosine_cutoff
+from debye.models.layers.connectivity import Grouping
+from debye.models.layers.convolution import Neighborhood
+from debye.models.layers.rigid_body import RigidBody
+from debye.structure.bonds import BondOrder
+
+USUAL_BOND = 1.45  # Å
+ATOM_DEGREE, RESIDUE_DEGREE = 4.0, 6.0
+"""Sums over neighbors are divided by these (roots of usual degrees), so that they start near unit scale."""
+VECTOR_SIZE = 2.0
+"""Å. Usual distance of an atom from the centroid of its residue."""
+
+
+class WallerConfig(BaseModel, frozen=True, extra="forbid"):
+    """Size of the network, and the graphs that it reads."""
+
+    graph: GraphConfig = GraphConfig(residue_radius=14.0)
+    atom_width: PositiveInt = 64
+    residue_width: PositiveInt = 128
+    edge_width: PositiveInt = 32
+    """Width of the description of an edge, from which each layer makes its filters."""
+    atom_layers: PositiveInt = 2
+    """Layers on atoms before residues are made of them."""
+    residue_layers: PositiveInt = 4
+    last_layers: PositiveInt = 1
+    """Layers on atoms after the residues."""
+    basis: PositiveInt = 16
+    """Number of Gaussians that describe an edge's length."""
+    vectors: NonNegativeInt = 8
+    """Directions of each residue, learned, against which those of its edges are measured."""
+    rigid_terms: NonNegativeInt = 8
+    """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class AtomEncoder(nn.Module):
+    """Adds up an embedding of each categorical feature and a projection of the continuous ones."""
+
+    offset: Tensor
+
+    def __init__(self, config: GraphConfig, width: int) -> None:
+        super().__init__()
+        sizes = [category_size(name) for name in config.node_categories]
+        self.table = nn.Embedding(sum(sizes), width)
+        self.register_buffer("offset", torch.tensor([sum(sizes[:i]) for i in range(len(sizes))]))
+        self.project = nn.Linear(len(config.node_scalars), width)
+        self.mix = _mlp(width, 2 * width, width)
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, "atoms width"]:
+        """Encode every atom of a graph."""
+        rows = graph.categories + self.offset
+        known = F.embedding_bag(rows, self.table.weight, mode="sum")
+        known = known + self.project(graph.scalars)
+        return known + self.mix(known)
+
+
+class AtomEdgeEncoder(nn.Module):
+    """Describes an edge by length, bond order, strain of the bond, and whether a mate sends."""
+
+    def __init__(self, config: WallerConfig) -> None:
+        super().__init__()
+        self.reach = config.graph.radius or 5.0
+        self.basis = GaussianBasis(largest=self.reach, size=config.basis)
+        self.kind = nn.Embedding(2 * len(BondOrder), config.edge_width)
+        self.project = nn.Linear(config.basis + 2, config.edge_width)
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, "edges width"]:
+        """Encode the edges of a graph; those near the reach fade out, bonds excepted."""
+        length = graph.edge_vector.norm(dim=-1)
+        bonded = graph.edge_bond > 0
+        strain = ((length - USUAL_BOND) * 5.0).clamp(-4.0, 4.0) * bonded
+        columns = [self.basis(length), strain[:, None], (strain * strain)[:, None]]
+        kind = self.kind(graph.edge_bond + len(BondOrder) * graph.edge_mate)
+        described = self.project(torch.cat(columns, dim=1))
+        fade = torch.where(bonded, 1.0, cosine_cutoff(length, self.reach))
+        return F.silu(described + kind.to(described.dtype)) * fade[:, None].to(described.dtype)
+
+
+class ResidueVectors(nn.Module):
+    """Directions of each residue: learned weighted means of its atoms' positions about its centroid."""
+
+    def __init__(self, width: int, vectors: int) -> None:
+        super().__init__()
+        self.weights = nn.Linear(width, vectors)
+
+    def forward(
+        self,
+        atoms: Float[Tensor, "atoms width"],
+        arm: Float[Tensor, "atoms 3"],
+        residues: Grouping,
+    ) -> Float[Tensor, "residues vectors 3"]:
+        """Return the vectors, near unit scale; ``arm`` (Å) is each atom's place about the centroid."""
+        weight = self.weights(atoms).float()
+        moments = weight[:, :, None] * (arm / VECTOR_SIZE)[:, None, :]
+        return residues.mean(moments.flatten(1)).view(-1, weight.shape[1], 3)
+
+
+class ResidueEdgeEncoder(nn.Module):
+    """Describes an edge between residues by length, direction, bond, and whether a mate sends."""
+
+    def __init__(self, config: WallerConfig) -> None:
+        super().__init__()
+        self.reach = config.graph.residue_radius or 14.0
+        self.basis = GaussianBasis(largest=self.reach, size=config.basis)
+        self.kind = nn.Embedding(3, config.edge_width)
+        self.project = nn.Linear(config.basis + 2 * config.vectors, config.edge_width)
+
+    def forward(
+        self,
+        graph: AtomGraph,
+        vectors: Float[Tensor, "residues vectors 3"],
+        neighborhood: Neighborhood,
+    ) -> Float[Tensor, "edges width"]:
+        """Encode the edges between residues; those near the reach fade out."""
+        length = graph.residue_edge_vector.norm(dim=-1)
+        direction = graph.residue_edge_vector / length.clamp(min=1e-3)[:, None]
+        columns = [self.basis(length)]
+        if vectors.shape[1]:
+            # The rotation of a mate is not known here: it has no direction of its own.
+            own = ~graph.residue_edge_mate[:, None]
+            columns.append(_along(neighborhood.into.gather(vectors.flatten(1)), direction))
+            columns.append(_along(neighborhood.gather_sent(vectors.flatten(1)), direction) * own)
+        kind = graph.residue_edge_bond.long() + 2 * graph.residue_edge_mate
+        described = self.project(torch.cat(columns, dim=1))
+        fade = cosine_cutoff(length, self.reach)
+        fade = torch.where(graph.residue_edge_bond, 1.0, fade)
+        return F.silu(described + self.kind(kind).to(described.dtype)) * fade[:, None].to(
+            described.dtype
+        )
+
+
+class Layer(nn.Module):
+    """One round of messages at one level: filtered sums over neighbors, then an update of the nodes."""
+
+    def __init__(self, width: int, edge_width: int, degree: float, extra: int = 0) -> None:
+        super().__init__()
+        self.degree = degree
+        self.norm = nn.LayerNorm(width)
+        self.send = nn.Linear(width, width)
+        self.filters = nn.Linear(edge_width, width, bias=False)
+        self.update = _mlp(2 * width + extra, 2 * width, width)
+
+    def forward(
+        self,
+        nodes: Float[Tensor, "nodes width"],
+        edges: Float[Tensor, "edges edge"],
+        neighborhood: Neighborhood,
+        *extra: Float[Tensor, "nodes _"],
+    ) -> Float[Tensor, "nodes width"]:
+        """Return the nodes after the round; ``extra`` are further inputs of the update."""
+        normal = self.norm(nodes)
+        total = neighborhood.filtered_sum(self.filters(edges), self.send(normal)) / self.degree
+        return nodes + self.update(
+            torch.cat([normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)], 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How the atoms of a batch make residues, and these chains and structures."""
+
+    residues: Grouping
+    """Atoms by residue."""
+    chains: Grouping
+    """Residues by chain."""
+    structures: Grouping
+    """Residues by structure."""
+    arm: Float[Tensor, "atoms 3"]
+    """From the centroid of the residue to the atom, Å."""
+    place: Float[Tensor, "residues 3"]
+    """From the center of the chain to the centroid of the residue, Å."""
+
+    @classmethod
+    def of(cls, graph: AtomGraph) -> Levels:
+        """Read them off a graph."""
+        residues = Grouping.of(graph.residue_index, graph.n_residues)
+        first = residues.order[residues.pointer[:-1].clamp(max=max(0, graph.n_atoms - 1))]
+        chains = Grouping.of(graph.chain_index[first], graph.n_chains)
+        structures = Grouping.of(graph.structure_index[first], graph.n_structures)
+        # Relative to an atom of the structure: far from the origin float32 is coarse.
+        origin = graph.position[_first_of(graph.structure_index, graph.n_structures)]
+        position = graph.position - origin[graph.structure_index]
+        centroid = residues.mean(position)
+        center = chains.mean(centroid)
+        return cls(
+            residues=residues,
+            chains=chains,
+            structures=structures,
+            arm=position - centroid[residues.index],
+            place=centroid - center[chains.index],
+        )
+
+
+class Waller(AtomModel):
+    """Hierarchical graph network over atoms, residues and chains; see the module."""
+
+    def __init__(self, config: WallerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.graph_config = config.graph
+        atom, residue, edge = config.atom_width, config.residue_width, config.edge_width
+        self.atoms = AtomEncoder(config.graph, atom)
+        self.atom_edges = AtomEdgeEncoder(config)
+        self.atom_layers = nn.ModuleList(
+            Layer(atom, edge, ATOM_DEGREE) for _ in range(config.atom_layers)
+        )
+        self.pool = nn.Linear(atom + 1, residue)
+        self.vectors = ResidueVectors(atom, config.vectors) if config.vectors else None
+        self.residue_edges = ResidueEdgeEncoder(config)
+        self.structures = nn.Linear(len(config.graph.structure_scalars), residue)
+        self.bodies = nn.ModuleList(
+            RigidBody(residue, config.rigid_terms) for _ in range(config.residue_layers)
+        )
+        extra = residue + 3 * config.rigid_terms
+        self.residue_layers = nn.ModuleList(
+            Layer(residue, edge, RESIDUE_DEGREE, extra) for _ in range(config.residue_layers)
+        )
+        self.state_updates = nn.ModuleList(
+            _mlp(2 * residue, residue, residue) for _ in range(config.residue_layers)
+        )
+        self.residue_norm = nn.LayerNorm(residue)
+        self.spread_out = nn.Linear(residue, atom)
+        self.last_layers = nn.ModuleList(
+            Layer(atom, edge, ATOM_DEGREE) for _ in range(config.last_layers)
+        )
+        self.atom_norm = nn.LayerNorm(atom)
+        self.residue_readout = _mlp(residue, residue, 2)
+        self.atom_readout = _mlp(atom, atom, 2)
+        self.level = _mlp(residue, residue, 2)
+
+    def forward(self, graph: AtomGraph) -> ModelOutput:
+        """Predict profile, spread and level of every structure of a batch."""
+        levels = Levels.of(graph)
+        contacts = Neighborhood.of(graph.edge_index, graph.n_atoms)
+        atoms, edges = self.atoms(graph), self.atom_edges(graph)
+        for layer in self.atom_layers:
+            atoms = layer(atoms, edges, contacts)
+        residues, state = self._residues(graph, levels, atoms)
+        normal = self.residue_norm(residues)
+        atoms = atoms + levels.residues.gather(self.spread_out(normal))
+        for layer in self.last_layers:
+            atoms = layer(atoms, edges, contacts)
+        whole = levels.residues.gather(self.residue_readout(normal).float())
+        both = self.atom_readout(self.atom_norm(atoms)).float() + whole
+        return ModelOutput(
+            profile=both[:, 0], log_spread=both[:, 1], level=self.level(state).float()
+        )
+
+    def _residues(
+        self, graph: AtomGraph, levels: Levels, atoms: Float[Tensor, "atoms width"]
+    ) -> tuple[Float[Tensor, "residues width"], Float[Tensor, "structures width"]]:
+        """Return the residues, and the structures, after all their rounds."""
+        neighborhood = Neighborhood.of(graph.residue_edge_index, graph.n_residues)
+        size = levels.residues.counts[:, None].to(atoms.dtype).log()
+        residues = self.pool(torch.cat([levels.residues.mean(atoms), size], dim=1))
+        vectors = graph.position.new_zeros(graph.n_residues, 0, 3)
+        if self.vectors is not None:
+            vectors = self.vectors(atoms, levels.arm, levels.residues)
+        edges = self.residue_edges(graph, vectors, neighborhood)
+        state = self.structures(graph.structure_scalars)
+        for layer, body, update in zip(
+            self.residue_layers, self.bodies, self.state_updates, strict=True
+        ):
+            around = levels.structures.gather(state)
+            shape = body(residues, levels.place, levels.chains)
+            residues = layer(residues, edges, neighborhood, around, shape)
+            mean = levels.structures.mean(residues.float()).to(state.dtype)
+            state = state + update(torch.cat([state, mean], dim=1))
+        return residues, state
+
+
+def _first_of(index: Tensor, n_groups: int) -> Tensor:
+    """Return the first member of each group of a non-decreasing index."""
+    return torch.searchsorted(index, torch.arange(n_groups, device=index.device))
+
+
+def _along(
+    vectors: Float[Tensor, "edges components"], direction: Float[Tensor, "edges 3"]
+) -> Float[Tensor, "edges vectors"]:
+    folded = vectors.view(len(direction), vectors.shape[1] // 3, 3)
+    return (folded * direction[:, None, :]).sum(-1)
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+
+
+CONFIG = WallerConfig
+MODEL = Waller
