@@ -195,6 +195,22 @@ def weighted_contact_number(
     return isolated.astype(np.float32), (isolated + contacts).astype(np.float32)
 
 
+def copy_contact_number(
+    position: Float[np.ndarray, "atoms 3"], copy: Float[np.ndarray, "copies 3"]
+) -> Float[np.ndarray, " atoms"]:
+    """Return what one symmetry copy of a residue adds to the weighted contact numbers, Å⁻².
+
+    Args:
+        position: Atoms, Å.
+        copy: The atoms of the copy, Å.
+    """
+    near = cKDTree(position).sparse_distance_matrix(cKDTree(copy), LUMPED, output_type="ndarray")
+    weight = _near_kernel(position[near["i"]] - copy[near["j"]])
+    added = np.bincount(near["i"], weight, minlength=len(position))
+    centroid = copy.mean(axis=0, keepdims=True).astype(np.float32)
+    return (added + _far_field(position, centroid, np.array([len(copy)]))).astype(np.float32)
+
+
 def _near_kernel(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return what 1/d² has above its value at the end of the near field, the far field's share."""
     squared = np.einsum("ij,ij->i", vector, vector)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -37,6 +37,9 @@ class AtomModel(nn.Module, ABC):
 
     graph_config: GraphConfig
     """The graphs that this model reads."""
+    encoders: ClassVar[Mapping[str, str]] = {}
+    """Submodules that describe ``atoms`` (called with the graph alone), ``edges`` and ``residue_edges``,
+    for :mod:`debye.explanation.gradients`; empty where there are none."""
 
     @abstractmethod
     def forward(self, graph: AtomGraph) -> ModelOutput:

@@ -5,6 +5,7 @@ Reference: Battaglia et al. (2018), arXiv:1806.01261; Sarparast et al. (2024), a
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
@@ -129,6 +130,8 @@ class MetaLayer(nn.Module):
 
 class MetaGNN(AtomModel):
     """Graph network over bonds and contacts; see the module's references."""
+
+    encoders = MappingProxyType({"atoms": "atoms", "edges": "edges"})
 
     def __init__(self, config: MetaGNNConfig) -> None:
         super().__init__()

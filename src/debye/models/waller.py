@@ -8,6 +8,7 @@ Named after Ivar Waller, of the Debye-Waller factor.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
@@ -215,6 +216,10 @@ class Levels:
 
 class Waller(AtomModel):
     """Hierarchical graph network over atoms, residues and chains; see the module."""
+
+    encoders = MappingProxyType(
+        {"atoms": "atoms", "edges": "atom_edges", "residue_edges": "residue_edges"}
+    )
 
     def __init__(self, config: WallerConfig) -> None:
         super().__init__()

@@ -70,7 +70,7 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
         return f"no cell has the angles of {cell}"
     if crystal.nonstandard_frame:
         return "the coordinates are in a frame of their own, not in that of the cell"
-    group = _space_group(crystal)
+    group = space_group(crystal)
     if group is None:
         return f"no space group is called {crystal.space_group!r}"
     if _stretch(crystal, group) > STRETCH:
@@ -86,7 +86,7 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
 
 def volume_per_atom(crystal: Crystal, n_atoms: int) -> float:
     """Return the volume of a sound crystal for each heavy atom of its asymmetric unit, Å³."""
-    group = _space_group(crystal)
+    group = space_group(crystal)
     assert group is not None  # crystal_problem has looked
     copies = len(group.operations()) * (1 + len(crystal.ncs_operators))
     return gemmi.UnitCell(*crystal.cell).volume / (copies * n_atoms)
@@ -159,7 +159,8 @@ def _closes(angles: NDArray[np.float64]) -> bool:
     return bool(1 - a * a - b * b - c * c + 2 * a * b * c > 1e-3)
 
 
-def _space_group(crystal: Crystal) -> gemmi.SpaceGroup | None:
+def space_group(crystal: Crystal) -> gemmi.SpaceGroup | None:
+    """Return the space group in the setting of the cell, None where no group has the crystal's symbol."""
     # The angles tell the hexagonal from the rhombohedral setting where the symbol does not.
     alpha, _, gamma = crystal.cell[3:]
     return gemmi.find_spacegroup_by_name(crystal.space_group.strip(), alpha, gamma)
@@ -174,9 +175,12 @@ def _stretch(crystal: Crystal, group: gemmi.SpaceGroup) -> float:
     return float(np.abs(cartesian.transpose(0, 2, 1) @ cartesian - np.eye(3)).max())
 
 
-def _operators(crystal: Crystal) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield rotation and shift, Cartesian to fractional, of every copy up to cell translations."""
-    group = _space_group(crystal)
+def operators(crystal: Crystal) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield rotation and shift, Cartesian to fractional, of every copy up to cell translations.
+
+    The crystal must be sound; the file's own copy comes first, then each non-crystallographic one.
+    """
+    group = space_group(crystal)
     assert group is not None  # crystal_problem has looked
     fractional = np.array(gemmi.UnitCell(*crystal.cell).frac.mat.tolist())
     identity = np.concatenate([np.eye(3), np.zeros((3, 1))], axis=1)
@@ -236,7 +240,7 @@ def _candidates(
     near = _Voxels(around, radius)
     sources, copies, places = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros((0, 3))]
     n_copies = 0
-    for rotation, shift in _operators(crystal):
+    for rotation, shift in operators(crystal):
         image = points @ rotation.T + shift
         first = np.ceil(low - image.max(axis=0)).astype(int)
         last = np.floor(high - image.min(axis=0)).astype(int)

@@ -1,0 +1,96 @@
+"""One symmetry copy of a residue as a graph sees it, and the graph without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
+from torch import Tensor
+
+from debye.graph.neighbors import copy_contact_number
+from debye.graph.node_features import USUAL_WCN, FeatureContext, find_feature, packing_radii
+from debye.structure.bonds import Bonds
+from debye.structure.crystal import COINCIDENT, Mates
+
+if TYPE_CHECKING:
+    from debye.explanation.surroundings import Neighbor
+    from debye.graph.graph import AtomGraph
+    from debye.structure.structure import Structure
+
+SAME_PLACE = 0.05
+"""Å. A sender this near to an atom of the copy is that atom: float32 rounds to 1e-4 Å at most."""
+
+
+def without_copy(graph: AtomGraph, structure: Structure, copy: Neighbor) -> AtomGraph:
+    """Return the graph of a crystal in which one copy of a residue sends nothing and counts nowhere.
+
+    All other copies stay, and so does what the copy's original sends. Removing every copy in turn leaves
+    the graph of the isolated molecule, but for the features of the structure as a whole.
+
+    Args:
+        graph: Of one structure in its crystal.
+        structure: The same atoms.
+        copy: A symmetry mate.
+    """
+    sends, residue_sends = edges_of_copy(graph, copy)
+    scalars = graph.scalars.clone()
+    names = [name for name in graph.config.node_scalars if name.startswith("crystal_")]
+    for name, added in zip(names, _additions(structure, copy, names), strict=True):
+        scalars[:, graph.config.node_scalars.index(name)] -= added
+    cut = graph.keep_edges(~sends).keep_residue_edges(~residue_sends)
+    return replace(cut, scalars=scalars)
+
+
+def edges_of_copy(
+    graph: AtomGraph, copy: Neighbor
+) -> tuple[Bool[Tensor, " edges"], Bool[Tensor, " residue_edges"]]:
+    """Tell which edges between atoms, and which between residues, one copy of a residue sends."""
+    place = torch.full((graph.n_atoms, 3), torch.nan)
+    place[copy.rows] = torch.from_numpy(copy.position)
+    sender, receiver = graph.edge_index
+    image = graph.position[receiver] + graph.edge_vector
+    sends = graph.edge_mate & _is_near(image, place[sender])
+
+    residue = int(graph.residue_index[copy.rows[0]])
+    sender, receiver = graph.residue_edge_index
+    count = torch.bincount(graph.residue_index, minlength=graph.n_residues).clamp(min=1)
+    centroid = torch.zeros(graph.n_residues, 3, dtype=torch.float64)
+    centroid.index_add_(0, graph.residue_index, graph.position.double())
+    image = (centroid / count[:, None])[receiver] + graph.residue_edge_vector
+    center = torch.from_numpy(copy.position.mean(axis=0, dtype=np.float64))
+    from_residue = graph.residue_edge_mate & (sender == residue)
+    return sends, from_residue & _is_near(image, center)
+
+
+def _is_near(one: Float[Tensor, "rows 3"], other: Float[Tensor, "*rows 3"]) -> Tensor:
+    return (one - other).norm(dim=-1) < SAME_PLACE  # False where the other is nan
+
+
+def _additions(
+    structure: Structure, copy: Neighbor, names: list[str]
+) -> list[Float[Tensor, " atoms"]]:
+    """Return what the copy adds to each ``crystal_*`` feature: all of these are sums over mates."""
+    if not names:
+        return []
+    # An atom on an axis is its own copy, and counts as none.
+    apart = cKDTree(structure.position).query(copy.position)[0] > COINCIDENT
+    rows, position = copy.rows[apart].astype(np.int32), copy.position[apart]
+    context = FeatureContext(
+        structure,
+        Bonds(pairs=np.zeros((0, 2), np.int32), order=np.zeros(0, np.int8)),
+        Mates(rows, position),
+        packing_radii=packing_radii(names),
+    )
+    added = []
+    for name in names:
+        if name == "crystal_wcn":
+            found = copy_contact_number(structure.position, copy.position) / np.float32(USUAL_WCN)
+        else:
+            isolated = find_feature(name.removeprefix("crystal_"))
+            found = find_feature(name).compute(context) - isolated.compute(context)
+        added.append(torch.from_numpy(found))
+    return added

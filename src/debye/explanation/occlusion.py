@@ -1,0 +1,127 @@
+"""Occlusion: predict again without each neighbor, each symmetry copy, and each kind of knowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from debye.data.augment import NAME_FEATURES
+from debye.explanation.copies import without_copy
+from debye.explanation.explanation import Contribution, FeatureEffect
+from debye.explanation.surroundings import Kind, Neighbor
+
+if TYPE_CHECKING:
+    from debye.explanation.case import Case
+    from debye.graph.graph import AtomGraph
+
+BOND_FEATURES = ("bond_count", "highest_bond")
+"""Categorical features that follow from bonds; their code 0 is that of an atom without any."""
+
+
+def occlude_neighbors(
+    case: Case, neighbors: list[Neighbor], *, workers: int = 1
+) -> list[Contribution]:
+    """Return by how much each neighbor changes the prediction: with it, less without it.
+
+    Each is a full prediction of its own. Without a residue of the file means what a file
+    without it gives: its symmetry copies are gone too, and every feature is made anew. Without
+    a symmetry copy, all other copies stay. The level of the structure is held: no residue is to
+    be explained by what its neighbor does to the mean of all.
+
+    Args:
+        case: What is explained.
+        neighbors: Of :func:`debye.explanation.surroundings.find_neighbors`.
+        workers: Threads, each with a prediction of its own.
+    """
+    whole = float(case.held(case.output))
+    without = _together([partial(_without, case, neighbor) for neighbor in neighbors], workers)
+    return [
+        Contribution(neighbor=neighbor, effect=whole - value)
+        for neighbor, value in zip(neighbors, without, strict=True)
+    ]
+
+
+def hide_features(case: Case) -> list[FeatureEffect]:
+    """Return by how much each kind of knowledge changes the prediction; what is not known is left out."""
+    return [
+        FeatureEffect(
+            name=name,
+            effect=float(case.held(case.output) - case.held(output)),
+            with_level=float(case.free(case.output) - case.free(output)),
+        )
+        for name, graph in _hidden(case).items()
+        for output in [case.predict(graph)]
+    ]
+
+
+def _without(case: Case, neighbor: Neighbor) -> float:
+    if neighbor.kind == Kind.MATE:
+        graph = without_copy(case.graph, case.structure, neighbor)
+        return float(case.held(case.predict(graph)))
+    keep = np.ones(len(case.structure), bool)
+    keep[neighbor.rows] = False
+    graph = case.rebuilt(case.structure.take(keep))
+    rows = np.cumsum(keep)[case.rows] - 1
+    return float(case.held(case.predict(graph), rows))
+
+
+def _hidden(case: Case) -> dict[str, AtomGraph]:
+    """Return the graph without each kind of knowledge that the model has."""
+    graph, facts = case.graph, case.graph.config.structure_scalars
+    hidden = {}
+    if names := _columns(graph, lambda name: name in NAME_FEATURES or name.startswith("residue_")):
+        hidden["its own name"] = _without_codes(case, names)
+    hidden["its own bonds"] = _without_bonds(case)
+    if case.prepared.resolution is not None and any(fact.startswith("resolution") for fact in facts):
+        hidden["the resolution"] = graph.without_resolution(torch.ones(1, dtype=torch.bool))
+    if case.in_crystal and graph.config.reads_crystal:
+        hidden["the crystal (all symmetry mates)"] = case.rebuilt(
+            replace(case.structure, crystal=None)
+        )
+    return hidden
+
+
+def _columns(graph: AtomGraph, wanted: Callable[[str], bool]) -> list[int]:
+    return [column for column, name in enumerate(graph.config.node_categories) if wanted(name)]
+
+
+def _without_codes(case: Case, columns: list[int]) -> AtomGraph:
+    """Set categories of the residue to 0, which stands for ``other`` or none."""
+    categories = case.graph.categories.clone()
+    rows = np.flatnonzero(case.structure.residue_index == case.residue.index)
+    categories[torch.from_numpy(rows)[:, None], torch.tensor(columns, dtype=torch.long)] = 0
+    return replace(case.graph, categories=categories)
+
+
+def _without_bonds(case: Case) -> AtomGraph:
+    """Turn the bonds of the residue's atoms into contacts; one that is too long for a contact goes."""
+    graph = _without_codes(case, _columns(case.graph, lambda name: name in BOND_FEATURES))
+    own = case.residue.index
+    touched = (graph.residue_index[graph.edge_index] == own).any(dim=0)
+    residue_touched = (graph.residue_edge_index == own).any(dim=0)
+    graph = replace(
+        graph,
+        edge_bond=graph.edge_bond.masked_fill(touched, 0),
+        residue_edge_bond=graph.residue_edge_bond & ~residue_touched,
+    )
+    was_bond = touched & (case.graph.edge_bond > 0)
+    if graph.config.nearest is not None:
+        return graph
+    far = graph.edge_vector.norm(dim=-1) > (graph.config.radius or 0.0)
+    return graph.keep_edges(~(was_bond & far))
+
+
+def _together(jobs: list[Callable[[], float]], workers: int) -> list[float]:
+    """Run jobs in threads: torch and numpy leave the interpreter free while they compute."""
+    before = torch.get_num_threads()
+    # The setting belongs to each thread: several predictions that share all cores would wait for each other.
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = list(pool.map(lambda job: job(), jobs))
+    torch.set_num_threads(before)
+    return found
