@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import debye
-from debye.cli import data, evaluate, models, predict, train
+from debye.cli import data, evaluate, explain, models, predict, train
 from debye.errors import DebyeError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ data_app = typer.Typer(
 
 # A command's file imports what is slow (numpy, gemmi, torch) only inside its function, so that `--help` is quick.
 app.command()(predict.predict)
+app.command()(explain.explain)
 app.command()(evaluate.evaluate)
 app.command()(train.train)
 app.command()(models.models)

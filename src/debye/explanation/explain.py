@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from debye.errors import ConfigError, StructureError
 from debye.explanation.case import Case, make_case
 from debye.explanation.explanation import Explanation, Method
-from debye.explanation.gradients import contributions, integrate_gradients
+from debye.explanation.gradients import integrate_gradients, sum_attribution
 from debye.explanation.occlusion import hide_features, occlude_neighbors
 from debye.explanation.surroundings import find_neighbors
 from debye.prediction.inputs import expand_inputs, local_file
@@ -90,8 +90,8 @@ def explain_case(
     neighbors = find_neighbors(case.structure, case.rows, reach, in_crystal=case.in_crystal)
     baseline, remainder = None, 0.0
     if method == "gradients":
-        attribution = integrate_gradients(case)
-        found, features = contributions(case, attribution, neighbors)
+        attribution = integrate_gradients(case, neighbors)
+        found, features = sum_attribution(case, attribution, neighbors)
         baseline, remainder = attribution.baseline, attribution.remainder
     else:
         found = occlude_neighbors(case, neighbors, workers=workers)

@@ -1,11 +1,11 @@
-r"""Integrated gradients: follow the prediction from an unnamed atom alone to the whole structure.
+r"""Integrated gradients: follow the prediction from a residue in unknown surroundings to all that is known.
 
 .. math:: a_k = (x_k - x_k^0) \int_0^1 \frac{\partial B}{\partial x_k}\bigl(x^0 + t (x - x^0)\bigr)\,dt,
     \qquad \sum_k a_k = B(x) - B(x^0)
 
 The inputs x are what the model's encoders say about atoms and edges, and the features of the structure. At
-the start atoms have no names and features, edges no description (in Waller: there are none), and neither
-resolution nor crystal is known.
+the start the residue and its neighbors have no names and features, what they and symmetry mates send has no
+description (in Waller: nothing is sent), and resolution and crystal are unknown. All else stays as it is.
 
 Reference: Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks, arXiv:1703.01365.
 """
@@ -36,6 +36,8 @@ FEWEST_STEPS, MOST_STEPS = 8, 64
 TOLERANCE = 0.02
 """Largest error of the sum, as a share of the difference from the baseline (of 1 Å² if that is less)."""
 FACTS = "structure_scalars"
+FACT_GROUPS = {"resolution": "the resolution", "crystal": "facts about the crystal"}
+"""Features of the structure that start at 0, unknown, by the first word of their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Attribution:
 
 def integrate_gradients(
     case: Case,
+    neighbors: list[Neighbor],
     *,
     fewest: int = FEWEST_STEPS,
     most: int = MOST_STEPS,
@@ -80,8 +83,8 @@ def integrate_gradients(
             problem="a model without encoders of atoms and edges has no gradients to follow",
             remedy="Explain it by occlusion, or choose a learned model",
         )
-    start, end = _ends(case)
-    first, last = (float(_value(case, inputs)) for inputs in (start, end))
+    start, end = _ends(case, neighbors)
+    first, last = (float(_value(case, inputs).detach()) for inputs in (start, end))
     allowed = tolerance * max(abs(last - first), 1.0)
     steps = fewest
     while True:
@@ -93,7 +96,9 @@ def integrate_gradients(
     return Attribution(
         atoms=found["atoms"],
         edges=found["edges"],
-        residue_edges=found.get("residue_edges", torch.zeros(0, dtype=torch.float64)),
+        residue_edges=found.get(
+            "residue_edges", torch.zeros(len(case.graph.residue_edge_mate), dtype=torch.float64)
+        ),
         facts=found[FACTS],
         baseline=first,
         remainder=remainder,
@@ -101,57 +106,53 @@ def integrate_gradients(
     )
 
 
-def contributions(
+def sum_attribution(
     case: Case, attribution: Attribution, neighbors: list[Neighbor]
 ) -> tuple[list[Contribution], list[FeatureEffect]]:
-    """Sum an attribution over neighbors and over the rest; effects and remainder make the whole.
+    """Sum an attribution over each neighbor and each kind of feature.
 
-    A neighbor has what its edges say to anyone and, in the file, what its atoms are. A symmetry copy has
-    the edges that it sends.
+    A neighbor has what its edges say to anyone and, in the file, what its atoms are; a symmetry copy has
+    the edges that it sends. All effects and the remainder lead from the baseline to the prediction.
     """
     graph = case.graph
-    sender, residue_sender = graph.edge_index[0], graph.residue_edge_index[0]
-    of_residue = torch.zeros(graph.n_residues, dtype=torch.float64)
-    of_residue.index_add_(0, graph.residue_index, attribution.atoms)
-    own = float(of_residue[case.residue.index])
     inside, residue_inside = ~graph.edge_mate, ~graph.residue_edge_mate
-    sent = torch.zeros(graph.n_residues, dtype=torch.float64)
-    sent.index_add_(0, graph.residue_index[sender[inside]], attribution.edges[inside])
-    if len(attribution.residue_edges):
-        sent.index_add_(
-            0, residue_sender[residue_inside], attribution.residue_edges[residue_inside]
-        )
+    senders = graph.residue_index[graph.edge_index[0][inside]]
+    is_ = torch.zeros(graph.n_residues, dtype=torch.float64)
+    says = is_.clone()
+    is_.index_add_(0, graph.residue_index, attribution.atoms)
+    says.index_add_(0, senders, attribution.edges[inside])
+    says.index_add_(
+        0, graph.residue_edge_index[0][residue_inside], attribution.residue_edges[residue_inside]
+    )
     found = []
     for neighbor in neighbors:
+        effect = (is_ + says)[neighbor.residue.index]
         if neighbor.kind == Kind.MATE:
             edges, residue_edges = edges_of_copy(graph, neighbor)
             effect = attribution.edges[edges].sum()
-            if len(attribution.residue_edges):
-                effect = effect + attribution.residue_edges[residue_edges].sum()
-        else:
-            effect = (of_residue + sent)[neighbor.residue.index]
+            effect = effect + attribution.residue_edges[residue_edges].sum()
         found.append(Contribution(neighbor=neighbor, effect=float(effect)))
-    features = [
-        FeatureEffect(name="its own names and place in the chain", effect=own),
-        FeatureEffect(name="its own atoms' distances and bonds", effect=float(sent[case.residue.index])),
-        *_facts(graph, attribution),
+    own = case.residue.index
+    groups = dict.fromkeys(FACT_GROUPS.values(), 0.0)
+    names = graph.config.structure_scalars
+    for name, effect in zip(names, attribution.facts.tolist(), strict=True):
+        if group := _group(name):
+            groups[group] += effect
+    return found, [
+        FeatureEffect(name="its own names and place in the chain", effect=float(is_[own])),
+        FeatureEffect(name="its own distances and bonds", effect=float(says[own])),
+        *(FeatureEffect(name=name, effect=effect) for name, effect in groups.items() if effect),
     ]
-    told = sum(item.effect for item in (*found, *features))
-    rest = case.b_predicted - attribution.baseline - attribution.remainder - told
-    return found, [*features, FeatureEffect(name="all that is farther away", effect=rest)]
 
 
-def _facts(graph: AtomGraph, attribution: Attribution) -> Iterator[FeatureEffect]:
-    groups = {"resolution": "the resolution", "crystal": "facts about the crystal"}
-    effects = dict.fromkeys([*groups.values(), "the size of the structure"], 0.0)
-    for name, effect in zip(
-        graph.config.structure_scalars, attribution.facts.tolist(), strict=True
-    ):
-        effects[groups.get(name.split("_")[0], "the size of the structure")] += effect
-    return (FeatureEffect(name=name, effect=effect) for name, effect in effects.items() if effect)
+def _group(fact: str) -> str | None:
+    """Return what a feature of the structure tells about; None: it is not varied."""
+    return FACT_GROUPS.get(fact.split("_")[0])
 
 
-def _ends(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _ends(
+    case: Case, neighbors: list[Neighbor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the inputs at both ends of the path: of unnamed atoms alone, and of the graph."""
     model, graph = case.model, case.graph
     seen: dict[str, Tensor] = {}
@@ -167,11 +168,37 @@ def _ends(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         categories=torch.zeros_like(graph.categories),
         scalars=torch.zeros_like(graph.scalars),
     )
-    start = {role: torch.zeros_like(output) for role, output in seen.items()}
     with torch.no_grad():
-        start["atoms"] = model.get_submodule(model.encoders["atoms"])(bare)
-    start[FACTS] = torch.zeros_like(graph.structure_scalars)
+        atoms = model.get_submodule(model.encoders["atoms"])(bare)
+    near = _near(case, neighbors)
+    start = {
+        role: torch.where(near[role][:, None], atoms if role == "atoms" else 0.0, output)
+        for role, output in seen.items()
+    }
+    start[FACTS] = graph.structure_scalars.clone()
+    for column, name in enumerate(graph.config.structure_scalars):
+        if _group(name) is not None:
+            start[FACTS][:, column] = 0.0
     return start, seen | {FACTS: graph.structure_scalars}
+
+
+def _near(case: Case, neighbors: list[Neighbor]) -> dict[str, Tensor]:
+    """Tell which atoms are those of the residue and its neighbors, and which edges these and mates send."""
+    graph = case.graph
+    residues = torch.zeros(graph.n_residues, dtype=torch.bool)
+    residues[case.residue.index] = True
+    for neighbor in neighbors:
+        if neighbor.kind != Kind.MATE:
+            residues[neighbor.residue.index] = True
+    atoms = residues[graph.residue_index]
+    edges = atoms[graph.edge_index[0]] & ~graph.edge_mate
+    residue_edges = residues[graph.residue_edge_index[0]] & ~graph.residue_edge_mate
+    for neighbor in neighbors:
+        if neighbor.kind == Kind.MATE:
+            sent, residue_sent = edges_of_copy(graph, neighbor)
+            edges |= sent
+            residue_edges |= residue_sent
+    return {"atoms": atoms, "edges": edges, "residue_edges": residue_edges}
 
 
 def _integral(
