@@ -95,7 +95,7 @@ def explain_case(
         baseline, remainder = attribution.baseline, attribution.remainder
     else:
         found = occlude_neighbors(case, neighbors, workers=workers)
-        features = hide_features(case)
+        features = hide_features(case, neighbors)
     return Explanation(
         structure=case.structure,
         path=case.prepared.path,

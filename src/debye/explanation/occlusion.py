@@ -47,23 +47,25 @@ def occlude_neighbors(
     ]
 
 
-def hide_features(case: Case) -> list[FeatureEffect]:
-    """Return by how much each kind of knowledge changes the prediction; what is not known is left out."""
+def hide_features(case: Case, neighbors: list[Neighbor]) -> list[FeatureEffect]:
+    """Return by how much each kind of knowledge changes the prediction; what is not known is left out.
+
+    Symmetry mates are hidden molecule by molecule, as far as they are among the neighbors, and all at once.
+    """
     return [
         FeatureEffect(
             name=name,
             effect=float(case.held(case.output) - case.held(output)),
             with_level=float(case.free(case.output) - case.free(output)),
         )
-        for name, graph in _hidden(case).items()
+        for name, graph in _hidden(case, neighbors).items()
         for output in [case.predict(graph)]
     ]
 
 
 def _without(case: Case, neighbor: Neighbor) -> float:
     if neighbor.kind == Kind.MATE:
-        graph = without_copy(case.graph, case.structure, neighbor)
-        return float(case.held(case.predict(graph)))
+        return float(case.held(case.predict(_without_copies(case, [neighbor]))))
     keep = np.ones(len(case.structure), bool)
     keep[neighbor.rows] = False
     graph = case.rebuilt(case.structure.take(keep))
@@ -71,7 +73,14 @@ def _without(case: Case, neighbor: Neighbor) -> float:
     return float(case.held(case.predict(graph), rows))
 
 
-def _hidden(case: Case) -> dict[str, AtomGraph]:
+def _without_copies(case: Case, copies: list[Neighbor]) -> AtomGraph:
+    graph = case.graph
+    for copy in copies:
+        graph = without_copy(graph, case.structure, copy)
+    return graph
+
+
+def _hidden(case: Case, neighbors: list[Neighbor]) -> dict[str, AtomGraph]:
     """Return the graph without each kind of knowledge that the model has."""
     graph, facts = case.graph, case.graph.config.structure_scalars
     hidden = {}
@@ -80,8 +89,13 @@ def _hidden(case: Case) -> dict[str, AtomGraph]:
     hidden["its own bonds"] = _without_bonds(case)
     if case.prepared.resolution is not None and any(fact.startswith("resolution") for fact in facts):
         hidden["the resolution"] = graph.without_resolution(torch.ones(1, dtype=torch.bool))
-    if case.in_crystal and graph.config.reads_crystal:
-        hidden["the crystal (all symmetry mates)"] = case.rebuilt(
+    mates = [neighbor for neighbor in neighbors if neighbor.kind == Kind.MATE]
+    for operation in dict.fromkeys(mate.operation for mate in mates):
+        copies = [mate for mate in mates if mate.operation == operation]
+        if len(copies) > 1:
+            hidden[f"the mate {operation}: {len(copies)} residues"] = _without_copies(case, copies)
+    if case.in_crystal:
+        hidden["all symmetry mates"] = case.rebuilt(
             replace(case.structure, crystal=None)
         )
     return hidden
