@@ -79,6 +79,8 @@ def _additions(
     # An atom on an axis is its own copy, and counts as none.
     apart = cKDTree(structure.position).query(copy.position)[0] > COINCIDENT
     rows, position = copy.rows[apart].astype(np.int32), copy.position[apart]
+    if not len(rows):
+        return [torch.zeros(len(structure))] * len(names)
     context = FeatureContext(
         structure,
         Bonds(pairs=np.zeros((0, 2), np.int32), order=np.zeros(0, np.int8)),
@@ -88,7 +90,7 @@ def _additions(
     added = []
     for name in names:
         if name == "crystal_wcn":
-            found = copy_contact_number(structure.position, copy.position) / np.float32(USUAL_WCN)
+            found = copy_contact_number(structure.position, position) / np.float32(USUAL_WCN)
         else:
             isolated = find_feature(name.removeprefix("crystal_"))
             found = find_feature(name).compute(context) - isolated.compute(context)
