@@ -69,7 +69,7 @@ def _small(name: str) -> Predictor:
         # Untrained outputs are nearly 0: effects would be too small to be told from rounding.
         for module in [model.readout] if name == "meta_gnn" else [model.atom_readout, model.residue_readout]:
             module[-1].weight[0].mul_(20)
-        model.level[-1].bias.copy_(torch.tensor([math.log(30.0), math.log(8.0)]))
+        model.level[-1].bias.copy_(torch.tensor([math.log(90.0), math.log(8.0)]))
     return predictor_of(model, name)
 
 
@@ -96,7 +96,7 @@ def in_crystal(peptide: Structure) -> Structure:
         chain_label=chain.copy(),
         entity_kind=kind,
         b_iso=np.linspace(10, 40, len(peptide), dtype=np.float32),
-        crystal=Crystal(cell=(38.0, 34.0, 52.0, 90.0, 90.0, 90.0), space_group="P 21 21 21"),
+        crystal=Crystal(cell=(31.0, 17.0, 30.0, 90.0, 90.0, 90.0), space_group="P 21 21 21"),
         entry=Entry(id="1aaa", method="X-RAY DIFFRACTION", resolution=1.7),
     )
 
