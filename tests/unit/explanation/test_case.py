@@ -1,0 +1,62 @@
+"""What is explained is what is predicted: of the atoms, in the unit, and with the level of each target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from debye.data.targets import find_target
+from debye.errors import CheckpointError
+from debye.explanation.case import make_case
+from debye.models.base import ModelOutput
+from debye.models.catalog import build_model
+from debye.models.checkpoint import Checkpoint, CheckpointHeader
+from debye.prediction.predictor import Predictor
+
+
+def test_b_is_the_mean_prediction_of_the_residue_or_the_atom(predictor, in_crystal):
+    b = predictor.predict_structure(in_crystal).b_predicted
+    own = in_crystal.residue_index == 4
+    assert make_case(predictor, in_crystal, "A:5").b_predicted == pytest.approx(
+        b[own].mean(), abs=1e-3
+    )
+    atom = make_case(predictor, in_crystal, "A:5", atom="ca")
+    assert atom.atom == "CA"
+    assert atom.b_predicted == pytest.approx(
+        b[own & (in_crystal.atom_name == "CA")][0], abs=1e-3
+    )
+
+
+def test_the_deposited_b_is_that_of_the_same_atoms_if_it_is_one(counting, in_crystal):
+    case = make_case(counting, in_crystal, "A:5")
+    assert case.b_deposited == pytest.approx(in_crystal.b_iso[in_crystal.residue_index == 4].mean())
+    model = replace(in_crystal, entry=replace(in_crystal.entry, is_predicted=True))
+    assert np.isnan(make_case(counting, model, "A:5").b_deposited)
+
+
+def test_the_level_is_held_or_free(counting, in_crystal):
+    case = make_case(counting, in_crystal, "A:5")
+    other = ModelOutput(
+        profile=torch.full((case.graph.n_atoms,), 2.0),
+        level=torch.tensor([[10.0, 3.0]]).log(),
+    )
+    assert float(case.held(other)) == pytest.approx(50 + 20 * 2)
+    assert float(case.free(other)) == pytest.approx(10 + 3 * 2)
+
+
+@pytest.mark.parametrize(("target", "expected"), [("b_factor_log", np.exp(2.0)), ("b_factor_raw", 2.0)])
+def test_targets_without_a_level(counting, in_crystal, target, expected):
+    case = replace(make_case(counting, in_crystal, "A:5"), target=find_target(target))
+    other = ModelOutput(profile=torch.full((case.graph.n_atoms,), 2.0))
+    assert float(case.held(other)) == pytest.approx(expected)
+
+
+def test_a_model_without_a_level_has_nothing_in_square_angstrom(in_crystal):
+    model = build_model("contact_number").eval()
+    header = CheckpointHeader(name="packed", model="contact_number", config={})
+    predictor = Predictor(Checkpoint(model, header, "packed"))
+    with pytest.raises(CheckpointError, match="packed: this model predicts no structure level"):
+        make_case(predictor, in_crystal, "A:5")
