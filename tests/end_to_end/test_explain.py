@@ -103,7 +103,9 @@ def test_an_ion_of_the_designed_protein(checkpoint):
         EXAMPLE, "--residue", "ZN101", "--model", checkpoint, "--reach", 4, "--workers", 2
     )
     assert result.exit_code == 0, result.output
-    assert result.output.count("covalent neighbor") == 2  # two histidines; its waters are no atoms here
+    assert (
+        result.output.count("covalent neighbor") == 2
+    )  # two histidines; its waters are no atoms here
 
 
 def test_an_identifier_is_read_from_a_mirror(checkpoint, benchmark_data, tmp_path):

@@ -55,7 +55,10 @@ def explain(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Folder for table, colored structure and picture.", file_okay=False
+            "--output",
+            "-o",
+            help="Folder for table, colored structure and picture.",
+            file_okay=False,
         ),
     ] = None,
     mirror: Annotated[

@@ -68,9 +68,7 @@ class Case:
             return float("nan")
         return float(self.structure.b_iso[self.rows].mean())
 
-    def held(
-        self, output: ModelOutput, rows: NDArray[np.intp] | None = None
-    ) -> Float[Tensor, ""]:
+    def held(self, output: ModelOutput, rows: NDArray[np.intp] | None = None) -> Float[Tensor, ""]:
         """Return the mean B of the atoms, Å², with the level of the structure held as it is.
 
         Args:

@@ -29,7 +29,6 @@ from debye.explanation.surroundings import Kind, Neighbor
 
 if TYPE_CHECKING:
     from debye.explanation.case import Case
-    from debye.graph.graph import AtomGraph
 
 FEWEST_STEPS, MOST_STEPS = 8, 64
 """Points at which gradients are taken: doubled until the sum is right."""
@@ -150,9 +149,7 @@ def _group(fact: str) -> str | None:
     return FACT_GROUPS.get(fact.split("_")[0])
 
 
-def _ends(
-    case: Case, neighbors: list[Neighbor]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the inputs at both ends of the path: of unnamed atoms alone, and of the graph."""
     model, graph = case.model, case.graph
     seen: dict[str, Tensor] = {}
@@ -220,9 +217,7 @@ def _integral(
             if gradient is not None:
                 sums[name] += float(weight) * gradient
     products = {name: ((end[name] - start[name]) * sums[name]).double() for name in names}
-    return {
-        name: product.sum(dim=0 if name == FACTS else 1) for name, product in products.items()
-    }
+    return {name: product.sum(dim=0 if name == FACTS else 1) for name, product in products.items()}
 
 
 def _value(case: Case, inputs: Mapping[str, Tensor]) -> Tensor:

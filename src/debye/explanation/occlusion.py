@@ -87,7 +87,9 @@ def _hidden(case: Case, neighbors: list[Neighbor]) -> dict[str, AtomGraph]:
     if names := _columns(graph, lambda name: name in NAME_FEATURES or name.startswith("residue_")):
         hidden["its own name"] = _without_codes(case, names)
     hidden["its own bonds"] = _without_bonds(case)
-    if case.prepared.resolution is not None and any(fact.startswith("resolution") for fact in facts):
+    if case.prepared.resolution is not None and any(
+        fact.startswith("resolution") for fact in facts
+    ):
         hidden["the resolution"] = graph.without_resolution(torch.ones(1, dtype=torch.bool))
     mates = [neighbor for neighbor in neighbors if neighbor.kind == Kind.MATE]
     for operation in dict.fromkeys(mate.operation for mate in mates):
@@ -95,9 +97,7 @@ def _hidden(case: Case, neighbors: list[Neighbor]) -> dict[str, AtomGraph]:
         if len(copies) > 1:
             hidden[f"the mate {operation}: {len(copies)} residues"] = _without_copies(case, copies)
     if case.in_crystal:
-        hidden["all symmetry mates"] = case.rebuilt(
-            replace(case.structure, crystal=None)
-        )
+        hidden["all symmetry mates"] = case.rebuilt(replace(case.structure, crystal=None))
     return hidden
 
 

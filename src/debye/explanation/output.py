@@ -44,7 +44,9 @@ def explanation_text(explanation: Explanation, top: int) -> str:
     """Return the table of the largest effects as aligned text, Å²; below 0: B is lower because of it."""
     found = explanation
     shown = found.contributions[:top]
-    crystal = "crystal" if found.crystal_problem is None else f"no crystal ({found.crystal_problem})"
+    crystal = (
+        "crystal" if found.crystal_problem is None else f"no crystal ({found.crystal_problem})"
+    )
     resolution = f"{found.resolution:.2f} Å" if found.resolution else "resolution unknown"
     deposited = f", {found.b_deposited:.1f} in the file" if np.isfinite(found.b_deposited) else ""
     lines = [

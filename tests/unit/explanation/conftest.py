@@ -67,7 +67,9 @@ def _small(name: str) -> Predictor:
         model = build_model(name, SMALL[name])
     with torch.no_grad():
         # Untrained outputs are nearly 0: effects would be too small to be told from rounding.
-        for module in [model.readout] if name == "meta_gnn" else [model.atom_readout, model.residue_readout]:
+        for module in (
+            [model.readout] if name == "meta_gnn" else [model.atom_readout, model.residue_readout]
+        ):
             module[-1].weight[0].mul_(20)
         model.level[-1].bias.copy_(torch.tensor([math.log(90.0), math.log(8.0)]))
     return predictor_of(model, name)

@@ -25,9 +25,7 @@ def test_b_is_the_mean_prediction_of_the_residue_or_the_atom(predictor, in_cryst
     )
     atom = make_case(predictor, in_crystal, "A:5", atom="ca")
     assert atom.atom == "CA"
-    assert atom.b_predicted == pytest.approx(
-        b[own & (in_crystal.atom_name == "CA")][0], abs=1e-3
-    )
+    assert atom.b_predicted == pytest.approx(b[own & (in_crystal.atom_name == "CA")][0], abs=1e-3)
 
 
 def test_the_deposited_b_is_that_of_the_same_atoms_if_it_is_one(counting, in_crystal):
@@ -47,7 +45,9 @@ def test_the_level_is_held_or_free(counting, in_crystal):
     assert float(case.free(other)) == pytest.approx(10 + 3 * 2)
 
 
-@pytest.mark.parametrize(("target", "expected"), [("b_factor_log", np.exp(2.0)), ("b_factor_raw", 2.0)])
+@pytest.mark.parametrize(
+    ("target", "expected"), [("b_factor_log", np.exp(2.0)), ("b_factor_raw", 2.0)]
+)
 def test_targets_without_a_level(counting, in_crystal, target, expected):
     case = replace(make_case(counting, in_crystal, "A:5"), target=find_target(target))
     other = ModelOutput(profile=torch.full((case.graph.n_atoms,), 2.0))

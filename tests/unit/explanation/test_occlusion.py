@@ -62,9 +62,7 @@ def test_without_a_residue_is_what_a_file_without_it_gives(case, predictor, in_c
         for name, each in (("with", case), ("without", other))
     }
     scale = float(case.output.level[0, 1].exp())
-    assert found.effect == pytest.approx(
-        scale * (profile["with"] - profile["without"]), abs=1e-4
-    )
+    assert found.effect == pytest.approx(scale * (profile["with"] - profile["without"]), abs=1e-4)
     assert abs(found.effect) > 1e-3
 
 

@@ -82,7 +82,7 @@ def test_a_structure_made_in_memory_can_be_written(explanation, tmp_path):
 def test_copies_that_would_mislead_or_destroy_are_refused(counting, in_crystal, tmp_path):
     source = write_structure(in_crystal, tmp_path / "in.cif")
     found = explain_case(make_case(counting, read_structure(source), "A:5", path=source))
-    with pytest.raises(StructureError, match="Name it .cif"):
+    with pytest.raises(StructureError, match=r"Name it \.cif"):
         write_copy(found, tmp_path / "out.pdb")
     with pytest.raises(StructureError, match="overwrite its source"):
         write_copy(found, source)

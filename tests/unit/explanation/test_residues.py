@@ -24,7 +24,15 @@ def named(in_crystal: Structure) -> Structure:
 
 @pytest.mark.parametrize(
     ("text", "index"),
-    [("A:3", 2), ("A:3A", 3), ("A:3a", 3), ("A:HIS3A", 3), ("B:-2", 7), (" A:met1 ", 0), ("B:THR10", 12)],
+    [
+        ("A:3", 2),
+        ("A:3A", 3),
+        ("A:3a", 3),
+        ("A:HIS3A", 3),
+        ("B:-2", 7),
+        (" A:met1 ", 0),
+        ("B:THR10", 12),
+    ],
 )
 def test_a_residue_is_found_by_its_names(named, text, index):
     assert find_residue(text, named).index == index

@@ -30,9 +30,7 @@ def test_names_and_motions_are_those_of_gemmi(peptide, group):
     cell = gemmi.UnitCell(*crystal.cell)
     for number, operation in enumerate(operations):
         rows = which == number
-        np.testing.assert_allclose(
-            operation.apply(original[rows]), mates.position[rows], atol=2e-3
-        )
+        np.testing.assert_allclose(operation.apply(original[rows]), mates.position[rows], atol=2e-3)
         named = gemmi.Op(operation.name)
         for here, there in zip(original[rows][:3], mates.position[rows][:3], strict=True):
             place = cell.fractionalize(gemmi.Position(*map(float, here)))
@@ -44,7 +42,9 @@ def test_names_and_motions_are_those_of_gemmi(peptide, group):
 
 def test_a_noncrystallographic_operator_is_named(peptide):
     turn = np.array([[[-1.0, 0, 0, 0], [0, -1, 0, 18], [0, 0, 1, 4]]])
-    crystal = Crystal(cell=(90.0, 90.0, 90.0, 90.0, 90.0, 90.0), space_group="P 1", ncs_operators=turn)
+    crystal = Crystal(
+        cell=(90.0, 90.0, 90.0, 90.0, 90.0, 90.0), space_group="P 1", ncs_operators=turn
+    )
     copy = peptide.position @ turn[0, :, :3].T + turn[0, :, 3]
     operations, which = find_operations(crystal, peptide.position, copy.astype(np.float32))
     assert [operation.name for operation in operations] == ["NCS 1, x,y,z"]
