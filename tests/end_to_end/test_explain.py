@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
+from debye.errors import DebyeError
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
 from debye.structure.export import write_structure
@@ -130,14 +129,11 @@ def test_an_identifier_is_read_from_a_mirror(checkpoint, benchmark_data, tmp_pat
     ],
 )  # fmt: skip
 def test_errors_are_one_line(checkpoint, in_crystal, arguments, message):
-    command = [sys.executable, "-c", "from debye.cli.main import main; main()", "explain"]
-    model = [] if "--model" in arguments else ["--model", str(checkpoint)]
-    done = subprocess.run(
-        [*command, str(in_crystal), *arguments, *model], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    model = [] if "--model" in arguments else ["--model", checkpoint]
+    result = debye_explain(in_crystal, *arguments, *model)
+    assert isinstance(result.exception, DebyeError)  # which `main` shows, with exit code 2
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
 
 
 def test_files_that_cannot_be_explained(checkpoint, tmp_path):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 BOND_FEATURES = ("bond_count", "highest_bond")
 """Categorical features that follow from bonds; their code 0 is that of an atom without any."""
+ATOMS_AT_ONCE = 100_000
+"""Atoms in all predictions that run at the same time: bounds the memory to about 1 GiB."""
 
 
 def occlude_neighbors(
@@ -37,9 +39,10 @@ def occlude_neighbors(
     Args:
         case: What is explained.
         neighbors: Of :func:`debye.explanation.surroundings.find_neighbors`.
-        workers: Threads, each with a prediction of its own.
+        workers: Threads, each with a prediction of its own; fewer for large structures.
     """
     whole = float(case.held(case.output))
+    workers = max(1, min(workers, ATOMS_AT_ONCE // len(case.structure)))
     without = _together([partial(_without, case, neighbor) for neighbor in neighbors], workers)
     return [
         Contribution(neighbor=neighbor, effect=whole - value)
@@ -134,8 +137,10 @@ def _without_bonds(case: Case) -> AtomGraph:
 def _together(jobs: list[Callable[[], float]], workers: int) -> list[float]:
     """Run jobs in threads: torch and numpy leave the interpreter free while they compute."""
     before = torch.get_num_threads()
-    # The setting belongs to each thread: several predictions that share all cores would wait for each other.
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        found = list(pool.map(lambda job: job(), jobs))
-    torch.set_num_threads(before)
-    return found
+    # The setting belongs to each thread: predictions that each use all cores would wait for each other.
+    share = max(1, before // workers)
+    try:
+        with ThreadPoolExecutor(workers, None, torch.set_num_threads, (share,)) as pool:
+            return list(pool.map(lambda job: job(), jobs))
+    finally:
+        torch.set_num_threads(before)

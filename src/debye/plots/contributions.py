@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from debye.explanation.explanation import Contribution, Explanation
 
 INK, GRAY = "#22262b", "#8a929b"
-NAMED = 6
+NAMED = 7
 """Neighbors whose names stand in the scene."""
 SMALLEST_SCALE = 0.1
 """Å². Smaller effects are never shown in full color."""
@@ -151,16 +151,28 @@ def _draw_scene(
                 points[:, 0], points[:, 1], s=70, color=[colors[group]], edgecolors=INK,
                 linewidths=0.8, linestyles="--" if dashed[group] else "-", zorder=top,
             )  # fmt: skip
-    names = [explanation.name, *(str(item.neighbor.residue) for item in shown[:NAMED])]
-    for name, points, is_mate in zip(names, placed, dashed, strict=False):
-        x, y = points[:, :2].mean(axis=0)
-        panel.text(
-            x, y, name + (" (mate)" if is_mate else ""), fontsize=7.5, color=INK, ha="center",
-            va="center", zorder=top + 1,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        )  # fmt: skip
     panel.autoscale_view()
     panel.margins(0.06)
+    names = [explanation.name, *(str(item.neighbor.residue) for item in shown)]
+    for group in _named(placed, dashed):
+        panel.text(
+            *placed[group][:, :2].mean(axis=0), names[group] + (" (mate)" if dashed[group] else ""),
+            fontsize=7.5, color=INK, ha="center", va="center", zorder=top + 1,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        )  # fmt: skip
+
+
+def _named(placed: list[NDArray[np.float64]], dashed: list[bool]) -> list[int]:
+    """Return the groups whose names are shown: mates before others, none on top of another."""
+    center = np.array([points[:, :2].mean(axis=0) for points in placed])
+    extent = np.ptp(np.concatenate(placed)[:, :2], axis=0).max()
+    order = sorted(range(len(placed)), key=lambda group: (group > 0, not dashed[group], group))
+    chosen: list[int] = []
+    for group in order:
+        apart = np.abs(center[chosen] - center[group]) / max(float(extent), 1e-6) > (0.16, 0.03)
+        if apart.any(axis=1).all() and len(chosen) <= NAMED:
+            chosen.append(group)
+    return chosen
 
 
 def _view(position: NDArray[np.float32]) -> NDArray[np.float64]:
