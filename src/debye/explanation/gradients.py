@@ -12,7 +12,7 @@ Reference: Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep netwo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from debye.explanation.surroundings import Kind, Neighbor
 
 if TYPE_CHECKING:
     from debye.explanation.case import Case
+    from debye.models.base import AtomModel
 
 FEWEST_STEPS, MOST_STEPS = 8, 64
 """Points at which gradients are taken: doubled until the sum is right."""
@@ -69,6 +70,7 @@ def integrate_gradients(
 
     Args:
         case: What is explained.
+        neighbors: Of :func:`debye.explanation.surroundings.find_neighbors`: what is varied with the residue.
         fewest: Points of the first Gauss-Legendre rule.
         most: Points of the last one; what is then missing in the sum is :attr:`Attribution.remainder`.
         tolerance: See :data:`TOLERANCE`.
@@ -116,16 +118,16 @@ def sum_attribution(
     graph = case.graph
     inside, residue_inside = ~graph.edge_mate, ~graph.residue_edge_mate
     senders = graph.residue_index[graph.edge_index[0][inside]]
-    is_ = torch.zeros(graph.n_residues, dtype=torch.float64)
-    says = is_.clone()
-    is_.index_add_(0, graph.residue_index, attribution.atoms)
-    says.index_add_(0, senders, attribution.edges[inside])
-    says.index_add_(
+    of_atoms = torch.zeros(graph.n_residues, dtype=torch.float64)
+    of_edges = of_atoms.clone()
+    of_atoms.index_add_(0, graph.residue_index, attribution.atoms)
+    of_edges.index_add_(0, senders, attribution.edges[inside])
+    of_edges.index_add_(
         0, graph.residue_edge_index[0][residue_inside], attribution.residue_edges[residue_inside]
     )
     found = []
     for neighbor in neighbors:
-        effect = (is_ + says)[neighbor.residue.index]
+        effect = (of_atoms + of_edges)[neighbor.residue.index]
         if neighbor.kind == Kind.MATE:
             edges, residue_edges = edges_of_copy(graph, neighbor)
             effect = attribution.edges[edges].sum()
@@ -138,8 +140,8 @@ def sum_attribution(
         if group := _group(name):
             groups[group] += effect
     return found, [
-        FeatureEffect(name="its own names and place in the chain", effect=float(is_[own])),
-        FeatureEffect(name="its own distances and bonds", effect=float(says[own])),
+        FeatureEffect(name="its own names and features", effect=float(of_atoms[own])),
+        FeatureEffect(name="its own distances and bonds", effect=float(of_edges[own])),
         *(FeatureEffect(name=name, effect=effect) for name, effect in groups.items() if effect),
     ]
 
@@ -150,7 +152,7 @@ def _group(fact: str) -> str | None:
 
 
 def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the inputs at both ends of the path: of unnamed atoms alone, and of the graph."""
+    """Return the inputs at both ends of the path: with unknown surroundings, and of the graph."""
     model, graph = case.model, case.graph
     seen: dict[str, Tensor] = {}
 
@@ -158,7 +160,7 @@ def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dic
         seen[role] = output.detach()
         return output
 
-    with _encoders_give(model.encoders, model, record):
+    with _replaced(model, record):
         model(graph)  # with gradients: then every encoder is called once, for all edges
     bare = replace(
         graph,
@@ -223,20 +225,20 @@ def _integral(
 def _value(case: Case, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return the B of the explained atoms, Å², for given outputs of the encoders."""
     graph = replace(case.graph, structure_scalars=inputs[FACTS])
-    with _encoders_give(case.model.encoders, case.model, lambda role, _: inputs[role]):
+    with _replaced(case.model, lambda role, _: inputs[role]):
         return case.held(case.model(graph))
 
 
 @contextmanager
-def _encoders_give(encoders: Mapping[str, str], model: nn.Module, give) -> Iterator[None]:
-    """Let a function replace what each encoder returns."""
+def _replaced(model: AtomModel, give: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+    """Let a function of role and output replace what each encoder returns."""
 
-    def hook(role: str):
+    def hook(role: str) -> Callable[[nn.Module, object, Tensor], Tensor]:
         return lambda _module, _inputs, output: give(role, output)
 
     handles = [
         model.get_submodule(name).register_forward_hook(hook(role))
-        for role, name in encoders.items()
+        for role, name in model.encoders.items()
     ]
     try:
         yield

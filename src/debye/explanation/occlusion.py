@@ -140,7 +140,9 @@ def _together(jobs: list[Callable[[], float]], workers: int) -> list[float]:
     # The setting belongs to each thread: predictions that each use all cores would wait for each other.
     share = max(1, before // workers)
     try:
-        with ThreadPoolExecutor(workers, None, torch.set_num_threads, (share,)) as pool:
+        with ThreadPoolExecutor(
+            workers, initializer=torch.set_num_threads, initargs=(share,)
+        ) as pool:
             return list(pool.map(lambda job: job(), jobs))
     finally:
         torch.set_num_threads(before)

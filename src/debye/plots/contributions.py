@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from debye.explanation.explanation import Contribution, Explanation
 
 INK, GRAY = "#22262b", "#8a929b"
+OWN = (0.2, 0.22, 0.24)
+"""Color of the residue that is explained."""
 NAMED = 7
 """Neighbors whose names stand in the scene."""
 SMALLEST_SCALE = 0.1
@@ -109,31 +111,57 @@ def _label(item: Contribution) -> str:
 def _draw_scene(
     panel: Axes, explanation: Explanation, shown: Sequence[Contribution], limit: float
 ) -> None:
-    """Draw bonds as sticks, back to front; sticks of symmetry mates have a dashed outline."""
+    """Draw the residue in black among its neighbors, seen along the shortest axis of all."""
     panel.set_aspect("equal")
     panel.axis("off")
     structure = explanation.structure
     own = np.flatnonzero(structure.residue_index == explanation.residue.index)
-    groups = [(own, structure.position[own])]
-    groups += [(item.neighbor.rows, item.neighbor.position) for item in shown]
-    colors = np.vstack(
-        [[0.2, 0.22, 0.24], b_colors(np.array([item.effect for item in shown]), (-limit, limit))]
-    )
-    dashed = [False, *(item.neighbor.kind == Kind.MATE for item in shown)]
+    groups = [own, *(item.neighbor.rows for item in shown)]
+    places = [structure.position[own], *(item.neighbor.position for item in shown)]
     center = structure.position[explanation.rows].mean(axis=0)
-    view = _view(np.concatenate([position for _, position in groups]) - center)
-    placed = [(position - center) @ view for _, position in groups]
-    segments, of_group = _sticks(find_bonds(structure).pairs, [rows for rows, _ in groups], placed)
+    view = _view(np.concatenate(places) - center)
+    placed = [(position - center) @ view for position in places]
+    effects = b_colors(np.array([item.effect for item in shown]), (-limit, limit))
+    colors = np.vstack([OWN, effects])
+    dashed = [False, *(item.neighbor.kind == Kind.MATE for item in shown)]
+    segments, of_group = _sticks(find_bonds(structure).pairs, groups, placed)
+    _draw_sticks(panel, segments, of_group, colors, dashed)
+    top = 3 + len(segments)
+    for group, points in enumerate(placed):
+        if not (of_group == group).any():  # an ion
+            panel.scatter(
+                points[:, 0], points[:, 1], s=70, color=[colors[group]], edgecolors=INK,
+                linewidths=0.8, linestyles="--" if dashed[group] else "-", zorder=top,
+            )  # fmt: skip
+    panel.autoscale_view()
+    panel.margins(0.06)
+    names = [explanation.name, *(str(item.neighbor.residue) for item in shown)]
+    for group in _named(placed, dashed):
+        x, y = placed[group][:, :2].mean(axis=0)
+        panel.text(
+            x, y, names[group] + (" (mate)" if dashed[group] else ""),
+            fontsize=7.5, color=INK, ha="center", va="center", zorder=top + 1,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        )  # fmt: skip
+
+
+def _draw_sticks(
+    panel: Axes,
+    segments: NDArray[np.float64],
+    of_group: NDArray[np.intp],
+    colors: NDArray[np.float64],
+    dashed: Sequence[bool],
+) -> None:
+    """Draw bonds back to front, those of symmetry mates with a dashed outline; the first group is thicker."""
     order = np.argsort(segments[:, :, 2].mean(axis=1))
     depth = segments[order, :, 2].mean(axis=1)
-    near = (depth - depth.min(initial=0)) / max(float(np.ptp(depth)) if len(depth) else 0, 1e-6)
-    flat = segments[order][:, :, :2]
+    near = (depth - depth.min(initial=0.0)) / max(float(np.ptp(depth)) if len(depth) else 0.0, 1e-6)
+    flat = segments[order, :, :2]
     for rank, (line, group) in enumerate(zip(flat, of_group[order], strict=True)):
-        width = (4.6 if group == 0 else 3.4) * (0.75 + 0.4 * near[rank])
-        ink = 0.25 + 0.35 * (1 - near[rank])
+        width = (3.4 if group else 4.6) * (0.75 + 0.4 * near[rank])
         outline = LineCollection(
             [line],
-            colors=[(ink, ink, ink)],
+            colors=[(0.6 - 0.35 * near[rank],) * 3],
             linewidths=width + 1.3,
             linestyles=(0, (1.2, 0.7)) if dashed[group] else "solid",
             capstyle="butt" if dashed[group] else "round",
@@ -144,22 +172,6 @@ def _draw_scene(
         )
         panel.add_collection(outline)
         panel.add_collection(fill)
-    top = 3 + len(flat)
-    for group, points in enumerate(placed):
-        if len(points) == 1 or not (of_group == group).any():
-            panel.scatter(
-                points[:, 0], points[:, 1], s=70, color=[colors[group]], edgecolors=INK,
-                linewidths=0.8, linestyles="--" if dashed[group] else "-", zorder=top,
-            )  # fmt: skip
-    panel.autoscale_view()
-    panel.margins(0.06)
-    names = [explanation.name, *(str(item.neighbor.residue) for item in shown)]
-    for group in _named(placed, dashed):
-        panel.text(
-            *placed[group][:, :2].mean(axis=0), names[group] + (" (mate)" if dashed[group] else ""),
-            fontsize=7.5, color=INK, ha="center", va="center", zorder=top + 1,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        )  # fmt: skip
 
 
 def _named(placed: list[NDArray[np.float64]], dashed: list[bool]) -> list[int]:
