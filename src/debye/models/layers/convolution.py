@@ -3,12 +3,14 @@ r"""Sums over neighbors, each weighted channel by channel by a filter that the e
 .. math:: y_i = \sum_{j \to i} f_{ij} \odot x_j
 
 Reference: Schuett et al. (2017), SchNet, arXiv:1706.08566. The backward pass is written by hand: it keeps
-no product of filter and value, and sums where autograd would scatter.
+no product of filter and value, and sums where autograd would scatter. Without gradients, filters may come from a
+table of few distinct ones, and edges go through in pieces, so that memory grows with atoms rather than edges.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +18,9 @@ from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
 from debye.models.layers.connectivity import Grouping, bag_sum
+
+PIECE_EDGES = 400_000
+"""Edges that are summed at once where no gradient is wanted."""
 
 
 class _FilteredSum(Function):
@@ -80,3 +85,28 @@ class Neighborhood:
         """Add up what the senders of each node send, weighted by the filters of their edges."""
         values = values.to(filters.dtype)
         return _FilteredSum.apply(filters, values, self.sender, self.into, self.out_of)  # type: ignore[return-value]
+
+    def tabled_sum(
+        self,
+        table: Float[Tensor, "rows width"],
+        row: Int[Tensor, " edges"],
+        values: Float[Tensor, "nodes width"],
+    ) -> Float[Tensor, "nodes width"]:
+        """Do the same with ``table[row]`` as filters; has no gradient."""
+        values = values.to(table.dtype)
+        pointer = self.into.pointer
+        sums = []
+        for first, last in pairwise(self._pieces()):
+            start, stop = int(pointer[first]), int(pointer[last])
+            product = table.index_select(0, row[start:stop])
+            product *= values.index_select(0, self.sender[start:stop])
+            edges = torch.arange(stop - start, device=row.device)
+            sums.append(bag_sum(product, edges, pointer[first : last + 1] - start))
+        return torch.cat(sums)
+
+    def _pieces(self) -> list[int]:
+        """Cut between receivers, so that a piece has about :data:`PIECE_EDGES` edges."""
+        pointer = self.into.pointer
+        limits = range(PIECE_EDGES, int(pointer[-1]), PIECE_EDGES)
+        cuts = torch.searchsorted(pointer, torch.tensor(limits, device=pointer.device)).tolist()
+        return sorted({0, *cuts, len(pointer) - 1})
