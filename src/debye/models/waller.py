@@ -102,15 +102,15 @@ class AtomEdgeEncoder(nn.Module):
     def forward(self, graph: AtomGraph) -> EdgeDescriptions:
         """Encode the edges of a graph; from a table where bfloat16 rounds more than its steps do."""
         length = graph.edge_vector.norm(dim=-1)
-        kind = graph.edge_bond + len(BondOrder) * graph.edge_mate
+        kind = graph.edge_bond.int().add_(graph.edge_mate, alpha=len(BondOrder))
         if torch.is_grad_enabled() or not torch.is_autocast_enabled(length.device.type):
             return EdgeDescriptions(self.describe(length, kind))
         steps = round((self.reach + BEYOND_REACH) / TABLE_STEP)
-        kinds = torch.arange(self.kind.num_embeddings, device=length.device)
+        kinds = torch.arange(self.kind.num_embeddings, device=length.device, dtype=kind.dtype)
         lengths = torch.arange(steps, device=length.device) * TABLE_STEP
         table = self.describe(lengths.repeat(len(kinds)), kinds.repeat_interleave(steps))
-        step = (length / TABLE_STEP).round().long().clamp(max=steps - 1)
-        return EdgeDescriptions(table, kind * steps + step)
+        step = (length * (1.0 / TABLE_STEP)).round().clamp(max=steps - 1.0).int()
+        return EdgeDescriptions(table, step.add_(kind, alpha=steps))
 
     def describe(
         self, length: Float[Tensor, " edges"], kind: Int[Tensor, " edges"]
@@ -198,11 +198,18 @@ class Layer(nn.Module):
     ) -> Float[Tensor, "nodes width"]:
         """Return the nodes after the round; ``extra`` are further inputs of the update."""
         normal = self.norm(nodes)
-        filters, sent = self.filters(edges.value), self.send(normal)
-        if edges.row is None:
-            total = neighborhood.filtered_sum(filters, sent) / self.degree
+        sent = self.send(normal)
+        if torch.is_grad_enabled():
+            total = neighborhood.filtered_sum(self.filters(edges.value), sent)
+        elif edges.row is None:
+            value = edges.value
+            total = neighborhood.piecewise_sum(lambda piece: self.filters(value[piece]), sent)
         else:
-            total = neighborhood.tabled_sum(filters, edges.row, sent) / self.degree
+            table, row = self.filters(edges.value), edges.row
+            total = neighborhood.piecewise_sum(
+                lambda piece: table.index_select(0, row[piece]), sent
+            )
+        total = total / self.degree
         return nodes + self.update(
             torch.cat([normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)], 1)
         )
@@ -261,9 +268,8 @@ class Waller(AtomModel):
         self.vectors = ResidueVectors(atom, config.vectors) if config.vectors else None
         self.residue_edges = ResidueEdgeEncoder(config)
         self.structures = nn.Linear(len(config.graph.structure_scalars), residue)
-        self.bodies = nn.ModuleList(
-            RigidBody(residue, config.rigid_terms) for _ in range(config.residue_layers)
-        )
+        bodies = config.residue_layers if config.rigid_terms else 0
+        self.bodies = nn.ModuleList(RigidBody(residue, config.rigid_terms) for _ in range(bodies))
         extra = residue + 3 * config.rigid_terms
         self.residue_layers = nn.ModuleList(
             Layer(residue, edge, RESIDUE_DEGREE, extra) for _ in range(config.residue_layers)
@@ -311,14 +317,13 @@ class Waller(AtomModel):
             vectors = self.vectors(atoms, levels.arm, levels.residues)
         edges = self.residue_edges(graph, vectors, neighborhood)
         state = self.structures(graph.structure_scalars)
-        for layer, body, update in zip(
-            self.residue_layers, self.bodies, self.state_updates, strict=True
-        ):
-            around = levels.structures.gather(state)
-            shape = body(residues, levels.place, levels.chains)
-            residues = layer(residues, edges, neighborhood, around, shape)
+        for number, layer in enumerate(self.residue_layers):
+            extra = [levels.structures.gather(state)]
+            if self.bodies:
+                extra.append(self.bodies[number](residues, levels.place, levels.chains))
+            residues = layer(residues, edges, neighborhood, *extra)
             mean = levels.structures.mean(residues.float()).to(state.dtype)
-            state = state + update(torch.cat([state, mean], dim=1))
+            state = state + self.state_updates[number](torch.cat([state, mean], dim=1))
         return residues, state
 
 

@@ -37,13 +37,13 @@ def test_sum_and_gradients(edge_index):
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1000])
-def test_a_table_of_filters_in_pieces(edge_index, piece, monkeypatch):
+def test_pieces_equal_the_whole(edge_index, piece, monkeypatch):
     monkeypatch.setattr(convolution, "PIECE_EDGES", piece)
     table, values = torch.randn(5, 3), torch.randn(9, 3)
     row = torch.arange(edge_index.shape[1]) % 5
     with torch.no_grad():
         near = Neighborhood.of(edge_index, 9)
-        found = near.tabled_sum(table, row, values)
+        found = near.piecewise_sum(lambda edges: table[row[edges]], values)
     torch.testing.assert_close(found, plain(edge_index, table[row], values))
 
 
@@ -51,5 +51,5 @@ def test_no_edges():
     nobody = torch.zeros(2, 0, dtype=torch.long)
     with torch.no_grad():
         near = Neighborhood.of(nobody, 3)
-        found = near.tabled_sum(torch.ones(4, 2), nobody[0], torch.ones(3, 2))
+        found = near.piecewise_sum(lambda edges: torch.ones(0, 2), torch.ones(3, 2))
     assert found.tolist() == [[0.0, 0.0]] * 3

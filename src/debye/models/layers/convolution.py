@@ -3,12 +3,13 @@ r"""Sums over neighbors, each weighted channel by channel by a filter that the e
 .. math:: y_i = \sum_{j \to i} f_{ij} \odot x_j
 
 Reference: Schuett et al. (2017), SchNet, arXiv:1706.08566. The backward pass is written by hand: it keeps
-no product of filter and value, and sums where autograd would scatter. Without gradients, filters may come from a
-table of few distinct ones, and edges go through in pieces, so that memory grows with atoms rather than edges.
+no product of filter and value, and sums where autograd would scatter. Without gradients edges go through in
+pieces, and a filter lives no longer than its piece.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -86,22 +87,20 @@ class Neighborhood:
         values = values.to(filters.dtype)
         return _FilteredSum.apply(filters, values, self.sender, self.into, self.out_of)  # type: ignore[return-value]
 
-    def tabled_sum(
+    def piecewise_sum(
         self,
-        table: Float[Tensor, "rows width"],
-        row: Int[Tensor, " edges"],
+        filters_of: Callable[[slice], Float[Tensor, "piece width"]],
         values: Float[Tensor, "nodes width"],
     ) -> Float[Tensor, "nodes width"]:
-        """Do the same with ``table[row]`` as filters; has no gradient."""
-        values = values.to(table.dtype)
+        """Do the same where no gradient is wanted, with filters that are made for a run of edges at a time."""
         pointer = self.into.pointer
         sums = []
         for first, last in pairwise(self._pieces()):
             start, stop = int(pointer[first]), int(pointer[last])
-            product = table.index_select(0, row[start:stop])
-            product *= values.index_select(0, self.sender[start:stop])
-            edges = torch.arange(stop - start, device=row.device)
-            sums.append(bag_sum(product, edges, pointer[first : last + 1] - start))
+            filters = filters_of(slice(start, stop))
+            filters *= values.to(filters.dtype).index_select(0, self.sender[start:stop])
+            edges = torch.arange(stop - start, device=self.sender.device)
+            sums.append(bag_sum(filters, edges, pointer[first : last + 1] - start))
         return torch.cat(sums)
 
     def _pieces(self) -> list[int]:
