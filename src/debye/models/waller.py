@@ -57,6 +57,7 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     rigid_terms: NonNegativeInt = 8
     """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the channels of every update that training sets to zero."""
 
 
 class AtomEncoder(nn.Module):
@@ -181,13 +182,14 @@ class ResidueEdgeEncoder(nn.Module):
 class Layer(nn.Module):
     """One round of messages at one level: filtered sums over neighbors, then an update of the nodes."""
 
-    def __init__(self, width: int, edge_width: int, degree: float, extra: int = 0) -> None:
+    def __init__(self, width: int, config: WallerConfig, *, degree: float, extra: int = 0) -> None:
         super().__init__()
         self.degree = degree
         self.norm = nn.LayerNorm(width)
         self.send = nn.Linear(width, width)
-        self.filters = nn.Linear(edge_width, width, bias=False)
+        self.filters = nn.Linear(config.edge_width, width, bias=False)
         self.update = _mlp(2 * width + extra, 2 * width, width)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(
         self,
@@ -210,9 +212,8 @@ class Layer(nn.Module):
                 lambda piece: table.index_select(0, row[piece]), sent
             )
         total = total / self.degree
-        return nodes + self.update(
-            torch.cat([normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)], 1)
-        )
+        known = [normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)]
+        return nodes + self.dropout(self.update(torch.cat(known, dim=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +259,11 @@ class Waller(AtomModel):
         super().__init__()
         self.config = config
         self.graph_config = config.graph
-        atom, residue, edge = config.atom_width, config.residue_width, config.edge_width
+        atom, residue = config.atom_width, config.residue_width
         self.atoms = AtomEncoder(config.graph, atom)
         self.atom_edges = AtomEdgeEncoder(config)
         self.atom_layers = nn.ModuleList(
-            Layer(atom, edge, ATOM_DEGREE) for _ in range(config.atom_layers)
+            Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.atom_layers)
         )
         self.pool = nn.Linear(atom + 1, residue)
         self.vectors = ResidueVectors(atom, config.vectors) if config.vectors else None
@@ -272,7 +273,8 @@ class Waller(AtomModel):
         self.bodies = nn.ModuleList(RigidBody(residue, config.rigid_terms) for _ in range(bodies))
         extra = residue + 3 * config.rigid_terms
         self.residue_layers = nn.ModuleList(
-            Layer(residue, edge, RESIDUE_DEGREE, extra) for _ in range(config.residue_layers)
+            Layer(residue, config, degree=RESIDUE_DEGREE, extra=extra)
+            for _ in range(config.residue_layers)
         )
         self.state_updates = nn.ModuleList(
             _mlp(2 * residue, residue, residue) for _ in range(config.residue_layers)
@@ -280,7 +282,7 @@ class Waller(AtomModel):
         self.residue_norm = nn.LayerNorm(residue)
         self.spread_out = nn.Linear(residue, atom)
         self.last_layers = nn.ModuleList(
-            Layer(atom, edge, ATOM_DEGREE) for _ in range(config.last_layers)
+            Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.last_layers)
         )
         self.atom_norm = nn.LayerNorm(atom)
         self.residue_readout = _mlp(residue, residue, 2)
