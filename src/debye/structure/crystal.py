@@ -330,11 +330,14 @@ class _Voxels:
 
 def _dilated(occupied: NDArray[np.bool_], axis: int, reach: int) -> NDArray[np.bool_]:
     occupied = np.moveaxis(occupied, axis, 0)
-    wider = occupied.copy()
-    for step in range(1, min(reach, len(occupied) - 1) + 1):
+    reach, done = min(reach, len(occupied) - 1), 0
+    while done < reach:
+        step = min(done + 1, reach - done)
+        wider = occupied.copy()
         wider[step:] |= occupied[:-step]
         wider[:-step] |= occupied[step:]
-    return np.moveaxis(wider, 0, axis)
+        occupied, done = wider, done + step
+    return np.moveaxis(occupied, 0, axis)
 
 
 def _first_of_twins(
