@@ -29,13 +29,12 @@ BATCH_ATOMS = 8_000
 ALONE_ATOMS = 200_000
 """Structures that may be larger are predicted one at a time, with all cores and all memory."""
 PRELOADED = [
-    *(
-        "debye.data.parts",
-        "debye.models.waller",
-        "debye.prediction.predictor",
-        "debye.structure.write",
-    ),
-    *("pyarrow.csv", "safetensors.torch"),
+    "debye.data.parts",
+    "debye.models.waller",
+    "debye.prediction.predictor",
+    "debye.structure.write",
+    "pyarrow.csv",
+    "safetensors.torch",
 ]
 """Modules that every worker needs, imported once for all."""
 

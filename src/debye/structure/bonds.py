@@ -181,8 +181,8 @@ def _templates(
     number = {name: row for row, name in enumerate(atoms.names.tolist())}
     found = [(row, find_component(name)) for row, name in enumerate(atoms.components.tolist())]
     entries = [(row, entry) for row, entry in found if entry is not None]
-    names = [len(entry.atom_names) for _, entry in entries]
-    bonds = [len(entry.order) for _, entry in entries]
+    names = np.array([len(entry.atom_names) for _, entry in entries], np.intp)
+    bonds = np.array([len(entry.order) for _, entry in entries], np.intp)
     rows = np.array([row for row, _ in entries], np.intp)
     name = np.array(
         [number.get(name, -1) for _, entry in entries for name in entry.atom_names], np.intp
@@ -192,7 +192,7 @@ def _templates(
 
     none = np.zeros((0, 2), np.intp)
     pairs = np.concatenate([none, *(entry.pairs for _, entry in entries)])
-    ends = name[pairs + np.repeat(np.cumsum(names) - names, bonds)[:, None].astype(np.intp)]
+    ends = name[pairs + np.repeat(np.cumsum(names) - names, bonds)[:, None]]
     order = np.concatenate([none[:, 0], *(entry.order for _, entry in entries)])
     kept = (ends >= 0).all(axis=1)
     count = np.bincount(np.repeat(rows, bonds)[kept], minlength=len(atoms.components))

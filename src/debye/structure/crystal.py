@@ -283,12 +283,12 @@ def _inside(
         Operator, point and (3) shift of each hit, by operator and point; then (operators, 3) the lowest
         shift that the operator may need and how many there are along each axis.
     """
-    first = np.ceil(low[:, None] - image).astype(np.int32)
-    last = np.floor(high[:, None] - image).astype(np.int32)
-    lowest = first.min(axis=2).astype(np.intp)
-    width = last.max(axis=2) - lowest + 1
-    if (width.clip(0).astype(np.float64).prod(axis=1) > MOST_CELLS).any():
+    first, last = np.ceil(low[:, None] - image), np.floor(high[:, None] - image)
+    lowest = first.min(axis=2)
+    width = (last.max(axis=2) - lowest + 1).clip(0)
+    if (width.prod(axis=1) > MOST_CELLS).any():
         raise _unusable(name, "the atoms lie scattered over thousands of cells")
+    first, last = first.astype(np.intp), last.astype(np.intp)
     counts = np.maximum(last - first + 1, 0)
     operator, row = np.nonzero(counts.all(axis=1))
     first, counts = first[operator, :, row], counts[operator, :, row]
@@ -299,6 +299,7 @@ def _inside(
     for axis in (2, 1, 0):
         number, step = np.divmod(number, counts[start, axis])
         cell[:, axis] += step
+    lowest, width = lowest.astype(np.intp), width.astype(np.intp)
     return operator[start], row[start], cell, lowest, np.maximum(width, 1)
 
 
