@@ -38,6 +38,7 @@ min_usable = 10
 hide_crystal = 0.5
 [training]
 epochs = 6
+validate_every = 2
 learning_rate = 1e-2
 weight_average = 0.9
 """

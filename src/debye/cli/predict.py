@@ -100,7 +100,7 @@ def parse_formats(text: str) -> tuple[Literal["cif", "pdb", "csv", "parquet"], .
         >>> parse_formats("csv, cif,csv")
         ('cif', 'csv')
     """
-    from debye.prediction.prediction import FORMATS
+    from debye.prediction.inputs import FORMATS
 
     wanted = [name.strip().lower() for name in text.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in FORMATS]

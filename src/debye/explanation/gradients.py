@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -233,8 +233,13 @@ def _value(case: Case, inputs: Mapping[str, Tensor]) -> Tensor:
 def _replaced(model: AtomModel, give: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
     """Let a function of role and output replace what each encoder returns."""
 
-    def hook(role: str) -> Callable[[nn.Module, object, Tensor], Tensor]:
-        return lambda _module, _inputs, output: give(role, output)
+    def hook(role: str) -> Callable[[nn.Module, object, Any], Any]:
+        def replaced(_module: nn.Module, _inputs: object, output: Any) -> Any:
+            if isinstance(output, Tensor):
+                return give(role, output)
+            return replace(output, value=give(role, output.value))
+
+        return replaced
 
     handles = [
         model.get_submodule(name).register_forward_hook(hook(role))

@@ -15,6 +15,7 @@ from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_num
 from debye.structure import chemistry
 from debye.structure.bonds import BondOrder, Bonds
 from debye.structure.crystal import Mates
+from debye.structure.row_keys import changes, row_keys, spread, text_numbers
 from debye.structure.structure import EntityKind, Structure
 
 PACKING_RADII = (5.0, 7.0, 10.0, 12.0)  # Å
@@ -65,22 +66,23 @@ class FeatureContext:
 
 
 def _chain_rank(structure: Structure) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    polymer = np.isin(structure.entity_kind, POLYMERS)
     before = np.zeros(len(structure), np.int64)
     after = np.zeros(len(structure), np.int64)
-    rows = np.flatnonzero(polymer)
+    rows = np.flatnonzero(np.isin(structure.entity_kind, POLYMERS))
     if not len(rows):
         return before, after
-    _, chain = np.unique(structure.chain[rows], return_inverse=True)
-    _, insertion = np.unique(structure.insertion_code[rows], return_inverse=True)
-    key = np.stack([chain, structure.residue_number[rows], insertion], axis=1)
-    residues, of_atom = np.unique(key, axis=0, return_inverse=True)
-    of_atom = of_atom.reshape(-1)
-    first = np.searchsorted(residues[:, 0], residues[:, 0], side="left")
-    last = np.searchsorted(residues[:, 0], residues[:, 0], side="right") - 1
+    place = (structure.chain, structure.residue_number, structure.insertion_code)
+    starts = changes(*(column[rows] for column in place))
+    # One row for each run of atoms of one residue, of which there is mostly one a residue.
+    chain, number, insertion = (column[rows[starts]] for column in place)
+    key = row_keys(chain, number, insertion)
+    residues, first, of_run = np.unique(key, return_index=True, return_inverse=True)
+    _, chain_of = np.unique(text_numbers(chain[first]), return_inverse=True)
+    begin = np.searchsorted(chain_of, chain_of, side="left")
+    end = np.searchsorted(chain_of, chain_of, side="right") - 1
     rank = np.arange(len(residues))
-    before[rows] = (rank - first)[of_atom]
-    after[rows] = (last - rank)[of_atom]
+    before[rows] = spread((rank - begin)[of_run], starts, len(rows))
+    after[rows] = spread((end - rank)[of_run], starts, len(rows))
     return before, after
 
 
@@ -187,8 +189,10 @@ def _bond_count(context: FeatureContext) -> NDArray[np.int64]:
 
 def _highest_bond(context: FeatureContext) -> NDArray[np.int64]:
     highest = np.zeros(len(context.structure), np.int64)
-    for end in context.bonds.pairs.T:
-        np.maximum.at(highest, end, context.bonds.order)
+    # Of values written to one place the last one stays: the highest.
+    order = np.argsort(context.bonds.order, kind="stable")
+    for end in context.bonds.pairs[order].T:
+        highest[end] = np.maximum(highest[end], context.bonds.order[order])
     return highest
 
 

@@ -39,7 +39,8 @@ class AtomModel(nn.Module, ABC):
     """The graphs that this model reads."""
     encoders: ClassVar[Mapping[str, str]] = {}
     """Submodules that describe ``atoms`` (called with the graph alone), ``edges`` and ``residue_edges``,
-    for :mod:`debye.explanation.gradients`; empty where there are none."""
+    for :mod:`debye.explanation.gradients`; empty where there are none. With gradients each returns a row an
+    atom or edge: a tensor, or a dataclass that holds it as ``value``."""
 
     @abstractmethod
     def forward(self, graph: AtomGraph) -> ModelOutput:

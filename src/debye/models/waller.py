@@ -13,7 +13,7 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
@@ -30,6 +30,10 @@ from debye.structure.bonds import BondOrder
 USUAL_BOND = 1.45  # Å
 ATOM_DEGREE, RESIDUE_DEGREE = 4.0, 6.0
 """Sums over neighbors are divided by these (roots of usual degrees), so that they start near unit scale."""
+TABLE_STEP = 0.004
+"""Å, between the lengths of the table of edges."""
+BEYOND_REACH = 1.5
+"""Å. How far beyond the reach the description of a (bonded) edge still changes."""
 VECTOR_SIZE = 2.0
 """Å. Usual distance of an atom from the centroid of its residue."""
 
@@ -54,6 +58,7 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     rigid_terms: NonNegativeInt = 8
     """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the channels of every update that training sets to zero."""
 
 
 class AtomEncoder(nn.Module):
@@ -77,6 +82,15 @@ class AtomEncoder(nn.Module):
         return known + self.mix(known)
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeDescriptions:
+    """What is known of each edge; many edges may share a row."""
+
+    value: Float[Tensor, "rows width"]
+    row: Int[Tensor, " edges"] | None = None
+    """Row of each edge; None: row ``i`` describes edge ``i``."""
+
+
 class AtomEdgeEncoder(nn.Module):
     """Describes an edge by length, bond order, strain of the bond, and whether a mate sends."""
 
@@ -87,16 +101,31 @@ class AtomEdgeEncoder(nn.Module):
         self.kind = nn.Embedding(2 * len(BondOrder), config.edge_width)
         self.project = nn.Linear(config.basis + 2, config.edge_width)
 
-    def forward(self, graph: AtomGraph) -> Float[Tensor, "edges width"]:
-        """Encode the edges of a graph; those near the reach fade out, bonds excepted."""
+    def forward(self, graph: AtomGraph) -> EdgeDescriptions:
+        """Encode the edges of a graph; from a table where bfloat16 rounds more than its steps do."""
         length = graph.edge_vector.norm(dim=-1)
-        bonded = graph.edge_bond > 0
+        kind = graph.edge_bond.int().add_(graph.edge_mate, alpha=len(BondOrder))
+        if torch.is_grad_enabled() or not torch.is_autocast_enabled(length.device.type):
+            return EdgeDescriptions(self.describe(length, kind))
+        steps = round((self.reach + BEYOND_REACH) / TABLE_STEP)
+        kinds = torch.arange(self.kind.num_embeddings, device=length.device, dtype=kind.dtype)
+        lengths = torch.arange(steps, device=length.device) * TABLE_STEP
+        table = self.describe(lengths.repeat(len(kinds)), kinds.repeat_interleave(steps))
+        step = (length * (1.0 / TABLE_STEP)).round().clamp(max=steps - 1.0).int()
+        return EdgeDescriptions(table, step.add_(kind, alpha=steps))
+
+    def describe(
+        self, length: Float[Tensor, " edges"], kind: Int[Tensor, " edges"]
+    ) -> Float[Tensor, "edges width"]:
+        """Encode edges; those near the reach (Å) fade out, bonds excepted."""
+        bonded = kind % len(BondOrder) > 0
         strain = ((length - USUAL_BOND) * 5.0).clamp(-4.0, 4.0) * bonded
         columns = [self.basis(length), strain[:, None], (strain * strain)[:, None]]
-        kind = self.kind(graph.edge_bond + len(BondOrder) * graph.edge_mate)
         described = self.project(torch.cat(columns, dim=1))
         fade = torch.where(bonded, 1.0, cosine_cutoff(length, self.reach))
-        return F.silu(described + kind.to(described.dtype)) * fade[:, None].to(described.dtype)
+        return F.silu(described + self.kind(kind).to(described.dtype)) * fade[:, None].to(
+            described.dtype
+        )
 
 
 class ResidueVectors(nn.Module):
@@ -111,11 +140,11 @@ class ResidueVectors(nn.Module):
         atoms: Float[Tensor, "atoms width"],
         arm: Float[Tensor, "atoms 3"],
         residues: Grouping,
-    ) -> Float[Tensor, "residues vectors 3"]:
+    ) -> Float[Tensor, "residues 3 vectors"]:
         """Return the vectors, near unit scale; ``arm`` (Å) is each atom's place about the centroid."""
         weight = self.weights(atoms).float()
-        moments = weight[:, :, None] * (arm / VECTOR_SIZE)[:, None, :]
-        return residues.mean(moments.flatten(1)).view(-1, weight.shape[1], 3)
+        moments = (arm / VECTOR_SIZE)[:, :, None] * weight[:, None, :]
+        return residues.mean(moments.flatten(1)).view(-1, 3, weight.shape[1])
 
 
 class ResidueEdgeEncoder(nn.Module):
@@ -131,14 +160,14 @@ class ResidueEdgeEncoder(nn.Module):
     def forward(
         self,
         graph: AtomGraph,
-        vectors: Float[Tensor, "residues vectors 3"],
+        vectors: Float[Tensor, "residues 3 vectors"],
         neighborhood: Neighborhood,
-    ) -> Float[Tensor, "edges width"]:
+    ) -> EdgeDescriptions:
         """Encode the edges between residues; those near the reach fade out."""
         length = graph.residue_edge_vector.norm(dim=-1)
         direction = graph.residue_edge_vector / length.clamp(min=1e-3)[:, None]
         columns = [self.basis(length)]
-        if vectors.shape[1]:
+        if vectors.shape[2]:
             # The rotation of a mate is not known here: it has no direction of its own.
             own = ~graph.residue_edge_mate[:, None]
             columns.append(_along(neighborhood.into.gather(vectors.flatten(1)), direction))
@@ -147,35 +176,45 @@ class ResidueEdgeEncoder(nn.Module):
         described = self.project(torch.cat(columns, dim=1))
         fade = cosine_cutoff(length, self.reach)
         fade = torch.where(graph.residue_edge_bond, 1.0, fade)
-        return F.silu(described + self.kind(kind).to(described.dtype)) * fade[:, None].to(
-            described.dtype
-        )
+        described = F.silu(described + self.kind(kind).to(described.dtype))
+        return EdgeDescriptions(described * fade[:, None].to(described.dtype))
 
 
 class Layer(nn.Module):
     """One round of messages at one level: filtered sums over neighbors, then an update of the nodes."""
 
-    def __init__(self, width: int, edge_width: int, degree: float, extra: int = 0) -> None:
+    def __init__(self, width: int, config: WallerConfig, *, degree: float, extra: int = 0) -> None:
         super().__init__()
         self.degree = degree
         self.norm = nn.LayerNorm(width)
         self.send = nn.Linear(width, width)
-        self.filters = nn.Linear(edge_width, width, bias=False)
+        self.filters = nn.Linear(config.edge_width, width, bias=False)
         self.update = _mlp(2 * width + extra, 2 * width, width)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(
         self,
         nodes: Float[Tensor, "nodes width"],
-        edges: Float[Tensor, "edges edge"],
+        edges: EdgeDescriptions,
         neighborhood: Neighborhood,
         *extra: Float[Tensor, "nodes _"],
     ) -> Float[Tensor, "nodes width"]:
         """Return the nodes after the round; ``extra`` are further inputs of the update."""
         normal = self.norm(nodes)
-        total = neighborhood.filtered_sum(self.filters(edges), self.send(normal)) / self.degree
-        return nodes + self.update(
-            torch.cat([normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)], 1)
-        )
+        sent = self.send(normal)
+        if torch.is_grad_enabled():
+            total = neighborhood.filtered_sum(self.filters(edges.value), sent)
+        elif edges.row is None:
+            value = edges.value
+            total = neighborhood.piecewise_sum(lambda piece: self.filters(value[piece]), sent)
+        else:
+            table, row = self.filters(edges.value), edges.row
+            total = neighborhood.piecewise_sum(
+                lambda piece: table.index_select(0, row[piece]), sent
+            )
+        total = total / self.degree
+        known = [normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)]
+        return nodes + self.dropout(self.update(torch.cat(known, dim=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,22 +264,22 @@ class Waller(AtomModel):
         super().__init__()
         self.config = config
         self.graph_config = config.graph
-        atom, residue, edge = config.atom_width, config.residue_width, config.edge_width
+        atom, residue = config.atom_width, config.residue_width
         self.atoms = AtomEncoder(config.graph, atom)
         self.atom_edges = AtomEdgeEncoder(config)
         self.atom_layers = nn.ModuleList(
-            Layer(atom, edge, ATOM_DEGREE) for _ in range(config.atom_layers)
+            Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.atom_layers)
         )
         self.pool = nn.Linear(atom + 1, residue)
         self.vectors = ResidueVectors(atom, config.vectors) if config.vectors else None
         self.residue_edges = ResidueEdgeEncoder(config)
         self.structures = nn.Linear(len(config.graph.structure_scalars), residue)
-        self.bodies = nn.ModuleList(
-            RigidBody(residue, config.rigid_terms) for _ in range(config.residue_layers)
-        )
+        bodies = config.residue_layers if config.rigid_terms else 0
+        self.bodies = nn.ModuleList(RigidBody(residue, config.rigid_terms) for _ in range(bodies))
         extra = residue + 3 * config.rigid_terms
         self.residue_layers = nn.ModuleList(
-            Layer(residue, edge, RESIDUE_DEGREE, extra) for _ in range(config.residue_layers)
+            Layer(residue, config, degree=RESIDUE_DEGREE, extra=extra)
+            for _ in range(config.residue_layers)
         )
         self.state_updates = nn.ModuleList(
             _mlp(2 * residue, residue, residue) for _ in range(config.residue_layers)
@@ -248,7 +287,7 @@ class Waller(AtomModel):
         self.residue_norm = nn.LayerNorm(residue)
         self.spread_out = nn.Linear(residue, atom)
         self.last_layers = nn.ModuleList(
-            Layer(atom, edge, ATOM_DEGREE) for _ in range(config.last_layers)
+            Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.last_layers)
         )
         self.atom_norm = nn.LayerNorm(atom)
         self.residue_readout = _mlp(residue, residue, 2)
@@ -280,19 +319,18 @@ class Waller(AtomModel):
         neighborhood = Neighborhood.of(graph.residue_edge_index, graph.n_residues)
         size = levels.residues.counts[:, None].to(atoms.dtype).log()
         residues = self.pool(torch.cat([levels.residues.mean(atoms), size], dim=1))
-        vectors = graph.position.new_zeros(graph.n_residues, 0, 3)
+        vectors = graph.position.new_zeros(graph.n_residues, 3, 0)
         if self.vectors is not None:
             vectors = self.vectors(atoms, levels.arm, levels.residues)
         edges = self.residue_edges(graph, vectors, neighborhood)
         state = self.structures(graph.structure_scalars)
-        for layer, body, update in zip(
-            self.residue_layers, self.bodies, self.state_updates, strict=True
-        ):
-            around = levels.structures.gather(state)
-            shape = body(residues, levels.place, levels.chains)
-            residues = layer(residues, edges, neighborhood, around, shape)
+        for number, layer in enumerate(self.residue_layers):
+            extra = [levels.structures.gather(state)]
+            if self.bodies:
+                extra.append(self.bodies[number](residues, levels.place, levels.chains))
+            residues = layer(residues, edges, neighborhood, *extra)
             mean = levels.structures.mean(residues.float()).to(state.dtype)
-            state = state + update(torch.cat([state, mean], dim=1))
+            state = state + self.state_updates[number](torch.cat([state, mean], dim=1))
         return residues, state
 
 
@@ -304,8 +342,8 @@ def _first_of(index: Tensor, n_groups: int) -> Tensor:
 def _along(
     vectors: Float[Tensor, "edges components"], direction: Float[Tensor, "edges 3"]
 ) -> Float[Tensor, "edges vectors"]:
-    folded = vectors.view(len(direction), vectors.shape[1] // 3, 3)
-    return (folded * direction[:, None, :]).sum(-1)
+    x, y, z = vectors.chunk(3, dim=1)
+    return x * direction[:, 0:1] + y * direction[:, 1:2] + z * direction[:, 2:3]
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

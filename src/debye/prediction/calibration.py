@@ -25,7 +25,8 @@ class AtomClass(IntEnum):
     BACKBONE = 0
     SIDE_CHAIN = 1
     OTHER = 2
-    """Nucleic acids, ligands, ions, sugars."""
+    """Ligands, ions, sugars."""
+    NUCLEIC = 3
 
 
 class Interval(BaseModel, frozen=True, extra="forbid"):
@@ -81,6 +82,8 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         ]
         # A model calibrated only with (or only without) resolutions lends what it has: the wider.
         candidates = fitting or [item for item in self.intervals if item.atom_class == kind]
+        if not candidates:  # calibrated when nucleic acids were no class of their own
+            return self._quantiles(AtomClass.OTHER, resolution_known)
         return min(item.lower for item in candidates), max(item.upper for item in candidates)
 
 
@@ -158,11 +161,12 @@ def classes_from(entity_kind: NDArray[np.integer], atom_name: NDArray[np.str_]) 
     """Return the :class:`AtomClass` of each atom from its entity kind and its name.
 
     Example:
-        >>> classes_from(np.array([0, 0, 2]), np.array(["CA", "CB", "CA"])).tolist()
-        [0, 1, 2]
+        >>> classes_from(np.array([0, 0, 2, 1]), np.array(["CA", "CB", "CA", "P"])).tolist()
+        [0, 1, 2, 3]
     """
     protein = entity_kind == EntityKind.PROTEIN
     kinds = np.full(len(entity_kind), AtomClass.OTHER, np.int8)
+    kinds[entity_kind == EntityKind.NUCLEIC] = AtomClass.NUCLEIC
     kinds[protein] = AtomClass.SIDE_CHAIN
     kinds[protein & np.isin(atom_name, BACKBONE_NAMES)] = AtomClass.BACKBONE
     return kinds

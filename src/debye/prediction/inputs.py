@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from debye.errors import DownloadError, StructureError
 
+OutputFormat = Literal["cif", "pdb", "csv", "parquet"]
+FORMATS: tuple[OutputFormat, ...] = ("cif", "pdb", "csv", "parquet")
 SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
 """File names that are taken from folders, each also with ``.gz``."""
 

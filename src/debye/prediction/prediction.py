@@ -7,20 +7,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
+from debye.prediction.inputs import FORMATS, OutputFormat
 from debye.prediction.table import atom_table, write_csv, write_parquet
 from debye.structure.structure import BKind, EntityKind, Structure
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OutputFormat = Literal["cif", "pdb", "csv", "parquet"]
-FORMATS: tuple[OutputFormat, ...] = ("cif", "pdb", "csv", "parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

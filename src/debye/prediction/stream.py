@@ -12,11 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from debye.data.parts import prepare_worker
+# Nothing slow here: where workers predict, this process starts them at once and imports no more itself.
 from debye.errors import DebyeError
-from debye.prediction.inputs import Input, local_file
-from debye.prediction.prediction import OutputFormat
-from debye.prediction.table import residue_text
+from debye.prediction.inputs import Input, OutputFormat, local_file
 
 if TYPE_CHECKING:
     from debye.prediction.pieces import Precision
@@ -30,7 +28,15 @@ BATCH_ATOMS = 8_000
 """Structures go through the model together up to this many atoms: it hides the cost of small calls."""
 ALONE_ATOMS = 200_000
 """Structures that may be larger are predicted one at a time, with all cores and all memory."""
-
+PRELOADED = [
+    "debye.data.parts",
+    "debye.models.waller",
+    "debye.prediction.predictor",
+    "debye.structure.write",
+    "pyarrow.csv",
+    "safetensors.torch",
+]
+"""Modules that every worker needs, imported once for all."""
 
 Item = TypeVar("Item")
 
@@ -188,12 +194,14 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     kinds = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["debye.prediction.stream", "debye.prediction.predictor"])
+        context.set_forkserver_preload(PRELOADED)
     return ProcessPoolExecutor(workers, context, initializer=_prepare_worker)
 
 
 def _prepare_worker() -> None:
     import torch
+
+    from debye.data.parts import prepare_worker
 
     prepare_worker()
     torch.set_num_threads(1)
@@ -236,6 +244,8 @@ def _finish(
 
 
 def _write(item: Input, prediction: Prediction, job: Job) -> Outcome:
+    from debye.prediction.table import residue_text
+
     try:
         for kind, path in job.missing(item).items():
             if kind == "png" and job.draw is not None:

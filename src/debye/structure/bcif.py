@@ -138,12 +138,21 @@ def _integer_packing(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
     return np.add.reduceat(data.astype(np.int64), starts)
 
 
-def _string_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray[np.str_]:
+def decode_words(data: bytes, encoding: Mapping[str, Any]) -> tuple[list[str], NDArray[np.integer]]:
+    """Undo the encoding StringArray: the different texts, and which of them each value is.
+
+    The last text is empty, so that the index -1 of an absent text finds it.
+    """
     text = encoding["stringData"]
     offsets = decode(encoding["offsets"], encoding["offsetEncoding"]).tolist()
-    # One more, so that the index -1 of an absent text finds an empty one.
     strings = [text[a:b] for a, b in pairwise(offsets)] + [""]
-    return np.array(strings, np.str_)[decode(data, encoding["dataEncoding"])]
+    row = decode(data, encoding["dataEncoding"])
+    return strings, np.where(row < 0, len(strings) + row, row) if (row < 0).any() else row
+
+
+def _string_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray[np.str_]:
+    strings, row = decode_words(data, encoding)
+    return np.array(strings, np.str_)[row]
 
 
 _DECODERS = {

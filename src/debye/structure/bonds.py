@@ -179,18 +179,25 @@ def _templates(
     out. Also tells which names (columns) each component (row) has.
     """
     number = {name: row for row, name in enumerate(atoms.names.tolist())}
+    found = [(row, find_component(name)) for row, name in enumerate(atoms.components.tolist())]
+    entries = [(row, entry) for row, entry in found if entry is not None]
+    names = np.array([len(entry.atom_names) for _, entry in entries], np.intp)
+    bonds = np.array([len(entry.order) for _, entry in entries], np.intp)
+    rows = np.array([row for row, _ in entries], np.intp)
+    name = np.array(
+        [number.get(name, -1) for _, entry in entries for name in entry.atom_names], np.intp
+    )
     known_name = np.zeros((len(atoms.components), len(atoms.names)), bool)
-    bonds: list[NDArray[np.integer]] = [np.zeros((0, 3), np.intp)]
-    starts = [0]
-    for row, name in enumerate(atoms.components.tolist()):
-        component = find_component(name)
-        if component is not None:
-            ends = np.array([number.get(atom, -1) for atom in component.atom_names], np.intp)
-            known_name[row, ends[ends >= 0]] = True
-            found = np.column_stack([ends[component.pairs], component.order])
-            bonds.append(found[(found >= 0).all(axis=1)])
-        starts.append(starts[-1] + (0 if component is None else len(bonds[-1])))
-    return np.concatenate(bonds).astype(np.intp), known_name, np.array(starts, np.intp)
+    known_name[np.repeat(rows, names)[name >= 0], name[name >= 0]] = True
+
+    none = np.zeros((0, 2), np.intp)
+    pairs = np.concatenate([none, *(entry.pairs for _, entry in entries)])
+    ends = name[pairs + np.repeat(np.cumsum(names) - names, bonds)[:, None]]
+    order = np.concatenate([none[:, 0], *(entry.order for _, entry in entries)])
+    kept = (ends >= 0).all(axis=1)
+    count = np.bincount(np.repeat(rows, bonds)[kept], minlength=len(atoms.components))
+    template = np.column_stack([ends, order])[kept]
+    return template, known_name, np.concatenate([[0], np.cumsum(count)])
 
 
 def _find_atoms(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from debye.structure.components import ComponentClass, open_table
@@ -253,15 +254,21 @@ def _nucleic_locant(name: str) -> str:
 
 
 def unique_text(text: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
-    """Sorted distinct strings, and which one each row is: ``np.unique``, several times faster.
+    """Sorted distinct strings, and which one each row is: ``np.unique``, many times faster.
 
     Example:
         >>> names, row = unique_text(np.array(["CA", "N", "CA"]))
         >>> names.tolist(), row.tolist()
         (['CA', 'N'], [0, 1, 0])
     """
-    _, first, row = np.unique(text_numbers(text), return_index=True, return_inverse=True)
-    return text[first], row
+    encoded = pa.array(text_numbers(text)).dictionary_encode()
+    order = np.argsort(encoded.dictionary.to_numpy())
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    row = rank[encoded.indices.to_numpy()]
+    some_row = np.empty_like(order)
+    some_row[row] = np.arange(len(row))
+    return text[some_row], row
 
 
 def _by_name(

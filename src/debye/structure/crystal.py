@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import gemmi
@@ -23,6 +22,10 @@ CLASHING_SHARE = 0.02
 entries of the PDB the worst has 0.7 %, three whose cell is known to be wrong have 8 % and more."""
 STRETCH = 0.01
 """Largest change of a squared length by a symmetry operation: cells are rounded, rotations are not."""
+UNMOVED = 1e-6
+"""Largest fractional step of an operation that leaves all points where they are."""
+POINTS_AT_ONCE = 2_000_000
+"""Images of points that are made at once: enough to hide the cost of calls, not of memory."""
 MOST_CELLS = 20_000
 """A structure that spans more unit cells than this is not one molecule in a crystal."""
 SMALLEST_ATOM_VOLUME = 5.0
@@ -175,20 +178,24 @@ def _stretch(crystal: Crystal, group: gemmi.SpaceGroup) -> float:
     return float(np.abs(cartesian.transpose(0, 2, 1) @ cartesian - np.eye(3)).max())
 
 
-def operators(crystal: Crystal) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield rotation and shift, Cartesian to fractional, of every copy up to cell translations.
+def operators(crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return rotations and shifts, Cartesian to fractional, of all copies up to cell translations.
 
-    The crystal must be sound; the file's own copy comes first, then each non-crystallographic one.
+    The crystal must be sound; the group's operations come first, then they again after each
+    non-crystallographic operator.
     """
     group = space_group(crystal)
     assert group is not None  # crystal_problem has looked
     fractional = np.array(gemmi.UnitCell(*crystal.cell).frac.mat.tolist())
+    operations = list(group.operations())
+    rotation = np.array([o.rot for o in operations]) / gemmi.Op.DEN @ fractional
+    shift = np.array([o.tran for o in operations]) / gemmi.Op.DEN
     identity = np.concatenate([np.eye(3), np.zeros((3, 1))], axis=1)
-    for ncs in [identity, *crystal.ncs_operators]:
-        for operation in group.operations():
-            rotation = np.array(operation.rot) / operation.DEN @ fractional
-            shift = np.array(operation.tran) / operation.DEN
-            yield rotation @ ncs[:, :3], rotation @ ncs[:, 3] + shift
+    ncs = [identity, *crystal.ncs_operators]
+    return (
+        np.concatenate([rotation @ one[:, :3] for one in ncs]),
+        np.concatenate([rotation @ one[:, 3] + shift for one in ncs]),
+    )
 
 
 def _copies(
@@ -218,7 +225,8 @@ def _to_nearest(
     position: Float[np.ndarray, "copies 3"], atoms: Float[np.ndarray, "atoms 3"], limit: float
 ) -> NDArray[np.float64]:
     """Return the distance to the nearest atom, Å; infinite beyond the limit (inclusive)."""
-    return cKDTree(atoms).query(position, distance_upper_bound=np.nextafter(limit, np.inf))[0]
+    tree = cKDTree(atoms, balanced_tree=False, compact_nodes=False)  # for one search
+    return tree.query(position, distance_upper_bound=np.nextafter(limit, np.inf))[0]
 
 
 def _candidates(
@@ -233,55 +241,71 @@ def _candidates(
     to_fractional = np.array(unit_cell.frac.mat.tolist())
     to_cartesian = np.array(unit_cell.orth.mat.tolist())
     points, around = points.astype(np.float64), around.astype(np.float64)
-    original, target = points @ to_fractional.T, around @ to_fractional.T
+    target = around @ to_fractional.T
     # A sphere of this radius reaches so far along each fractional axis.
     margin = (radius + 0.01) * np.linalg.norm(to_fractional, axis=1)
     low, high = target.min(axis=0) - margin, target.max(axis=0) + margin
     near = _Voxels(around, radius)
-    sources, copies, places = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros((0, 3))]
+    found = []
     n_copies = 0
-    for rotation, shift in operators(crystal):
-        image = points @ rotation.T + shift
-        first = np.ceil(low - image.max(axis=0)).astype(int)
-        last = np.floor(high - image.min(axis=0)).astype(int)
-        if np.prod((last - first + 1.0).clip(0)) > MOST_CELLS:
-            raise _unusable(name, "the atoms lie scattered over thousands of cells")
-        cells, rows = _inside(image, first, last, low, high)
-        if np.allclose(image, original, rtol=0, atol=1e-6):
-            others = cells.any(axis=1)
-            cells, rows = cells[others], rows[others]
-        moved = (image[rows] + cells) @ to_cartesian.T
-        kept = near.contain(moved)
-        cells, rows = cells[kept] - first, rows[kept]
-        width = np.maximum(last - first + 1, 1)
-        places.append(moved[kept])
-        sources.append(rows.astype(np.int32))
-        copies.append((n_copies + cells @ [width[1] * width[2], width[2], 1]).astype(np.int32))
-        n_copies += int(np.prod(width))
-    return np.concatenate(sources), np.concatenate(copies), np.concatenate(places)
+    rotations, shifts = operators(crystal)
+    at_once = max(1, POINTS_AT_ONCE // len(points))
+    for some in (slice(i, i + at_once) for i in range(0, len(rotations), at_once)):
+        image = rotations[some] @ points.T + shifts[some, :, None]
+        is_identity = _coincide(image, to_fractional @ points.T)
+        operator, row, cell, first, width = _inside(image, low, high, name)
+        moved = (image[operator, :, row] + cell) @ to_cartesian.T
+        kept = near.contain(moved) & ~(is_identity[operator] & (cell == 0).all(axis=1))
+        operator, row, moved = operator[kept], row[kept], moved[kept]
+        steps = np.stack([width[:, 1] * width[:, 2], width[:, 2], np.ones_like(width[:, 0])], 1)
+        copies = width.prod(axis=1)
+        copy = ((cell[kept] - first[operator]) * steps[operator]).sum(axis=1)
+        copy += n_copies + (np.cumsum(copies) - copies)[operator]
+        n_copies += int(copies.sum())
+        order = np.argsort(copy, kind="stable")
+        found.append((row[order].astype(np.int32), copy[order].astype(np.int32), moved[order]))
+    sources, numbers, places = (np.concatenate(column) for column in zip(*found, strict=True))
+    return sources, numbers, places
+
+
+def _coincide(image: NDArray[np.float64], original: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(operators,) whether an operator leaves all points where they are; all fractional."""
+    unmoved = (np.abs(image[:, :, 0] - original[:, 0]) <= UNMOVED).all(axis=1)
+    for operator in np.flatnonzero(unmoved):
+        unmoved[operator] = (np.abs(image[operator] - original) <= UNMOVED).all()
+    return unmoved
 
 
 def _inside(
-    image: NDArray[np.float64],
-    first: NDArray[np.intp],
-    last: NDArray[np.intp],
+    image: Float[np.ndarray, "operators 3 points"],
     low: NDArray[np.float64],
     high: NDArray[np.float64],
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the cell shifts, and the rows, that bring points into a box; all fractional."""
-    shifts = [np.arange(a, b + 1) for a, b in zip(first, last, strict=True)]
-    fits = [
-        (image[:, axis] + shift[:, None] >= low[axis])
-        & (image[:, axis] + shift[:, None] <= high[axis])
-        for axis, shift in enumerate(shifts)
-    ]
-    plane = fits[1][:, None] & fits[2]
-    cells, rows = [np.zeros((0, 3), int)], [np.zeros(0, int)]
-    for x, fits_x in zip(shifts[0], fits[0], strict=True):
-        y, z, row = np.nonzero(plane & fits_x)
-        cells.append(np.stack([np.full(len(row), x), shifts[1][y], shifts[2][z]], axis=1))
-        rows.append(row)
-    return np.concatenate(cells), np.concatenate(rows)
+    name: str,
+) -> tuple[NDArray[np.intp], ...]:
+    """Find all cell shifts that bring points into a box; all fractional.
+
+    Returns:
+        Operator, point and (3) shift of each hit, by operator and point; then (operators, 3) the lowest
+        shift that the operator may need and how many there are along each axis.
+    """
+    first, last = np.ceil(low[:, None] - image), np.floor(high[:, None] - image)
+    lowest = first.min(axis=2)
+    width = (last.max(axis=2) - lowest + 1).clip(0)
+    if (width.prod(axis=1) > MOST_CELLS).any():
+        raise _unusable(name, "the atoms lie scattered over thousands of cells")
+    first, last = first.astype(np.intp), last.astype(np.intp)
+    counts = np.maximum(last - first + 1, 0)
+    operator, row = np.nonzero(counts.all(axis=1))
+    first, counts = first[operator, :, row], counts[operator, :, row]
+    hits = counts.prod(axis=1)
+    start = np.repeat(np.arange(len(hits)), hits)
+    number = np.arange(len(start)) - np.repeat(np.cumsum(hits) - hits, hits)
+    cell = first[start]
+    for axis in (2, 1, 0):
+        number, step = np.divmod(number, counts[start, axis])
+        cell[:, axis] += step
+    lowest, width = lowest.astype(np.intp), width.astype(np.intp)
+    return operator[start], row[start], cell, lowest, np.maximum(width, 1)
 
 
 class _Voxels:
@@ -312,11 +336,14 @@ class _Voxels:
 
 def _dilated(occupied: NDArray[np.bool_], axis: int, reach: int) -> NDArray[np.bool_]:
     occupied = np.moveaxis(occupied, axis, 0)
-    wider = occupied.copy()
-    for step in range(1, min(reach, len(occupied) - 1) + 1):
+    reach, done = min(reach, len(occupied) - 1), 0
+    while done < reach:
+        step = min(done + 1, reach - done)
+        wider = occupied.copy()
         wider[step:] |= occupied[:-step]
         wider[:-step] |= occupied[step:]
-    return np.moveaxis(wider, 0, axis)
+        occupied, done = wider, done + step
+    return np.moveaxis(occupied, 0, axis)
 
 
 def _first_of_twins(

@@ -91,7 +91,7 @@ def near_pairs(atoms: AtomTable) -> NDArray[np.intp]:
     rows = np.flatnonzero(~atoms.metal)
     if len(rows) < 2:
         return np.zeros((0, 2), np.intp)
-    tree = KDTree(atoms.position[rows])
+    tree = KDTree(atoms.position[rows], balanced_tree=False, compact_nodes=False)  # few searches
     pairs = rows[tree.query_pairs(LIGHT_REACH, output_type="ndarray")]
     # Few atoms are large (S, P, Cl, Br, I, Se): only these need the longer search.
     is_large = atoms.radius > (LIGHT_REACH - TOLERANCE) / 2

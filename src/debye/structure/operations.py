@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 
 from debye.structure.crystal import operators, space_group
 from debye.structure.structure import Crystal
@@ -53,7 +52,8 @@ def find_operations(
     original = original.astype(np.float64)
     place = copy.astype(np.float64) @ to_fractional.T
     key = np.full((len(original), 4), -1)
-    for number, (rotation, shift) in enumerate(operators(crystal)):
+    rotations, shifts = operators(crystal)
+    for number, (rotation, shift) in enumerate(zip(rotations, shifts, strict=True)):
         difference = place - original @ rotation.T - shift
         cells = np.round(difference)
         distance = np.linalg.norm((difference - cells) @ to_cartesian.T, axis=1)
@@ -63,28 +63,25 @@ def find_operations(
     distinct, which = np.unique(key[known], axis=0, return_inverse=True)
     index = np.full(len(original), -1)
     index[known] = which.reshape(-1)
-    every, names = list(operators(crystal)), list(_triplets(crystal))
-    return [_operation(row, every, names, to_cartesian) for row in distinct], index
-
-
-def _operation(
-    key: NDArray[np.int_],
-    every: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
-    names: list[tuple[str, gemmi.Op]],
-    to_cartesian: NDArray[np.float64],
-) -> Operation:
-    """Build the operation of a number and three cell shifts."""
-    rotation, shift = every[key[0]]
-    prefix, triplet = names[key[0]]
-    shifted = gemmi.Op(triplet.triplet())
-    shifted.tran = [
-        part + int(cells) * shifted.DEN for part, cells in zip(triplet.tran, key[1:], strict=True)
+    names = list(_triplets(crystal))
+    found = [
+        Operation(
+            name=_name(*names[number], cells),
+            rotation=to_cartesian @ rotations[number],
+            shift=to_cartesian @ (shifts[number] + cells),
+        )
+        for number, *cells in distinct.tolist()
     ]
-    return Operation(
-        name=prefix + shifted.triplet(),
-        rotation=to_cartesian @ rotation,
-        shift=to_cartesian @ (shift + key[1:]),
-    )
+    return found, index
+
+
+def _name(prefix: str, operation: gemmi.Op, cells: list[int]) -> str:
+    """Name an operation that is followed by a shift of whole cells."""
+    shifted = gemmi.Op(operation.triplet())
+    shifted.tran = [
+        part + count * shifted.DEN for part, count in zip(operation.tran, cells, strict=True)
+    ]
+    return prefix + shifted.triplet()
 
 
 def _triplets(crystal: Crystal) -> Iterator[tuple[str, gemmi.Op]]:

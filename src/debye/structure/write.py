@@ -14,7 +14,7 @@ from debye.errors import StructureError
 from debye.structure.convert import mmcif_to_pdb, pdb_to_mmcif
 from debye.structure.edits import Edited
 from debye.structure.read import file_format, uncompressed
-from debye.structure.write_bcif import bcif_to_mmcif
+from debye.structure.write_bcif import replace_b_bcif
 from debye.structure.write_mmcif import replace_b_mmcif
 from debye.structure.write_pdb import LARGEST, SMALLEST, replace_b_pdb
 
@@ -110,8 +110,8 @@ def _edit(source: Path, target_format: str, b: NDArray[np.floating]) -> Edited:
     if target_format == "pdb":
         clipped = int(((b > LARGEST + 0.005) | (b < SMALLEST - 0.005)).sum())
         b = np.clip(b, SMALLEST, LARGEST)
-    text = data if source_format == "mmcif" else bcif_to_mmcif(data, name)
-    edited = replace_b_mmcif(text, b, name)
+    replace_b = replace_b_mmcif if source_format == "mmcif" else replace_b_bcif
+    edited = replace_b(data, b, name)
     if target_format == "cif":
         return edited
     return _with_data(edited, mmcif_to_pdb(edited.data, name), clipped)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.errors import StructureError
-from debye.structure.edits import Edited, splice
+from debye.structure.edits import Edited, check_rows, splice
 from debye.structure.pdb_lines import PdbLines, record_code
 
 LARGEST = 999.99
@@ -35,13 +34,7 @@ def replace_b_pdb(data: bytes, b: NDArray[np.floating], source: str) -> Edited:
     # The reader's own lines, so that both mean the same records.
     lines = PdbLines(data, source)
     starts, ends = lines.starts, lines.starts + lines.lengths
-    if len(lines.rows) != len(b):
-        raise StructureError(
-            source,
-            problem=f"the file has {len(lines.rows)} atom records, "
-            f"but {len(b)} B-factors were given",
-            remedy="Give one value for each atom record of the file, NaN where it is to stay",
-        )
+    check_rows(len(lines.rows), b, "atom records", source)
     new = np.isfinite(b)
     rounded = np.round(b[new].astype(np.float64), 2) + 0.0
     clipped = int(((rounded > LARGEST) | (rounded < SMALLEST)).sum())
@@ -68,7 +61,7 @@ def replace_b_pdb(data: bytes, b: NDArray[np.floating], source: str) -> Edited:
     next_line = np.append(starts[1:], _behind_line_end(data, int(ends[-1])))
     edits += [(int(starts[row]), int(next_line[row]), b"") for row in dropped]
     return Edited(
-        data=splice(edited.tobytes(), edits) if edits else edited.tobytes(),
+        data=splice(edited.tobytes(), *zip(*edits, strict=True)) if edits else edited.tobytes(),
         replaced=len(rows),
         kept=len(b) - len(rows),
         dropped_anisotropic=len(dropped),

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from debye.data.loader import LoaderConfig
 from debye.errors import ConfigError, explain_validation
@@ -69,12 +77,23 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     """Share of all steps in which the learning rate rises; then it falls as a cosine to zero."""
     gradient_clip: PositiveFloat = 1.0
     """Largest norm of the gradient."""
+    validate_every: PositiveInt = 1
+    """Epochs between validations; a checkpoint to resume from is written after every epoch."""
     patience: PositiveInt | None = 10
-    """Stop after this many epochs without a better validation correlation; None: never."""
+    """Stop after this many validations without a better correlation; None: never."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     weight_average: Share = 0.0
     """Decay per step of the exponential moving average of the weights that is validated and saved;
     0: no averaging."""
+
+    @model_validator(mode="after")
+    def _ends_with_a_validation(self) -> TrainingConfig:
+        if self.epochs % self.validate_every:
+            raise ValueError(
+                f"epochs ({self.epochs}) is no multiple of validate_every ({self.validate_every}): "
+                "the last epochs would be trained for nothing"
+            )
+        return self
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):

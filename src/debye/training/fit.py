@@ -186,8 +186,11 @@ def _trainer(
             filename="best",
             monitor=MONITOR,
             mode="max",
-            save_last=True,
             enable_version_counter=False,
+        ),
+        # After the one above: a run that resumes must know the best epoch so far.
+        ModelCheckpoint(
+            out, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
         ),
         LearningRateMonitor("epoch"),
     ]
@@ -197,6 +200,7 @@ def _trainer(
         accelerator=accelerator,
         devices=devices,
         max_epochs=training.epochs,
+        check_val_every_n_epoch=training.validate_every,
         precision=training.precision,
         gradient_clip_val=training.gradient_clip,
         callbacks=callbacks,

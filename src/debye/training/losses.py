@@ -17,6 +17,10 @@ FEWEST_ATOMS = 10  # structures with fewer labelled atoms have no meaningful cor
 LEAST_VARIANCE = 1e-4  # of a standardized profile
 LARGEST_RATIO = 5.0
 """Between true and predicted level: early in training the predicted one may be anything."""
+LEAST_SPREAD, LARGEST_SPREAD = -4.0, 3.0
+"""Log of the expected error, standard deviations; beyond, the likelihood of one atom could outweigh the batch."""
+LEAST_LEVEL, LARGEST_LEVEL = -3.0, 8.0
+"""Log of mean and standard deviation, Å²; beyond, their exponential could overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ def loss_terms(output: ModelOutput, batch: Batch, config: LossConfig) -> LossTer
     if output.log_spread is not None:
         # Laplace likelihood; profile and level are left to the other terms.
         error = absolute_error(output, batch).detach()
-        spread = error * torch.exp(-output.log_spread) + output.log_spread
+        log_spread = output.log_spread.clamp(LEAST_SPREAD, LARGEST_SPREAD)
+        spread = error * torch.exp(-log_spread) + log_spread
         spread = (spread * weight).sum() / labelled
         total = total + config.spread * spread
     if output.level is not None:
@@ -101,7 +106,7 @@ def absolute_error(output: ModelOutput, batch: Batch) -> Float[Tensor, " atoms"]
     error = output.profile - batch.target
     if output.level is None:
         return error.abs()
-    predicted = output.level.exp()[batch.graph.structure_index]
+    predicted = output.level.clamp(LEAST_LEVEL, LARGEST_LEVEL).exp()[batch.graph.structure_index]
     true = batch.level.exp()[batch.graph.structure_index]
     ratio = (true[:, 1] / predicted[:, 1]).clamp(max=LARGEST_RATIO)
     shift = (true[:, 0] - predicted[:, 0]) / predicted[:, 1]

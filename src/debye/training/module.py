@@ -67,6 +67,31 @@ class FitModule(L.LightningModule):
         hidden = hidden.to(graph.position.device) < self.recipe.data.hide_resolution
         return graph.without_resolution(hidden)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Limit the gradient; leave out a step whose gradient is not finite, and count it.
+
+        In bfloat16 one odd structure can overflow; its step would turn every weight into NaN.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.training.gradient_clip)
+        finite = bool(torch.isfinite(norm))
+        if not finite:
+            for parameter in parameters:
+                parameter.grad = None  # the optimizer passes over it
+        self.log(
+            "skipped",
+            float(not finite),
+            on_step=False,
+            on_epoch=True,
+            reduce_fx="sum",
+            sync_dist=True,
+        )
+
     def on_train_batch_end(self, *_: object) -> None:
         """Follow the weights with their moving average."""
         if self.average is not None:

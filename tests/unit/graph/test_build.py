@@ -14,7 +14,7 @@ from debye.graph.config import GraphConfig
 from debye.graph.edge_features import EDGE_FEATURES
 from debye.graph.graph import AtomGraph, join
 from debye.structure.bonds import find_bonds
-from debye.structure.structure import Crystal, Structure
+from debye.structure.structure import Crystal
 
 FULL = GraphConfig(
     node_categories=("element", "locant", "residue", "entity_kind"),
@@ -29,14 +29,6 @@ FULL = GraphConfig(
     ),
     structure_scalars=("resolution", "resolution_known", "crystal_known", "log_atoms"),
 )
-
-
-@pytest.fixture(scope="module")
-def in_crystal(peptide: Structure) -> Structure:
-    """The peptide in a tight cell, so that mates touch it but do not clash."""
-    extent = np.ptp(peptide.position, axis=0) + 3.0
-    cell = (*map(float, extent), 90.0, 90.0, 90.0)
-    return replace(peptide, crystal=Crystal(cell=cell, space_group="P 1"))
 
 
 def edge_set(graph: AtomGraph) -> set[tuple]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -247,3 +248,14 @@ def test_batches_keep_order_and_size():
     groups = list(batches([(i, size) for i, size in enumerate(sizes)], largest=6))
     assert [i for group in groups for i in group] == list(range(8))
     assert all(len(group) == 1 or sum(sizes[i] for i in group) <= 6 for group in groups)
+
+
+def test_preloaded_modules_exist():
+    # The fork server passes over those that do not.
+    assert all(importlib.util.find_spec(name) for name in stream.PRELOADED)
+
+
+def test_the_parent_of_workers_imports_nothing_slow():
+    code = "import sys, debye.prediction.stream; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "scipy", "torch", "pyarrow"} & set(run.stdout.split())

@@ -220,3 +220,9 @@ def test_order_of_atoms_does_not_matter_in_crystals(benchmark_data: Path, name: 
     bonds = find_bonds(mixed)
     check_form(mixed, bonds)
     assert named_bonds(mixed, bonds) == named_bonds(structure, find_bonds(structure))
+
+
+def test_a_structure_of_unknown_components_alone_is_bonded_by_distance() -> None:
+    atoms = [(f"C{i}", "C", place) for i, place in enumerate(BENZENE)]
+    ring = from_atoms(atoms, residue_name="???", residue_number=1)
+    assert len(find_bonds(ring)) == 6

@@ -83,3 +83,14 @@ def test_structures_with_few_labels_do_not_count_in_the_correlation(batch):
     few = replace(batch, weight=weight)
     predicted = torch.where(batch.graph.structure_index == 1, batch.target, -batch.target)
     assert loss_terms(output_for(few, predicted), few, LossConfig()).correlation > 0.99
+
+
+def test_absurd_spreads_and_levels_give_finite_gradients(batch):
+    atoms = batch.graph.n_atoms
+    profile = torch.zeros(atoms, requires_grad=True)
+    spread = torch.full((atoms,), -200.0, requires_grad=True)
+    level = torch.full((2, 2), 500.0, requires_grad=True)
+    output = ModelOutput(profile=profile, log_spread=spread, level=level)
+    loss_terms(output, batch, LossConfig()).total.backward()
+    for leaf in (profile, spread, level):
+        assert bool(torch.isfinite(leaf.grad).all())

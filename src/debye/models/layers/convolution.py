@@ -3,12 +3,15 @@ r"""Sums over neighbors, each weighted channel by channel by a filter that the e
 .. math:: y_i = \sum_{j \to i} f_{ij} \odot x_j
 
 Reference: Schuett et al. (2017), SchNet, arXiv:1706.08566. The backward pass is written by hand: it keeps
-no product of filter and value, and sums where autograd would scatter.
+no product of filter and value, and sums where autograd would scatter. Without gradients edges go through in
+pieces, and a filter lives no longer than its piece.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +19,9 @@ from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
 from debye.models.layers.connectivity import Grouping, bag_sum
+
+PIECE_EDGES = 400_000
+"""Edges that are summed at once where no gradient is wanted."""
 
 
 class _FilteredSum(Function):
@@ -80,3 +86,26 @@ class Neighborhood:
         """Add up what the senders of each node send, weighted by the filters of their edges."""
         values = values.to(filters.dtype)
         return _FilteredSum.apply(filters, values, self.sender, self.into, self.out_of)  # type: ignore[return-value]
+
+    def piecewise_sum(
+        self,
+        filters_of: Callable[[slice], Float[Tensor, "piece width"]],
+        values: Float[Tensor, "nodes width"],
+    ) -> Float[Tensor, "nodes width"]:
+        """Do the same where no gradient is wanted, with filters that are made for a run of edges at a time."""
+        pointer = self.into.pointer
+        sums = []
+        for first, last in pairwise(self._pieces()):
+            start, stop = int(pointer[first]), int(pointer[last])
+            filters = filters_of(slice(start, stop))
+            filters *= values.to(filters.dtype).index_select(0, self.sender[start:stop])
+            edges = torch.arange(stop - start, device=self.sender.device)
+            sums.append(bag_sum(filters, edges, pointer[first : last + 1] - start))
+        return torch.cat(sums)
+
+    def _pieces(self) -> list[int]:
+        """Cut between receivers, so that a piece has about :data:`PIECE_EDGES` edges."""
+        pointer = self.into.pointer
+        limits = range(PIECE_EDGES, int(pointer[-1]), PIECE_EDGES)
+        cuts = torch.searchsorted(pointer, torch.tensor(limits, device=pointer.device)).tolist()
+        return sorted({0, *cuts, len(pointer) - 1})

@@ -1,0 +1,82 @@
+"""What is special about Waller: rigid bodies, tables of edges, and what it may not see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from debye.graph.build import build_graph
+from debye.models.layers.connectivity import Grouping
+from debye.models.layers.rigid_body import BODY_SIZE, RigidBody
+from debye.models.waller import TABLE_STEP, Waller, WallerConfig
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Waller(WallerConfig()).eval()
+
+
+def test_a_rigid_body_is_a_quadratic_function_of_position():
+    torch.manual_seed(0)
+    body = RigidBody(4, 2)
+    state, place = torch.randn(6, 4), torch.randn(6, 3) * BODY_SIZE
+    bodies = Grouping.of(torch.tensor([0, 0, 0, 0, 1, 1]), 2)
+    found = body(state, place, bodies)
+    assert found.shape == (6, body.outputs)
+    s, y = body.weights(state)[:4], place[:4] / BODY_SIZE
+    constant = s.mean(0)
+    vector = (s[:, :, None] * y[:, None, :]).mean(0)
+    matrix = torch.einsum("ps,pa,pb->sab", s, y, y) / 4
+    expected = torch.cat(
+        [
+            constant.expand(4, 2),
+            y @ vector.T,
+            torch.einsum("pa,sab,pb->ps", y, matrix, y),
+        ],
+        dim=1,
+    )
+    torch.testing.assert_close(found[:4], expected)
+
+
+def test_edges_from_a_table_are_those_computed(model, peptide):
+    graph = build_graph(peptide, model.graph_config)
+    encoder = model.atom_edges
+    with torch.no_grad():
+        exact = encoder(graph)
+        assert exact.row is None
+        with torch.autocast("cpu", torch.bfloat16):
+            tabled = encoder(graph)
+    assert tabled.row is not None
+    found = tabled.value.float()[tabled.row]
+    # bfloat16 keeps 8 bits of numbers near 1; half a step changes a Gaussian of 0.33 Å by as much.
+    assert (found - exact.value).abs().max() < 0.05
+    assert (found - exact.value).abs().mean() < 0.004
+    assert len(tabled.value) < 20_000 * 0.004 / TABLE_STEP
+
+
+def test_long_bonds_have_a_row_of_their_own_length(model, peptide):
+    graph = build_graph(peptide, model.graph_config)
+    far = replace(
+        graph,
+        edge_vector=graph.edge_vector[:1] * 0 + torch.tensor([[40.0, 0, 0]]),
+        edge_index=graph.edge_index[:, :1],
+        edge_bond=torch.ones(1, dtype=torch.long),
+        edge_mate=torch.zeros(1, dtype=torch.bool),
+    )
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        tabled = model.atom_edges(far)
+        exact = model.atom_edges.describe(torch.tensor([40.0]), torch.ones(1, dtype=torch.long))
+    torch.testing.assert_close(tabled.value[tabled.row], exact, atol=0.01, rtol=0.01)
+
+
+def test_mates_at_both_levels_matter(model, in_crystal):
+    graph = build_graph(in_crystal, model.graph_config)
+    with torch.no_grad():
+        whole = model(graph).profile
+        no_atoms = model(graph.keep_edges(~graph.edge_mate)).profile
+        no_residues = model(graph.keep_residue_edges(~graph.residue_edge_mate)).profile
+    assert (whole - no_atoms).abs().max() > 1e-4
+    assert (whole - no_residues).abs().max() > 1e-4
