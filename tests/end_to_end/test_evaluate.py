@@ -113,6 +113,18 @@ def test_without_a_folder_only_tables_are_shown(store, checkpoints, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_noise_is_stated_in_the_report(store, checkpoints, tmp_path):
+    arguments = (checkpoints[0], "--data", store, "--split", "test", "--bootstrap", 0)
+    for name, noise in (("plain", ()), ("noisy", ("--noise", 0.2, "--noise-seed", 3))):
+        assert run(*arguments, *noise, "-o", tmp_path / name).exit_code == 0
+    assert "noise" not in (tmp_path / "plain" / "report.md").read_text()
+    assert "0.2 Å on every coordinate" in (tmp_path / "noisy" / "report.md").read_text()
+    first, second = (
+        (tmp_path / name / "per_structure.csv").read_text() for name in ("plain", "noisy")
+    )
+    assert first != second
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -45,6 +45,10 @@ def evaluate(
     resolution: Annotated[
         Resolution, typer.Option(help="Tell the models the resolution, or not.")
     ] = Resolution.GIVEN,
+    noise: Annotated[
+        float, typer.Option(help="Å, Gaussian noise put on every coordinate first.", min=0.0)
+    ] = 0.0,
+    noise_seed: Annotated[int, typer.Option(help="Seed of this noise.", min=0)] = 0,
     bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.", min=0)] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of these draws.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -65,7 +69,12 @@ def evaluate(
             store,
             split,
             loaded,
-            config=RunConfig(crystal=crystal.value, resolution=resolution.value),
+            config=RunConfig(
+                crystal=crystal.value,
+                resolution=resolution.value,
+                noise=noise,
+                noise_seed=noise_seed,
+            ),
             bootstrap=BootstrapConfig(repeats=bootstrap, seed=seed),
             progress=progress,
         )
@@ -75,7 +84,12 @@ def evaluate(
         digest=store.digest,
         split=split,
         command=shlex.join(["debye", *sys.argv[1:]]),
-        settings={"resolution": resolution.value, "device": device, **_sources(models)},
+        settings={
+            "resolution": resolution.value,
+            "device": device,
+            **_noise(noise, noise_seed),
+            **_sources(models),
+        },
     )
     report = make_report(evaluations, provenance, failures)
     # Details of many models would fill screens; they are in the report.
@@ -94,6 +108,15 @@ def evaluate(
         typer.echo(f"failed: {failure.model}, {failure.id}: {failure.reason}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def _noise(noise: float, seed: int) -> dict[str, str]:
+    if not noise:
+        return {}
+    return {
+        "noise": f"Gaussian, {noise:g} Å on every coordinate before bonds, edges, features and mates "
+        f"are found, seed {seed} with the name of the entry"
+    }
 
 
 def _sources(models: list[str]) -> dict[str, str]:
