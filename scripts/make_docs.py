@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from debye.data.targets import TARGETS
+from debye.evaluation.strata import ATOM_CLASSES
 from debye.graph.edge_features import EDGE_FEATURES
 from debye.graph.node_features import NODE_FEATURES
 from debye.graph.structure_features import STRUCTURE_FEATURES
@@ -220,7 +221,7 @@ def own_rows(name: str, reports: dict[str, Any]) -> list[str]:
         for evaluation in report["evaluations"]:
             if evaluation["model"] != name:
                 continue
-            for atom_class in ("protein", "backbone", "side chain", "ligand", "nucleic", "all"):
+            for atom_class in ATOM_CLASSES:
                 found = [
                     row
                     for row in evaluation["summaries"]
@@ -233,10 +234,11 @@ def own_rows(name: str, reports: dict[str, Any]) -> list[str]:
                     [
                         split, "on" if evaluation["crystal"] else "off", atom_class,
                         str(found[0]["structures"]), number(values["pearson_mean"]),
-                        number(values["mae_mean"], 1), number(values["coverage_90"], 2),
+                        number(values["mae_mean"], 1), number(values.get("z_mae"), 2),
+                        number(values["coverage_90"], 2),
                     ]
                 )  # fmt: skip
-    head = ["split", "crystal", "atoms", "structures", "mean r", "MAE, Å²", "coverage"]
+    head = ["split", "crystal", "atoms", "structures", "mean r", "MAE, Å²", "MAE, z", "coverage"]
     return [table(head, rows)] if rows else ["No evaluation is committed.", ""]
 
 

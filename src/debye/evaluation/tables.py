@@ -9,7 +9,7 @@ import numpy as np
 
 from debye.evaluation.bootstrap import Interval
 from debye.evaluation.evaluation import Difference, Evaluation, Summary
-from debye.evaluation.strata import PRIMARY
+from debye.evaluation.strata import ATOM_CLASSES, PRIMARY
 
 MISSING = "–"
 
@@ -103,6 +103,8 @@ def error_table(evaluations: Sequence[Evaluation]) -> TextTable:
             (
                 *_named(evaluation),
                 number(value["mae_mean"], 2),
+                number(value["oracle_mae_mean"], 2),
+                number(value["z_mae"]),
                 number(value["mape_mean"], 1),
                 number(value["rrse_mean"]),
                 number(value["coverage_90"]),
@@ -114,11 +116,12 @@ def error_table(evaluations: Sequence[Evaluation]) -> TextTable:
             )
         )
     header = (
-        *("model", "crystal", "MAE / Å²", "MAPE / %", "RRSE", "in 90 % bounds", "width / Å²"),
-        *("atoms", "unpredicted", "B unusable", "with mates"),
+        *("model", "crystal", "MAE / Å²", "oracle", "MAE, z", "MAPE / %", "RRSE"),
+        *("in 90 % bounds", "width / Å²", "atoms", "unpredicted", "B unusable", "with mates"),
     )
     note = (
-        "Means over structures, but the share of atoms in their bounds. MAPE covers B of at least "
+        "Means over structures, but the share of atoms in their bounds. Oracle: the MAE of each "
+        "structure's own mean B. z: both sides standardized within the structure. MAPE covers B of at least "
         "1 Å². RRSE: RMSE over that of the structure's own mean B. With mates: structures whose "
         "crystal could be used."
     )
@@ -169,17 +172,24 @@ def breakdown_table(evaluations: Sequence[Evaluation]) -> TextTable:
                     number(value["pearson_median"]),
                     number(value["spearman_mean"]),
                     number(value["mae_mean"], 2),
+                    number(value["oracle_mae_mean"], 2),
+                    number(value["z_mae"]),
                     number(value["rrse_mean"]),
+                    number(value["coverage_90"]),
                     number(value["pooled_pearson"]),
                     number(value["oracle_pooled_pearson"]),
+                    number(value["pooled_mae"], 2),
+                    number(value["oracle_pooled_mae"], 2),
                     *_counts(row),
                 )
             )
     header = (
         *("model", "crystal", "atoms of", "resolution", "mean r", "95 %", "median r", "Spearman"),
-        *("MAE / Å²", "RRSE", "pooled r", "oracle", "structures", "undefined", "atoms"),
+        *("MAE / Å²", "oracle", "MAE, z", "RRSE", "in 90 % bounds", "pooled r", "oracle"),
+        *("pooled MAE / Å²", "oracle", "structures", "undefined", "atoms"),
     )
-    return TextTable("By class of atoms and resolution", header, tuple(rows), 4)
+    note = " ".join(f"{row.name}: {row.summary}." for row in ATOM_CLASSES.values())
+    return TextTable("By class of atoms and resolution", header, tuple(rows), 4, note)
 
 
 def worst_table(evaluations: Sequence[Evaluation], count: int = 10) -> TextTable:

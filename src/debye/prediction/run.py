@@ -215,6 +215,7 @@ def _deposited(store: Store, split: str, row: int, structure: Structure) -> Stru
         predicted=np.full(len(structure), np.nan, np.float32),
         entity_kind=structure.entity_kind,
         is_backbone=atom_classes(structure) == AtomClass.BACKBONE,
+        residue_name=structure.residue_name,
         residue_index=structure.residue_index,
         chain_index=chain.astype(np.int32),
         resolution=entry.resolution,

@@ -20,6 +20,7 @@ def values_of(number: int, r: float) -> StructureValues:
         predicted=(20 + r * shape + np.sqrt(1 - r**2) * other).astype(np.float32),
         entity_kind=np.full(20, EntityKind.PROTEIN, np.int8),
         is_backbone=np.zeros(20, bool),
+        residue_name=np.full(20, "ALA"),
         residue_index=np.zeros(20, np.int32),
         chain_index=np.zeros(20, np.int32),
     )
