@@ -19,6 +19,7 @@ from debye.evaluation.tables import (
     breakdown_table,
     correlation_table,
     difference_table,
+    error_breakdown_table,
     error_table,
     pooled_table,
     worst_table,
@@ -78,7 +79,8 @@ class Report:
 
     def details(self) -> list[TextTable]:
         """Return the tables of several rows an evaluation."""
-        return [breakdown_table(self.evaluations), worst_table(self.evaluations)]
+        tables = (breakdown_table, error_breakdown_table, worst_table)
+        return [table(self.evaluations) for table in tables]
 
     def markdown(self) -> str:
         """Write the tables, and what is needed to repeat them."""

@@ -157,39 +157,60 @@ def pooled_table(evaluations: Sequence[Evaluation]) -> TextTable:
 
 
 def breakdown_table(evaluations: Sequence[Evaluation]) -> TextTable:
-    """Mean per-structure r by class of atoms and by resolution."""
-    rows = []
-    for evaluation in evaluations:
-        for row in evaluation.summaries:
-            value = row.estimates
-            rows.append(
-                (
-                    *_named(evaluation),
-                    row.atom_class,
-                    row.stratum,
-                    number(value["pearson_mean"]),
-                    span(row.intervals.get("pearson_mean")),
-                    number(value["pearson_median"]),
-                    number(value["spearman_mean"]),
-                    number(value["mae_mean"], 2),
-                    number(value["oracle_mae_mean"], 2),
-                    number(value["z_mae"]),
-                    number(value["rrse_mean"]),
-                    number(value["coverage_90"]),
-                    number(value["pooled_pearson"]),
-                    number(value["oracle_pooled_pearson"]),
-                    number(value["pooled_mae"], 2),
-                    number(value["oracle_pooled_mae"], 2),
-                    *_counts(row),
-                )
-            )
+    """Correlation by class of atoms and by resolution."""
+    rows = [
+        (
+            *_group(evaluation, row),
+            number(row.estimates["pearson_mean"]),
+            span(row.intervals.get("pearson_mean")),
+            number(row.estimates["pearson_median"]),
+            number(row.estimates["spearman_mean"]),
+            number(row.estimates["pooled_pearson"]),
+            number(row.estimates["oracle_pooled_pearson"]),
+            *_counts(row),
+        )
+        for evaluation in evaluations
+        for row in evaluation.summaries
+    ]
     header = (
         *("model", "crystal", "atoms of", "resolution", "mean r", "95 %", "median r", "Spearman"),
-        *("MAE / Å²", "oracle", "MAE, z", "RRSE", "in 90 % bounds", "pooled r", "oracle"),
-        *("pooled MAE / Å²", "oracle", "structures", "undefined", "atoms"),
+        *("pooled r", "oracle", "structures", "undefined", "atoms"),
     )
     note = " ".join(f"{row.name}: {row.summary}." for row in ATOM_CLASSES.values())
     return TextTable("By class of atoms and resolution", header, tuple(rows), 4, note)
+
+
+def error_breakdown_table(evaluations: Sequence[Evaluation]) -> TextTable:
+    """Errors, and how honest the bounds are, by class of atoms and by resolution."""
+    rows = [
+        (
+            *_group(evaluation, row),
+            *(number(row.estimates[name], digits) for name, digits in _ERRORS),
+            _counts(row)[2],
+        )
+        for evaluation in evaluations
+        for row in evaluation.summaries
+    ]
+    header = (
+        *("model", "crystal", "atoms of", "resolution", "MAE / Å²", "oracle", "MAE, z", "RRSE"),
+        *("pooled MAE / Å²", "oracle", "pooled MAE, z", "in 90 % bounds", "width / Å²", "atoms"),
+    )
+    note = (
+        "Oracle: the mean B of these atoms of the structure for each of them. z: both sides "
+        "standardized over the whole structure. Pooled: over atoms, else means over structures."
+    )
+    return TextTable("Errors by class of atoms and resolution", header, tuple(rows), 4, note)
+
+
+_ERRORS = (
+    *(("mae_mean", 2), ("oracle_mae_mean", 2), ("z_mae", 3), ("rrse_mean", 3), ("pooled_mae", 2)),
+    *(("oracle_pooled_mae", 2), ("pooled_z_mae", 3), ("coverage_90", 3), ("interval_width", 1)),
+)
+"""Measures of the table of errors, and their decimal places."""
+
+
+def _group(evaluation: Evaluation, row: Summary) -> tuple[str, str, str, str]:
+    return *_named(evaluation), row.atom_class, row.stratum
 
 
 def worst_table(evaluations: Sequence[Evaluation], count: int = 10) -> TextTable:
