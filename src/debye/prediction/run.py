@@ -229,16 +229,14 @@ def _values(
 ) -> StructureValues:
     """Fill in what the model says; without a level, the profile, of which only the shape counts."""
     predictor = run.predictor
-    output = run_model(
-        predictor.model, graph, device=predictor.device, precision=predictor.precision
+    value, width = model_values(predictor, graph, deposited.id)
+    shown = replace(
+        deposited,
+        predicted=value.astype(np.float32),
+        has_crystal=bool(graph.crystal_known.all()),
+        is_profile=width is None,
     )
-    shown = replace(deposited, has_crystal=bool(graph.crystal_known.all()))
-    if output.level is None and predictor.target.transform is Transform.Z:
-        profile = output.profile.float().cpu().numpy()
-        return replace(shown, predicted=_finite(profile, deposited.id), is_profile=True)
-    value, width = restore_values(output, graph.structure_index, predictor.target)
-    shown = replace(shown, predicted=_finite(value.astype(np.float32), deposited.id))
-    if predictor.calibration is None:
+    if predictor.calibration is None or width is None:
         return shown
     lower, upper = predictor.calibration.bounds(
         value,
@@ -250,7 +248,24 @@ def _values(
     return replace(shown, lower=lower, upper=upper)
 
 
-def _finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
+def model_values(
+    predictor: Predictor, graph: AtomGraph, source: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Return value and expected error of each atom, or the profile and None from a model without a level.
+
+    Raises:
+        StructureError: a value is not finite, as ``debye predict`` refuses it.
+    """
+    output = run_model(
+        predictor.model, graph, device=predictor.device, precision=predictor.precision
+    )
+    if output.level is None and predictor.target.transform is Transform.Z:
+        return _finite(output.profile.double().cpu().numpy(), source), None
+    value, width = restore_values(output, graph.structure_index, predictor.target)
+    return _finite(value, source), width
+
+
+def _finite(values: NDArray[np.float64], source: str) -> NDArray[np.float64]:
     """Refuse what ``debye predict`` refuses: a structure with a value that is not finite."""
     if not np.isfinite(values).all():
         raise StructureError(
