@@ -32,10 +32,10 @@ LEAST_IDENTITY = 0.99
 """Share of aligned residues that must be the same for two chains to be one protein."""
 NOTE = (
     "r of B over the matched protein heavy atoms of two crystals of one protein (aligned residue and atom "
-    "name, B usable in both). First row: deposited B of one crystal against that of the other, which "
-    "is what perfect knowledge of the protein without that of the crystal would reach. Models: their "
-    "prediction of each crystal against that crystal's deposited B, over the same atoms, mean of both. "
-    "Form: same space group and cell. Resolution: the worse of both."
+    "name, B usable in both). First row: deposited B of one crystal against that of the other. Models: "
+    "their prediction of each crystal against that crystal's deposited B, over the same atoms, mean of "
+    "both. Form: same space group and cell. Resolution: the worse of both. A model that knows the crystal "
+    "may pass what another form tells, and one without an experiment's noise what a single one tells."
 )
 
 
