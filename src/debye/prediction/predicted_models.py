@@ -168,7 +168,11 @@ class _Score:
 
 
 def _read(path: Path) -> Structure:
-    """Read a predicted structure and hide what no user of one would have: a resolution."""
+    """Read a predicted structure and hide what no user of one would have: resolution and crystal."""
+    if not path.is_file():
+        raise StructureError(
+            str(path), problem="no such file", remedy="Correct the folder or the table of matches"
+        )
     structure = read_structure(path)
     return replace(structure, entry=replace(structure.entry, resolution=None), crystal=None)
 
