@@ -118,4 +118,5 @@ def test_a_band_is_drawn_behind_both_panels_and_named_in_the_legend():
 def test_no_band_without_a_finite_value():
     assert Band.quartiles(np.array([np.nan]), "ceiling") is None
     band = Band.quartiles(np.array([0.1, np.nan, 0.3]), "ceiling")
+    assert band is not None
     assert (band.low, band.middle, band.high) == (0.15, 0.2, 0.25)
