@@ -116,7 +116,7 @@ class Choice(BaseModel, frozen=True, extra="forbid"):
 class SearchRecipe(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides which entries make a data set; the rest is what the server holds."""
 
-    name: str = Field(pattern=r"\A[A-Za-z0-9_-]+\Z")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     summary: str = ""
     split: str = "train"
     """Written into the list; ``debye data build`` may divide it by cluster."""
