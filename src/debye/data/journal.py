@@ -44,11 +44,19 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._explained():
-            self.database = sqlite3.connect(path, isolation_level=None)  # each record a transaction
+            self.database = sqlite3.connect(path, isolation_level=None)  # each record by itself
+        try:
+            self._prepare()
+        except DownloadError:
+            self.database.close()
+            raise
+
+    def _prepare(self) -> None:
+        columns = ", ".join(f'"{field.name}"' for field in fields(Record))
+        with self._explained():
             # A crash of the process loses nothing; a power failure at most the last records, which are made anew.
             self.database.execute("PRAGMA journal_mode = WAL")
             self.database.execute("PRAGMA synchronous = NORMAL")
-            columns = ", ".join(f'"{field.name}"' for field in fields(Record))
             self.database.execute(
                 f'CREATE TABLE IF NOT EXISTS records ({columns}, PRIMARY KEY ("id")) WITHOUT ROWID'
             )
