@@ -90,7 +90,7 @@ def entry_problem(facts: EntryFacts, entries: EntryFilter) -> str | None:
         return f"resolution {facts.resolution:g} Å is not within {best:g} to {worst:g} Å"
     if facts.polymers and entries.polymers and facts.polymers not in entries.polymers:
         return f"polymers are {facts.polymers}, not {' or '.join(entries.polymers)}"
-    if entries.most_atoms is not None and (facts.n_atoms or 0) > entries.most_atoms:
+    if 0 < entries.most_atoms < (facts.n_atoms or 0):
         return f"{facts.n_atoms} atoms, more than {entries.most_atoms}"
     for what, day, first, last in (
         ("released", facts.released, entries.released_from, entries.released_until),
@@ -139,7 +139,7 @@ def _best_of_each(fit: list[Decision], recipe: SearchRecipe) -> list[Decision]:
     choice = recipe.choose
     alike: defaultdict[tuple[str, str], list[Decision]] = defaultdict(list)
     for decision in fit:
-        cluster = decision.facts.id if choice.identity is None else decision.cluster
+        cluster = decision.cluster if choice.identity else decision.facts.id
         alike[cluster, decision.state.state if choice.by_state else ""].append(decision)
     found = []
     for (cluster, state), members in alike.items():
@@ -147,7 +147,7 @@ def _best_of_each(fit: list[Decision], recipe: SearchRecipe) -> list[Decision]:
         where = f"{cluster}, {state}" if state else cluster
         best = members[0].facts
         for place, member in enumerate(members):
-            if choice.per_cluster is None or place < choice.per_cluster:
+            if not choice.per_cluster or place < choice.per_cluster:
                 reason = f"number {place + 1} of {len(members)} in {where}"
                 found.append(replace(member, decision="chosen", reason=reason))
             else:

@@ -73,7 +73,7 @@ def entry_conditions(entries: EntryFilter) -> list[Condition]:
     if entries.polymers:
         attribute = "rcsb_entry_info.selected_polymer_entity_types"
         found.append(Condition(attribute=attribute, operator="in", value=entries.polymers))
-    if entries.most_atoms is not None:
+    if entries.most_atoms:
         attribute = "rcsb_entry_info.deposited_atom_count"
         found.append(_compare(attribute, "less_or_equal", entries.most_atoms))
     released, revised = "initial_release_date", "revision_date"

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -78,8 +79,8 @@ class EntryFilter(BaseModel, frozen=True, extra="forbid"):
     ``Protein/NA``, ``Nucleic acid (only)``, ``Oligosaccharide (only)``, ``Other``."""
     least_residues: PositiveInt = 40
     """Residues of the longest protein chain in the sample, as built or not."""
-    most_atoms: PositiveInt | None = 30_000
-    """Atoms that are deposited; larger entries do not fit into a batch."""
+    most_atoms: NonNegativeInt = 30_000
+    """Atoms that are deposited; larger entries do not fit into a batch. 0: no limit."""
     released_from: date | None = None
     released_until: date | None = None
     revised_from: date | None = None
@@ -105,10 +106,10 @@ class KinaseFilter(BaseModel, frozen=True, extra="forbid"):
 class Choice(BaseModel, frozen=True, extra="forbid"):
     """How many of the entries that are much alike are taken: those with the best resolution."""
 
-    identity: Identity | None = 30
-    """Sequence identity of the clusters, %; None: no clusters, every entry is taken."""
-    per_cluster: PositiveInt | None = 1
-    """Entries of each cluster (and state); None: all."""
+    identity: Literal[0] | Identity = 30
+    """Sequence identity of the clusters, %; 0: no clusters, every entry is taken."""
+    per_cluster: NonNegativeInt = 1
+    """Entries of each cluster (and state); 0: all."""
     by_state: bool = True
     """Choose among apo and among holo entries of a cluster separately."""
 

@@ -196,7 +196,7 @@ def _clusters(
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Download the clusters at the recipe's identity; ``debye data build`` can use the same file."""
     identity = recipe.choose.identity
-    if identity is None:
+    if identity == 0:
         return {}, {}
     path = rcsb.save_clusters(identity, folder / f"clusters-by-entity-{identity}.txt")
     wanted = [protein.id for each in facts for protein in each.proteins]
