@@ -32,9 +32,9 @@ def entry_problem(path: Path, name: str, expected: str) -> str | None:
         found, atoms = (_in_bcif if kind == ".bcif" else _in_cif)(content, name)
     except FormatError as error:
         return error.problem
-    if found.lower() != expected.lower():
-        return f"holds entry {found!r}, not {expected!r}"
-    return None if atoms else "has no atoms"
+    if not atoms:
+        return "has no atoms"
+    return None if found.lower() == expected.lower() else f"holds entry {found!r}, not {expected!r}"
 
 
 def _in_bcif(content: bytes, name: str) -> tuple[str, int]:
