@@ -248,6 +248,34 @@ def test_unknown_recipes_are_refused(tmp_path):
     assert "Did you mean 'apo_holo'" in str(result.exception)
 
 
+def test_from_the_search_to_the_store(server, benchmark_data, tmp_path):
+    """The three commands of the docs, on real entries and what the index says of them."""
+    with open(benchmark_data / "index.csv", newline="") as file:
+        known = [row for row in csv.DictReader(file) if row["split"] == "val"][:6]
+    entries = [
+        ServedEntry(
+            id=row["id"], resolution=float(row["resolution"]), atoms=int(row["n_atoms"]),
+            ligands={name: 20 for name in row["ligands"].split(";") if name},
+            proteins=(Protein(length=int(row["n_residues"])),),
+        )
+        for row in known
+    ]  # fmt: skip
+    clusters = "".join(f"{entry.id.upper()}_1\n" for entry in entries)
+    serve(server, entries, {30: clusters})
+    for entry in entries:
+        path = benchmark_data / "structures" / entry.id[1:3] / f"{entry.id}.bcif.gz"
+        server.add_pdb(entry.id, bcif_gz=path.read_bytes())
+    for command in (
+        f"search apo_holo -o {tmp_path}/list.csv",
+        f"fetch {tmp_path}/list.csv -o {tmp_path}/mirror",
+        f"build --index {tmp_path}/mirror/index.csv --structures {tmp_path}/mirror -o {tmp_path}/s",
+    ):
+        result = CliRunner().invoke(app, ["data", *command.split()])
+        assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    assert manifest["splits"]["train"]["entries"] == 6
+
+
 def test_folders_are_searched_without_a_server(benchmark_data, tmp_path):
     """Real files, judged by their atoms, agree with the index of the benchmark."""
     with open(benchmark_data / "index.csv", newline="") as file:

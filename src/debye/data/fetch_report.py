@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from debye.data.id_list import read_ids
-from debye.data.journal import Journal, Record
+from debye.data.journal import NAMES, Journal, Record
 from debye.errors import DownloadError
 from debye.structure.remote import parse_identifier
 
@@ -35,34 +35,25 @@ def write_reports(ids: Path, folder: Path, journal: Journal) -> tuple[Files, dic
     rows lead to has one row. All is written row by row.
     """
     files = Files(folder / "fetch_report.csv", folder / "SHA256SUMS", folder / "index.csv")
-    names = [field.name for field in fields(Record)]
     statuses: Counter[str] = Counter()
-    with _written(files.report) as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        for _, record in _records(ids, journal):
+    with _written(files.report) as report, _written(files.index) as index:
+        lines = csv.writer(report, lineterminator="\n")
+        lines.writerow(NAMES)
+        rows: csv.DictWriter | None = None
+        for row, record in _records(ids, journal):
             statuses[record.status] += 1
-            writer.writerow({name: getattr(record, name) for name in names})
+            lines.writerow(record.values())
+            if rows is None:
+                rows = csv.DictWriter(index, [*row, "asked_for"], lineterminator="\n")
+                rows.writeheader()
+            entry = record.entry or record.id
+            if record.status in ("stored", "superseded") and journal.mark(entry):
+                rows.writerow(row | {"id": entry, "asked_for": record.id})
     with _written(files.checksums) as file:
         for record in journal.stored():
             file.write(f"{record.sha256}  {record.file}\n")
-    with _written(files.index) as file:
-        _write_index(file, _records(ids, journal))
     order = ("stored", "superseded", "withdrawn", "absent", "failed")
     return files, {status: statuses[status] for status in order}
-
-
-def _write_index(file: TextIO, records: Iterable[tuple[dict[str, str], Record]]) -> None:
-    writer: csv.DictWriter | None = None
-    taken: set[str] = set()
-    for row, record in records:
-        entry = record.entry or record.id
-        if writer is None:
-            writer = csv.DictWriter(file, [*row, "asked_for"], lineterminator="\n")
-            writer.writeheader()
-        if record.status in ("stored", "superseded") and entry not in taken:
-            taken.add(entry)
-            writer.writerow(row | {"id": entry, "asked_for": record.id})
 
 
 def _records(ids: Path, journal: Journal) -> Iterator[tuple[dict[str, str], Record]]:
