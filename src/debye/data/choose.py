@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,7 +33,10 @@ class Decision:
 
 
 def decide(
-    candidates: Iterable[EntryFacts], recipe: SearchRecipe, clusters: Mapping[str, str]
+    candidates: Iterable[EntryFacts],
+    recipe: SearchRecipe,
+    clusters: Mapping[str, str],
+    hits: Set[str] | None = None,
 ) -> list[Decision]:
     """Decide on every candidate, in the order of their identifiers.
 
@@ -41,26 +44,25 @@ def decide(
         candidates: Facts of entries.
         recipe: What is asked for.
         clusters: Cluster of each protein entity; without one, an entity is a cluster of its own.
+        hits: Protein entities that a search found; None: there was no search.
     """
-    judged = [judge(facts, recipe, clusters) for facts in candidates]
+    judged = [judge(facts, recipe, clusters, hits) for facts in candidates]
     fit = [decision for decision in judged if decision.decision != "excluded"]
     unfit = [decision for decision in judged if decision.decision == "excluded"]
     return sorted([*_best_of_each(fit, recipe), *unfit], key=lambda decision: decision.facts.id)
 
 
-def judge(facts: EntryFacts, recipe: SearchRecipe, clusters: Mapping[str, str]) -> Decision:
+def judge(
+    facts: EntryFacts,
+    recipe: SearchRecipe,
+    clusters: Mapping[str, str],
+    hits: Set[str] | None = None,
+) -> Decision:
     """Hold one candidate against the filters; what passes is "passed over" until it is compared.
 
-    The search has applied the same filters, but lists of identifiers and folders have not passed one.
+    A search has applied the same filters, but lists of identifiers and folders have not passed one.
     """
-    groups = {protein.id: kinase_group(protein, recipe.kinases) for protein in facts.proteins}
-    fitting = [
-        protein
-        for protein in facts.proteins
-        if protein.length >= recipe.entries.least_residues
-        and (recipe.kinases is None or groups[protein.id])
-    ]
-    entity = min(fitting, key=lambda protein: (-protein.length, protein.id), default=None)
+    entity = longest_fitting(facts, recipe, hits)
     problem = entry_problem(facts, recipe.entries)
     if problem is None and entity is None:
         kind = "protein" if recipe.kinases is None else "kinase"
@@ -69,7 +71,10 @@ def judge(facts: EntryFacts, recipe: SearchRecipe, clusters: Mapping[str, str]) 
         facts=facts,
         entity=entity,
         state=ligand_state(facts.components, recipe.ligands),
-        group=groups[entity.id] if entity else "",
+        # What the search found as a kinase is one, by annotations that may be newer than these.
+        group=(kinase_group(entity, recipe.kinases) or PROTEIN_KINASE)
+        if entity and recipe.kinases
+        else "",
         cluster=clusters.get(entity.id, entity.id) if entity else "",
         clusters=tuple(
             sorted({clusters.get(protein.id, protein.id) for protein in facts.proteins})
@@ -77,6 +82,23 @@ def judge(facts: EntryFacts, recipe: SearchRecipe, clusters: Mapping[str, str]) 
         decision="excluded" if problem else "passed over",
         reason=problem or "",
     )
+
+
+def longest_fitting(
+    facts: EntryFacts, recipe: SearchRecipe, hits: Set[str] | None
+) -> Entity | None:
+    """Return the longest protein that the search found or, without one, that the filters let pass."""
+    fitting = [
+        protein
+        for protein in facts.proteins
+        if protein.length >= recipe.entries.least_residues
+        and (
+            protein.id in hits
+            if hits is not None
+            else recipe.kinases is None or kinase_group(protein, recipe.kinases)
+        )
+    ]
+    return min(fitting, key=lambda protein: (-protein.length, protein.id), default=None)
 
 
 def entry_problem(facts: EntryFacts, entries: EntryFilter) -> str | None:
@@ -103,7 +125,7 @@ def entry_problem(facts: EntryFacts, entries: EntryFilter) -> str | None:
     return None
 
 
-def kinase_group(protein: Entity, kinases: KinaseFilter | None) -> str:
+def kinase_group(protein: Entity, kinases: KinaseFilter) -> str:
     """Return which kind of kinase a protein is, empty if none that is asked for.
 
     Example:
@@ -111,8 +133,6 @@ def kinase_group(protein: Entity, kinases: KinaseFilter | None) -> str:
         >>> kinase_group(protein, KinaseFilter())
         'protein-kinase'
     """
-    if kinases is None:
-        return ""
     found = (not set(kinases.pfam).isdisjoint(protein.pfam), _is_in(protein, kinases.ec))
     if any(found) if kinases.match == "any" else all(found):
         return PROTEIN_KINASE

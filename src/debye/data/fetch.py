@@ -7,34 +7,23 @@ so that a restart looks at the sizes of the files, not at their content, and ask
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, PositiveInt
 
 from debye.data.async_download import AsyncDownloader
-from debye.data.entry_check import entry_problem
+from debye.data.fetch_entry import EntryFetcher, new_record
 from debye.data.fetch_report import Files, write_reports
 from debye.data.id_list import read_ids
-from debye.data.journal import Journal, Record, Status
-from debye.data.rcsb import parse_successors
+from debye.data.journal import Journal
 from debye.errors import DebyeError, DownloadError
-from debye.structure.download import Absent, RemoteSettings, Unusable
-from debye.structure.remote import (
-    Identifier,
-    alphafold_listing,
-    alphafold_sources,
-    entry_folder,
-    local_files,
-    parse_identifier,
-    pdb_sources,
-)
+from debye.structure.download import RemoteSettings
+from debye.structure.remote import Identifier, parse_identifier
 
 HIDDEN = ".fetch"
 """Folder of the journal, the lock and the partial files."""
@@ -106,18 +95,19 @@ def fetch_list(
         ConfigError: The list cannot be read.
     """
     started = time.monotonic()
+    settings = settings or FetchSettings()
+    remote = remote or RemoteSettings.from_environment()
     state = FetchProgress(total=sum(1 for _ in read_ids(ids)))
+
+    async def run(journal: Journal) -> None:
+        partial = folder / HIDDEN / "partial"
+        async with AsyncDownloader(remote, settings.connections, partial) as downloader:
+            fetcher = EntryFetcher(folder, journal, downloader, settings.refresh)
+            await _Run(fetcher, settings, state, progress or (lambda _: None)).everything(ids)
+
     with _own(folder), Journal(folder / HIDDEN / "journal.sqlite") as journal:
-        run = _Run(
-            folder,
-            journal,
-            settings or FetchSettings(),
-            remote or RemoteSettings.from_environment(),
-            state,
-            progress or (lambda _: None),
-        )
         try:
-            asyncio.run(run.everything(ids))
+            asyncio.run(run(journal))
         except ExceptionGroup as group:
             raise _first(group) from group
         files, statuses = write_reports(ids, folder, journal)
@@ -126,12 +116,10 @@ def fetch_list(
 
 @dataclass(slots=True)
 class _Run:
-    """One run over one folder."""
+    """A fixed number of workers, and a list that is read no faster than they work."""
 
-    folder: Path
-    journal: Journal
+    fetcher: EntryFetcher
     settings: FetchSettings
-    remote: RemoteSettings
     progress: FetchProgress
     tell: Callable[[FetchProgress], None]
     busy: set[str] = field(default_factory=set)
@@ -139,15 +127,11 @@ class _Run:
     failed_in_a_row: int = 0
 
     async def everything(self, ids: Path) -> None:
-        """Hand what is missing to a fixed number of workers; the list is read no faster than they work."""
+        """Hand what is missing to the workers."""
         queue: asyncio.Queue[Identifier | None] = asyncio.Queue(self.settings.connections)
-        partial = self.folder / HIDDEN / "partial"
-        async with (
-            AsyncDownloader(self.remote, self.settings.connections, partial) as downloader,
-            asyncio.TaskGroup() as group,
-        ):
+        async with asyncio.TaskGroup() as group:
             for _ in range(self.settings.connections):
-                group.create_task(self.work(queue, downloader))
+                group.create_task(self.work(queue))
             for number, row in enumerate(read_ids(ids)):
                 if number % 256 == 0:
                     await asyncio.sleep(0)  # the workers' turn, also where everything is present
@@ -160,13 +144,11 @@ class _Run:
             for _ in range(self.settings.connections):
                 await queue.put(None)
 
-    async def work(
-        self, queue: asyncio.Queue[Identifier | None], downloader: AsyncDownloader
-    ) -> None:
+    async def work(self, queue: asyncio.Queue[Identifier | None]) -> None:
         """Take identifiers until there are no more."""
         while (identifier := await queue.get()) is not None:
-            record = await self.settle(identifier, downloader)
-            self.journal.put(record)
+            record = await self.fetcher.settle(identifier)
+            self.fetcher.journal.put(record)
             self.busy.discard(identifier.name)
             self.count()
             self.failed_in_a_row = self.failed_in_a_row + 1 if record.status == "failed" else 0
@@ -183,154 +165,24 @@ class _Run:
         try:
             return parse_identifier(text)
         except DownloadError as error:
-            self.journal.put(_record(text, "failed", problem=error.problem))
+            self.fetcher.journal.put(new_record(text, "failed", problem=error.problem))
             return None
 
     def is_present(self, identifier: Identifier) -> bool:
         """Tell without reading a file whether an entry, or its successor, is there or on its way."""
         if identifier.name in self.busy:
             return True
-        record = self.journal.get(identifier.name)
+        if self.settings.verify or self.settings.refresh:
+            return False
+        record = self.fetcher.journal.get(identifier.name)
         if record is not None and record.status == "superseded":
-            record = self.journal.get(record.entry)
-        if record is None or record.status != "stored" or self.settings.verify:
-            return False
-        return not self.settings.refresh and self.has_size(record)
-
-    def has_size(self, record: Record) -> bool:
-        try:
-            return (self.folder / record.file).stat().st_size == record.bytes
-        except OSError:
-            return False
+            record = self.fetcher.journal.get(record.entry)
+        return self.fetcher.is_stored(record)
 
     def count(self) -> None:
         self.progress.done += 1
+        self.progress.fetched, self.progress.bytes = self.fetcher.fetched, self.fetcher.bytes
         self.tell(self.progress)
-
-    async def settle(
-        self, identifier: Identifier, downloader: AsyncDownloader, before: tuple[str, ...] = ()
-    ) -> Record:
-        """Find out what becomes of an identifier: its file is there, is downloaded, or cannot be had.
-
-        Args:
-            identifier: Asked for.
-            downloader: Fetches it.
-            before: Obsolete entries that led here.
-        """
-        if not self.settings.refresh:
-            known = self.journal.get(identifier.name)
-            record = await asyncio.to_thread(self.check_local, identifier, known)
-            if record is not None:
-                return record
-        try:
-            sources = await self.sources(identifier, downloader)
-            return await self.download(identifier, sources, downloader)
-        except Absent as error:
-            return await self.follow(identifier, str(error), downloader, before)
-        except Unusable as error:
-            return _record(identifier.name, "failed", problem=str(error))
-
-    def check_local(self, identifier: Identifier, known: Record | None) -> Record | None:
-        """Take over a file that is there: one that was recorded by its checksum, others by their content."""
-        for path in local_files(identifier, self.folder):
-            name = path.relative_to(self.folder).as_posix()
-            if known is not None and known.status == "stored" and known.file == name:
-                if _digest(path) == known.sha256:
-                    return known
-            elif entry_problem(path, path.name, identifier.name) is None:
-                return _record(
-                    identifier.name, "stored", file=name, size=path.stat().st_size,
-                    sha256=_digest(path),
-                )  # fmt: skip
-        return None
-
-    async def sources(self, identifier: Identifier, downloader: AsyncDownloader) -> list[str]:
-        """List the addresses of an entry, the preferred one first."""
-        if identifier.archive == "pdb":
-            return pdb_sources(identifier, self.remote)
-        models = await downloader.json(alphafold_listing(identifier, self.remote))
-        return alphafold_sources(identifier, models)
-
-    async def download(
-        self, identifier: Identifier, sources: list[str], downloader: AsyncDownloader
-    ) -> Record:
-        """Store the entry from the first address that serves it.
-
-        Raises:
-            Absent: No address has it.
-            Unusable: One might have it, but did not deliver.
-        """
-        problems: list[tuple[str, Exception]] = []
-        for url in sources:
-            target = self.folder / entry_folder(identifier) / url.rsplit("/", 1)[-1]
-            try:
-                saved = await downloader.save(
-                    url, target, lambda path, name: entry_problem(path, name, identifier.name)
-                )
-            except (Absent, Unusable) as error:
-                problems.append((url, error))
-                continue
-            self.progress.fetched += 1
-            self.progress.bytes += saved.bytes
-            return _record(
-                identifier.name,
-                "stored",
-                file=target.relative_to(self.folder).as_posix(),
-                size=saved.bytes,
-                sha256=saved.sha256,
-                source=url,
-                problem="; ".join(f"{url}: {error}" for url, error in problems),
-            )
-        text = "; ".join(f"{url}: {error}" for url, error in problems)
-        absent = all(isinstance(error, Absent) for _, error in problems)
-        raise Absent(text) if absent else Unusable(text)
-
-    async def follow(
-        self,
-        identifier: Identifier,
-        problem: str,
-        downloader: AsyncDownloader,
-        before: tuple[str, ...],
-    ) -> Record:
-        """Fetch what replaced an entry that the archive does not have any more."""
-        if identifier.archive != "pdb":
-            return _record(identifier.name, "absent", problem=problem)
-        url = (
-            f"{self.remote.data_url.rstrip('/')}/rest/v1/holdings/removed/{identifier.name.upper()}"
-        )
-        try:
-            successors = parse_successors(await downloader.json(url))
-        except Absent:
-            return _record(identifier.name, "absent", problem=problem)
-        except Unusable as error:
-            return _record(identifier.name, "failed", problem=f"{problem}; {url}: {error}")
-        if not successors:
-            return _record(identifier.name, "withdrawn", problem="obsolete, nothing replaced it")
-        before = (*before, identifier.name)
-        new = [name for name in successors if name not in before]
-        return await self.replace_by(identifier, new, downloader, before)
-
-    async def replace_by(
-        self,
-        identifier: Identifier,
-        successors: list[str],
-        downloader: AsyncDownloader,
-        before: tuple[str, ...],
-    ) -> Record:
-        """Store the first successor that can be had; the others are named in the record."""
-        said = f"obsolete, replaced by {', '.join(successors)}"
-        problems = []
-        for name in successors:
-            known = self.journal.get(name)
-            if known is None or known.status != "stored" or not self.has_size(known):
-                known = await self.settle(Identifier("pdb", name), downloader, before)
-                self.journal.put(known)
-            if known.status == "stored":
-                return _record(identifier.name, "superseded", entry=name, problem=said)
-            if known.status == "superseded":
-                return _record(identifier.name, "superseded", entry=known.entry, problem=said)
-            problems.append(f"{name}: {known.problem}")
-        return _record(identifier.name, "failed", problem=f"{said}; {'; '.join(problems)}")
 
 
 @contextmanager
@@ -363,25 +215,3 @@ def _first(group: ExceptionGroup) -> Exception:
     for error in group.exceptions:
         errors.append(_first(error) if isinstance(error, ExceptionGroup) else error)
     return next((error for error in errors if not isinstance(error, DebyeError)), errors[0])
-
-
-def _record(
-    identifier: str,
-    status: Status,
-    *,
-    file: str = "",
-    size: int = 0,
-    sha256: str = "",
-    source: str = "",
-    entry: str = "",
-    problem: str = "",
-) -> Record:
-    return Record(
-        id=identifier, status=status, file=file, bytes=size, sha256=sha256, source=source,
-        entry=entry, problem=problem, date=datetime.now(UTC).isoformat(timespec="seconds"),
-    )  # fmt: skip
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -130,7 +130,7 @@ class Rcsb:
 
     def successors(self, entry_id: str) -> list[str] | None:
         """Return what replaced an obsolete entry, in lower case; None if it is not known as one."""
-        url = _join(self.settings.data_url, f"rest/v1/holdings/removed/{entry_id.upper()}")
+        url = holdings_url(entry_id, self.settings)
         try:
             return parse_successors(self.downloader.json(url))
         except Absent:
@@ -143,6 +143,11 @@ class Rcsb:
             return self.downloader.json(url, question)
         except (Absent, Unusable) as error:
             raise _failed(url, error) from error
+
+
+def holdings_url(entry_id: str, settings: RemoteSettings) -> str:
+    """Return the address at which the data API tells what became of an obsolete entry."""
+    return _join(settings.data_url, f"rest/v1/holdings/removed/{entry_id.upper()}")
 
 
 def parse_successors(document: Any) -> list[str]:

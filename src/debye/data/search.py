@@ -6,19 +6,23 @@ Beside the list ``NAME.csv`` lie ``NAME.decisions.csv``, with a line for every e
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import debye
 from debye.data.choose import Decision, decide
+from debye.data.entry_list import (
+    count_decisions,
+    count_reasons,
+    decision_table,
+    make_folder,
+    write_whole,
+)
 from debye.data.folder import facts_of_folder
 from debye.data.id_list import read_ids
 from debye.data.ligands import LigandState
@@ -30,39 +34,6 @@ from debye.structure.download import RemoteSettings
 from debye.structure.remote import parse_identifier
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListRow:
-    """A line of the list; lists of values are separated by semicolons, as in other columns of an index."""
-
-    id: str
-    split: str
-    state: str
-    """apo or holo."""
-    cluster: str
-    clusters: str
-    """Of all its proteins: two entries that share one are similar."""
-    representative: str
-    """1 for what the recipe chose."""
-    group: str
-    entity: str
-    resolution: str
-    """Å."""
-    r_free: str
-    n_residues: str
-    """Polymer residues that are built."""
-    n_atoms: str
-    released: str
-    revised: str
-    ligands: str
-    """What makes it holo."""
-    additives: str
-    pfam: str
-    ec: str
-    decision: str
-    """chosen, passed over, or excluded."""
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +53,8 @@ class _Candidates:
     """Entries that there are no facts of, with the reason."""
     origin: dict[str, Any]
     """What the record says about where the candidates are from."""
+    hits: frozenset[str] | None = None
+    """Protein entities that the search found; None: there was no search."""
 
 
 def run_search(
@@ -107,21 +80,21 @@ def run_search(
         raise ConfigError(str(output), problem="the list is a CSV file", remedy="Call it NAME.csv")
     settings = settings or RemoteSettings.from_environment()
     # Before the long search, so that a folder that cannot be written to is known at once.
-    _make_folder(output.parent)
+    make_folder(output.parent)
     if recipe.structures is not None:
         found, clusters, file = _from_folder(recipe.structures), {}, {}
     else:
         with Rcsb(settings) as rcsb:
             found = _from_server(recipe, rcsb, progress)
             clusters, file = _clusters(recipe, rcsb, found.facts, output.parent)
-    decisions = [*decide(found.facts, recipe, clusters), *found.missing]
+    decisions = [*decide(found.facts, recipe, clusters, found.hits), *found.missing]
     decisions.sort(key=lambda decision: decision.facts.id)
     chosen = [decision for decision in decisions if decision.decision == "chosen"]
     result = SearchResult(
         list=output,
         decisions=output.with_suffix(".decisions.csv"),
         record=output.with_suffix(".json"),
-        counts=_counts(decisions, clusters if file else None),
+        counts=count_decisions(decisions, clusters if file else None),
     )
     record = {
         "debye": debye.__version__,
@@ -130,11 +103,11 @@ def run_search(
         **found.origin,
         **file,
         "counts": result.counts,
-        "reasons": _reasons(decisions),
-        "list_sha256": _write(result.list, _table(chosen, recipe)),
-        "decisions_sha256": _write(result.decisions, _table(decisions, recipe)),
+        "reasons": count_reasons(decisions),
+        "list_sha256": write_whole(result.list, decision_table(chosen, recipe)),
+        "decisions_sha256": write_whole(result.decisions, decision_table(decisions, recipe)),
     }
-    _write(result.record, json.dumps(record, indent=2) + "\n")
+    write_whole(result.record, json.dumps(record, indent=2) + "\n")
     return result
 
 
@@ -143,10 +116,10 @@ def _from_server(recipe: SearchRecipe, rcsb: Rcsb, progress: Progress | None) ->
         "search_url": rcsb.settings.search_url,
         "data_url": rcsb.settings.data_url,
     }
-    missing = []
+    missing, hits = [], None
     if recipe.ids is None:
         request = search_request(recipe)
-        hits = rcsb.search(request)
+        hits = frozenset(rcsb.search(request))
         ids = sorted({hit.rsplit("_", 1)[0] for hit in hits})
         origin |= {"request": request, "hits": len(hits)}
     else:
@@ -161,7 +134,7 @@ def _from_server(recipe: SearchRecipe, rcsb: Rcsb, progress: Progress | None) ->
         replacements = {entry_id: rcsb.successors(entry_id) for entry_id in lost}
         missing += [_unknown(entry_id, _fate(new)) for entry_id, new in replacements.items()]
         ids = sorted({each for new in replacements.values() for each in new or ()} - asked)
-    return _Candidates(facts, missing, origin)
+    return _Candidates(facts, missing, origin, hits)
 
 
 def _listed(path: Path) -> tuple[list[str], list[Decision]]:
@@ -223,105 +196,3 @@ def _fate(successors: list[str] | None) -> str:
     if not successors:
         return "obsolete, and nothing replaced it"
     return f"obsolete: replaced by {', '.join(successors)}, looked at in its place"
-
-
-def _counts(decisions: list[Decision], clusters: dict[str, str] | None) -> dict[str, int]:
-    kinds = Counter(decision.decision for decision in decisions)
-    chosen = [decision for decision in decisions if decision.decision == "chosen"]
-    states = Counter(decision.state.state for decision in chosen)
-    counts = {
-        "candidates": len(decisions),
-        "excluded": kinds["excluded"],
-        "passed over": kinds["passed over"],
-        "chosen": kinds["chosen"],
-        "apo": states["apo"],
-        "holo": states["holo"],
-    }
-    if clusters is not None:
-        lone = [
-            decision
-            for decision in chosen
-            if decision.entity and decision.entity.id not in clusters
-        ]
-        counts["clusters"] = len({decision.cluster for decision in chosen})
-        counts["in no cluster"] = len(lone)
-    groups = Counter(decision.group for decision in chosen if decision.group)
-    return counts | dict(sorted(groups.items()))
-
-
-def _reasons(decisions: list[Decision]) -> dict[str, int]:
-    """Count the excluded by the first words of the reason."""
-    excluded = [decision.reason for decision in decisions if decision.decision == "excluded"]
-    return dict(Counter(" ".join(reason.split()[:2]).rstrip(":,") for reason in excluded))
-
-
-def _table(decisions: Iterable[Decision], recipe: SearchRecipe) -> str:
-    text = io.StringIO()
-    names = [field.name for field in fields(ListRow)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for decision in decisions:
-        row = _row(decision, recipe)
-        writer.writerow([getattr(row, name) for name in names])
-    return text.getvalue()
-
-
-def _row(decision: Decision, recipe: SearchRecipe) -> ListRow:
-    facts, entity, state = decision.facts, decision.entity, decision.state
-    chosen = decision.decision == "chosen"
-    judged = bool(facts.proteins)
-    return ListRow(
-        id=facts.id,
-        split=recipe.split if chosen else "",
-        state=state.state if judged else "",
-        cluster=decision.cluster,
-        clusters=";".join(decision.clusters),
-        representative="1" if chosen else "0",
-        group=decision.group,
-        entity=entity.id if entity else "",
-        resolution=_number(facts.resolution),
-        r_free=_number(facts.r_free),
-        n_residues=_number(facts.n_residues),
-        n_atoms=_number(facts.n_atoms),
-        released=facts.released,
-        revised=facts.revised,
-        ligands=";".join(state.ligands),
-        additives=";".join(state.additives),
-        pfam=";".join(entity.pfam) if entity else "",
-        ec=";".join(entity.ec) if entity else "",
-        decision=decision.decision,
-        reason=decision.reason,
-    )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _write(path: Path, text: str) -> str:
-    """Write a file as a whole or not at all; returns its SHA-256."""
-    content = text.encode()
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        str(path),
-        problem=f"cannot be written ({error.strerror or error})",
-        remedy="Choose another output or free some space",
-    )

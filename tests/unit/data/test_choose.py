@@ -77,3 +77,13 @@ def test_clusters_are_read_for_the_wanted_entities(tmp_path):
     path.write_text("MA_MABAK1_1 1ABC_1 2ABC_2 3ABC_1\n4ABC_1\n5ABC_1 6ABC_1\n")
     found = read_clusters(path, ["2abc_2", "4abc_1", "3abc_1", "9abc_1"])
     assert found == {"2abc_2": "1abc_1", "3abc_1": "1abc_1", "4abc_1": "4abc_1"}
+
+
+def test_the_protein_that_the_search_found_decides_the_cluster():
+    proteins = (Entity(id="1hit_1", length=300), Entity(id="1hit_2", length=90))
+    found = replace(entry("1hit"), proteins=proteins)
+    clusters = {"1hit_1": "large", "1hit_2": "small"}
+    for hits, cluster in ((None, "large"), ({"1hit_2"}, "small")):
+        (decision,) = decide([found], SearchRecipe(name="x"), clusters, hits)
+        assert decision.cluster == cluster
+        assert decision.clusters == ("large", "small")
