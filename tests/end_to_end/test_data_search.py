@@ -198,8 +198,14 @@ def test_a_list_goes_on_to_fetching(server, tmp_path, peptide):
 @pytest.mark.parametrize("path", [SEARCH, GRAPHQL, CLUSTERS.format(30)])
 @pytest.mark.parametrize(
     "fault",
-    [Fault(status=503), Fault(reset=True), Fault(cut_to=30), Fault(body=b"<html>busy</html>")],
-    ids=["503", "reset", "cut", "html"],
+    [
+        Fault(status=503),
+        Fault(reset=True),
+        Fault(cut_to=30),
+        Fault(body=b"<p>busy"),
+        Fault(body=b""),
+    ],
+    ids=["503", "reset", "cut", "html", "empty"],
 )
 def test_faults_are_survived(server, tmp_path, path, fault):
     server.fail(path, fault, fault)

@@ -82,6 +82,10 @@ class Retry(Exception):
         self.wait = wait
 
 
+class _NoContent(Exception):
+    """The server understood the question, and there is nothing to answer."""
+
+
 class Downloader:
     """Keeps one connection pool; use it in a ``with`` statement."""
 
@@ -104,7 +108,7 @@ class Downloader:
         self.client.close()
 
     def json(self, url: str, question: Any = None) -> Any:
-        """Return the JSON document that a server answers, None for "no content".
+        """Return the JSON document that a server answers; to a question also None, "no content".
 
         Args:
             url: Address.
@@ -112,8 +116,10 @@ class Downloader:
         """
 
         def attempt() -> Any:
-            answer = b"".join(self._stream(url, question))
-            return parse_json(answer) if answer else None
+            try:
+                return parse_json(b"".join(self._stream(url, question)))
+            except _NoContent:
+                return None
 
         return self._patiently(attempt)
 
@@ -176,6 +182,8 @@ class Downloader:
         method = "GET" if question is None else "POST"
         try:
             with self.client.stream(method, url, json=question) as response:
+                if question is not None and response.status_code == 204:
+                    raise _NoContent
                 if question is not None and response.status_code == 400:
                     raise Unusable(f"HTTP 400: {response.read()[:500].decode(errors='replace')}")
                 check_status(response)
@@ -228,7 +236,7 @@ def check_status(response: httpx.Response) -> None:
         raise Absent(f"HTTP {status}")
     if status in BUSY or status >= 500:
         raise Retry(f"HTTP {status}", retry_after(response.headers.get("Retry-After")))
-    if status not in (200, 204):
+    if status != 200:
         raise Unusable(f"HTTP {status}")
 
 
