@@ -2,7 +2,7 @@
 
     python tests/reference/make_rcsb_schema.py FOLDER
 
-FOLDER is the unpacked source distribution of ``rcsb-api`` (MIT license); its wheel has no schemas. Written are
+FOLDER is the unpacked source distribution of ``rcsb-api`` (MIT license, copyright 2024 RCSB PDB); its wheel has no schemas. Written are
 
 - ``rcsb/search_attributes.json``: of every attribute of structures that can be searched, the type, the kinds of search,
   the values that are allowed, and whether it lies in a nested record;

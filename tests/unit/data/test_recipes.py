@@ -13,7 +13,7 @@ def test_every_shipped_recipe_is_known_by_its_name():
         assert read_search_recipe(path.stem).name == path.stem
 
 
-def test_kinases_are_those_of_the_requirement():
+def test_the_kinase_recipe_names_families_and_classes():
     kinases = read_search_recipe("kinase").kinases
     assert kinases is not None
     assert kinases.pfam == ("PF00069", "PF07714")
