@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from debye.data.targets import TARGETS
+from debye.evaluation.strata import ATOM_CLASSES
 from debye.graph.edge_features import EDGE_FEATURES
 from debye.graph.node_features import NODE_FEATURES
 from debye.graph.structure_features import STRUCTURE_FEATURES
@@ -27,7 +28,12 @@ SPLITS = {
     "kinase": "protein and small-molecule kinases, none similar in training",
     "test": "one entry a sequence cluster, none similar in training",
     "val": "the same, used to choose epochs and to calibrate bounds",
+    "kinase_unknown": "the kinases, resolution unknown",
+    "test_noise": "the test structures with noise on every coordinate",
 }
+"""Folders of results; those that are not there are left out."""
+CORRELATIONS = {"pairs": "Crystals of one protein", "predicted_models": "Predicted structures"}
+"""Stems of reports of correlations, in any folder of results."""
 MARKERS = re.compile(r"(<!-- results:start -->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 
@@ -153,7 +159,32 @@ def results_page(reports: dict[str, Any]) -> str:
             f"More in [{split}/report.md]({split}/report.md).",
             "",
         ]
+    for stem, title in CORRELATIONS.items():
+        for path in sorted(RESULTS.glob(f"*/{stem}.json")):
+            lines += correlations(json.loads(path.read_text()), title, path)
     return "\n".join(lines)
+
+
+def correlations(report: dict[str, Any], title: str, path: Path) -> list[str]:
+    """Return the section of pairs of crystals, or of predicted structures."""
+    source = report["provenance"]
+    rows = [
+        [
+            row["model"], row["crystal"] or "–", row["group"], str(row["items"]), number(row["mean"]),
+            f"{number(row['interval']['low'])}–{number(row['interval']['high'])}"
+            if row["interval"]["low"] is not None else "–",
+            number(row["median"]),
+        ]
+        for row in report["means"]
+    ]  # fmt: skip
+    return [
+        f"## {title}, {source['split']}",
+        "",
+        table(["predictor", "crystal", "group", "items", "mean r", "95 %", "median r"], rows),
+        f"{report['note']} `{source['command']}`.",
+        f"More in [{path.parent.name}/{path.stem}.md]({path.parent.name}/{path.stem}.md).",
+        "",
+    ]
 
 
 def model_card(header: CheckpointHeader, path: Path, reports: dict[str, Any]) -> str:
@@ -220,7 +251,7 @@ def own_rows(name: str, reports: dict[str, Any]) -> list[str]:
         for evaluation in report["evaluations"]:
             if evaluation["model"] != name:
                 continue
-            for atom_class in ("protein", "backbone", "side chain", "ligand", "nucleic", "all"):
+            for atom_class in ATOM_CLASSES:
                 found = [
                     row
                     for row in evaluation["summaries"]
@@ -233,10 +264,11 @@ def own_rows(name: str, reports: dict[str, Any]) -> list[str]:
                     [
                         split, "on" if evaluation["crystal"] else "off", atom_class,
                         str(found[0]["structures"]), number(values["pearson_mean"]),
-                        number(values["mae_mean"], 1), number(values["coverage_90"], 2),
+                        number(values["mae_mean"], 1), number(values.get("z_mae"), 2),
+                        number(values["coverage_90"], 2),
                     ]
                 )  # fmt: skip
-    head = ["split", "crystal", "atoms", "structures", "mean r", "MAE, Å²", "coverage"]
+    head = ["split", "crystal", "atoms", "structures", "mean r", "MAE, Å²", "MAE, z", "coverage"]
     return [table(head, rows)] if rows else ["No evaluation is committed.", ""]
 
 

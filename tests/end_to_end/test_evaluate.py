@@ -113,6 +113,52 @@ def test_without_a_folder_only_tables_are_shown(store, checkpoints, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_noise_is_stated_in_the_report(store, checkpoints, tmp_path):
+    arguments = (checkpoints[0], "--data", store, "--split", "test", "--bootstrap", 0)
+    for name, noise in (("plain", ()), ("noisy", ("--noise", 0.2, "--noise-seed", 3))):
+        assert run(*arguments, *noise, "-o", tmp_path / name).exit_code == 0
+    assert "noise" not in (tmp_path / "plain" / "report.md").read_text()
+    assert "0.2 Å on every coordinate" in (tmp_path / "noisy" / "report.md").read_text()
+    first, second = (
+        (tmp_path / name / "per_structure.csv").read_text() for name in ("plain", "noisy")
+    )
+    assert first != second
+
+
+def test_the_ceiling_and_predicted_structures_stand_beside_the_split(store, checkpoints, tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "predicted"
+    (tmp_path / "pairs.csv").write_text(
+        "id1,chain1,id2,chain2,same_space_group,pair_group\n1aaa,A,1aaa,A,1,p0\n"
+    )
+    entry = store.parent / "structures" / "aa" / "2aaa.cif"
+    folder.mkdir()
+    (folder / "model.cif").write_text(entry.read_text())
+    (folder / "map.csv").write_text("model_file,kinase_id,chain,best_match\nmodel.cif,2aaa,A,1\n")
+    result = run(
+        *(checkpoints[0], "--data", store, "--split", "test", "--crystal", "off", "-o", out),
+        *("--pairs", tmp_path / "pairs.csv", "--predicted", folder, "--bootstrap", 20),
+    )
+    assert result.exit_code == 0, result.output
+    extra = {
+        f"{name}.{suffix}"
+        for name in ("pairs", "predicted_models")
+        for suffix in ("md", "csv", "json", "png")
+    }
+    assert {path.name for path in out.iterdir()} == FILES | extra
+    means = json.loads((out / "pairs.json").read_text())["means"]
+    assert means[0]["model"] == "crystal to crystal"
+    assert means[0]["mean"] == pytest.approx(1.0)
+    assert "crystal to crystal" in (out / "predicted_models.md").read_text()
+
+
+def test_without_anything_to_evaluate_on_the_choices_are_named(store, checkpoints):
+    for arguments, message in (
+        ((checkpoints[0], "--data", store), "nothing to evaluate on"),
+        (("--data", store, "--split", "test"), "no model is given"),
+    ):
+        assert message in str(run(*arguments).exception)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

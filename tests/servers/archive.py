@@ -1,7 +1,8 @@
 """A local server that speaks as the structure archives do, and fails on command.
 
 It answers what ``models.rcsb.org``, ``files.rcsb.org`` and AlphaFold DB answer, from files held in
-memory. Faults are queued per path: each request to that path uses up one.
+memory; :mod:`servers.rcsb` adds the interfaces that are asked questions. Faults are queued per path:
+each request to that path uses up one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import socket
 import struct
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,11 +37,16 @@ class Fault:
     """Break the connection with a TCP reset."""
 
 
+Answer = Callable[[bytes], tuple[int, bytes]]
+"""Body of a request → status and body of the answer."""
+
+
 class ArchiveServer:
-    """Files, queued faults and a count of requests, by path."""
+    """Files, answers, queued faults and a count of requests, by path."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.answers: dict[str, Answer] = {}
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.requests: Counter[str] = Counter()
         self.headers: dict[str, dict[str, str]] = {}
@@ -86,6 +92,17 @@ def _handler(server: ArchiveServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            self._answer(
+                lambda body: (
+                    (404, b"") if (file := server.files.get(self.path)) is None else (200, file)
+                )
+            )
+
+        def do_POST(self) -> None:
+            self._answer(server.answers.get(self.path, lambda body: (404, b"")))
+
+        def _answer(self, answer: Answer) -> None:
+            question = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             server.requests[self.path] += 1
             server.headers[self.path] = dict(self.headers)
             queue = server.faults[self.path]
@@ -101,9 +118,8 @@ def _handler(server: ArchiveServer) -> type[BaseHTTPRequestHandler]:
                 self.connection.close()
                 self.close_connection = True
                 return
-            body = fault.body if fault.body is not None else server.files.get(self.path)
-            status = fault.status or (404 if body is None else 200)
-            self._send(status, b"" if body is None or fault.status else body, fault)
+            status, body = (200, fault.body) if fault.body is not None else answer(question)
+            self._send(fault.status or status, b"" if fault.status else body, fault)
 
         def _send(self, status: int, body: bytes, fault: Fault) -> None:
             self.send_response(status)

@@ -1,17 +1,27 @@
-"""``debye evaluate``: how well models predict a split of a data store."""
+"""``debye evaluate``: how well models predict a split, other crystals, and predicted structures."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from debye.cli.data import progress_bar
+
 if TYPE_CHECKING:
+    from debye.data.store import Store
+    from debye.evaluation.correlations import CorrelationReport
+    from debye.evaluation.evaluation import BootstrapConfig
+    from debye.evaluation.report import Provenance, Report
     from debye.evaluation.tables import TextTable
+    from debye.prediction.predicted_models import ModelMatch
+    from debye.prediction.predictor import Predictor
+    from debye.prediction.run import RunConfig
 
 
 class Crystal(StrEnum):
@@ -31,13 +41,38 @@ class Resolution(StrEnum):
 
 def evaluate(
     models: Annotated[
-        list[str],
-        typer.Argument(help="Released models, checkpoints, or baselines of `debye models`."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL", help="Released models, checkpoints, or baselines of `debye models`."
+        ),
+    ] = None,
+    *,
     data: Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")],
-    split: Annotated[str, typer.Option(help="Split of the store.")],
+    split: Annotated[str | None, typer.Option(help="Split of the store to score.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of pairs of crystals of one protein: the ceiling, also without a model.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    predicted: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of predicted structures to score against crystals.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    matches: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", help="CSV of predicted structures and crystals; map.csv of the folder."
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of report, tables and figure.")
+        Path | None, typer.Option("-o", "--output", help="Folder of reports, tables and figures.")
     ] = None,
     crystal: Annotated[
         Crystal, typer.Option(help="Show symmetry mates, hide them, or once each.")
@@ -45,55 +80,189 @@ def evaluate(
     resolution: Annotated[
         Resolution, typer.Option(help="Tell the models the resolution, or not.")
     ] = Resolution.GIVEN,
+    noise: Annotated[
+        float, typer.Option(help="Å, Gaussian noise put on every coordinate first.", min=0.0)
+    ] = 0.0,
+    noise_seed: Annotated[int, typer.Option(help="Seed of this noise.", min=0)] = 0,
     bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.", min=0)] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of these draws.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Compare models on a split: Pearson r per structure first, then errors, classes, strata."""
-    import debye
-    from debye.cli.data import progress_bar
+    """Compare models on a split, on pairs of crystals (the ceiling) and on predicted structures.
+
+    --split, --pairs and --predicted each make a report. Together, --pairs takes the pairs that have an
+    entry in the split, or in the splits of the crystals of --predicted, and is drawn into the others.
+    """
     from debye.data.store import Store
     from debye.evaluation.evaluation import BootstrapConfig
-    from debye.evaluation.report import Provenance, make_report
-    from debye.prediction.run import RunConfig, evaluate_store, load_models
+    from debye.prediction.run import RunConfig, load_models
 
+    names = models or []
+    _check(names, split, pairs, predicted)
     store = Store.open(data)
-    store.entries(split)
-    loaded = load_models(models, device=device)
-    with progress_bar(f"Evaluating on {split}") as progress:
-        evaluations, failures = evaluate_store(
-            store,
-            split,
-            loaded,
-            config=RunConfig(crystal=crystal.value, resolution=resolution.value),
-            bootstrap=BootstrapConfig(repeats=bootstrap, seed=seed),
-            progress=progress,
-        )
-    provenance = Provenance(
-        version=debye.__version__,
-        data=data.name,
-        digest=store.digest,
-        split=split,
-        command=shlex.join(["debye", *sys.argv[1:]]),
-        settings={"resolution": resolution.value, "device": device, **_sources(models)},
+    if split is not None:
+        store.entries(split)
+    found = _read_matches(predicted, matches) if predicted else []
+    job = _Job(
+        store=store,
+        models=load_models(names, device=device),
+        config=RunConfig(
+            crystal=crystal.value,
+            resolution=resolution.value,
+            noise=noise,
+            noise_seed=noise_seed,
+        ),
+        bootstrap=BootstrapConfig(repeats=bootstrap, seed=seed),
+        settings={"device": device, **_sources(names)},
     )
-    report = make_report(evaluations, provenance, failures)
-    # Details of many models would fill screens; they are in the report.
-    tables = report.comparison() + (report.details() if len(models) == 1 else [])
-    for table in tables:
-        _show(table)
+    ceiling = _score_pairs(job, pairs, split, found) if pairs else None
+    reports: list[Report | CorrelationReport] = []
+    if split is not None:
+        reports.append(_score_split(job, split))
+    if ceiling is not None:
+        reports.append(ceiling)
+    if predicted is not None:
+        reports.append(_score_predicted(job, predicted, found, ceiling))
+    for report in reports:
+        # Details of many models would fill screens; they are in the report.
+        for table in report.comparison() + (report.details() if len(names) == 1 else []):
+            _show(table)
     if out is not None:
-        from debye.plots.distribution import save_distribution
-
-        figure = save_distribution(
-            evaluations, out / "distribution.png", title=f"{split} · {data.name}"
-        )
-        for path in (*report.write(out), figure):
-            typer.echo(str(path))
+        for report in reports:
+            for path in (*report.write(out), _draw(report, out, ceiling)):
+                typer.echo(str(path))
+    failures = [failure for report in reports for failure in report.failures]
     for failure in failures:
         typer.echo(f"failed: {failure.model}, {failure.id}: {failure.reason}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the three kinds of reports share."""
+
+    store: Store
+    models: list[tuple[str, Predictor]]
+    config: RunConfig
+    bootstrap: BootstrapConfig
+    settings: dict[str, str]
+
+    def provenance(self, on: str, **more: str) -> Provenance:
+        import debye
+        from debye.evaluation.report import Provenance
+
+        return Provenance(
+            version=debye.__version__,
+            data=self.store.path.name,
+            digest=self.store.digest,
+            split=on,
+            command=shlex.join(["debye", *sys.argv[1:]]),
+            settings=more | self.settings,
+        )
+
+    def told(self) -> dict[str, str]:
+        """Say what the models are told about an entry, where that is a choice."""
+        told: dict[str, str] = {"resolution": self.config.resolution}
+        if self.config.noise:
+            told["noise"] = (
+                f"Gaussian, {self.config.noise:g} Å on every coordinate before bonds, edges, features and "
+                f"mates are found, seed {self.config.noise_seed} with the name of the entry"
+            )
+        return told
+
+
+def _score_split(job: _Job, split: str) -> Report:
+    from debye.evaluation.report import make_report
+    from debye.prediction.run import evaluate_store
+
+    with progress_bar(f"Evaluating on {split}") as progress:
+        evaluations, failures = evaluate_store(
+            job.store,
+            split,
+            job.models,
+            config=job.config,
+            bootstrap=job.bootstrap,
+            progress=progress,
+        )
+    return make_report(evaluations, job.provenance(split, **job.told()), failures)
+
+
+def _score_pairs(
+    job: _Job, path: Path, split: str | None, matches: list[ModelMatch]
+) -> CorrelationReport:
+    from debye.prediction.crystal_pairs import evaluate_pairs, locate_entries, read_pairs
+
+    place = locate_entries(job.store)
+    splits = [split] if split else []
+    splits += sorted({place[match.entry][0] for match in matches if match.entry in place})
+    with progress_bar(f"Comparing the crystals of {path.name}") as progress:
+        return evaluate_pairs(
+            job.store,
+            read_pairs(path),
+            job.models,
+            provenance=job.provenance(", ".join(splits) or "all splits", **job.told()),
+            splits=splits,
+            config=job.config,
+            bootstrap=job.bootstrap,
+            progress=progress,
+        )
+
+
+def _score_predicted(
+    job: _Job, folder: Path, matches: list[ModelMatch], ceiling: CorrelationReport | None
+) -> CorrelationReport:
+    from debye.prediction.predicted_models import evaluate_predicted
+
+    with progress_bar(f"Predicting the structures of {folder.name}") as progress:
+        return evaluate_predicted(
+            job.store,
+            folder,
+            matches,
+            job.models,
+            provenance=job.provenance(folder.name),
+            bootstrap=job.bootstrap,
+            references=[ceiling.mean(ceiling.rows[0], next(iter(ceiling.groups)))]
+            if ceiling
+            else [],
+            progress=progress,
+        )
+
+
+def _read_matches(folder: Path, table: Path | None) -> list[ModelMatch]:
+    from debye.prediction.predicted_models import read_matches
+
+    return read_matches(table or folder / "map.csv")
+
+
+def _draw(report: Report | CorrelationReport, out: Path, ceiling: CorrelationReport | None) -> Path:
+    """Draw one report, with the range of the ceiling behind it where there is one."""
+    from debye.evaluation.correlations import CorrelationReport
+    from debye.plots.distribution import Band, save_correlations, save_distribution
+
+    title = f"{report.provenance.split} · {report.provenance.data}"
+    band = Band.quartiles(ceiling.rows[0].pearson, ceiling.rows[0].model) if ceiling else None
+    if isinstance(report, CorrelationReport):
+        title = f"{report.title} · {title}"
+        return save_correlations(report, out / f"{report.name}.png", title=title, band=band)
+    return save_distribution(report.evaluations, out / "distribution.png", title=title, band=band)
+
+
+def _check(names: list[str], split: str | None, pairs: Path | None, predicted: Path | None) -> None:
+    from debye.errors import ConfigError
+
+    if split is None and pairs is None and predicted is None:
+        raise ConfigError(
+            "evaluate",
+            problem="nothing to evaluate on",
+            remedy="Give --split NAME, --pairs CSV or --predicted FOLDER",
+        )
+    if split is not None and not names:
+        raise ConfigError(
+            "evaluate",
+            problem="no model is given",
+            remedy="Name at least one, or leave out --split",
+        )
 
 
 def _sources(models: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import debye
-from debye.cli import data, evaluate, explain, models, predict, train
+from debye.cli import data, data_fetch, data_search, evaluate, explain, models, predict, train
 from debye.errors import DebyeError
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.command()(explain.explain)
 app.command()(evaluate.evaluate)
 app.command()(train.train)
 app.command()(models.models)
+data_app.command()(data_search.search)
+data_app.command()(data_fetch.fetch)
 data_app.command()(data.build)
 data_app.command()(data.stats)
 app.add_typer(data_app, name="data")

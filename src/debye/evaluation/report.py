@@ -19,6 +19,7 @@ from debye.evaluation.tables import (
     breakdown_table,
     correlation_table,
     difference_table,
+    error_breakdown_table,
     error_table,
     pooled_table,
     worst_table,
@@ -47,6 +48,17 @@ class Provenance:
     """The command line that repeats the report."""
     settings: dict[str, str]
     """Anything else that the numbers depend on."""
+
+    def lines(self, bootstrap: str) -> list[str]:
+        """Return the facts as items of a Markdown list."""
+        facts = {
+            "data": f"{self.data}, digest {self.digest}",
+            "debye": self.version,
+            "command": f"`{self.command}`",
+            **self.settings,
+            "bootstrap": bootstrap,
+        }
+        return [f"- {name}: {value}" for name, value in facts.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +90,13 @@ class Report:
 
     def details(self) -> list[TextTable]:
         """Return the tables of several rows an evaluation."""
-        return [breakdown_table(self.evaluations), worst_table(self.evaluations)]
+        tables = (breakdown_table, error_breakdown_table, worst_table)
+        return [table(self.evaluations) for table in tables]
 
     def markdown(self) -> str:
         """Write the tables, and what is needed to repeat them."""
-        source = self.provenance
-        facts = {
-            "data": f"{source.data}, digest {source.digest}",
-            "debye": source.version,
-            "command": f"`{source.command}`",
-            **source.settings,
-            "bootstrap": f"{self.evaluations[0].bootstrap}",
-        }
-        lines = [f"# Evaluation on `{source.split}`", ""]
-        lines += [f"- {name}: {value}" for name, value in facts.items()]
+        lines = [f"# Evaluation on `{self.provenance.split}`", ""]
+        lines += self.provenance.lines(str(self.evaluations[0].bootstrap))
         lines += ["", *(table.markdown() for table in (*self.comparison(), *self.details()))]
         if self.failures:
             lines += ["## Failures", ""]
@@ -111,7 +116,7 @@ class Report:
         markdown.write_text(self.markdown(), encoding="utf-8")
         _write_csv(summary, [_summary_row(e, row) for e in self.evaluations for row in e.summaries])
         _write_csv(rows, [_score_row(e, score) for e in self.evaluations for score in e.scores])
-        text = json.dumps(_without_nan(self.to_dict()), indent=1, ensure_ascii=False)
+        text = json.dumps(without_nan(self.to_dict()), indent=1, ensure_ascii=False)
         data.write_text(text + "\n", encoding="utf-8")
         return [markdown, summary, rows, data]
 
@@ -180,21 +185,22 @@ def _write_csv(path: Path, rows: Iterable[dict[str, object]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: _cell(value) for name, value in row.items()})
+            writer.writerow({name: cell(value) for name, value in row.items()})
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """Return a value as it stands in a CSV file: six digits, empty where it is not finite."""
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else ""
     return value
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """Replace NaN by None: JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.evaluation.metrics import PERCENT_FLOOR, finite_pairs, mae, mape, pearson, rrse, spearman
+from debye.evaluation.metrics import (
+    PERCENT_FLOOR,
+    finite_pairs,
+    mae,
+    mape,
+    pearson,
+    rrse,
+    spearman,
+    z_scores,
+)
 from debye.evaluation.strata import ATOM_CLASSES, AtomClass, resolution_stratum
 from debye.evaluation.values import StructureValues
 
@@ -63,6 +72,11 @@ class StructureScore:
     mape: float
     rrse: float
     """RMSE over that of predicting this structure's mean."""
+    oracle_mae: float
+    """MAE of predicting the mean deposited B of these very atoms."""
+    z_mae: float
+    """Mean absolute error of z-scores, which models without a unit have too. Both sides are standardized
+    over all usable atoms of the structure, so that a class has its level too."""
     coverage: float
     """Share of atoms within their bounds; NaN without bounds."""
     interval_width: float
@@ -77,6 +91,10 @@ class StructureScore:
     """Mean squared error, Å⁴."""
     absolute_error: float
     """Mean absolute error, Å²."""
+    z_atoms: int
+    """Atoms with both z-scores: all usable ones, or none where one side is constant."""
+    z_absolute_error: float
+    """Mean absolute error of their z-scores."""
     percent_atoms: int
     """Atoms with a deposited value of at least 1 Å², which percentage errors cover."""
     percent_error: float
@@ -95,21 +113,38 @@ def score_structure(
 ) -> list[StructureScore]:
     """Score every class of atoms that the structure has; classes without an atom are left out."""
     scores = []
+    z_error = _z_errors(values)
     for name in classes:
         row = ATOM_CLASSES[name]
         mask = row.select(values)
         if mask.any():
-            scores.append(_score(values, row, mask))
+            scores.append(_score(values, row, mask, z_error[mask]))
     return scores
 
 
-def _score(values: StructureValues, row: AtomClass, mask: NDArray[np.bool_]) -> StructureScore:
+def _z_errors(values: StructureValues) -> NDArray[np.float64]:
+    """Return the absolute difference of z-scores of each atom, NaN where one is missing."""
+    both = np.isfinite(values.deposited) & np.isfinite(values.predicted)
+    first, second = (
+        z_scores(np.where(both, side, np.nan)) for side in (values.predicted, values.deposited)
+    )
+    return np.abs(first - second)
+
+
+def _score(
+    values: StructureValues,
+    row: AtomClass,
+    mask: NDArray[np.bool_],
+    z_error: NDArray[np.float64],
+) -> StructureScore:
     usable = np.isfinite(values.deposited) & mask
     scored = usable & np.isfinite(values.predicted)
     predicted, deposited = finite_pairs(values.predicted[scored], values.deposited[scored])
     # Errors of a prediction without a unit are not defined: NaN, and not left to chance.
     in_unit = np.full_like(predicted, np.nan) if values.is_profile else predicted
     bounded, share, width = _bounds(values, scored)
+    z_error = z_error[np.isfinite(z_error)]
+    z_mean = float(z_error.mean()) if z_error.size else 0.0
     return StructureScore(
         id=values.id,
         atom_class=row.name,
@@ -127,6 +162,12 @@ def _score(values: StructureValues, row: AtomClass, mask: NDArray[np.bool_]) -> 
         mae=mae(in_unit, deposited, row.minimum),
         mape=mape(in_unit, deposited, row.minimum),
         rrse=rrse(in_unit, deposited, row.minimum),
+        oracle_mae=mae(np.full_like(deposited, deposited.mean()), deposited, row.minimum)
+        if deposited.size
+        else np.nan,
+        z_mae=z_mean if len(z_error) >= row.minimum else np.nan,
+        z_atoms=len(z_error),
+        z_absolute_error=z_mean,
         coverage=share if bounded >= row.minimum else np.nan,
         interval_width=width if bounded >= row.minimum else np.nan,
         bounded_atoms=bounded,

@@ -181,6 +181,18 @@ MEASURES = {
             "chain_pearson_mean", "mean Pearson r within chains", _structure_mean("chain_pearson")
         ),
         Measure("mae_mean", "mean over structures of MAE, Å²", _structure_mean("mae"), False),
+        Measure(
+            "oracle_mae_mean",
+            "the same of each structure's own mean B",
+            _structure_mean("oracle_mae"),
+            None,
+        ),
+        Measure(
+            "z_mae",
+            "mean over structures of the MAE of z-scores, standardized over the whole structure",
+            _structure_mean("z_mae"),
+            False,
+        ),
         Measure("mape_mean", "mean over structures of MAPE, %", _structure_mean("mape"), False),
         Measure(
             "rrse_mean",
@@ -196,6 +208,12 @@ MEASURES = {
             None,
         ),
         Measure("pooled_z_pearson", "Pearson r of per-structure z-scores", _pooled_z_pearson),
+        Measure(
+            "pooled_z_mae",
+            "MAE of these z-scores over all atoms",
+            _atom_mean("z_absolute_error", "z_atoms"),
+            False,
+        ),
         Measure("pooled_mae", "MAE over all atoms, Å²", _atom_mean("absolute_error"), False),
         Measure(
             "oracle_pooled_mae",

@@ -9,7 +9,7 @@ import numpy as np
 
 from debye.evaluation.bootstrap import Interval
 from debye.evaluation.evaluation import Difference, Evaluation, Summary
-from debye.evaluation.strata import PRIMARY
+from debye.evaluation.strata import ATOM_CLASSES, PRIMARY
 
 MISSING = "–"
 
@@ -103,6 +103,8 @@ def error_table(evaluations: Sequence[Evaluation]) -> TextTable:
             (
                 *_named(evaluation),
                 number(value["mae_mean"], 2),
+                number(value["oracle_mae_mean"], 2),
+                number(value["z_mae"]),
                 number(value["mape_mean"], 1),
                 number(value["rrse_mean"]),
                 number(value["coverage_90"]),
@@ -114,11 +116,12 @@ def error_table(evaluations: Sequence[Evaluation]) -> TextTable:
             )
         )
     header = (
-        *("model", "crystal", "MAE / Å²", "MAPE / %", "RRSE", "in 90 % bounds", "width / Å²"),
-        *("atoms", "unpredicted", "B unusable", "with mates"),
+        *("model", "crystal", "MAE / Å²", "oracle", "MAE, z", "MAPE / %", "RRSE"),
+        *("in 90 % bounds", "width / Å²", "atoms", "unpredicted", "B unusable", "with mates"),
     )
     note = (
-        "Means over structures, but the share of atoms in their bounds. MAPE covers B of at least "
+        "Means over structures, but the share of atoms in their bounds. Oracle: the MAE of each "
+        "structure's own mean B. z: both sides standardized within the structure. MAPE covers B of at least "
         "1 Å². RRSE: RMSE over that of the structure's own mean B. With mates: structures whose "
         "crystal could be used."
     )
@@ -154,32 +157,60 @@ def pooled_table(evaluations: Sequence[Evaluation]) -> TextTable:
 
 
 def breakdown_table(evaluations: Sequence[Evaluation]) -> TextTable:
-    """Mean per-structure r by class of atoms and by resolution."""
-    rows = []
-    for evaluation in evaluations:
-        for row in evaluation.summaries:
-            value = row.estimates
-            rows.append(
-                (
-                    *_named(evaluation),
-                    row.atom_class,
-                    row.stratum,
-                    number(value["pearson_mean"]),
-                    span(row.intervals.get("pearson_mean")),
-                    number(value["pearson_median"]),
-                    number(value["spearman_mean"]),
-                    number(value["mae_mean"], 2),
-                    number(value["rrse_mean"]),
-                    number(value["pooled_pearson"]),
-                    number(value["oracle_pooled_pearson"]),
-                    *_counts(row),
-                )
-            )
+    """Correlation by class of atoms and by resolution."""
+    rows = [
+        (
+            *_group(evaluation, row),
+            number(row.estimates["pearson_mean"]),
+            span(row.intervals.get("pearson_mean")),
+            number(row.estimates["pearson_median"]),
+            number(row.estimates["spearman_mean"]),
+            number(row.estimates["pooled_pearson"]),
+            number(row.estimates["oracle_pooled_pearson"]),
+            *_counts(row),
+        )
+        for evaluation in evaluations
+        for row in evaluation.summaries
+    ]
     header = (
         *("model", "crystal", "atoms of", "resolution", "mean r", "95 %", "median r", "Spearman"),
-        *("MAE / Å²", "RRSE", "pooled r", "oracle", "structures", "undefined", "atoms"),
+        *("pooled r", "oracle", "structures", "undefined", "atoms"),
     )
-    return TextTable("By class of atoms and resolution", header, tuple(rows), 4)
+    note = " ".join(f"{row.name}: {row.summary}." for row in ATOM_CLASSES.values())
+    return TextTable("By class of atoms and resolution", header, tuple(rows), 4, note)
+
+
+def error_breakdown_table(evaluations: Sequence[Evaluation]) -> TextTable:
+    """Errors, and how honest the bounds are, by class of atoms and by resolution."""
+    rows = [
+        (
+            *_group(evaluation, row),
+            *(number(row.estimates[name], digits) for name, digits in _ERRORS),
+            _counts(row)[2],
+        )
+        for evaluation in evaluations
+        for row in evaluation.summaries
+    ]
+    header = (
+        *("model", "crystal", "atoms of", "resolution", "MAE / Å²", "oracle", "MAE, z", "RRSE"),
+        *("pooled MAE / Å²", "oracle", "pooled MAE, z", "in 90 % bounds", "width / Å²", "atoms"),
+    )
+    note = (
+        "Oracle: the mean B of these atoms of the structure for each of them. z: both sides "
+        "standardized over the whole structure. Pooled: over atoms, else means over structures."
+    )
+    return TextTable("Errors by class of atoms and resolution", header, tuple(rows), 4, note)
+
+
+_ERRORS = (
+    *(("mae_mean", 2), ("oracle_mae_mean", 2), ("z_mae", 3), ("rrse_mean", 3), ("pooled_mae", 2)),
+    *(("oracle_pooled_mae", 2), ("pooled_z_mae", 3), ("coverage_90", 3), ("interval_width", 1)),
+)
+"""Measures of the table of errors, and their decimal places."""
+
+
+def _group(evaluation: Evaluation, row: Summary) -> tuple[str, str, str, str]:
+    return *_named(evaluation), row.atom_class, row.stratum
 
 
 def worst_table(evaluations: Sequence[Evaluation], count: int = 10) -> TextTable:

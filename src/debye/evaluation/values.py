@@ -28,6 +28,8 @@ class StructureValues:
     """(atoms,) a :class:`debye.structure.structure.EntityKind`."""
     is_backbone: NDArray[np.bool_]
     """(atoms,) True for N, CA, C, O and OXT of protein residues."""
+    residue_name: NDArray[np.str_]
+    """(atoms,) component identifier, e.g. ``ALA``, ``ATP``."""
     residue_index: NDArray[np.int32]
     """(atoms,) residue, or single ligand, that each atom belongs to."""
     chain_index: NDArray[np.int32]

@@ -71,11 +71,11 @@ def _chain_rank(structure: Structure) -> tuple[NDArray[np.int64], NDArray[np.int
     rows = np.flatnonzero(np.isin(structure.entity_kind, POLYMERS))
     if not len(rows):
         return before, after
-    place = (structure.chain, structure.residue_number, structure.insertion_code)
-    starts = changes(*(column[rows] for column in place))
+    place = (structure.residue_number, structure.insertion_code)
+    starts = changes(structure.chain[rows], *(column[rows] for column in place))
     # One row for each run of atoms of one residue, of which there is mostly one a residue.
-    chain, number, insertion = (column[rows[starts]] for column in place)
-    key = row_keys(chain, number, insertion)
+    chain = structure.chain[rows[starts]]
+    key = row_keys(chain, *(column[rows[starts]] for column in place))
     residues, first, of_run = np.unique(key, return_index=True, return_inverse=True)
     _, chain_of = np.unique(text_numbers(chain[first]), return_inverse=True)
     begin = np.searchsorted(chain_of, chain_of, side="left")

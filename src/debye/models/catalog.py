@@ -49,6 +49,12 @@ CATALOG: Mapping[str, ModelCard] = {
             learned=False,
         ),
         ModelCard(
+            "train_mean",
+            "debye.models.baselines.train_mean",
+            "The mean B of the training structures for every atom.",
+            learned=False,
+        ),
+        ModelCard(
             "locant_element_mean",
             "debye.models.baselines.locant_element_mean",
             "Mean of each element and relative location in the residue over a training set.",

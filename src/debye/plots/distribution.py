@@ -1,8 +1,9 @@
-"""A picture of evaluations: how the correlation is spread over the structures of a set."""
+"""Pictures of evaluations: how the correlation is spread over the structures of a set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +18,57 @@ from debye.evaluation.strata import PRIMARY
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from debye.evaluation.correlations import CorrelationReport
     from debye.evaluation.evaluation import Evaluation
 
 # Okabe & Ito's palette, told apart with every common color vision; repeated with other line styles.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 STYLES = ("-", "--", ":", "-.")
 INK = "#22262b"
+BAND = "#ececec"
 WIDEST = 0.4
 """Half the height of a ridge, in rows."""
 FEWEST_FOR_SHAPE = 5
 """With fewer structures a density would be made up: only the points are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Pearson r of one row of the picture."""
+
+    label: str
+    """One short line."""
+    values: NDArray[np.float64]
+    """Defined values, sorted."""
+    undefined: int = 0
+    """How many are not defined."""
+    noun: str = "structures"
+    """What one value stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A range drawn behind all rows: what would be reached with knowledge that no model has."""
+
+    label: str
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def quartiles(cls, values: NDArray[np.float64], label: str) -> Band | None:
+        """Return the band between the quartiles of some values; None where none is finite.
+
+        Example:
+            >>> Band.quartiles(np.array([0.2, 0.4, 0.6]), "ceiling")
+            Band(label='ceiling', low=0.3, middle=0.4, high=0.5)
+        """
+        known = values[np.isfinite(values)]
+        if not known.size:
+            return None
+        return cls(
+            label, *(round(float(edge), 6) for edge in np.quantile(known, [0.25, 0.5, 0.75]))
+        )
 
 
 def save_distribution(
@@ -35,40 +77,89 @@ def save_distribution(
     *,
     title: str = "",
     atom_class: str = PRIMARY,
+    band: Band | None = None,
 ) -> Path:
     """Write the picture as PNG (or whatever format the suffix says) and return its path."""
-    figure = plot_distribution(evaluations, title=title, atom_class=atom_class)
+    figure = plot_distribution(evaluations, title=title, atom_class=atom_class, band=band)
+    return _save(figure, path)
+
+
+def save_correlations(
+    report: CorrelationReport, path: str | Path, *, title: str = "", band: Band | None = None
+) -> Path:
+    """Write the picture of the primary group of a report of correlations and return its path."""
+    mask = next(iter(report.groups.values()))
+    samples = []
+    for row in report.rows:
+        values = row.pearson[mask]
+        known = np.isfinite(values)
+        crystal = f", crystal {row.crystal}" if row.crystal else ""
+        missing = int((~known).sum())
+        samples.append(
+            Sample(f"{row.model}{crystal}", np.sort(values[known]), missing, report.name)
+        )
+    axis = "Pearson r, protein heavy atoms"
+    return _save(plot_samples(samples, axis=axis, title=title, band=band), path)
+
+
+def _save(figure: Figure, path: str | Path) -> Path:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=160)
     return Path(path)
 
 
 def plot_distribution(
-    evaluations: Sequence[Evaluation], *, title: str = "", atom_class: str = PRIMARY
+    evaluations: Sequence[Evaluation],
+    *,
+    title: str = "",
+    atom_class: str = PRIMARY,
+    band: Band | None = None,
 ) -> Figure:
-    """Draw the per-structure Pearson r of every evaluation.
-
-    On the left a ridge each, with one point a structure, quartiles and mean; on the right the share of
-    structures at or below each r. Structures without an r are counted in the labels.
+    """Draw the per-structure Pearson r of every evaluation, see :func:`plot_samples`.
 
     Raises:
         ConfigError: there is no evaluation.
     """
-    if not evaluations:
+    samples = [
+        Sample(evaluation.label, *correlations(evaluation, atom_class))
+        for evaluation in evaluations
+    ]
+    name = "protein heavy atoms" if atom_class == PRIMARY else f"{atom_class} atoms"
+    axis = f"Pearson r per structure, {name}"
+    return plot_samples(samples, axis=axis, title=title, band=band)
+
+
+def plot_samples(
+    samples: Sequence[Sample], *, axis: str, title: str = "", band: Band | None = None
+) -> Figure:
+    """Draw how correlations are spread, one row a sample.
+
+    On the left a ridge each, with one point a value, quartiles and mean; on the right the share of
+    values at or below each r. Values that are not defined are counted in the labels.
+
+    Raises:
+        ConfigError: there is no sample.
+    """
+    if not samples:
         raise ConfigError(
             "distribution", problem="no evaluation to draw", remedy="Evaluate a model first"
         )
-    figure = Figure(figsize=(11, 1.9 + 0.75 * max(len(evaluations), 3)), layout="constrained")
+    figure = Figure(figsize=(11, 1.9 + 0.75 * max(len(samples), 3)), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    labels = []
-    for row, evaluation in enumerate(evaluations):
-        values, undefined = correlations(evaluation, atom_class)
+    for row, sample in enumerate(samples):
         color, style = PALETTE[row % len(PALETTE)], STYLES[row // len(PALETTE) % len(STYLES)]
-        _draw_ridge(left, values, row, color)
-        _draw_steps(right, values, color, style, evaluation.label)
-        labels.append(_label(evaluation, values, undefined))
-    _finish(left, right, labels, atom_class)
+        _draw_ridge(left, sample.values, row, color)
+        _draw_steps(right, sample.values, color, style, sample.label)
+    if band is not None:
+        _draw_band((left, right), band)
+    _finish(left, right, [_label(sample) for sample in samples], axis)
+    handles, labels = right.get_legend_handles_labels()
+    if handles:
+        # Below the axes: no corner of a cumulative curve is free for many models.
+        figure.legend(
+            handles, labels, frameon=False, fontsize=8, loc="outside lower right", ncols=3
+        )
     if title:
         figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", fontsize=11)
     return figure
@@ -123,20 +214,27 @@ def _draw_steps(
         axes.step(places, share, where="post", color=color, linestyle=style, label=label)
 
 
-def _label(evaluation: Evaluation, values: NDArray[np.float64], undefined: int) -> str:
+def _draw_band(both: Sequence[Axes], band: Band) -> None:
+    label = f"{band.label}: quartiles, median {band.middle:.3f}"
+    for axes in both:
+        axes.axvspan(band.low, band.high, color=BAND, zorder=0, linewidth=0, label=label)
+        axes.axvline(band.middle, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
+
+
+def _label(sample: Sample) -> str:
     """Model and crystal, then the figures that a reader would measure in the picture."""
+    values, undefined = sample.values, sample.undefined
     found = f"mean {values.mean():.3f}, median {np.median(values):.3f}" if values.size else "no r"
     missing = f", {undefined} undefined" if undefined else ""
-    return f"{evaluation.label}\n{found}\n{len(values)} structures{missing}"
+    return f"{sample.label}\n{found}\n{len(values)} {sample.noun}{missing}"
 
 
-def _finish(left: Axes, right: Axes, labels: Sequence[str], atom_class: str) -> None:
+def _finish(left: Axes, right: Axes, labels: Sequence[str], axis: str) -> None:
     left.set_yticks(range(len(labels)), labels, fontsize=8)
     left.set_ylim(len(labels) - 0.5, -0.6)
     left.tick_params(axis="y", length=0)
-    name = "protein heavy atoms" if atom_class == PRIMARY else f"{atom_class} atoms"
     for axes in (left, right):
-        axes.set_xlabel(f"Pearson r per structure, {name}", color=INK)
+        axes.set_xlabel(axis, color=INK)
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
@@ -145,12 +243,7 @@ def _finish(left: Axes, right: Axes, labels: Sequence[str], atom_class: str) -> 
     for axes in (left, right):
         axes.set_xlim(max(low, -1.0), 1.0)
     right.set_ylim(0, 1)
-    right.set_ylabel("share of structures at or below", color=INK)
-    if right.get_legend_handles_labels()[0]:
-        # Below the axes: no corner of a cumulative curve is free for many models.
-        right.legend(
-            frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2
-        )
+    right.set_ylabel("share at or below", color=INK)
     left.set_title(
         "thick line: quartiles · circle: median · diamond: mean", loc="left", fontsize=8, color=INK
     )

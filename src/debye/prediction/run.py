@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from debye.data.store import Store
     from debye.graph.config import GraphConfig
     from debye.graph.graph import AtomGraph
+    from debye.structure.bonds import Bonds
     from debye.structure.structure import Structure
 
 CrystalModes = Literal["on", "off", "both"]
@@ -52,8 +53,17 @@ class RunConfig:
     """Symmetry mates shown, hidden, or once each. Models that use no mates are run once."""
     resolution: ResolutionUse = "given"
     """``unknown`` hides the resolution, as of a predicted model."""
+    noise: float = 0.0
+    """Å, standard deviation of the Gaussian noise on every coordinate; see :func:`disturb`."""
+    noise_seed: int = 0
 
     def __post_init__(self) -> None:
+        if not (np.isfinite(self.noise) and self.noise >= 0 and self.noise_seed >= 0):
+            raise ConfigError(
+                "evaluate",
+                problem=f"noise of {self.noise} Å, seed {self.noise_seed}",
+                remedy="Give a standard deviation and a seed of at least 0",
+            )
         for name, choices in (("crystal", CrystalModes), ("resolution", ResolutionUse)):
             if getattr(self, name) not in get_args(choices):
                 raise ConfigError(
@@ -145,8 +155,10 @@ def predict_entry(
     store: Store, split: str, row: int, runs: Sequence[Run], config: RunConfig
 ) -> Iterator[tuple[StructureValues, EntryFailure | None]]:
     """Predict one entry by every run, and put deposited and predicted values side by side."""
-    structure = store.structure(split, row)
+    structure = disturb(store.structure(split, row), config.noise, config.noise_seed)
     deposited = _deposited(store, split, row, structure)
+    # Bonds that were measured do not fit atoms that have moved: they are found again.
+    bonds = None if config.noise else store.bonds(split, row)
     resolution = usable_resolution(structure, None) if config.resolution == "given" else None
     structure = replace(structure, entry=replace(structure.entry, resolution=resolution))
     graphs: dict[tuple[GraphConfig, bool], AtomGraph] = {}
@@ -154,7 +166,7 @@ def predict_entry(
         key = (run.predictor.graph_config, run.crystal)
         try:
             if key not in graphs:
-                graphs[key] = _graph(store, split, row, structure, *key)
+                graphs[key] = _graph(structure, bonds, *key)
             values = _values(run, structure, graphs[key], deposited)
             yield values, None
         except DebyeError as error:
@@ -167,12 +179,29 @@ def predict_entry(
             )
 
 
+def disturb(structure: Structure, noise: float, seed: int = 0) -> Structure:
+    """Move every atom by Gaussian noise; the same for one entry and seed, whatever else is evaluated.
+
+    Everything follows from the moved atoms: edges, features, and symmetry mates, which move with them.
+
+    Args:
+        structure: Any structure; its name in ``source`` chooses the random numbers.
+        noise: Standard deviation along each axis, Å; 0 returns the structure as it is.
+        seed: Another seed gives other noise.
+    """
+    if not noise:
+        return structure
+    generator = np.random.default_rng([seed, *structure.source.encode()])
+    moved = structure.position + generator.normal(0.0, noise, structure.position.shape)
+    return replace(structure, position=moved.astype(np.float32))
+
+
 def _graph(
-    store: Store, split: str, row: int, structure: Structure, config: GraphConfig, crystal: bool
+    structure: Structure, bonds: Bonds | None, config: GraphConfig, crystal: bool
 ) -> AtomGraph:
     """Build the graph that ``debye predict`` builds: not from a cache, which rounds edge vectors."""
     shown = structure if crystal else replace(structure, crystal=None)
-    return build_graph(shown, config, bonds=store.bonds(split, row))
+    return build_graph(shown, config, bonds=bonds)
 
 
 def _deposited(store: Store, split: str, row: int, structure: Structure) -> StructureValues:
@@ -186,6 +215,7 @@ def _deposited(store: Store, split: str, row: int, structure: Structure) -> Stru
         predicted=np.full(len(structure), np.nan, np.float32),
         entity_kind=structure.entity_kind,
         is_backbone=atom_classes(structure) == AtomClass.BACKBONE,
+        residue_name=structure.residue_name,
         residue_index=structure.residue_index,
         chain_index=chain.astype(np.int32),
         resolution=entry.resolution,
@@ -199,16 +229,14 @@ def _values(
 ) -> StructureValues:
     """Fill in what the model says; without a level, the profile, of which only the shape counts."""
     predictor = run.predictor
-    output = run_model(
-        predictor.model, graph, device=predictor.device, precision=predictor.precision
+    value, width = model_values(predictor, graph, deposited.id)
+    shown = replace(
+        deposited,
+        predicted=value.astype(np.float32),
+        has_crystal=bool(graph.crystal_known.all()),
+        is_profile=width is None,
     )
-    shown = replace(deposited, has_crystal=bool(graph.crystal_known.all()))
-    if output.level is None and predictor.target.transform is Transform.Z:
-        profile = output.profile.float().cpu().numpy()
-        return replace(shown, predicted=_finite(profile, deposited.id), is_profile=True)
-    value, width = restore_values(output, graph.structure_index, predictor.target)
-    shown = replace(shown, predicted=_finite(value.astype(np.float32), deposited.id))
-    if predictor.calibration is None:
+    if predictor.calibration is None or width is None:
         return shown
     lower, upper = predictor.calibration.bounds(
         value,
@@ -220,7 +248,24 @@ def _values(
     return replace(shown, lower=lower, upper=upper)
 
 
-def _finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
+def model_values(
+    predictor: Predictor, graph: AtomGraph, source: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Return value and expected error of each atom, or the profile and None from a model without a level.
+
+    Raises:
+        StructureError: a value is not finite, as ``debye predict`` refuses it.
+    """
+    output = run_model(
+        predictor.model, graph, device=predictor.device, precision=predictor.precision
+    )
+    if output.level is None and predictor.target.transform is Transform.Z:
+        return _finite(output.profile.double().cpu().numpy(), source), None
+    value, width = restore_values(output, graph.structure_index, predictor.target)
+    return _finite(value, source), width
+
+
+def _finite(values: NDArray[np.float64], source: str) -> NDArray[np.float64]:
     """Refuse what ``debye predict`` refuses: a structure with a value that is not finite."""
     if not np.isfinite(values).all():
         raise StructureError(

@@ -196,8 +196,8 @@ def _templates(
     order = np.concatenate([none[:, 0], *(entry.order for _, entry in entries)])
     kept = (ends >= 0).all(axis=1)
     count = np.bincount(np.repeat(rows, bonds)[kept], minlength=len(atoms.components))
-    template = np.column_stack([ends, order])[kept]
-    return template, known_name, np.concatenate([[0], np.cumsum(count)])
+    template = np.column_stack([ends, order])[kept].astype(np.intp)
+    return template, known_name, np.concatenate([[0], np.cumsum(count)]).astype(np.intp)
 
 
 def _find_atoms(

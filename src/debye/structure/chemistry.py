@@ -43,6 +43,21 @@ RESIDUES = (
 """Residue identities: the 20 amino acids, selenomethionine, the eight nucleotides."""
 
 
+STANDARD_RESIDUES = tuple(name for name in RESIDUES if name not in (OTHER, "MSE"))
+"""The 20 amino acids and the eight nucleotides."""
+
+COFACTORS = frozenset(
+    "HEM HEA HEB HEC HDD HAS SRM DHE F43 B12 CNC COB COY FAD FMN FNR RBF F42 NAD NAI NAP NDP NAJ NDC "
+    "COA ACO SCA MCA BCO PLP PMP LLP PLR TPP TDP THD TPQ SAM SAH BTN BTI LPA LPB THF THG FOL FFO C2F H4B "
+    "BH4 HBI MGD MTE PCD MOS GSH GTT PQQ TTQ CLA CHL BCL BCB PHO BPH UQ1 UQ2 UQ8 U10 PNS PN7 ATP ADP AMP "
+    "ANP ACP AGS GTP GDP GNP GSP SF4 FES F3S CLF CFM ICS".split()
+)
+"""Components that enzymes work with: hemes, flavins, nicotinamides, coenzyme A, pyridoxal, thiamine and
+adenosyl groups, folates, pterins, quinones, chlorophylls, iron-sulfur clusters (after the CoFactor database,
+Fischer, Holliday & Thornton 2010, doi:10.1093/bioinformatics/btq442), and the nucleotides that carry
+phosphate, with their stable analogs."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResidueProperties:
     """Properties of one amino acid residue, as numbers and (below) as categories."""

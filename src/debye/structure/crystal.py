@@ -270,7 +270,7 @@ def _candidates(
 
 def _coincide(image: NDArray[np.float64], original: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(operators,) whether an operator leaves all points where they are; all fractional."""
-    unmoved = (np.abs(image[:, :, 0] - original[:, 0]) <= UNMOVED).all(axis=1)
+    unmoved = np.asarray((np.abs(image[:, :, 0] - original[:, 0]) <= UNMOVED).all(axis=1))
     for operator in np.flatnonzero(unmoved):
         unmoved[operator] = (np.abs(image[operator] - original) <= UNMOVED).all()
     return unmoved

@@ -10,7 +10,7 @@ import ssl
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -41,6 +41,12 @@ class RemoteSettings(BaseModel, frozen=True, extra="forbid"):
     """Serves ``/download/<id>.cif.gz``; environment variable ``DEBYE_FILES_URL``."""
     alphafold_url: str = "https://alphafold.ebi.ac.uk"
     """Serves ``/api/prediction/<accession>``; environment variable ``DEBYE_ALPHAFOLD_URL``."""
+    search_url: str = "https://search.rcsb.org"
+    """Serves ``/rcsbsearch/v2/query``; environment variable ``DEBYE_SEARCH_URL``."""
+    data_url: str = "https://data.rcsb.org"
+    """Serves ``/graphql`` and ``/rest/v1/holdings``; environment variable ``DEBYE_DATA_URL``."""
+    clusters_url: str = "https://cdn.rcsb.org"
+    """Serves ``/resources/sequence/clusters``; environment variable ``DEBYE_CLUSTERS_URL``."""
     attempts: PositiveInt = 5
     """How often a request is tried when the server is busy or the line breaks."""
     timeout: PositiveFloat = 20.0
@@ -55,7 +61,7 @@ class RemoteSettings(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def from_environment(cls) -> RemoteSettings:
         """Read the base addresses from the environment, for mirrors and proxies of the archives."""
-        fields = ("models_url", "files_url", "alphafold_url")
+        fields = [name for name in cls.model_fields if name.endswith("_url")]
         found = {name: os.environ.get(f"DEBYE_{name.upper()}", "") for name in fields}
         return cls.model_validate({name: value for name, value in found.items() if value})
 
@@ -68,12 +74,16 @@ class Unusable(Exception):
     """The server did not deliver a usable file in any attempt."""
 
 
-class _Retry(Exception):
-    """This attempt failed; ``wait`` is what the server asks for, seconds."""
+class Retry(Exception):
+    """This attempt failed, another may not; ``wait`` is what the server asks for, seconds."""
 
     def __init__(self, problem: str, wait: float | None = None) -> None:
         super().__init__(problem)
         self.wait = wait
+
+
+class _NoContent(Exception):
+    """The server understood the question, and there is nothing to answer."""
 
 
 class Downloader:
@@ -84,7 +94,7 @@ class Downloader:
 
         self.settings = settings
         self.client = httpx.Client(
-            verify=_ssl_context(),
+            verify=ssl_context(),
             timeout=settings.timeout,
             follow_redirects=True,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
@@ -97,20 +107,34 @@ class Downloader:
     def __exit__(self, *_: object) -> None:
         self.client.close()
 
-    def json(self, url: str) -> Any:
-        """Return the parsed JSON document at an address."""
+    def json(self, url: str, question: Any = None) -> Any:
+        """Return the JSON document that a server answers; to a question also None, "no content".
+
+        Args:
+            url: Address.
+            question: Posted as JSON; None: the document is only asked for.
+        """
 
         def attempt() -> Any:
-            body = b"".join(self._stream(url))
             try:
-                return json.loads(body)
-            except ValueError as error:
-                raise _Retry(f"the answer is no JSON: {body[:60]!r}") from error
+                return parse_json(b"".join(self._stream(url, question)))
+            except _NoContent:
+                return None
 
         return self._patiently(attempt)
 
-    def save(self, url: str, path: Path) -> Path:
-        """Download a structure file to ``path``, which appears only when complete and checked."""
+    def save(
+        self, url: str, path: Path, check: Callable[[Path, str], str | None] | None = None
+    ) -> Path:
+        """Download a file to ``path``, which appears only when complete and checked.
+
+        Args:
+            url: Address.
+            path: Where the file shall lie.
+            check: Says what is wrong with the file, given its name once it is in place;
+                :func:`body_problem`, for structures, if not given.
+        """
+        problem_of = check or body_problem
 
         def attempt() -> Path:
             temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
@@ -119,8 +143,8 @@ class Downloader:
                 with temporary.open("xb") as file:
                     for piece in self._stream(url):
                         file.write(piece)
-                if problem := body_problem(temporary, path.name):
-                    raise _Retry(problem)
+                if problem := problem_of(temporary, path.name):
+                    raise Retry(problem)
                 return temporary.replace(path)
             except OSError as error:
                 raise DownloadError(
@@ -142,55 +166,76 @@ class Downloader:
                 time.sleep(self._wait(number, asked))
             try:
                 return attempt()
-            except _Retry as error:
+            except Retry as error:
                 problems.append(str(error))
                 asked = error.wait
         raise Unusable(f"{problems[-1]}, in the last of {len(problems)} attempts")
 
     def _wait(self, number: int, asked: float | None) -> float:
-        """Seconds before attempt ``number``: as the server asks, else doubling with jitter."""
-        longest = self.settings.longest_wait
-        if asked is not None:
-            return min(asked, longest)
-        wait = min(self.settings.first_wait * 2 ** (number - 1), longest)
-        # Without jitter, clients that failed together come back together.
-        return wait * self.random.uniform(0.5, 1.0)
+        return wait_before(number, asked, self.settings, self.random)
 
-    def _stream(self, url: str) -> Iterator[bytes]:
-        """Yield the body of an answer; a problem that may pass raises ``_Retry``."""
+    def _stream(self, url: str, question: Any = None) -> Iterator[bytes]:
+        """Yield the body of an answer; a problem that may pass raises ``Retry``."""
         import httpx
 
         stop = time.monotonic() + self.settings.deadline
+        method = "GET" if question is None else "POST"
         try:
-            with self.client.stream("GET", url) as response:
-                _check_status(response)
+            with self.client.stream(method, url, json=question) as response:
+                if question is not None and response.status_code == 204:
+                    raise _NoContent
+                if question is not None and response.status_code == 400:
+                    raise Unusable(f"HTTP 400: {response.read()[:500].decode(errors='replace')}")
+                check_status(response)
                 # A .gz file is stored as it is, even if the server calls gzip the encoding.
                 is_gzip = response.url.path.endswith(".gz")
                 for piece in response.iter_raw() if is_gzip else response.iter_bytes():
                     yield piece
                     if time.monotonic() > stop:
-                        raise _Retry(f"not complete after {self.settings.deadline:g} s")
+                        raise Retry(f"not complete after {self.settings.deadline:g} s")
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise _Retry(f"{type(error).__name__}: {error}") from error
+            raise Retry(f"{type(error).__name__}: {error}") from error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise Unusable(f"{type(error).__name__}: {error}") from error
 
 
 @cache
-def _ssl_context() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     """One for all clients: reading the certificates takes longer than a download."""
     import httpx
 
     return httpx.create_ssl_context()
 
 
-def _check_status(response: httpx.Response) -> None:
+def wait_before(
+    number: int, asked: float | None, settings: RemoteSettings, generator: random.Random
+) -> float:
+    """Return the seconds to wait before attempt ``number`` (1 is the second one).
+
+    As long as the server asks, else doubling with jitter.
+    """
+    if asked is not None:
+        return min(asked, settings.longest_wait)
+    wait = min(settings.first_wait * 2 ** (number - 1), settings.longest_wait)
+    # Without jitter, clients that failed together come back together.
+    return wait * generator.uniform(0.5, 1.0)
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the document of an answer; what is no JSON, a busy server's page, may be better soon."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise Retry(f"the answer is no JSON: {body[:60]!r}") from error
+
+
+def check_status(response: httpx.Response) -> None:
     """Sort the server's answer into good, absent, later and never."""
     status = response.status_code
     if status in ABSENT:
         raise Absent(f"HTTP {status}")
     if status in BUSY or status >= 500:
-        raise _Retry(f"HTTP {status}", retry_after(response.headers.get("Retry-After")))
+        raise Retry(f"HTTP {status}", retry_after(response.headers.get("Retry-After")))
     if status != 200:
         raise Unusable(f"HTTP {status}")
 

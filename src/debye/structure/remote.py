@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,28 +92,31 @@ def fetch(
             return path
     settings = settings or RemoteSettings.from_environment()
     with Downloader(settings) as downloader:
-        sources = (_pdb_sources if wanted.archive == "pdb" else _alphafold_sources)(
-            wanted, settings, downloader
-        )
-        return _first_that_works(wanted, sources, cache / _folder(wanted), downloader)
+        sources = _sources(wanted, settings, downloader)
+        return _first_that_works(wanted, sources, cache / entry_folder(wanted), downloader)
 
 
 def find_local(identifier: Identifier, folder: Path | str) -> Path | None:
     """Find a complete copy of an entry in a mirror or cache, the latest version first."""
-    folder = Path(folder) / _folder(identifier)
+    for path in local_files(identifier, folder):
+        problem = body_problem(path)
+        if problem is None:
+            return path
+        warnings.warn(f"{path} is passed over: {problem}", DebyeWarning, stacklevel=3)
+    return None
+
+
+def local_files(identifier: Identifier, folder: Path | str) -> Iterator[Path]:
+    """Yield the files of an entry in a mirror or cache, whole or not, the preferred one first."""
+    folder = Path(folder) / entry_folder(identifier)
     stems = [identifier.name]
     if identifier.archive == "alphafold":
         stems = _model_stems(identifier, folder)
     for stem in stems:
         for suffix in (".bcif", ".cif", ".pdb"):
             for path in (folder / f"{stem}{suffix}.gz", folder / f"{stem}{suffix}"):
-                if not path.is_file():
-                    continue
-                problem = body_problem(path)
-                if problem is None:
-                    return path
-                warnings.warn(f"{path} is passed over: {problem}", DebyeWarning, stacklevel=3)
-    return None
+                if path.is_file():
+                    yield path
 
 
 def _model_stems(identifier: Identifier, folder: Path) -> list[str]:
@@ -123,36 +127,48 @@ def _model_stems(identifier: Identifier, folder: Path) -> list[str]:
     return sorted(versions, key=lambda stem: versions[stem], reverse=True)
 
 
-def _folder(identifier: Identifier) -> str:
+def entry_folder(identifier: Identifier) -> str:
+    """Return the subfolder of a mirror in which an entry lies."""
     return identifier.name[1:3] if identifier.archive == "pdb" else "alphafold"
 
 
-def _pdb_sources(
-    identifier: Identifier, settings: RemoteSettings, downloader: Downloader
-) -> list[str]:
-    """Addresses of a PDB entry, the preferred one first."""
+def pdb_sources(identifier: Identifier, settings: RemoteSettings) -> list[str]:
+    """Return the addresses of a PDB entry, the preferred one first."""
     return [
         f"{settings.models_url.rstrip('/')}/{identifier.name}.bcif.gz",
         f"{settings.files_url.rstrip('/')}/download/{identifier.name}.cif.gz",
     ]
 
 
-def _alphafold_sources(
-    identifier: Identifier, settings: RemoteSettings, downloader: Downloader
-) -> list[str]:
-    """Addresses of an AlphaFold model, as the database's interface lists them."""
-    url = f"{settings.alphafold_url.rstrip('/')}/api/prediction/{identifier.accession}"
-    try:
-        models = downloader.json(url)
-    except (Absent, Unusable) as error:
-        raise _failure(identifier, [(url, error)]) from error
+def alphafold_listing(identifier: Identifier, settings: RemoteSettings) -> str:
+    """Return the address at which AlphaFold DB lists the models of a protein and their files."""
+    return f"{settings.alphafold_url.rstrip('/')}/api/prediction/{identifier.accession}"
+
+
+def alphafold_sources(identifier: Identifier, models: object) -> list[str]:
+    """Return the addresses of a model from AlphaFold DB's listing, the preferred one first.
+
+    Raises:
+        Absent: The listing does not have the model.
+        Unusable: It has, but names no file.
+    """
     for model in models if isinstance(models, list) else []:
         if isinstance(model, dict) and model.get("entryId") == identifier.name:
             links = [model.get(key) for key in ("bcifUrl", "cifUrl", "pdbUrl")]
             if sources := [link for link in links if isinstance(link, str)]:
                 return sources
-            raise _failure(identifier, [(url, Unusable(f"lists no file of {identifier.name}"))])
-    raise _failure(identifier, [(url, Absent(f"lists no model {identifier.name}"))])
+            raise Unusable(f"lists no file of {identifier.name}")
+    raise Absent(f"lists no model {identifier.name}")
+
+
+def _sources(identifier: Identifier, settings: RemoteSettings, downloader: Downloader) -> list[str]:
+    if identifier.archive == "pdb":
+        return pdb_sources(identifier, settings)
+    url = alphafold_listing(identifier, settings)
+    try:
+        return alphafold_sources(identifier, downloader.json(url))
+    except (Absent, Unusable) as error:
+        raise _failure(identifier, [(url, error)]) from error
 
 
 def _first_that_works(

@@ -23,6 +23,7 @@ def _make(
         "predicted": predicted.clip(2).astype(np.float32),
         "entity_kind": np.full(atoms, EntityKind.PROTEIN, np.int8),
         "is_backbone": np.arange(atoms) % 6 < 4,
+        "residue_name": np.full(atoms, "ALA"),
         "residue_index": (np.arange(atoms) // 6).astype(np.int32),
         "chain_index": (np.arange(atoms) >= atoms // 2).astype(np.int32),
         "lower": (predicted - 6).astype(np.float32),

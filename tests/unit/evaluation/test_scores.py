@@ -81,6 +81,31 @@ def test_a_class_of_atoms_is_scored_alone(make_values):
     assert ligand.pearson == pytest.approx(expected, abs=1e-6)
 
 
+def test_z_errors_are_standardized_over_the_whole_structure(make_values):
+    values = make_values()
+    backbone = score_structure(values, ["backbone"])[0]
+    z = [scipy.stats.zscore(side.astype(float)) for side in (values.predicted, values.deposited)]
+    expected = np.abs(z[0] - z[1])[values.is_backbone].mean()
+    assert backbone.z_mae == backbone.z_absolute_error == pytest.approx(expected, abs=1e-6)
+    assert backbone.z_atoms == values.is_backbone.sum()
+    profile = make_values(predicted=100 - 3 * values.predicted, is_profile=True)
+    flipped = score_structure(profile, ["backbone"])[0]
+    assert flipped.z_mae == pytest.approx(np.abs(z[0] + z[1])[values.is_backbone].mean(), abs=1e-6)
+
+
+def test_a_constant_prediction_has_no_z_error(make_values):
+    score = protein(make_values(predicted=np.full(60, 25.0, np.float32)))
+    assert np.isnan(score.z_mae)
+    assert (score.z_atoms, score.z_absolute_error) == (0, 0.0)
+
+
+def test_the_oracle_knows_the_mean_of_the_structure(make_values):
+    values = make_values()
+    off = np.abs(values.deposited - values.deposited.mean(dtype=float)).mean()
+    assert protein(values).oracle_mae == pytest.approx(off, rel=1e-6)
+    assert protein(make_values(is_profile=True)).oracle_mae == pytest.approx(off, rel=1e-6)
+
+
 def test_bounds_hold_their_own_ends(make_values):
     deposited = make_values().deposited
     lower, upper = deposited.copy(), deposited.copy()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from debye.evaluation.strata import ATOM_CLASSES, RESOLUTION_STRATA, resolution_stratum
 from debye.structure.structure import EntityKind
 
+NAMES = ["ALA", "MSE", "DA", "GOL", "XYZ", "ATP", "ZN", "MG", "NAG"]
 SIZES = {
     EntityKind.PROTEIN: [8, 8],
     EntityKind.NUCLEIC: [20],
@@ -24,6 +27,7 @@ def mixed(make_values):
         atoms=len(kinds),
         entity_kind=kinds.astype(np.int8),
         residue_index=residues.astype(np.int32),
+        residue_name=np.array(NAMES)[residues],
         is_backbone=np.arange(len(kinds)) % 8 < 4,
     )
 
@@ -38,6 +42,10 @@ def mixed(make_values):
         ("sugar", 14),
         ("nucleic", 20),
         ("ion", 2),
+        ("modified residue", 8),
+        ("cofactor", 31),
+        ("protein beside ligand", 16),
+        ("protein + ligand", 54),
         ("all", 96),
     ],
 )
@@ -48,6 +56,18 @@ def test_classes_hold_the_right_atoms(mixed, name, atoms):
 def test_small_components_are_no_ligands(mixed):
     ligand = ATOM_CLASSES["ligand"].select(mixed)
     assert set(mixed.residue_index[ligand]) == {4, 5}
+
+
+@pytest.mark.parametrize(("usable", "atoms"), [(9, 0), (10, 38)])
+def test_ligands_count_from_ten_usable_atoms_in_all(mixed, usable, atoms):
+    deposited = mixed.deposited.copy()
+    ligand = np.flatnonzero(ATOM_CLASSES["ligand"].select(mixed))
+    deposited[ligand[usable:]] = np.nan
+    few = replace(mixed, deposited=deposited)
+    assert ATOM_CLASSES["ligand"].select(few).sum() == atoms
+    assert ATOM_CLASSES["protein + ligand"].select(few).sum() == (atoms and 54)
+    assert ATOM_CLASSES["protein beside ligand"].select(few).sum() == (atoms and 16)
+    assert ATOM_CLASSES["cofactor"].select(few).sum() == 31
 
 
 def test_backbone_names_outside_proteins_do_not_count(mixed):

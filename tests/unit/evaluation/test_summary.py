@@ -39,6 +39,7 @@ def atoms(many_values):
         ("pooled_pearson", pearson, "predicted", "deposited"),
         ("oracle_pooled_pearson", pearson, "oracle", "deposited"),
         ("pooled_z_pearson", pearson, "z_predicted", "z_deposited"),
+        ("pooled_z_mae", mae, "z_predicted", "z_deposited"),
         ("pooled_mae", mae, "predicted", "deposited"),
         ("oracle_pooled_mae", mae, "oracle", "deposited"),
         ("pooled_mape", mape, "predicted", "deposited"),

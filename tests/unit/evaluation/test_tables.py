@@ -10,6 +10,7 @@ from debye.evaluation.tables import (
     breakdown_table,
     correlation_table,
     difference_table,
+    error_breakdown_table,
     error_table,
     pooled_table,
     span,
@@ -34,7 +35,15 @@ def test_comparisons_have_one_row_an_evaluation(evaluations, make):
 
 
 @pytest.mark.parametrize(
-    "make", [correlation_table, error_table, pooled_table, breakdown_table, worst_table]
+    "make",
+    [
+        correlation_table,
+        error_table,
+        pooled_table,
+        breakdown_table,
+        error_breakdown_table,
+        worst_table,
+    ],
 )
 def test_rows_are_as_long_as_the_header(evaluations, make):
     table = make(evaluations)

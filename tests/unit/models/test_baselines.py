@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from debye.errors import ConfigError
 from debye.graph.build import build_graph
 from debye.graph.graph import AtomGraph, join
 from debye.graph.neighbors import packing, weighted_contact_number
@@ -18,6 +19,7 @@ from debye.models.baselines import (
     contact_number,
     locant_element_mean,
     structure_mean,
+    train_mean,
 )
 from debye.models.baselines import (
     weighted_contact_number as weighted,
@@ -37,7 +39,7 @@ from debye.testing import (
     check_without_edges,
 )
 
-MODULES = (structure_mean, locant_element_mean, contact_number, weighted)
+MODULES = (structure_mean, train_mean, locant_element_mean, contact_number, weighted)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +154,19 @@ def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
     again = profile.clone()
     model.fit(stream)
     torch.testing.assert_close(model(graph).profile, again, msg="fit starts anew")
+
+
+def test_train_mean_is_the_mean_over_structures_of_their_means(peptide):
+    model = make(train_mean)
+    graph = build_graph(peptide, model.graph_config)
+    means = torch.tensor([10.0, 20.0, 60.0], dtype=torch.float64)
+    levels = torch.stack([means, torch.full((3,), 4.0, dtype=torch.float64)], dim=1).log()
+    model.fit(Sample(graph.categories, torch.zeros(graph.n_atoms), level[None]) for level in levels)
+    output = model(graph)
+    torch.testing.assert_close(output.level.exp(), torch.tensor([[30.0, 4.0]]))
+    assert not output.profile.any()
+    with pytest.raises(ConfigError, match="nothing to fit to"):
+        model.fit([])
 
 
 def test_locant_element_mean_travels_in_its_state(crystal):

@@ -6,7 +6,13 @@ import pytest
 from debye.errors import ConfigError
 from debye.evaluation.evaluation import BootstrapConfig, evaluate
 from debye.evaluation.values import StructureValues
-from debye.plots.distribution import correlations, density, plot_distribution, save_distribution
+from debye.plots.distribution import (
+    Band,
+    correlations,
+    density,
+    plot_distribution,
+    save_distribution,
+)
 from debye.structure.structure import EntityKind
 
 
@@ -20,6 +26,7 @@ def values_of(number: int, r: float) -> StructureValues:
         predicted=(20 + r * shape + np.sqrt(1 - r**2) * other).astype(np.float32),
         entity_kind=np.full(20, EntityKind.PROTEIN, np.int8),
         is_backbone=np.zeros(20, bool),
+        residue_name=np.full(20, "ALA"),
         residue_index=np.zeros(20, np.int32),
         chain_index=np.zeros(20, np.int32),
     )
@@ -93,3 +100,23 @@ def test_density_integrates_to_the_sample():
 def test_nothing_to_draw_is_refused():
     with pytest.raises(ConfigError, match="no evaluation"):
         plot_distribution([])
+
+
+def test_a_band_is_drawn_behind_both_panels_and_named_in_the_legend():
+    band = Band("ceiling", 0.6, 0.7, 0.8)
+    figure = plot_distribution([evaluation_of([0.9, 0.1, 0.5, 0.7])], band=band)
+    for axes in figure.axes:
+        edges = [
+            patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches
+        ]
+        assert [(box.x0, box.x1) for box in edges] == [(pytest.approx(0.6), pytest.approx(0.8))]
+        assert [0.7, 0.7] in [list(line.get_xdata()) for line in axes.lines]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["m, crystal on", "ceiling: quartiles, median 0.700"]
+
+
+def test_no_band_without_a_finite_value():
+    assert Band.quartiles(np.array([np.nan]), "ceiling") is None
+    band = Band.quartiles(np.array([0.1, np.nan, 0.3]), "ceiling")
+    assert band is not None
+    assert (band.low, band.middle, band.high) == (0.15, 0.2, 0.25)

@@ -17,7 +17,7 @@ from debye.graph.config import GraphConfig
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
-from debye.prediction.run import RunConfig, evaluate_store, load_models, plan_runs
+from debye.prediction.run import RunConfig, disturb, evaluate_store, load_models, plan_runs
 from debye.structure.export import write_structure
 from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry
@@ -142,6 +142,29 @@ def test_a_hidden_resolution_changes_the_level_only(store):
         assert second.mean_predicted != pytest.approx(first.mean_predicted)
 
 
+def test_noise_has_its_size_and_is_the_same_for_an_entry_and_a_seed(peptide):
+    moved = disturb(peptide, 0.2)
+    shift = moved.position - peptide.position
+    assert shift.std() == pytest.approx(0.2, rel=0.15)
+    assert abs(shift.mean()) < 0.05
+    np.testing.assert_array_equal(disturb(peptide, 0.2).position, moved.position)
+    assert (disturb(peptide, 0.2, seed=1).position != moved.position).any()
+    assert (disturb(replace(peptide, source="b"), 0.2).position != moved.position).any()
+    assert disturb(peptide, 0.0) is peptide
+
+
+def test_noisy_structures_are_predicted_as_if_they_were_read_so(store):
+    predictor = predictor_of()
+    for evaluation in run(store, predictor, noise=0.3, noise_seed=4)[0]:
+        crystal = "on" if evaluation.crystal else "off"
+        for row, score in enumerate(evaluation.of_class()):
+            moved = disturb(store.structure("test", row), 0.3, 4)
+            alone = predictor.predict_structure(moved, crystal=crystal).b_predicted
+            usable = store.usable("test", row)
+            expected = np.corrcoef(alone[usable], moved.b_iso[usable])[0, 1]
+            assert score.pearson == pytest.approx(expected, abs=1e-6)
+
+
 def test_models_that_use_no_mates_have_one_row(store):
     evaluations, _ = run(store, predictor_of(), predictor_of("alone", crystal=False))
     rows = [(e.model, e.crystal) for e in evaluations]
@@ -205,9 +228,9 @@ def test_an_unknown_split_is_refused(store):
         evaluate_store(store, "tset", [("m", predictor_of())])
 
 
-@pytest.mark.parametrize("settings", [{"crystal": "auto"}, {"resolution": "2.0"}])
+@pytest.mark.parametrize("settings", [{"crystal": "auto"}, {"resolution": "2.0"}, {"noise": -0.1}])
 def test_unknown_settings_are_refused(settings):
-    with pytest.raises(ConfigError, match="is no choice"):
+    with pytest.raises(ConfigError, match=r"is no choice|at least 0"):
         RunConfig(**settings)
 
 

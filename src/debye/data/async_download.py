@@ -1,0 +1,163 @@
+"""Many files over HTTP at once, with the manners of :mod:`debye.structure.download`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from debye.errors import DownloadError
+from debye.structure.download import (
+    USER_AGENT,
+    RemoteSettings,
+    Retry,
+    Unusable,
+    check_status,
+    parse_json,
+    ssl_context,
+    wait_before,
+)
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A file that is in place."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+class AsyncDownloader:
+    """Keeps the connections of many downloads; use it in an ``async with`` statement.
+
+    When a server asks to wait, no download begins before that time: the limit is that of the client, not of a file.
+    """
+
+    def __init__(self, settings: RemoteSettings, connections: int, partial: Path) -> None:
+        import httpx
+
+        self.settings = settings
+        self.partial = partial
+        self.random = random.Random()
+        self.closed_until = 0.0
+        self.client = httpx.AsyncClient(
+            verify=ssl_context(),
+            # A task waits for its turn outside; inside the pool there is a connection for each.
+            timeout=httpx.Timeout(settings.timeout, pool=None),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            follow_redirects=True,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        )
+
+    async def __aenter__(self) -> AsyncDownloader:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.aclose()
+
+    async def json(self, url: str) -> Any:
+        """Return the parsed JSON document at an address."""
+
+        async def attempt() -> Any:
+            pieces: list[bytes] = []
+            await self._receive(url, pieces.append)
+            return parse_json(b"".join(pieces))
+
+        return await self._patiently(attempt)
+
+    async def save(
+        self, url: str, path: Path, check: Callable[[Path, str], str | None]
+    ) -> SavedFile:
+        """Download a file to ``path``, which appears only when complete, checked and on the disk.
+
+        Args:
+            url: Address.
+            path: Where the file shall lie; the folder of partial files must be on the same disk.
+            check: Says what is wrong with the file, given its name once it is in place.
+        """
+
+        async def attempt() -> SavedFile:
+            temporary = self.partial / f"{path.name}.{uuid.uuid4().hex[:8]}"
+            try:
+                size, digest = await self._store(url, temporary)
+                if problem := await asyncio.to_thread(check, temporary, path.name):
+                    raise Retry(problem)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(path)
+            except OSError as error:
+                raise DownloadError(
+                    str(path),
+                    problem=f"the download cannot be stored: {error.strerror or error}",
+                    remedy="Free some space and run again: what is complete is kept",
+                ) from error
+            finally:
+                temporary.unlink(missing_ok=True)
+            return SavedFile(path, size, digest)
+
+        return await self._patiently(attempt)
+
+    async def _store(self, url: str, temporary: Path) -> tuple[int, str]:
+        """Write what a server sends piece by piece; returns size and SHA-256."""
+        digest = hashlib.sha256()
+        with temporary.open("xb") as file:
+
+            def take(piece: bytes) -> None:
+                file.write(piece)
+                digest.update(piece)
+
+            await self._receive(url, take)
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+            return file.tell(), digest.hexdigest()
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Try until it works, the attempts are used up, or there is no such file."""
+        problems: list[str] = []
+        for number in range(self.settings.attempts):
+            await self._until_open()
+            try:
+                async with asyncio.timeout(self.settings.deadline):
+                    return await attempt()
+            except TimeoutError:
+                problems.append(f"not complete after {self.settings.deadline:g} s")
+                asked = None
+            except Retry as error:
+                problems.append(str(error))
+                asked = error.wait
+            if number + 1 < self.settings.attempts:
+                wait = wait_before(number + 1, asked, self.settings, self.random)
+                if asked is not None:
+                    self.closed_until = max(self.closed_until, time.monotonic() + wait)
+                else:
+                    await asyncio.sleep(wait)
+        raise Unusable(f"{problems[-1]}, in the last of {len(problems)} attempts")
+
+    async def _until_open(self) -> None:
+        while (wait := self.closed_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+
+    async def _receive(self, url: str, take: Callable[[bytes], object]) -> None:
+        """Hand over the body of an answer in pieces; a problem that may pass raises ``Retry``."""
+        import httpx
+
+        try:
+            async with self.client.stream("GET", url) as response:
+                check_status(response)
+                # A .gz file is stored as it is, even if the server calls gzip the encoding.
+                is_gzip = response.url.path.endswith(".gz")
+                async for piece in response.aiter_raw() if is_gzip else response.aiter_bytes():
+                    take(piece)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise Retry(f"{type(error).__name__}: {error}") from error
+        except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+            raise Unusable(f"{type(error).__name__}: {error}") from error

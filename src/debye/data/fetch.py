@@ -1,0 +1,217 @@
+"""A list of identifiers → a mirror folder, ``<id[1:3]>/<id>.bcif.gz``, that a later run completes.
+
+At any time, killed or not, a file of the folder is whole and the right entry. What is done is known from a journal,
+so that a restart looks at the sizes of the files, not at their content, and asks the servers for nothing that is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, PositiveInt
+
+from debye.data.async_download import AsyncDownloader
+from debye.data.fetch_entry import EntryFetcher, new_record
+from debye.data.fetch_report import Files, write_reports
+from debye.data.id_list import read_ids
+from debye.data.journal import Journal
+from debye.errors import DebyeError, DownloadError
+from debye.structure.download import RemoteSettings
+from debye.structure.remote import Identifier, parse_identifier
+
+HIDDEN = ".fetch"
+"""Folder of the journal, the lock and the partial files."""
+
+
+class FetchSettings(BaseModel, frozen=True, extra="forbid"):
+    """How many files are fetched, and what counts as there."""
+
+    connections: PositiveInt = 8
+    """Downloads at a time."""
+    verify: bool = False
+    """Compare checksums of what is there, not only sizes."""
+    refresh: bool = False
+    """Download also what is there, as for revised entries; the old file stays until the new one is in place."""
+    failures_in_a_row: PositiveInt = 50
+    """Entries that the servers fail to deliver, one after another, before the run ends: they are down."""
+
+
+@dataclass(slots=True)
+class FetchProgress:
+    """How far a run is."""
+
+    total: int
+    done: int = 0
+    """Identifiers that are dealt with, present ones included."""
+    fetched: int = 0
+    """Files that were downloaded."""
+    bytes: int = 0
+    """Of these files."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """What a run did."""
+
+    progress: FetchProgress
+    statuses: dict[str, int]
+    """How many identifiers of the list are now stored, superseded, withdrawn, absent and failed."""
+    seconds: float
+    files: Files
+
+    @property
+    def missing(self) -> int:
+        """Identifiers of the list without a file."""
+        return sum(self.statuses.values()) - self.statuses["stored"] - self.statuses["superseded"]
+
+
+def fetch_list(
+    ids: Path,
+    folder: Path,
+    settings: FetchSettings | None = None,
+    remote: RemoteSettings | None = None,
+    *,
+    progress: Callable[[FetchProgress], None] | None = None,
+) -> FetchResult:
+    """Download every entry of a list that the folder lacks, and report on all of the list.
+
+    Obsolete entries are followed to what replaced them. An entry that cannot be had is reported, and the rest goes on.
+
+    Args:
+        ids: See :func:`debye.data.id_list.read_ids`; PDB identifiers and AlphaFold DB entries.
+        folder: The mirror; made if absent, completed if not.
+        settings: How many at a time, and what counts as there.
+        remote: Addresses and patience; from the environment if not given.
+        progress: Called after every identifier.
+
+    Raises:
+        DownloadError: The disk is full, the servers are down, or another run uses the folder.
+        ConfigError: The list cannot be read.
+    """
+    started = time.monotonic()
+    settings = settings or FetchSettings()
+    remote = remote or RemoteSettings.from_environment()
+    state = FetchProgress(total=sum(1 for _ in read_ids(ids)))
+
+    async def run(journal: Journal) -> None:
+        partial = folder / HIDDEN / "partial"
+        async with AsyncDownloader(remote, settings.connections, partial) as downloader:
+            fetcher = EntryFetcher(folder, journal, downloader, settings.refresh)
+            await _Run(fetcher, settings, state, progress or (lambda _: None)).everything(ids)
+
+    with _own(folder), Journal(folder / HIDDEN / "journal.sqlite") as journal:
+        try:
+            asyncio.run(run(journal))
+        except ExceptionGroup as group:
+            raise _first(group) from group
+        files, statuses = write_reports(ids, folder, journal)
+    return FetchResult(state, statuses, time.monotonic() - started, files)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A fixed number of workers, and a list that is read no faster than they work."""
+
+    fetcher: EntryFetcher
+    settings: FetchSettings
+    progress: FetchProgress
+    tell: Callable[[FetchProgress], None]
+    busy: set[str] = field(default_factory=set)
+    """What is being fetched right now: a list may name an entry twice."""
+    failed_in_a_row: int = 0
+
+    async def everything(self, ids: Path) -> None:
+        """Hand what is missing to the workers."""
+        queue: asyncio.Queue[Identifier | None] = asyncio.Queue(self.settings.connections)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.settings.connections):
+                group.create_task(self.work(queue))
+            for number, row in enumerate(read_ids(ids)):
+                if number % 256 == 0:
+                    await asyncio.sleep(0)  # the workers' turn, also where everything is present
+                identifier = self.parsed(row["id"])
+                if identifier is None or self.is_present(identifier):
+                    self.count()
+                else:
+                    self.busy.add(identifier.name)
+                    await queue.put(identifier)
+            for _ in range(self.settings.connections):
+                await queue.put(None)
+
+    async def work(self, queue: asyncio.Queue[Identifier | None]) -> None:
+        """Take identifiers until there are no more."""
+        while (identifier := await queue.get()) is not None:
+            record = await self.fetcher.settle(identifier)
+            self.fetcher.journal.put(record)
+            self.busy.discard(identifier.name)
+            self.count()
+            self.failed_in_a_row = self.failed_in_a_row + 1 if record.status == "failed" else 0
+            if self.failed_in_a_row >= self.settings.failures_in_a_row:
+                raise DownloadError(
+                    record.id,
+                    problem=f"{self.failed_in_a_row} entries in a row could not be downloaded, "
+                    f"the last because of {record.problem}",
+                    remedy="Check the network and run again: what is complete is kept",
+                )
+
+    def parsed(self, text: str) -> Identifier | None:
+        """Read an identifier; what is none is recorded as such."""
+        try:
+            return parse_identifier(text)
+        except DownloadError as error:
+            self.fetcher.journal.put(new_record(text, "failed", problem=error.problem))
+            return None
+
+    def is_present(self, identifier: Identifier) -> bool:
+        """Tell without reading a file whether an entry, or its successor, is there or on its way."""
+        if identifier.name in self.busy:
+            return True
+        if self.settings.verify or self.settings.refresh:
+            return False
+        record = self.fetcher.journal.get(identifier.name)
+        if record is not None and record.status == "superseded":
+            record = self.fetcher.journal.get(record.entry)
+        return self.fetcher.is_stored(record)
+
+    def count(self) -> None:
+        self.progress.done += 1
+        self.progress.fetched, self.progress.bytes = self.fetcher.fetched, self.fetcher.bytes
+        self.tell(self.progress)
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[None]:
+    """Hold a folder against other runs, and remove what a killed run left half-done."""
+    hidden = folder / HIDDEN
+    try:
+        (hidden / "partial").mkdir(parents=True, exist_ok=True)
+        with FileLock(hidden / "lock", timeout=0):
+            for path in (hidden / "partial").iterdir():
+                path.unlink()
+            yield
+    except Timeout:
+        raise DownloadError(
+            str(folder),
+            problem="another run downloads into this folder",
+            remedy="Wait for it, or choose another folder",
+        ) from None
+    except OSError as error:
+        raise DownloadError(
+            str(folder),
+            problem=f"the folder cannot be used ({error.strerror or error})",
+            remedy="Free some space or choose another folder",
+        ) from error
+
+
+def _first(group: ExceptionGroup) -> Exception:
+    """Return the error to show of those that ended the workers; bugs before errors of use."""
+    errors: list[Exception] = []
+    for error in group.exceptions:
+        errors.append(_first(error) if isinstance(error, ExceptionGroup) else error)
+    return next((error for error in errors if not isinstance(error, DebyeError)), errors[0])

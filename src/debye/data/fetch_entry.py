@@ -1,0 +1,177 @@
+"""What becomes of one identifier: its file is there, is downloaded, is another entry's, or cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from debye.data.async_download import AsyncDownloader
+from debye.data.entry_check import entry_problem
+from debye.data.journal import Journal, Record, Status
+from debye.data.rcsb import holdings_url, parse_successors
+from debye.structure.download import Absent, Unusable
+from debye.structure.remote import (
+    Identifier,
+    alphafold_listing,
+    alphafold_sources,
+    entry_folder,
+    local_files,
+    pdb_sources,
+)
+
+
+@dataclass(slots=True)
+class EntryFetcher:
+    """Settles one identifier after another, many at a time, and counts what it downloads."""
+
+    folder: Path
+    journal: Journal
+    downloader: AsyncDownloader
+    refresh: bool = False
+    """Download also what is there."""
+    fetched: int = 0
+    """Files that were downloaded."""
+    bytes: int = 0
+    """Of these files."""
+
+    async def settle(self, identifier: Identifier, before: tuple[str, ...] = ()) -> Record:
+        """Get the file of an entry into the folder, or find out why there is none.
+
+        Args:
+            identifier: Asked for.
+            before: Obsolete entries that led here.
+        """
+        if not self.refresh:
+            known = self.journal.get(identifier.name)
+            record = await asyncio.to_thread(self._check_local, identifier, known)
+            if record is not None:
+                return record
+        try:
+            return await self._download(identifier, await self._sources(identifier))
+        except Absent as error:
+            return await self._follow(identifier, str(error), before)
+        except Unusable as error:
+            return new_record(identifier.name, "failed", problem=str(error))
+
+    def is_stored(self, record: Record | None) -> bool:
+        """Tell whether a file is recorded, and still there with the size that it had."""
+        if record is None or record.status != "stored":
+            return False
+        try:
+            return (self.folder / record.file).stat().st_size == record.bytes
+        except OSError:
+            return False
+
+    def _check_local(self, identifier: Identifier, known: Record | None) -> Record | None:
+        """Take over a file that is there: one that was recorded by its checksum, others by their content."""
+        for path in local_files(identifier, self.folder):
+            name = path.relative_to(self.folder).as_posix()
+            if known is not None and known.status == "stored" and known.file == name:
+                if _digest(path) == known.sha256:
+                    return known
+            elif entry_problem(path, path.name, identifier.name) is None:
+                size, digest = path.stat().st_size, _digest(path)
+                return new_record(identifier.name, "stored", file=name, size=size, sha256=digest)
+        return None
+
+    async def _sources(self, identifier: Identifier) -> list[str]:
+        """List the addresses of an entry, the preferred one first."""
+        settings = self.downloader.settings
+        if identifier.archive == "pdb":
+            return pdb_sources(identifier, settings)
+        models = await self.downloader.json(alphafold_listing(identifier, settings))
+        return alphafold_sources(identifier, models)
+
+    async def _download(self, identifier: Identifier, sources: list[str]) -> Record:
+        """Store the entry from the first address that serves it.
+
+        Raises:
+            Absent: No address has it.
+            Unusable: One might have it, but did not deliver.
+        """
+        check = partial(entry_problem, expected=identifier.name)
+        problems: list[str] = []
+        absent = True
+        for url in sources:
+            target = self.folder / entry_folder(identifier) / url.rsplit("/", 1)[-1]
+            try:
+                saved = await self.downloader.save(url, target, check)
+            except (Absent, Unusable) as error:
+                problems.append(f"{url}: {error}")
+                absent = absent and isinstance(error, Absent)
+                continue
+            self.fetched += 1
+            self.bytes += saved.bytes
+            return new_record(
+                identifier.name,
+                "stored",
+                file=target.relative_to(self.folder).as_posix(),
+                size=saved.bytes,
+                sha256=saved.sha256,
+                source=url,
+                problem="; ".join(problems),
+            )
+        raise (Absent if absent else Unusable)("; ".join(problems))
+
+    async def _follow(
+        self, identifier: Identifier, problem: str, before: tuple[str, ...]
+    ) -> Record:
+        """Store what replaced an entry that the archive does not have any more.
+
+        Of several successors the first that can be had is stored; all are named in the record.
+        """
+        name = identifier.name
+        if identifier.archive != "pdb":
+            return new_record(name, "absent", problem=problem)
+        url = holdings_url(name, self.downloader.settings)
+        try:
+            successors = parse_successors(await self.downloader.json(url))
+        except Absent:
+            return new_record(name, "absent", problem=problem)
+        except Unusable as error:
+            return new_record(name, "failed", problem=f"{problem}; {url}: {error}")
+        said = f"obsolete, replaced by {', '.join(successors) or 'nothing'}"
+        before = (*before, name)
+        found: list[Record] = []
+        for successor in successors:
+            if successor in before:
+                continue  # two entries cannot replace each other
+            record = self.journal.get(successor)
+            if record is None or self.refresh or not self.is_stored(record):
+                record = await self.settle(Identifier("pdb", successor), before)
+                self.journal.put(record)
+            if record.status in ("stored", "superseded"):
+                entry = record.entry or record.id
+                return new_record(name, "superseded", entry=entry, problem=said)
+            found.append(record)
+        # Another run may help where a server failed, and only there.
+        status = "failed" if any(record.status == "failed" for record in found) else "withdrawn"
+        details = [said, *(f"{record.id}: {record.problem}" for record in found)]
+        return new_record(name, status, problem="; ".join(details))
+
+
+def new_record(
+    identifier: str,
+    status: Status,
+    *,
+    file: str = "",
+    size: int = 0,
+    sha256: str = "",
+    source: str = "",
+    entry: str = "",
+    problem: str = "",
+) -> Record:
+    """Return a record with the time of now."""
+    return Record(
+        id=identifier, status=status, file=file, bytes=size, sha256=sha256, source=source,
+        entry=entry, problem=problem, date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

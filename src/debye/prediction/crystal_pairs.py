@@ -1,0 +1,270 @@
+"""The ceiling: how well one crystal predicts another of the same protein, and what models reach there."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.errors import ConfigError
+from debye.evaluation.correlations import CorrelationReport, Predictions
+from debye.evaluation.evaluation import BootstrapConfig
+from debye.evaluation.metrics import pearson
+from debye.evaluation.report import EntryFailure, Provenance
+from debye.evaluation.strata import ATOM_CLASSES, PRIMARY, RESOLUTION_STRATA, resolution_stratum
+from debye.prediction.run import Progress, RunConfig, plan_runs, predict_entry
+from debye.structure.align import ChainMatch, match_chains
+
+if TYPE_CHECKING:
+    from debye.data.store import Store
+    from debye.prediction.predictor import Predictor
+    from debye.prediction.run import Run
+    from debye.structure.structure import Structure
+
+CEILING = "crystal to crystal"
+COLUMNS = ("id1", "chain1", "id2", "chain2", "same_space_group", "pair_group")
+LEAST_IDENTITY = 0.99
+"""Share of aligned residues that must be the same for two chains to be one protein."""
+NOTE = (
+    "r of B over the matched protein heavy atoms of two crystals of one protein (aligned residue and atom "
+    "name, B usable in both). First row: deposited B of one crystal against that of the other. Models: "
+    "their prediction of each crystal against that crystal's deposited B, over the same atoms, mean of "
+    "both. Form: same space group and cell. Resolution: the worse of both. A model that knows the crystal "
+    "may pass what another form tells, and one without an experiment's noise what a single one tells."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrystalPair:
+    """Two crystals of one protein, one chain of each."""
+
+    ids: tuple[str, str]
+    chains: tuple[str, str]
+    """As the authors name them."""
+    same_form: bool
+    """Same space group and cell."""
+    group: str
+    """Protein: pairs of one group are not independent."""
+
+
+def read_pairs(path: Path) -> list[CrystalPair]:
+    """Read a table of pairs; other columns than :data:`COLUMNS` may be there and are not used.
+
+    Raises:
+        ConfigError: the file cannot be read, lacks a column or has no row.
+    """
+    return [
+        CrystalPair(
+            ids=(row["id1"], row["id2"]),
+            chains=(row["chain1"], row["chain2"]),
+            same_form=row["same_space_group"] == "1",
+            group=row["pair_group"],
+        )
+        for row in read_table(path, COLUMNS)
+    ]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV file that must have some columns and at least one row.
+
+    Raises:
+        ConfigError: it cannot be read, lacks a column or has no row.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            str(path), problem=f"cannot be read ({error})", remedy="Give a CSV file"
+        ) from error
+    missing = [name for name in columns if not rows or name not in rows[0]]
+    if missing:
+        raise ConfigError(
+            str(path),
+            problem=f"no row with the columns {', '.join(missing)}",
+            remedy=f"Give a CSV file with {', '.join(columns)}",
+        )
+    return rows
+
+
+def locate_entries(store: Store) -> dict[str, tuple[str, int]]:
+    """Return split and row of every entry of a store, by its id."""
+    return {
+        entry.id: (split, row)
+        for split in store.splits
+        for row, entry in enumerate(store.entries(split))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """One pair with the r of every row of the report, the ceiling first."""
+
+    facts: dict[str, object]
+    stratum: str
+    pearson: list[float]
+
+
+class _Entries:
+    """Every entry is read once and predicted once, also if it is in many pairs."""
+
+    def __init__(self, store: Store, runs: Sequence[Run], config: RunConfig) -> None:
+        self.store, self.runs, self.config = store, runs, config
+        self.place = locate_entries(store)
+        self.failures: list[EntryFailure] = []
+        self._predicted: dict[str, list[NDArray[np.float32]]] = {}
+
+    def structure(self, entry_id: str) -> Structure:
+        return self.store.structure(*self.place[entry_id])
+
+    def resolution(self, entry_id: str) -> float | None:
+        split, row = self.place[entry_id]
+        return self.store.entries(split)[row].resolution
+
+    def deposited(self, entry_id: str, structure: Structure) -> NDArray[np.float32]:
+        return np.where(self.store.usable(*self.place[entry_id]), structure.b_iso, np.nan)
+
+    def predicted(self, entry_id: str) -> list[NDArray[np.float32]]:
+        if entry_id not in self._predicted:
+            outcomes = list(
+                predict_entry(self.store, *self.place[entry_id], self.runs, self.config)
+            )
+            self._predicted[entry_id] = [values.predicted for values, _ in outcomes]
+            self.failures += [failure for _, failure in outcomes if failure]
+        return self._predicted[entry_id]
+
+
+def evaluate_pairs(
+    store: Store,
+    pairs: Sequence[CrystalPair],
+    models: Sequence[tuple[str, Predictor]] = (),
+    *,
+    provenance: Provenance,
+    splits: Sequence[str] = (),
+    config: RunConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
+    progress: Progress | None = None,
+) -> CorrelationReport:
+    """Correlate the crystals of each pair, and the predictions of models with the same atoms.
+
+    Args:
+        store: Holds the entries; pairs of which it lacks one are counted as failures.
+        pairs: Pairs of crystals.
+        models: Name and predictor of each model.
+        provenance: Written into the report.
+        splits: Only pairs with an entry in one of these splits; empty: all pairs.
+        config: What the models are told.
+        bootstrap: How intervals are made, over the groups of pairs.
+        progress: Told after each pair.
+
+    Raises:
+        ConfigError: no pair is left, or two models have the same name.
+    """
+    config = config or RunConfig()
+    runs = plan_runs(models, config.crystal)
+    entries = _Entries(store, runs, config)
+    wanted = [
+        pair
+        for pair in pairs
+        if not splits or any(entries.place.get(key, ("",))[0] in splits for key in pair.ids)
+    ]
+    scored: list[tuple[CrystalPair, _Scored]] = []
+    for done, pair in enumerate(wanted, start=1):
+        problem = _problem(entries, pair)
+        if isinstance(problem, str):
+            name = "-".join(pair.ids)
+            entries.failures.append(
+                EntryFailure(model=CEILING, crystal=False, id=name, reason=problem)
+            )
+        else:
+            scored.append((pair, _score(entries, pair, *problem)))
+        if progress:
+            progress(done, len(wanted))
+    if not scored:
+        raise ConfigError(
+            "pairs",
+            problem=f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}",
+            remedy="Give the store that holds these entries, or another split",
+        )
+    return _report(scored, runs, entries.failures, provenance, bootstrap or BootstrapConfig())
+
+
+def _problem(entries: _Entries, pair: CrystalPair) -> str | tuple[Structure, Structure, ChainMatch]:
+    """Return both structures and their match, or why the pair cannot be scored."""
+    missing = [key for key in pair.ids if key not in entries.place]
+    if missing:
+        return f"not in the store: {', '.join(missing)}"
+    first, second = map(entries.structure, pair.ids)
+    match = match_chains(first, pair.chains[0], second, pair.chains[1])
+    if match.identity < LEAST_IDENTITY:
+        return f"{match.identity:.1%} of the aligned residues are the same: not one protein"
+    return first, second, match
+
+
+def _score(
+    entries: _Entries, pair: CrystalPair, first: Structure, second: Structure, match: ChainMatch
+) -> _Scored:
+    sides = [
+        entries.deposited(key, structure)[rows]
+        for key, structure, rows in zip(
+            pair.ids, (first, second), (match.first, match.second), strict=True
+        )
+    ]
+    minimum = ATOM_CLASSES[PRIMARY].minimum
+    both = np.isfinite(sides[0]) & np.isfinite(sides[1])
+    found = [pearson(sides[0][both], sides[1][both], minimum)]
+    if entries.runs:
+        each = [
+            [pearson(values[rows][both], side[both], minimum) for values in entries.predicted(key)]
+            for key, rows, side in zip(pair.ids, (match.first, match.second), sides, strict=True)
+        ]
+        found += [sum(row) / 2 for row in zip(*each, strict=True)]
+    resolutions = [entries.resolution(key) for key in pair.ids]
+    known = [value for value in resolutions if value is not None]
+    worse = max(known) if len(known) == 2 else None
+    facts = {
+        "id1": pair.ids[0],
+        "chain1": pair.chains[0],
+        "id2": pair.ids[1],
+        "chain2": pair.chains[1],
+        "same_form": int(pair.same_form),
+        "resolution": np.nan if worse is None else worse,
+        "group": pair.group,
+        "atoms": int(both.sum()),
+    }
+    return _Scored(facts, resolution_stratum(worse), found)
+
+
+def _report(
+    scored: Sequence[tuple[CrystalPair, _Scored]],
+    runs: Sequence[Run],
+    failures: Sequence[EntryFailure],
+    provenance: Provenance,
+    bootstrap: BootstrapConfig,
+) -> CorrelationReport:
+    same = np.array([pair.same_form for pair, _ in scored])
+    stratum = np.array([score.stratum for _, score in scored])
+    groups = {"all pairs": np.ones(len(scored), bool), "same form": same, "other form": ~same}
+    groups |= {name: stratum == name for name in RESOLUTION_STRATA if (stratum == name).any()}
+    names = [(CEILING, ""), *((run.name, "on" if run.crystal else "off") for run in runs)]
+    found = np.array([score.pearson for _, score in scored], np.float64)
+    return CorrelationReport(
+        name="pairs",
+        title="Crystals of one protein",
+        note=NOTE,
+        items=tuple(score.facts for _, score in scored),
+        clusters=tuple(pair.group for pair, _ in scored),
+        groups=groups,
+        rows=tuple(
+            Predictions(model=model, crystal=crystal, pearson=found[:, column])
+            for column, (model, crystal) in enumerate(names)
+        ),
+        bootstrap=bootstrap,
+        provenance=provenance,
+        failures=tuple(failures),
+    )

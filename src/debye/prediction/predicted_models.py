@@ -1,0 +1,288 @@
+"""Predicted structures against crystals of the same protein: what models say without any experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.errors import ConfigError, DebyeError, StructureError
+from debye.evaluation.correlations import CorrelationReport, GroupMean, Predictions
+from debye.evaluation.evaluation import BootstrapConfig
+from debye.evaluation.metrics import pearson
+from debye.evaluation.report import EntryFailure, Provenance
+from debye.evaluation.strata import ATOM_CLASSES, PRIMARY
+from debye.prediction.crystal_pairs import locate_entries, read_table
+from debye.prediction.prepare import prepare_structure
+from debye.prediction.run import Progress, load_models, model_values
+from debye.structure.align import ChainMatch, match_chains
+from debye.structure.read import read_structure
+from debye.structure.structure import EntityKind
+
+if TYPE_CHECKING:
+    from debye.data.store import Store
+    from debye.graph.config import GraphConfig
+    from debye.prediction.predictor import Predictor
+    from debye.prediction.prepare import Prepared
+    from debye.structure.structure import Structure
+
+COLUMNS = ("model_file", "kinase_id", "chain", "best_match")
+BASELINES = ("weighted_contact_number", "contact_number")
+"""Scored beside the models, whether or not they are asked for."""
+CONFIDENCE, PHENIX = "−pLDDT", "pLDDT, Phenix"
+NOTE = (
+    "r of a predicted structure against a crystal of the same protein: protein heavy atoms matched by "
+    "aligned residue and atom name, deposited B usable. The models see the predicted structure alone: no "
+    "crystal, resolution unknown. Best match: one crystal a predicted structure. Phenix: "
+    "B = 8π²/3 · rmsd², rmsd = 1.5 Å · exp(4 (0.7 − pLDDT/100)). Clusters: predicted structures."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMatch:
+    """A predicted structure and a chain of a crystal of the same protein."""
+
+    file: str
+    """Name of the file in its folder."""
+    entry: str
+    """Identifier of the crystal."""
+    chain: str
+    """Of the crystal, as the authors name it."""
+    is_best: bool
+    """The one match of this predicted structure that counts in the primary figure."""
+
+
+def read_matches(path: Path) -> list[ModelMatch]:
+    """Read a table of matches; other columns than :data:`COLUMNS` may be there and are not used.
+
+    Raises:
+        ConfigError: the file cannot be read, lacks a column or has no row.
+    """
+    return [
+        ModelMatch(
+            file=row["model_file"],
+            entry=row["kinase_id"],
+            chain=row["chain"],
+            is_best=row["best_match"] == "1",
+        )
+        for row in read_table(path, COLUMNS)
+    ]
+
+
+def phenix_b(plddt: NDArray[np.floating]) -> NDArray[np.float64]:
+    """B-factors (Å²) that Phenix's ``process_predicted_model`` makes of pLDDT (0 to 100).
+
+    Reference: Oeffner et al. (2022), doi:10.1107/S2059798322010026, with the error estimate of Baek et al.
+    (2021), doi:10.1126/science.abj8754.
+
+    Example:
+        >>> phenix_b(np.array([70.0, 95.0])).round(1).tolist()
+        [59.2, 8.0]
+    """
+    rmsd = 1.5 * np.exp(4 * (0.7 - np.asarray(plddt, np.float64) / 100))
+    return 8 * np.pi**2 / 3 * rmsd**2
+
+
+def with_baselines(
+    models: Sequence[tuple[str, Predictor]], *, device: str = "cpu"
+) -> list[tuple[str, Predictor]]:
+    """Add the :data:`BASELINES` that are not among the models."""
+    names = {name for name, _ in models}
+    missing = [name for name in BASELINES if name not in names]
+    return [*models, *load_models(missing, device=device)]
+
+
+def evaluate_predicted(
+    store: Store,
+    folder: Path,
+    matches: Sequence[ModelMatch],
+    models: Sequence[tuple[str, Predictor]],
+    *,
+    provenance: Provenance,
+    bootstrap: BootstrapConfig | None = None,
+    references: Sequence[GroupMean] = (),
+    progress: Progress | None = None,
+) -> CorrelationReport:
+    """Predict every file and correlate it with the crystals that it is matched to.
+
+    A file or a model that fails leaves its items without an r, is returned as a failure, and the
+    others go on.
+
+    Args:
+        store: Holds the crystals.
+        folder: Holds the files of the matches.
+        matches: Pairs of file and crystal.
+        models: Name and predictor of each model; :data:`BASELINES` are added.
+        provenance: Written into the report.
+        bootstrap: How intervals are made, over predicted structures.
+        references: Means over other items to stand below the table.
+        progress: Told after each file.
+
+    Raises:
+        ConfigError: no match.
+    """
+    if not matches:
+        raise ConfigError(
+            str(folder),
+            problem="no predicted structure is matched",
+            remedy="Give a table of matches",
+        )
+    models = with_baselines(models)
+    names = [*(name for name, _ in models), CONFIDENCE, PHENIX]
+    by_file: dict[str, list[ModelMatch]] = {}
+    for match in matches:
+        by_file.setdefault(match.file, []).append(match)
+    place = locate_entries(store)
+    scored: list[tuple[ModelMatch, _Score]] = []
+    failures: list[EntryFailure] = []
+    for done, (name, mine) in enumerate(by_file.items(), start=1):
+        try:
+            structure = _read(folder / name)
+            columns, failed = _columns(structure, models)
+            failures += failed
+            crystals = [_crystal(store, place, match) for match in mine]
+            found = [
+                _score(structure, columns, match, *crystal)
+                for match, crystal in zip(mine, crystals, strict=True)
+            ]
+        except DebyeError as error:
+            failures.append(EntryFailure(model="all", crystal=False, id=name, reason=str(error)))
+            found = [_Score(0.0, 0, [np.nan] * len(names))] * len(mine)
+        scored += zip(mine, found, strict=True)
+        if progress:
+            progress(done, len(by_file))
+    return _report(scored, names, failures, provenance, bootstrap, references)
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """One match: how well the chains agree, and the r of every row of the report."""
+
+    identity: float
+    atoms: int
+    pearson: list[float]
+
+
+def _read(path: Path) -> Structure:
+    """Read a predicted structure and hide what no user of one would have: resolution and crystal."""
+    if not path.is_file():
+        raise StructureError(
+            str(path), problem="no such file", remedy="Correct the folder or the table of matches"
+        )
+    structure = read_structure(path)
+    return replace(structure, entry=replace(structure.entry, resolution=None), crystal=None)
+
+
+def _columns(
+    structure: Structure, models: Sequence[tuple[str, Predictor]]
+) -> tuple[list[NDArray[np.float64]], list[EntryFailure]]:
+    """Return what every row of the report says about each atom of the file, NaN where nothing."""
+    columns, failures = [], []
+    prepared: dict[GraphConfig, Prepared] = {}
+    for name, predictor in models:
+        spread = np.full(len(structure), np.nan)
+        try:
+            config = predictor.graph_config
+            if config not in prepared:
+                prepared[config] = prepare_structure(structure, config, crystal="off")
+            item = prepared[config]
+            spread[item.rows] = model_values(predictor, item.graph, structure.source)[0]
+        except DebyeError as error:
+            failures.append(
+                EntryFailure(model=name, crystal=False, id=structure.source, reason=str(error))
+            )
+        columns.append(spread)
+    plddt = structure.b_iso.astype(np.float64)
+    if np.nanmax(plddt, initial=0.0) <= 1:
+        plddt = 100 * plddt
+    return [*columns, -plddt, phenix_b(plddt)], failures
+
+
+def _crystal(
+    store: Store, place: dict[str, tuple[str, int]], match: ModelMatch
+) -> tuple[Structure, NDArray[np.bool_]]:
+    """Return a crystal and which of its atoms have a usable B."""
+    if match.entry not in place:
+        raise StructureError(
+            match.entry,
+            problem="not in the store",
+            remedy="Give the store that holds the crystals of the table",
+        )
+    where = place[match.entry]
+    return store.structure(*where), store.usable(*where)
+
+
+def _score(
+    structure: Structure,
+    columns: Sequence[NDArray[np.float64]],
+    match: ModelMatch,
+    crystal: Structure,
+    usable: NDArray[np.bool_],
+) -> _Score:
+    """Correlate over the atoms of the chain of the file that fits the crystal's chain best."""
+    protein = structure.entity_kind == EntityKind.PROTEIN
+    chains = dict.fromkeys(structure.chain[protein].tolist())
+    found = [match_chains(structure, chain, crystal, match.chain) for chain in chains]
+    best = max(found, key=lambda one: one.identity * len(one), default=None)
+    if best is None or not len(best):
+        raise StructureError(
+            match.file,
+            problem=f"no protein atom matches chain {match.chain} of {match.entry}",
+            remedy="Correct the table of matches",
+        )
+    return _correlate(columns, best, np.where(usable, crystal.b_iso, np.nan))
+
+
+def _correlate(
+    columns: Sequence[NDArray[np.float64]], match: ChainMatch, deposited: NDArray[np.float64]
+) -> _Score:
+    truth = deposited[match.second]
+    minimum = ATOM_CLASSES[PRIMARY].minimum
+    found = [pearson(column[match.first], truth, minimum) for column in columns]
+    return _Score(match.identity, int(np.isfinite(truth).sum()), found)
+
+
+def _report(
+    scored: Sequence[tuple[ModelMatch, _Score]],
+    names: Sequence[str],
+    failures: Sequence[EntryFailure],
+    provenance: Provenance,
+    bootstrap: BootstrapConfig | None,
+    references: Sequence[GroupMean],
+) -> CorrelationReport:
+    best = np.array([match.is_best for match, _ in scored])
+    every = np.ones(len(scored), bool)
+    groups = {"best match": best, "all matches": every} if best.any() else {"all matches": every}
+    found = np.array([score.pearson for _, score in scored], np.float64)
+    return CorrelationReport(
+        name="predicted_models",
+        title="Predicted structures against crystals of the same protein",
+        note=NOTE,
+        items=tuple(
+            {
+                "file": match.file,
+                "entry": match.entry,
+                "chain": match.chain,
+                "best_match": int(match.is_best),
+                "identity": score.identity,
+                "atoms": score.atoms,
+            }
+            for match, score in scored
+        ),
+        clusters=tuple(match.file for match, _ in scored),
+        groups=groups,
+        rows=tuple(
+            Predictions(
+                model=name, crystal="off" if column < len(names) - 2 else "", pearson=values
+            )
+            for column, (name, values) in enumerate(zip(names, found.T, strict=True))
+        ),
+        bootstrap=bootstrap or BootstrapConfig(),
+        provenance=provenance,
+        failures=tuple(failures),
+        references=tuple(references),
+    )

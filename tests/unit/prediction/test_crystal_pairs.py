@@ -1,0 +1,232 @@
+"""Pairs of crystals: two copies of one peptide, whose B are known functions of each other."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from debye.data.build import build_store
+from debye.data.store import Store
+from debye.errors import ConfigError
+from debye.evaluation.bootstrap import Interval
+from debye.evaluation.correlations import GroupMean
+from debye.evaluation.evaluation import BootstrapConfig
+from debye.evaluation.report import Provenance
+from debye.graph.config import GraphConfig
+from debye.models.base import AtomModel, ModelOutput
+from debye.models.checkpoint import Checkpoint, CheckpointHeader
+from debye.prediction.crystal_pairs import CEILING, evaluate_pairs, read_pairs
+from debye.prediction.predicted_models import (
+    CONFIDENCE,
+    PHENIX,
+    ModelMatch,
+    evaluate_predicted,
+    phenix_b,
+    read_matches,
+)
+from debye.prediction.predictor import Predictor
+from debye.structure.export import write_structure
+from debye.structure.peptide import build_peptide
+from debye.structure.structure import Entry
+
+SEQUENCE = "MKWHEFRGPYCITSLDNQVA"
+ENTRIES = {"1aaa": ("test", 1.5, 0), "1bbb": ("replicate", 2.2, 1), "1ccc": ("train", 1.8, 2)}
+PROVENANCE = Provenance(version="", data="s", digest="", split="", command="", settings={})
+QUICK = BootstrapConfig(repeats=20)
+
+
+class Rise(AtomModel):
+    """Rises along the chain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graph_config = GraphConfig(radius=None, crystal=False, node_scalars=())
+
+    def forward(self, graph):
+        level = torch.tensor([[3.0, 1.0]]).expand(graph.n_structures, 2)
+        return ModelOutput(profile=graph.residue_index.float(), level=level)
+
+
+@pytest.fixture(scope="module")
+def rise() -> tuple[str, Predictor]:
+    header = CheckpointHeader(name="rise", model="rise", config={})
+    return "rise", Predictor(Checkpoint(Rise().eval(), header, "test"), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """Three crystals of one protein; the second lacks two residues, the third has a B of zero."""
+    folder = tmp_path_factory.mktemp("pairs")
+    rows = []
+    for entry_id, (split, resolution, seed) in ENTRIES.items():
+        generator = np.random.default_rng(seed)
+        structure = build_peptide(SEQUENCE, source=entry_id)
+        b = 15 + structure.residue_index + generator.gamma(4.0, 1.5, len(structure))
+        b[0] = 0.0 if entry_id == "1ccc" else b[0]
+        structure = replace(
+            structure,
+            b_iso=np.round(b, 2).astype(np.float32),
+            entry=Entry(id=entry_id, method="X-RAY DIFFRACTION", resolution=resolution),
+        )
+        if entry_id == "1bbb":
+            structure = structure.take(~np.isin(structure.residue_index, [8, 9]))
+        place = folder / "structures" / entry_id[1:3]
+        place.mkdir(parents=True)
+        write_structure(structure, place / f"{entry_id}.cif")
+        rows.append(f"{entry_id},{split},c0\n")
+    (folder / "index.csv").write_text("id,split,cluster\n" + "".join(rows))
+    return build_store(folder / "index.csv", folder / "structures", folder / "store")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "pairs.csv"
+    path.write_text(
+        "id1,chain1,id2,chain2,same_space_group,pair_group,more\n"
+        "1aaa,A,1bbb,A,1,p0,x\n1aaa,A,1ccc,A,0,p0,x\n1bbb,A,1ccc,A,0,p1,x\n"
+    )
+    return read_pairs(path)
+
+
+def shared_b(store: Store, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    """Deposited B of the atoms that two entries share, found by residue number and name."""
+    found = []
+    for entry_id in (first, second):
+        split = ENTRIES[entry_id][0]
+        row = store.row(split, entry_id)
+        structure, usable = store.structure(split, row), store.usable(split, row)
+        keys = zip(structure.residue_number.tolist(), structure.atom_name.tolist(), strict=True)
+        found.append({k: b for k, b, ok in zip(keys, structure.b_iso, usable, strict=True) if ok})
+    keys = [key for key in found[0] if key in found[1]]
+    return np.array([found[0][k] for k in keys]), np.array([found[1][k] for k in keys])
+
+
+def test_the_ceiling_is_the_correlation_of_the_shared_atoms(store, pairs, rise):
+    report = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)
+    assert report.failures == ()
+    ceiling, model = report.rows
+    assert (ceiling.model, ceiling.crystal, model.model, model.crystal) == (
+        CEILING,
+        "",
+        "rise",
+        "off",
+    )
+    for pair, item, r in zip(pairs, report.items, ceiling.pearson, strict=True):
+        first, second = shared_b(store, *pair.ids)
+        assert item["atoms"] == len(first)
+        assert r == pytest.approx(np.corrcoef(first, second)[0, 1], abs=1e-6)
+    assert {name: int(mask.sum()) for name, mask in report.groups.items()} == {
+        "all pairs": 3, "same form": 1, "other form": 2, "1.5-2.0 Å": 1, "2.0-2.5 Å": 2
+    }  # fmt: skip
+    assert 0.5 < model.pearson.min() < model.pearson.max() < 1
+
+
+def test_pairs_of_a_split_and_no_model(store, pairs):
+    report = evaluate_pairs(store, pairs, provenance=PROVENANCE, splits=["test"], bootstrap=QUICK)
+    assert [item["id2"] for item in report.items] == ["1bbb", "1ccc"]
+    assert len(report.rows) == 1
+
+
+def test_pairs_that_cannot_be_scored_are_failures_and_the_others_go_on(store, pairs):
+    lost = replace(pairs[0], ids=("1aaa", "9zzz"))
+    empty = replace(pairs[0], chains=("A", "Q"))
+    report = evaluate_pairs(store, [lost, empty, pairs[1]], provenance=PROVENANCE, bootstrap=QUICK)
+    assert len(report.items) == 1
+    reasons = [failure.reason for failure in report.failures]
+    assert "not in the store: 9zzz" in reasons[0]
+    assert "not one protein" in reasons[1]
+    with pytest.raises(ConfigError, match="none of 1 pairs can be scored"):
+        evaluate_pairs(store, [lost], provenance=PROVENANCE)
+
+
+def test_a_table_without_its_columns_is_refused(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("id1,chain1,id2\n1aaa,A,1bbb\n")
+    with pytest.raises(ConfigError, match="no row with the columns chain2, same_space_group"):
+        read_pairs(path)
+    path.write_text("model_file,kinase_id,chain,best_match\n")
+    with pytest.raises(ConfigError, match="no row"):
+        read_matches(path)
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    """A predicted structure that is less certain the further along the chain, with a second chain."""
+    folder = tmp_path_factory.mktemp("predicted")
+    structure = build_peptide("GS" + SEQUENCE, source="model")
+    plddt = (98 - 2 * structure.residue_index).astype(np.float32)
+    structure = replace(structure, b_iso=plddt, entry=Entry(id="model", is_predicted=True))
+    write_structure(structure, folder / "model.cif")
+    return folder
+
+
+MATCHES = [
+    ModelMatch(file="model.cif", entry="1aaa", chain="A", is_best=True),
+    ModelMatch(file="model.cif", entry="1bbb", chain="A", is_best=False),
+]
+
+
+def test_predicted_structures_are_scored_beside_confidence_and_packing(store, predicted, rise):
+    reference = GroupMean(
+        model=CEILING, crystal="", group="all pairs", items=2, undefined=0, mean=0.8, median=0.8,
+        interval=Interval(0.7, 0.9),
+    )  # fmt: skip
+    report = evaluate_predicted(
+        store, predicted, MATCHES, [rise], provenance=PROVENANCE, bootstrap=QUICK,
+        references=[reference],
+    )  # fmt: skip
+    assert report.failures == ()
+    names = [row.model for row in report.rows]
+    assert names == ["rise", "weighted_contact_number", "contact_number", CONFIDENCE, PHENIX]
+    assert {name: int(mask.sum()) for name, mask in report.groups.items()} == {
+        "best match": 1, "all matches": 2
+    }  # fmt: skip
+    r = {row.model: row.pearson for row in report.rows}
+    structure = store.structure("test", 0)
+    expected = np.corrcoef(structure.residue_index, structure.b_iso)[0, 1]
+    assert r["rise"][0] == pytest.approx(expected, abs=1e-5)
+    assert r[CONFIDENCE][0] == pytest.approx(expected, abs=1e-5)
+    number = structure.residue_index + 2
+    phenix = np.corrcoef(phenix_b(98.0 - 2 * number), structure.b_iso)[0, 1]
+    assert r[PHENIX][0] == pytest.approx(phenix, abs=1e-5)
+    assert all(np.isfinite(values).all() for values in r.values())
+    assert report.comparison()[0].rows[-1][0] == CEILING
+
+
+def test_files_and_crystals_that_are_missing_are_failures(store, predicted, rise):
+    lost = ModelMatch(file="lost.cif", entry="1aaa", chain="A", is_best=True)
+    strange = ModelMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
+    for bad in (lost, strange):
+        report = evaluate_predicted(
+            store, predicted, [bad], [rise], provenance=PROVENANCE, bootstrap=QUICK
+        )
+        assert len(report.failures) == 1
+        assert np.isnan(report.rows[0].pearson).all()
+
+
+def test_the_ceiling_comes_out_as_published(benchmark_data):
+    """The table was made independently; it counts all B, and B that are no target may differ."""
+    from debye.structure.align import match_chains
+    from debye.structure.read import read_structure
+    from debye.structure.select import select_atoms
+
+    with (benchmark_data / "pairs.csv").open() as file:
+        rows = list(csv.DictReader(file))[::50]
+    assert len(rows) >= 9
+    for row in rows:
+        sides = [
+            select_atoms(
+                read_structure(
+                    benchmark_data / "structures" / row[key][1:3] / f"{row[key]}.bcif.gz"
+                )
+            )[0]
+            for key in ("id1", "id2")
+        ]
+        match = match_chains(sides[0], row["chain1"], sides[1], row["chain2"])
+        found = np.corrcoef(sides[0].b_iso[match.first], sides[1].b_iso[match.second])[0, 1]
+        assert found == pytest.approx(float(row["pearson_r"]), abs=0.03)
+        assert len(match) == pytest.approx(int(row["n_matched_atoms"]), rel=0.01)
