@@ -66,7 +66,7 @@ def find_operations(
     names = list(_triplets(crystal))
     found = [
         Operation(
-            name=_name(*names[number], cells),
+            name=_name(names[number][0], names[number][1], cells),
             rotation=to_cartesian @ rotations[number],
             shift=to_cartesian @ (shifts[number] + cells),
         )
