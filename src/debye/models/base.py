@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -37,6 +37,9 @@ class AtomModel(nn.Module, ABC):
 
     graph_config: GraphConfig
     """The graphs that this model reads."""
+    head: ClassVar[tuple[str, ...]] = ()
+    """Submodules that only read out what all others made of the graph; a model that is learned names
+    at least one, so that the others can be kept as they are when it is fine-tuned."""
 
     @abstractmethod
     def forward(self, graph: AtomGraph) -> ModelOutput:

@@ -130,6 +130,8 @@ class MetaLayer(nn.Module):
 class MetaGNN(AtomModel):
     """Graph network over bonds and contacts; see the module's references."""
 
+    head = ("norm", "readout", "level")
+
     def __init__(self, config: MetaGNNConfig) -> None:
         super().__init__()
         self.config = config

@@ -216,6 +216,8 @@ class Levels:
 class Waller(AtomModel):
     """Hierarchical graph network over atoms, residues and chains; see the module."""
 
+    head = ("atom_norm", "atom_readout", "residue_readout", "level")
+
     def __init__(self, config: WallerConfig) -> None:
         super().__init__()
         self.config = config
