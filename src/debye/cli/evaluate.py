@@ -81,7 +81,7 @@ def evaluate(
     # Details of many models would fill screens; they are in the report.
     tables = report.comparison() + (report.details() if len(models) == 1 else [])
     for table in tables:
-        _show(table)
+        show_table(table)
     if out is not None:
         from debye.plots.distribution import save_distribution
 
@@ -113,7 +113,8 @@ def _sources(models: list[str]) -> dict[str, str]:
     return sources
 
 
-def _show(table: TextTable) -> None:
+def show_table(table: TextTable) -> None:
+    """Print a table on the terminal."""
     from rich.console import Console
     from rich.table import Table
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import debye
-from debye.cli import data, evaluate, models, predict, train
+from debye.cli import data, evaluate, finetune, models, predict, train
 from debye.errors import DebyeError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ data_app = typer.Typer(
 app.command()(predict.predict)
 app.command()(evaluate.evaluate)
 app.command()(train.train)
+app.command()(finetune.finetune)
 app.command()(models.models)
 data_app.command()(data.build)
 data_app.command()(data.stats)

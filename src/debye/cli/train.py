@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Train a model by a recipe; writes the best epoch as a calibrated checkpoint."""
     count = _count(devices)
-    _check_extra()
+    check_extra("debye train")
     from lightning.pytorch.utilities import rank_zero_only
 
     from debye.data.store import Store
@@ -76,12 +76,12 @@ def _count(devices: str) -> int | str:
     return int(devices)
 
 
-def _check_extra() -> None:
+def check_extra(command: str) -> None:
     """Refuse to start without the packages that only training needs."""
     missing = [name for name in ("lightning", "tensorboard") if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            "debye train",
+            command,
             problem=f"needs the extra train: {' and '.join(missing)} cannot be imported",
             remedy="Install it with: pip install 'debye[train]'",
         )

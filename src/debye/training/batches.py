@@ -13,7 +13,7 @@ from debye.data.store import Store
 from debye.data.targets import find_target
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.training.config import RehearsalConfig, Recipe
+from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import VALIDATIONS
 from debye.training.rehearsal import MixedBatches, MixedSampler
 

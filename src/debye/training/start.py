@@ -86,7 +86,7 @@ def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
 
 def _check(config: StartConfig, digest: str, header: CheckpointHeader, recipe: Recipe) -> None:
     """Refuse a checkpoint that is not what the recipe was made for."""
-    expected = {
+    expected: dict[str, tuple[str, ...]] = {
         "sha256": (config.sha256 or digest, digest),
         "model": (recipe.model, header.model),
         "target": (recipe.target, header.target),
