@@ -113,7 +113,7 @@ def make_folds(groups: Sequence[Sequence[str]], folds: int | None, seed: int) ->
     everyone = sorted(name for group in groups for name in group)
     made = []
     for number in range(count):
-        out = {name for place in order[number::count].tolist() for name in groups[place]}
+        out = {name for place in order[number::count] for name in groups[int(place)]}
         made.append(
             Fold(
                 name=f"fold-{number + 1:02d}",
@@ -141,4 +141,4 @@ def join_groups(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]])
 
 
 def _ids(groups: Sequence[Sequence[str]], places: np.ndarray) -> tuple[str, ...]:
-    return tuple(sorted(name for place in places.tolist() for name in groups[place]))
+    return tuple(sorted(name for place in places for name in groups[int(place)]))
