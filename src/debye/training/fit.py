@@ -97,7 +97,7 @@ def fit(
     training = training_loader(recipe, store, graphs[recipe.data.split], share)
     if old is not None:
         training = rehearsing_loader(training, recipe, old, model.graph_config, share)
-    validation = None
+    validation = []
     if recipe.training.keep == "best":
         validation = validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
     module = FitModule(
@@ -260,6 +260,7 @@ def _trainer(
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=0,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if training.keep == "best" else 0,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=20,
