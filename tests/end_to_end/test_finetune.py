@@ -32,6 +32,8 @@ from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry
 
 pytest.importorskip("lightning")
+# Lightning warns of what is meant here: few batches, logged at every step, loaded by this process.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 SETTINGS = {"layers": 1, "node_width": 8, "edge_width": 8, "global_width": 8, "embedding_width": 4}
 FAST = ["--set", "epochs=2", "--set", "batch_atoms=300", "--set", "bootstrap=50"]
 ON_CPU = ["--accelerator", "cpu"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from debye.data.store import Store
+from debye.data.store import Store, StoreEntry
 from debye.errors import ConfigError
 from debye.finetuning.comparison import compare, score_both
+from debye.finetuning.config import FinetuneConfig
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.copies import Fingerprint, fingerprint, group_copies
 from debye.finetuning.division import divide, halve, join_groups
@@ -19,6 +21,8 @@ from debye.training.config import Recipe
 
 Part = tuple[str, tuple[str, ...]]
 """A split and some of its entries, by id."""
+Prints = dict[str, Fingerprint]
+"""Fingerprints of a split's entries, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,56 +89,52 @@ def finetune_entries(
 
 
 def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Overlap, Parts]:
-    """Decide what each new entry is used for, so that no cluster and no copy is used for two things."""
+    """Decide what each new entry is used for, so that no cluster and no copy is used for two things.
+
+    Raises:
+        ConfigError: too few clusters, or no entry is left for one of the uses.
+        StoreError: no such split.
+    """
     names = dict.fromkeys([splits.train, *filter(None, (splits.val, splits.report))])
     prints = {name: _prints(store, name) for name in names}
     everyone = [found for split in prints.values() for found in split.values()]
     overlap = run.overlap_of(everyone, [name for split in prints.values() for name in split])
-    usable = {
-        split: [
-            entry.id for entry in store.entries(split) if entry.n_usable >= run.config.min_usable
-        ]
-        for split in names
-    }
-    if splits.val is None:
-        found = divide(
-            _groups(store, splits.train, usable, prints), run.config.hold_out, run.config.seed
-        )
-        train, choose, report = found.train, found.choose, found.report
-        choose_split = report_split = splits.train
-        if splits.report is not None:
-            choose, report, report_split = (
-                choose + report,
-                tuple(usable[splits.report]),
-                splits.report,
-            )
-    else:
-        choose_split, train = splits.val, tuple(usable[splits.train])
-        if splits.report is None:
-            choose, report = halve(_groups(store, splits.val, usable, prints), run.config.seed)
-            report_split = splits.val
-        else:
-            choose, report = tuple(usable[splits.val]), tuple(usable[splits.report])
-            report_split = splits.report
-    held_out = {
-        key
-        for split, ids in ((choose_split, choose), (report_split, report))
-        for name in ids
-        for key in prints[split][name]
-    }
-    forbidden = {*held_out, *_old_validation(run)}
-    kept = tuple(name for name in train if not forbidden.intersection(prints[splits.train][name]))
-    if not kept or not choose or not report:
+    train, choose, report = _assign(run.config, store, splits, prints)
+    choose = choose[0], _without_copies(choose[1], prints[choose[0]], _keys(report, prints))
+    forbidden = _keys(choose, prints) | _keys(report, prints) | _old_validation(run)
+    kept = _without_copies(train, prints[splits.train], forbidden)
+    if not kept or not choose[1] or not report[1]:
         raise ConfigError(
             "finetune",
-            problem=f"{len(kept)} entries to train on, {len(choose)} to choose the epoch, "
-            f"{len(report)} to report",
+            problem=f"{len(kept)} entries to train on, {len(choose[1])} to choose the epoch, "
+            f"{len(report[1])} to report",
             remedy="Give more entries with usable B-factors, or other splits",
         )
-    notes = _notes(store, splits.train, kept, report_split, report, len(train) - len(kept))
-    return overlap, Parts(
-        (splits.train, kept), (choose_split, choose), (report_split, report), notes
-    )
+    notes = _notes(store, (splits.train, kept), report, len(train) - len(kept))
+    return overlap, Parts((splits.train, kept), choose, report, notes)
+
+
+def _assign(
+    config: FinetuneConfig, store: Store, splits: NewSplits, prints: dict[str, Prints]
+) -> tuple[tuple[str, ...], Part, Part]:
+    """Return the ids to train on, and the parts that choose the epoch and that are reported."""
+    usable = {
+        split: tuple(e.id for e in store.entries(split) if e.n_usable >= config.min_usable)
+        for split in prints
+    }
+    held_from = splits.val or splits.train
+    groups = _groups(store, held_from, usable[held_from], prints[held_from])
+    train = usable[splits.train]
+    if splits.val is None:
+        found = divide(groups, config.hold_out, config.seed)
+        train, choose, report = found.train, found.choose, found.report
+    elif splits.report is None:
+        choose, report = halve(groups, config.seed)
+    else:
+        choose, report = usable[splits.val], ()
+    if splits.report is None:
+        return train, (held_from, choose), (held_from, report)
+    return train, (held_from, choose + report), (splits.report, usable[splits.report])
 
 
 def _recipe(run: TuningRun, store: Store, parts: Parts, overlap: Overlap) -> Recipe:
@@ -150,26 +150,27 @@ def _recipe(run: TuningRun, store: Store, parts: Parts, overlap: Overlap) -> Rec
     return run.recipe(entries, overlap, choose=True)
 
 
-def _prints(store: Store, split: str) -> dict[str, Fingerprint]:
+def _prints(store: Store, split: str) -> Prints:
     return {
         entry.id: fingerprint(store, split, row) for row, entry in enumerate(store.entries(split))
     }
 
 
-def _groups(
-    store: Store,
-    split: str,
-    usable: dict[str, list[str]],
-    prints: dict[str, dict[str, Fingerprint]],
-) -> list[list[str]]:
-    """Return the usable entries that must stay together: of one cluster, or copies of each other."""
-    ids = usable[split]
+def _groups(store: Store, split: str, ids: Sequence[str], prints: Prints) -> list[list[str]]:
+    """Return the entries that must stay together: of one cluster, or copies of each other."""
     cluster = {entry.id: entry.cluster or f"\0{entry.id}" for entry in store.entries(split)}
     clusters: dict[str, list[str]] = {}
     for name in ids:
         clusters.setdefault(cluster[name], []).append(name)
-    copies = group_copies(ids, [prints[split][name] for name in ids])
-    return join_groups(list(clusters.values()), [group for group in copies if len(group) > 1])
+    return join_groups(list(clusters.values()), group_copies(ids, [prints[name] for name in ids]))
+
+
+def _keys(part: Part, prints: dict[str, Prints]) -> set[str]:
+    return {key for name in part[1] for key in prints[part[0]][name]}
+
+
+def _without_copies(ids: Sequence[str], prints: Prints, forbidden: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in ids if not forbidden.intersection(prints[name]))
 
 
 def _old_validation(run: TuningRun) -> set[str]:
@@ -180,34 +181,23 @@ def _old_validation(run: TuningRun) -> set[str]:
     return {key for pair in found.values() for key in pair}
 
 
-def _notes(
-    store: Store,
-    train_split: str,
-    train: tuple[str, ...],
-    report_split: str,
-    report: tuple[str, ...],
-    dropped: int,
-) -> tuple[str, ...]:
+def _notes(store: Store, train: Part, report: Part, dropped: int) -> tuple[str, ...]:
+    """Say what was left out of the training, and what makes the reported entries easier than they seem."""
     notes = []
     if dropped:
         notes.append(
             f"{dropped} entries to train on were left out: copies of held-out ones or of the old validation"
         )
-    chosen = set(train)
-    trained = {
-        entry.cluster
-        for entry in store.entries(train_split)
-        if entry.id in chosen and entry.cluster
-    }
-    reported = set(report)
-    shared = [
-        entry.id
-        for entry in store.entries(report_split)
-        if entry.id in reported and entry.cluster in trained
-    ]
+    clusters = {entry.cluster for entry in _entries_of(store, train)} - {""}
+    shared = [entry.id for entry in _entries_of(store, report) if entry.cluster in clusters]
     if shared:
         notes.append(
-            f"{len(shared)} of the {len(report)} reported entries share a sequence cluster with training "
+            f"{len(shared)} of the {len(report[1])} reported entries share a sequence cluster with training "
             f"entries, so that they are easier than new proteins: {', '.join(shared[:10])}"
         )
     return tuple(notes)
+
+
+def _entries_of(store: Store, part: Part) -> list[StoreEntry]:
+    wanted = set(part[1])
+    return [entry for entry in store.entries(part[0]) if entry.id in wanted]

@@ -13,6 +13,8 @@ from debye.evaluation.tables import TextTable
 from debye.finetuning.comparison import Comparison, change_table, member_table
 from debye.finetuning.context import TuningRun, write_whole
 
+FEW = 40
+"""Largest number of structures that are listed one by one."""
 COLUMNS = ("pearson", "spearman", "mae", "coverage", "atoms")
 """Fields of a score that are written for every structure."""
 
@@ -40,7 +42,7 @@ class TuningResult:
 
     def tables(self) -> list[TextTable]:
         """Return the table of changes, and that of the single structures where they are few."""
-        few = len(self.new.pairs[0][0].of_class()) <= 40
+        few = len(self.new.pairs[0][0].of_class()) <= FEW
         return [change_table(self.comparisons)] + ([member_table(self.new)] if few else [])
 
 
@@ -66,7 +68,7 @@ def _markdown(result: TuningResult, run: TuningRun, store: Store) -> str:
         "start model": f"`{run.start.header.name}`, sha256 {run.start.sha256}",
         "new data": f"`{store.path.name}`, digest {store.digest}",
         "old data": f"digest {run.old.store.digest}" if run.old else "none",
-        "trained on": f"{len(result.trained_on)} entries: {', '.join(result.trained_on)}",
+        "trained on": _listed(result.trained_on),
         "settings": f"`{run.config.model_dump(mode='json', exclude_none=True)}`",
     }
     lines = [f"# Fine-tuning: `{result.checkpoint.name}`", ""]
@@ -83,6 +85,12 @@ def _markdown(result: TuningResult, run: TuningRun, store: Store) -> str:
         lines += ["## Not predicted", ""]
         lines += [f"- {row.model}, {row.id}: {row.reason}" for row in failures] + [""]
     return "\n".join(lines)
+
+
+def _listed(ids: Sequence[str]) -> str:
+    """Name the entries, or only count them where they are many: the checkpoint's header has them all."""
+    counted = f"{len(ids)} entries"
+    return f"{counted}: {', '.join(ids)}" if len(ids) <= FEW else counted
 
 
 def _structure_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:

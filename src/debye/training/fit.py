@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,10 @@ def fit(
         # Lightning asks for the first batches before it tells the sampler the epoch that it resumes in.
         stopped = torch.load(last, map_location="cpu", weights_only=True)["epoch"]
         training.sampler.set_epoch(stopped + 1)  # type: ignore[union-attr]
-    trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
+    with warnings.catch_warnings():
+        # That the folder is of this very run has been made sure of.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
+        trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
     header = CheckpointHeader(
         name=recipe.name,
         model=recipe.model,
@@ -260,7 +264,7 @@ def _trainer(
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=0,
         num_sanity_val_steps=0,
-        limit_val_batches=1.0 if training.keep == "best" else 0,
+        limit_val_batches=None if training.keep == "best" else 0,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=20,
