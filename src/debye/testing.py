@@ -141,6 +141,30 @@ def check_gradient(model: AtomModel, graph: AtomGraph) -> None:
     model.zero_grad()
 
 
+def check_head(model: AtomModel, graph: AtomGraph) -> None:
+    """Check that a learned model declares a head: a part of its weights on which every output depends."""
+    assert model.head, "a learned model must declare its head"
+    parts = dict(model.named_modules())
+    missing = [name for name in model.head if name not in parts]
+    assert not missing, f"the model has no submodule {', '.join(missing)}"
+    head = {id(parameter) for name in model.head for parameter in parts[name].parameters()}
+    body = [parameter for parameter in model.parameters() if id(parameter) not in head]
+    assert body, "the head is the whole model"
+    output = model.eval()(graph)
+    for name in ("profile", "log_spread", "level"):
+        value = getattr(output, name)
+        if value is None:
+            continue
+        model.zero_grad()
+        value.square().sum().backward(retain_graph=True)
+        assert any(
+            parameter.grad is not None and bool(parameter.grad.any())
+            for parameter in model.parameters()
+            if id(parameter) in head
+        ), f"{name} does not depend on the head"
+    model.zero_grad()
+
+
 def check_saved_and_loaded(model: AtomModel, header: CheckpointHeader, graph: AtomGraph) -> None:
     """Check that a checkpoint on disk predicts what the model in memory does."""
     model = model.eval()

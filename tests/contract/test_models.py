@@ -52,6 +52,30 @@ def test_overfits(name, graphs):
     testing.check_overfits(build_model(name), graph, target)
 
 
+def test_head(name, graphs):
+    if not find_model(name).learned:
+        pytest.skip("nothing to train by gradient")
+    torch.manual_seed(0)
+    testing.check_head(build_model(name), graphs[0])
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ((), "must declare its head"),
+        (("nothing",), "no submodule nothing"),
+        (("norm",), "level does not depend on the head"),
+        (("level",), "profile does not depend on the head"),
+        (("atoms", "edges", "structures", "layers", "norm", "readout", "level"), "whole model"),
+    ],
+)
+def test_the_contract_catches_a_wrong_head(in_crystal, monkeypatch, head, message):
+    model = build_model("meta_gnn", {"layers": 1})
+    monkeypatch.setattr(type(model), "head", head)
+    with pytest.raises(AssertionError, match=message):
+        testing.check_head(model, build_graph(in_crystal, model.graph_config))
+
+
 def test_unknown_model_is_explained():
     with pytest.raises(ConfigError, match="Did you mean 'meta_gnn'"):
         find_model("meta-gnn")

@@ -22,7 +22,7 @@ SLOW = [
     "httpx",
     "lightning",
 ]
-COMMANDS = ["predict", "evaluate", "train", "models", "data"]
+COMMANDS = ["predict", "evaluate", "train", "finetune", "models", "data"]
 
 
 def run_python(code: str) -> str:

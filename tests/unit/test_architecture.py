@@ -10,8 +10,8 @@ import pytest
 import debye
 
 UPSTREAM_FIRST = [
-    "errors", "structure", "graph", "data", "models", "evaluation", "training", "prediction", "explanation",
-    "plots", "cli",
+    "errors", "structure", "graph", "data", "models", "evaluation", "training", "prediction", "finetuning",
+    "explanation", "plots", "cli",
 ]  # fmt: skip
 
 

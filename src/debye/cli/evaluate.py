@@ -126,7 +126,7 @@ def evaluate(
     for report in reports:
         # Details of many models would fill screens; they are in the report.
         for table in report.comparison() + (report.details() if len(names) == 1 else []):
-            _show(table)
+            show_table(table)
     if out is not None:
         for report in reports:
             for path in (*report.write(out), _draw(report, out, ceiling)):
@@ -282,7 +282,8 @@ def _sources(models: list[str]) -> dict[str, str]:
     return sources
 
 
-def _show(table: TextTable) -> None:
+def show_table(table: TextTable) -> None:
+    """Print a table on the terminal."""
     from rich.console import Console
     from rich.table import Table
 

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 import debye
-from debye.cli import data, data_fetch, data_search, evaluate, explain, models, predict, train
+from debye.cli import (
+    data,
+    data_fetch,
+    data_search,
+    evaluate,
+    explain,
+    finetune,
+    models,
+    predict,
+    train,
+)
 from debye.errors import DebyeError
 
 app = typer.Typer(
@@ -28,6 +38,7 @@ app.command()(predict.predict)
 app.command()(explain.explain)
 app.command()(evaluate.evaluate)
 app.command()(train.train)
+app.command()(finetune.finetune)
 app.command()(models.models)
 data_app.command()(data_search.search)
 data_app.command()(data_fetch.fetch)

@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Train a model by a recipe; writes the best epoch as a calibrated checkpoint."""
     count = _count(devices)
-    _check_extra()
+    check_extra("debye train")
     from lightning.pytorch.utilities import rank_zero_only
 
     from debye.data.store import Store
@@ -42,6 +42,12 @@ def train(
     read = read_recipe(recipe, settings or ())
     store = Store.open(data)
     folder = out or Path("runs") / read.name
+    if read.rehearsal is not None:
+        raise ConfigError(
+            str(recipe),
+            problem="has a section [rehearsal]",
+            remedy="Use `debye finetune --old STORE`, which knows what must not be seen again",
+        )
     result = fit(
         read,
         store,
@@ -53,10 +59,10 @@ def train(
     if rank_zero_only.rank != 0:
         return  # of the processes that trained together one writes and reports
     calibrate_checkpoint(result.checkpoint, store, read.data.validation_split)
-    typer.echo(
-        f"{result.checkpoint}: best epoch {result.best_epoch}, "
-        f"mean per-structure r {result.val_r:.3f} on {read.data.validation_split}"
-    )
+    found = "nothing validated"
+    if result.val_r is not None:
+        found = f"mean per-structure r {result.val_r:.3f} on {read.data.validation_split}"
+    typer.echo(f"{result.checkpoint}: best epoch {result.best_epoch}, {found}")
 
 
 def _count(devices: str) -> int | str:
@@ -70,12 +76,12 @@ def _count(devices: str) -> int | str:
     return int(devices)
 
 
-def _check_extra() -> None:
+def check_extra(command: str) -> None:
     """Refuse to start without the packages that only training needs."""
     missing = [name for name in ("lightning", "tensorboard") if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            "debye train",
+            command,
             problem=f"needs the extra train: {' and '.join(missing)} cannot be imported",
             remedy="Install it with: pip install 'debye[train]'",
         )

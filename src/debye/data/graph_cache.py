@@ -186,6 +186,12 @@ def open_graph_cache(
     return GraphCache(path)
 
 
+def find_graph_cache(store: Store, split: str, config: GraphConfig) -> GraphCache | None:
+    """Return the finished cache inside a store; None where there is none."""
+    path = store.path / "graphs" / f"{split}-{cache_key(store, split, with_crystal(config))[:16]}"
+    return GraphCache(path) if (path / "manifest.json").exists() else None
+
+
 def cache_key(store: Store, split: str, config: GraphConfig) -> str:
     """Return the digest of everything that the graphs of a split depend on."""
     content = [FORMAT, code_digest(), store.digest, split, config.model_dump(mode="json")]

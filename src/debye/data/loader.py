@@ -42,6 +42,10 @@ class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
     """Leave out larger structures."""
     min_usable: PositiveInt = 50
     """Leave out structures with fewer usable atoms."""
+    only: tuple[str, ...] = ()
+    """Use these entries alone, by id; all if empty."""
+    without: tuple[str, ...] = ()
+    """Leave out these entries, by id."""
     representative_only: bool = False
     """One structure a sequence cluster."""
     exclude_near364: bool = False
@@ -251,6 +255,10 @@ def choose_rows(
 
 
 def _reason_to_leave_out(entry: StoreEntry, config: LoaderConfig) -> str | None:
+    if config.only and entry.id not in config.only:
+        return "not among the chosen entries"
+    if entry.id in config.without:
+        return "held out"
     if entry.n_usable < config.min_usable:
         return f"fewer than {config.min_usable} usable atoms"
     if config.max_atoms is not None and entry.n_atoms > config.max_atoms:

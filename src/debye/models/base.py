@@ -41,6 +41,9 @@ class AtomModel(nn.Module, ABC):
     """Submodules that describe ``atoms`` (called with the graph alone), ``edges`` and ``residue_edges``,
     for :mod:`debye.explanation.gradients`; empty where there are none. With gradients each returns a row an
     atom or edge: a tensor, or a dataclass that holds it as ``value``."""
+    head: ClassVar[tuple[str, ...]] = ()
+    """Submodules that only read out what all others made of the graph; a model that is learned names
+    at least one, so that the others can be kept as they are when it is fine-tuned."""
 
     @abstractmethod
     def forward(self, graph: AtomGraph) -> ModelOutput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -72,6 +73,15 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         remedy=f"Choose from {', '.join(released) or 'no released models'}, or give the path "
         "of a .safetensors file",
     )
+
+
+def checkpoint_digest(name_or_path: str | Path) -> str:
+    """Return the SHA-256 of a checkpoint's file: which bytes a name or path stood for.
+
+    Raises:
+        CheckpointError: neither a released name nor a file.
+    """
+    return hashlib.sha256(find_checkpoint(name_or_path).read_bytes()).hexdigest()
 
 
 def save_checkpoint(path: Path, model: AtomModel, header: CheckpointHeader) -> None:

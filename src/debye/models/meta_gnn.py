@@ -132,6 +132,7 @@ class MetaGNN(AtomModel):
     """Graph network over bonds and contacts; see the module's references."""
 
     encoders = MappingProxyType({"atoms": "atoms", "edges": "edges"})
+    head = ("norm", "readout", "level")
 
     def __init__(self, config: MetaGNNConfig) -> None:
         super().__init__()

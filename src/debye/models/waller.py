@@ -259,6 +259,7 @@ class Waller(AtomModel):
     encoders = MappingProxyType(
         {"atoms": "atoms", "edges": "atom_edges", "residue_edges": "residue_edges"}
     )
+    head = ("atom_norm", "atom_readout", "residue_readout", "level")
 
     def __init__(self, config: WallerConfig) -> None:
         super().__init__()

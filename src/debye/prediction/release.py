@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from debye.data.graph_cache import GraphCache, open_graph_cache
+from debye.data.graph_cache import GraphBuilder, GraphSource, open_graph_cache
 from debye.data.store import Store
 from debye.data.targets import find_target
 from debye.graph.graph import AtomGraph, join
@@ -18,6 +19,17 @@ from debye.prediction.calibration import atom_classes, fit_calibration
 from debye.prediction.pieces import run_model
 from debye.prediction.restore import restore_values
 from debye.prediction.stream import batches
+
+
+class Residuals(NamedTuple):
+    """Predictions beside true values: what bounds are fitted to. One row an atom and way of predicting."""
+
+    true: NDArray[np.float64]
+    """NaN where not usable."""
+    predicted: NDArray[np.float64]
+    width: NDArray[np.float64]
+    atom_class: NDArray[np.int8]
+    resolution_known: NDArray[np.bool_]
 
 
 def calibrate_checkpoint(
@@ -37,23 +49,54 @@ def calibrate_checkpoint(
     """
     checkpoint = load_checkpoint(path, device=device)
     graphs = open_graph_cache(store, split, checkpoint.model.graph_config, workers=workers)
-    true, atom_class = _labels(store, split)
-    columns: list[tuple[NDArray, ...]] = []
-    for crystal in (True, False):
-        for known in (True, False):
-            value, width = _predictions(checkpoint, graphs, crystal, known, device)
-            columns.append((true, value, width, atom_class, np.full(len(true), known)))
-    calibration = fit_calibration(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+    rows = range(len(store.entries(split)))
+    write_calibration(path, [_residuals(checkpoint, store, split, rows, graphs, device)])
+
+
+def find_residuals(
+    checkpoint: Checkpoint, store: Store, split: str, rows: Sequence[int], *, device: str = "cpu"
+) -> Residuals:
+    """Predict some entries of a split, as :func:`calibrate_checkpoint` does; no cache is made."""
+    graphs = GraphBuilder(store, split, checkpoint.model.graph_config)
+    return _residuals(checkpoint, store, split, rows, graphs, device)
+
+
+def write_calibration(path: Path, residuals: Iterable[Residuals]) -> None:
+    """Fit bounds to residuals, and write them into the header of a checkpoint."""
+    calibration = fit_calibration(
+        *(np.concatenate(parts) for parts in zip(*residuals, strict=True))
+    )
+    checkpoint = load_checkpoint(path)
     header = checkpoint.header.model_copy(
         update={"calibration": calibration.model_dump(mode="json")}
     )
     save_checkpoint(path, checkpoint.model, header)
 
 
-def _labels(store: Store, split: str) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Return true values, NaN where not usable, and the class of every atom of a split."""
+def _residuals(
+    checkpoint: Checkpoint,
+    store: Store,
+    split: str,
+    rows: Sequence[int],
+    graphs: GraphSource,
+    device: str,
+) -> Residuals:
+    true, atom_class = _labels(store, split, rows)
+    parts: list[Residuals] = []
+    for crystal in (True, False):
+        for known in (True, False):
+            shown = _shown(graphs, rows, crystal, known)
+            value, width = _predictions(checkpoint, shown, device)
+            parts.append(Residuals(true, value, width, atom_class, np.full(len(true), known)))
+    return Residuals(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _labels(
+    store: Store, split: str, rows: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Return true values, NaN where not usable, and the class of every atom of some entries."""
     true, kinds = [], []
-    for row in range(len(store.entries(split))):
+    for row in rows:
         value = store.values(split, row, "b_iso").astype(np.float64)
         true.append(np.where(store.usable(split, row), value, np.nan))
         kinds.append(atom_classes(store.structure(split, row)))
@@ -61,12 +104,12 @@ def _labels(store: Store, split: str) -> tuple[NDArray[np.float64], NDArray[np.i
 
 
 def _predictions(
-    checkpoint: Checkpoint, graphs: GraphCache, crystal: bool, known: bool, device: str
+    checkpoint: Checkpoint, shown: Iterable[AtomGraph], device: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return values and widths of all atoms, with crystal and resolution shown or hidden."""
+    """Return values and widths of all atoms."""
     target = find_target(checkpoint.header.target)
     values, widths = [], []
-    for group in batches((graph, graph.n_atoms) for graph in _shown(graphs, crystal, known)):
+    for group in batches((graph, graph.n_atoms) for graph in shown):
         graph = join(group)
         output = run_model(checkpoint.model, graph, device=device)
         value, width = restore_values(output, graph.structure_index, target)
@@ -75,8 +118,11 @@ def _predictions(
     return np.concatenate(values), np.concatenate(widths)
 
 
-def _shown(graphs: GraphCache, crystal: bool, known: bool) -> Iterator[AtomGraph]:
-    for row in range(len(graphs)):
+def _shown(
+    graphs: GraphSource, rows: Sequence[int], crystal: bool, known: bool
+) -> Iterator[AtomGraph]:
+    """Yield graphs with crystal and resolution shown or hidden."""
+    for row in rows:
         graph = graphs.graph(row)
         if not crystal:
             graph = graph.without_crystal()

@@ -39,6 +39,8 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
 
     split: str = "train"
     validation_split: str = "val"
+    validation_only: tuple[str, ...] = ()
+    """Validate on these entries of the split, by id; all if empty."""
     loader: TrainingLoaderConfig = TrainingLoaderConfig()
     """Filters, batch size, hidden crystals."""
     batches_per_epoch: PositiveInt | None = None
@@ -85,6 +87,38 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     weight_average: Share = 0.0
     """Decay per step of the exponential moving average of the weights that is validated and saved;
     0: no averaging."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch becomes the checkpoint: the best on the validation split, or, where nothing is left
+    to validate on, the last; then nothing is validated or stopped early."""
+
+
+class StartConfig(BaseModel, frozen=True, extra="forbid"):
+    """Weights that a run starts from, and what holds it near them."""
+
+    checkpoint: str
+    """Released name or path; of the same model, settings and target as the recipe."""
+    sha256: str = ""
+    """Digest that the file must have; empty: any."""
+    train: Literal["all", "head"] = "all"
+    """Which weights change: all, or the modules that the model declares as its head."""
+    anchor: NonNegativeFloat = 0.0
+    """Half the weight of the squared distance from the start weights in the loss (L2-SP).
+
+    Reference: Li, Grandvalet & Davoine (2018), arXiv:1802.01483."""
+    blend: Share = 1.0
+    """Share of the trained weights in those that are saved; the rest are the start weights (WiSE-FT).
+
+    Reference: Wortsman et al. (2022), arXiv:2109.01903."""
+
+
+class RehearsalConfig(BaseModel, frozen=True, extra="forbid"):
+    """Batches of another store, mixed in: what the start weights were trained on is not forgotten."""
+
+    split: str = "train"
+    share: PositiveFloat = 1.0
+    """Batches of the other store for each batch of the new one."""
+    without: tuple[str, ...] = ()
+    """Entries that must not be seen, by id."""
 
     @model_validator(mode="after")
     def _ends_with_a_validation(self) -> TrainingConfig:
@@ -110,6 +144,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+    start: StartConfig | None = None
+    """None: random weights."""
+    rehearsal: RehearsalConfig | None = None
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -129,7 +166,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             str(path), problem=f"not TOML ({error})", remedy="Mend the file"
         ) from error
     for override in overrides:
-        _apply(content, override)
+        apply_override(content, override)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -141,7 +178,18 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
-def _apply(content: dict[str, Any], override: str) -> None:
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Write one ``section.key=value`` into nested settings.
+
+    Raises:
+        ConfigError: not of this form.
+
+    Example:
+        >>> settings = {"training": {"seed": 1}}
+        >>> apply_override(settings, "training.epochs=3")
+        >>> settings
+        {'training': {'seed': 1, 'epochs': 3}}
+    """
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(

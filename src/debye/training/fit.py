@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,16 @@ from debye.models.allocator import keep_freed_memory
 from debye.models.base import AtomModel, Sample, TableModel
 from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
-from debye.training.batches import ProcessShare, open_graphs, training_loader, validation_loaders
+from debye.training.batches import (
+    ProcessShare,
+    open_graphs,
+    rehearsing_loader,
+    training_loader,
+    validation_loaders,
+)
 from debye.training.config import Recipe
 from debye.training.module import MONITOR, FitModule, batch_correlations
+from debye.training.start import Start, blend, start_from
 
 RECIPE_FILE = "recipe.json"
 
@@ -37,8 +45,9 @@ class FitResult:
 
     checkpoint: Path
     best_epoch: int
-    val_r: float
-    """Mean per-structure correlation on the validation split, crystal shown and hidden averaged."""
+    val_r: float | None
+    """Mean per-structure correlation on the validation split, crystal shown and hidden averaged; None
+    where nothing was validated."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -58,6 +67,7 @@ def fit(
     store: Store,
     out: Path,
     *,
+    old: Store | None = None,
     resume: bool = False,
     accelerator: str = "auto",
     devices: int | str = "auto",
@@ -66,16 +76,19 @@ def fit(
     """Train a recipe on a store; a run that was killed goes on where it stopped with ``resume``.
 
     Writes into ``out``: ``<name>.safetensors`` (the best epoch), ``last.ckpt`` and ``best.ckpt`` (to
-    resume from), ``recipe.json``, and the logs for TensorBoard and as CSV.
+    resume from), ``recipe.json``, and the logs for TensorBoard and as CSV. ``old`` is the store that a
+    recipe with a rehearsal draws old batches from.
 
     Raises:
         ConfigError: the model or a setting is unknown, or ``out`` holds another run.
+        CheckpointError: the checkpoint to start from cannot be used.
     """
     config = model_config(recipe.model, recipe.settings)
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
     model = build_model(recipe.model, recipe.settings)
-    _check(recipe, store, model)
-    _claim(out, recipe, store, resume)
+    _check(recipe, store, model, old)
+    start = start_from(model, recipe)
+    _claim(out, recipe, store, old, resume)
     keep_freed_memory()
     if isinstance(model, TableModel):
         return _fit_table(model, recipe, store, out, config.model_dump(mode="json"))
@@ -83,23 +96,37 @@ def fit(
     graphs = open_graphs(recipe, store, model.graph_config, progress)
     share = ProcessShare(rank=trainer.global_rank, world_size=trainer.world_size)
     training = training_loader(recipe, store, graphs[recipe.data.split], share)
-    validation = validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
-    module = FitModule(model, recipe, steps=recipe.training.epochs * len(training))
+    if old is not None:
+        training = rehearsing_loader(training, recipe, old, model.graph_config, share)
+    validation = []
+    if recipe.training.keep == "best":
+        validation = validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
+    module = FitModule(
+        model,
+        recipe,
+        steps=recipe.training.epochs * len(training),
+        start=start.weights if start else None,
+    )
     last = out / "last.ckpt"
     if last.exists():
         # Lightning asks for the first batches before it tells the sampler the epoch that it resumes in.
         stopped = torch.load(last, map_location="cpu", weights_only=True)["epoch"]
         training.sampler.set_epoch(stopped + 1)  # type: ignore[union-attr]
-    trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
+    with warnings.catch_warnings():
+        # That the folder is of this very run has been made sure of.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
+        trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
     header = CheckpointHeader(
         name=recipe.name,
         model=recipe.model,
         config=config.model_dump(mode="json"),
         target=recipe.target,
         training=_provenance(recipe, store)
+        | ({"old_store": old.digest} if old else {})
+        | ({"parent": start.lineage} if start else {})
         | {"hardware": f"{trainer.world_size} × {type(trainer.accelerator).__name__}"},
     )
-    return _finish(trainer, module, header, out)
+    return _finish(trainer, module, header, out, start)
 
 
 def _fit_table(
@@ -135,11 +162,20 @@ def _fit_table(
     return FitResult(checkpoint=path, best_epoch=0, val_r=val_r)
 
 
-def _check(recipe: Recipe, store: Store, model: AtomModel) -> None:
+def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) -> None:
     """Refuse what cannot be trained before anything is written."""
     find_target(recipe.target)
     store.entries(recipe.data.split)
-    store.entries(recipe.data.validation_split)
+    if recipe.training.keep == "best":
+        store.entries(recipe.data.validation_split)
+    if (recipe.rehearsal is None) != (old is None):
+        raise ConfigError(
+            f"recipe {recipe.name}",
+            problem=f"rehearsal is {recipe.rehearsal}, the old store is {old and old.path}",
+            remedy="Give a rehearsal and an old store, or neither",
+        )
+    if recipe.rehearsal is not None and old is not None:
+        old.entries(recipe.rehearsal.split)
     if not find_model(recipe.model).learned and not isinstance(model, TableModel):
         raise ConfigError(
             f"recipe {recipe.name}",
@@ -148,12 +184,27 @@ def _check(recipe: Recipe, store: Store, model: AtomModel) -> None:
         )
 
 
-def _claim(out: Path, recipe: Recipe, store: Store, resume: bool) -> None:
+def _claim(out: Path, recipe: Recipe, store: Store, old: Store | None, resume: bool) -> None:
     """Take an empty folder, or one of the same run; refuse one of another run."""
     if rank_zero_only.rank:
         return  # the first of the processes that train together has claimed it
     described = {"recipe": recipe.model_dump(mode="json"), "store": store.digest}
-    path = out / RECIPE_FILE
+    described |= {"old_store": old.digest} if old else {}
+    claim_folder(out / RECIPE_FILE, described, resume)
+
+
+def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
+    """Write what a run is into its folder; refuse a folder of another run.
+
+    Args:
+        path: File in the folder of the run that describes it.
+        described: Plain values; settings that an older version did not have count as their defaults.
+        resume: Accept a folder of the same run.
+
+    Raises:
+        ConfigError: the folder holds a run, of other content or without ``resume``.
+    """
+    out = path.parent
     if path.exists():
         if not resume:
             raise ConfigError(
@@ -161,7 +212,7 @@ def _claim(out: Path, recipe: Recipe, store: Store, resume: bool) -> None:
                 problem="holds a run already",
                 remedy="Go on with --resume, or give another folder with -o",
             )
-        found = json.loads(path.read_text())
+        found = _completed(json.loads(path.read_text()))
         if found != described:
             changed = [key for key in described if found.get(key) != described[key]]
             raise ConfigError(
@@ -176,6 +227,14 @@ def _claim(out: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     partial.replace(path)
 
 
+def _completed(described: dict[str, Any]) -> dict[str, Any]:
+    """Add the settings that a run of an older version had no words for."""
+    if "recipe" not in described:
+        return described
+    recipe = Recipe.model_validate(described["recipe"])
+    return described | {"recipe": recipe.model_dump(mode="json")}
+
+
 def _trainer(
     recipe: Recipe, out: Path, accelerator: str, devices: int | str, progress: bool
 ) -> L.Trainer:
@@ -184,7 +243,7 @@ def _trainer(
         ModelCheckpoint(
             out,
             filename="best",
-            monitor=MONITOR,
+            monitor=MONITOR if training.keep == "best" else None,
             mode="max",
             enable_version_counter=False,
         ),
@@ -194,7 +253,7 @@ def _trainer(
         ),
         LearningRateMonitor("epoch"),
     ]
-    if training.patience is not None:
+    if training.patience is not None and training.keep == "best":
         callbacks.append(EarlyStopping(MONITOR, mode="max", patience=training.patience))
     return L.Trainer(
         accelerator=accelerator,
@@ -209,6 +268,7 @@ def _trainer(
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=0,
         num_sanity_val_steps=0,
+        limit_val_batches=None if training.keep == "best" else 0,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=20,
@@ -226,13 +286,21 @@ def _provenance(recipe: Recipe, store: Store) -> dict[str, Any]:
 
 
 def _finish(
-    trainer: L.Trainer, module: FitModule, header: CheckpointHeader, out: Path
+    trainer: L.Trainer,
+    module: FitModule,
+    header: CheckpointHeader,
+    out: Path,
+    start: Start | None,
 ) -> FitResult:
-    """Write the best epoch's weights as a released-style checkpoint."""
+    """Write the best (or last) epoch's weights as a released-style checkpoint."""
     best = torch.load(out / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
-    val_r = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr,arg-type]
-    training = header.training | {"best_epoch": best["epoch"], "best_val_r": round(val_r, 4)}
+    training, val_r = header.training | {"best_epoch": best["epoch"]}, None
+    if module.recipe.training.keep == "best":
+        val_r = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr,arg-type]
+        training |= {"best_val_r": round(val_r, 4)}
+    if start is not None and module.recipe.start is not None:
+        blend(module.best_weights, start.weights, module.recipe.start.blend)
     path = out / f"{header.name}.safetensors"
     if trainer.is_global_zero:
         save_checkpoint(path, module.best_weights, header.model_copy(update={"training": training}))

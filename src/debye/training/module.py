@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import lightning as L
@@ -26,7 +27,13 @@ MONITOR = "val_r"
 class FitModule(L.LightningModule):
     """Fits a model to a recipe; the model itself never imports Lightning."""
 
-    def __init__(self, model: AtomModel, recipe: Recipe, steps: int) -> None:
+    def __init__(
+        self,
+        model: AtomModel,
+        recipe: Recipe,
+        steps: int,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.recipe = recipe
@@ -39,6 +46,11 @@ class FitModule(L.LightningModule):
             # Else several processes would wait for gradients that it never gets.
             self.average.requires_grad_(False)
         self._correlations: dict[str, list[Tensor]] = {}
+        self._start = dict(start or {})
+
+    def on_fit_start(self) -> None:
+        """Bring the start weights to where the model is; they are no part of the state."""
+        self._start = {name: value.to(self.device) for name, value in self._start.items()}
 
     @property
     def best_weights(self) -> AtomModel:
@@ -50,13 +62,25 @@ class FitModule(L.LightningModule):
         """Return the loss of one batch."""
         batch = replace(batch, graph=self._hide_resolution(batch.graph))
         terms = loss_terms(self.model(batch.graph), batch, self.recipe.loss)
+        loss = terms.total
+        if self.recipe.start is not None and self.recipe.start.anchor:
+            loss = loss + 0.5 * self.recipe.start.anchor * self.squared_distance()
         size = batch.graph.n_structures
-        self.log("loss", terms.total, batch_size=size, prog_bar=True)
+        self.log("loss", loss, batch_size=size, prog_bar=True)
         self.log("train_r", terms.correlation, batch_size=size, prog_bar=True)
         self.log("train_huber", terms.huber, batch_size=size)
         self.log("train_spread", terms.spread, batch_size=size)
         self.log("train_level", terms.level, batch_size=size)
-        return terms.total
+        return loss
+
+    def squared_distance(self) -> Tensor:
+        """Return the squared distance of the weights that are trained from where they started."""
+        parts = [
+            (parameter - self._start[name]).square().sum()
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        ]
+        return torch.stack(parts).sum()
 
     def _hide_resolution(self, graph: AtomGraph) -> AtomGraph:
         """Hide the resolution of a share of structures; drawn anew, but equally in a resumed run."""

@@ -212,3 +212,14 @@ def test_what_is_left_out_is_logged(
 def test_store_travels_to_workers_as_a_path(store: Store) -> None:
     store.values("train", 0, "b_iso")
     assert len(pickle.dumps(store)) < 1000
+
+
+def test_entries_are_chosen_and_held_out_by_id() -> None:
+    entries = [StoreEntry(id=name, split="train", n_usable=100) for name in ("a", "b", "c")]
+    rows, left_out = choose_rows(entries, LoaderConfig(only=("c", "a")))
+    assert rows == [0, 2]
+    assert left_out == {"not among the chosen entries": 1}
+    rows, left_out = choose_rows(entries, LoaderConfig(without=("a",)))
+    assert rows == [1, 2]
+    assert left_out == {"held out": 1}
+    assert choose_rows(entries, LoaderConfig(only=("a",), without=("a",)))[0] == []

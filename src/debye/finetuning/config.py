@@ -1,0 +1,178 @@
+"""How a released model is fine-tuned, and the recipe that this comes to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
+
+from debye.errors import CheckpointError, ConfigError, explain_validation
+from debye.models.catalog import find_model
+from debye.models.checkpoint import CheckpointHeader, checkpoint_digest, read_header
+from debye.training.config import (
+    DataConfig,
+    LossConfig,
+    Recipe,
+    RehearsalConfig,
+    StartConfig,
+    TrainingConfig,
+    TrainingLoaderConfig,
+)
+
+Mode = Literal["all", "head", "low-rate"]
+LEARNING_RATES: dict[str, float] = {"all": 5e-4, "head": 2e-3, "low-rate": 1e-4}
+"""Largest learning rate of each mode; a training from random weights uses 2e-3."""
+ABSENT = {"shuffle", "seed", "only", "without"}
+"""Loader settings that are not taken over from the training of the model."""
+
+
+class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
+    """Settings of a fine-tuning that the model's own training does not decide."""
+
+    mode: Mode = "all"
+    """Which weights change: ``all``; ``head``, only what reads out; ``low-rate``, all, but slowly."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Largest learning rate; None: that of the mode, see :data:`LEARNING_RATES`."""
+    epochs: PositiveInt = 10
+    """Passes over the new entries."""
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of all steps in which the learning rate rises."""
+    patience: PositiveInt | None = 3
+    """Stop after this many epochs without a better correlation on the held-out entries that choose the
+    epoch; None: never. A family has none to spare and always takes all epochs."""
+    rehearsal: NonNegativeFloat = 1.0
+    """Old batches for each new batch, where the old store is given; 0: none."""
+    anchor: NonNegativeFloat = 0.0
+    """Pull towards the start weights, see :class:`debye.training.config.StartConfig`."""
+    blend: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the fine-tuned weights in the result; the rest are the start weights."""
+    hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the clusters that is held out where no split is named; half of it chooses the epoch and
+    calibrates the bounds, the other half is reported."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Parts that a family is divided into; None: leave one out, or ten parts where there are more than
+    20 members."""
+    min_usable: PositiveInt = 50
+    """Structures with fewer usable atoms are refused."""
+    batch_atoms: PositiveInt | None = None
+    """Upper bound on atoms per batch; None: as the model was trained."""
+    hide_crystal: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of structures whose crystal is hidden in training; None: as the model was trained."""
+    seed: NonNegativeInt = 1
+    bootstrap: NonNegativeInt = 2000
+    """Draws for the intervals of the report."""
+
+
+class StartModel(BaseModel, frozen=True):
+    """The checkpoint that is fine-tuned."""
+
+    checkpoint: str
+    """Released name or path, as given."""
+    sha256: str
+    header: CheckpointHeader
+
+
+def open_start(name_or_path: str) -> StartModel:
+    """Read the header of the checkpoint that is to be fine-tuned.
+
+    Raises:
+        CheckpointError: there is none.
+        ConfigError: it is of a model that is not trained by gradient.
+    """
+    header = read_header(name_or_path)
+    if not find_model(header.model).learned:
+        raise ConfigError(
+            name_or_path,
+            problem=f"a {header.model}, which has nothing to fine-tune",
+            remedy="Give a learned model: see `debye models`",
+        )
+    return StartModel(
+        checkpoint=name_or_path, sha256=checkpoint_digest(name_or_path), header=header
+    )
+
+
+def tuning_recipe(
+    name: str, start: StartModel, config: FinetuneConfig, entries: dict[str, Any], *, choose: bool
+) -> Recipe:
+    """Return the recipe of one fine-tuning.
+
+    Model, graphs, target, loss and augmentation are those of the start model's own training.
+
+    Args:
+        name: Of the new checkpoint.
+        start: What it starts from.
+        config: How.
+        entries: Which entries: ``split``, ``only`` and ``without`` for training, ``validation_split`` and
+            ``validation_only``, and ``old_split`` and ``old_without`` where old batches are mixed in.
+        choose: Choose the epoch on the validation entries; False keeps the last one.
+
+    Raises:
+        CheckpointError: the settings in the header are none of this version.
+    """
+    past = start.header.training.get("recipe", {})
+    past_data = past.get("data", {})
+    inherited = past_data.get("loader", {})
+    changes = {
+        "min_usable": config.min_usable,
+        "only": entries.get("only", ()),
+        "without": entries.get("without", ()),
+        "representative_only": False,
+        "exclude_near364": False,
+        "max_atoms": None,
+    }
+    for setting in ("batch_atoms", "hide_crystal"):
+        if (value := getattr(config, setting)) is not None:
+            changes[setting] = value
+    loader = {key: value for key, value in inherited.items() if key not in ABSENT} | changes
+    old_split = entries.get("old_split")
+    try:
+        return Recipe(
+            name=name,
+            model=start.header.model,
+            settings=start.header.config,
+            target=start.header.target,
+            data=DataConfig(
+                split=entries["split"],
+                validation_split=entries.get("validation_split", entries["split"]),
+                validation_only=entries.get("validation_only", ()),
+                loader=TrainingLoaderConfig.model_validate(loader),
+                hide_resolution=past_data.get("hide_resolution", DataConfig().hide_resolution),
+            ),
+            loss=LossConfig.model_validate(past.get("loss", {})),
+            training=TrainingConfig(
+                seed=config.seed,
+                epochs=config.epochs,
+                learning_rate=config.learning_rate or LEARNING_RATES[config.mode],
+                weight_decay=0.0,  # it would pull towards zero, and not towards the start weights
+                warmup=config.warmup,
+                patience=config.patience,
+                precision=past.get("training", {}).get("precision", TrainingConfig().precision),
+                keep="best" if choose else "last",
+            ),
+            start=StartConfig(
+                checkpoint=start.checkpoint,
+                sha256=start.sha256,
+                train="head" if config.mode == "head" else "all",
+                anchor=config.anchor,
+                blend=config.blend,
+            ),
+            rehearsal=None
+            if old_split is None
+            else RehearsalConfig(
+                split=old_split, share=config.rehearsal, without=entries.get("old_without", ())
+            ),
+        )
+    except ValidationError as error:
+        raise CheckpointError(
+            start.checkpoint,
+            problem=f"its header holds settings that this version does not know "
+            f"({explain_validation(error)})",
+            remedy="Fine-tune with the version of debye that wrote it",
+        ) from error

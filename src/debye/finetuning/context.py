@@ -1,0 +1,173 @@
+"""What every fine-tuning shares: start model, old data, folder, and the checks against leakage."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from debye.data.store import Store
+from debye.evaluation.evaluation import BootstrapConfig
+from debye.finetuning.comparison import Comparison, compare, score_both
+from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
+from debye.finetuning.copies import Fingerprint, find_copies, fingerprint
+from debye.prediction.predictor import Predictor
+from debye.training.config import Recipe
+from debye.training.fit import FitResult, claim_folder, fit
+
+Say = Callable[[str], None]
+"""Told in one line what is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldData:
+    """The store that the start model was trained on."""
+
+    store: Store
+    split: str = "train"
+    """Rehearsed."""
+    val_split: str = "val"
+    """On which forgetting is measured; never trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningRun:
+    """One fine-tuning and where it happens."""
+
+    start: StartModel
+    config: FinetuneConfig
+    out: Path
+    old: OldData | None = None
+    accelerator: str = "auto"
+    say: Say = field(default=lambda line: None)
+
+    @property
+    def name(self) -> str:
+        """Name of the new checkpoint."""
+        return self.out.name
+
+    @property
+    def device(self) -> str:
+        """Where models predict."""
+        return "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+    @property
+    def bootstrap(self) -> BootstrapConfig:
+        """How intervals are made."""
+        return BootstrapConfig(repeats=self.config.bootstrap, seed=self.config.seed)
+
+    def claim(self, store: Store, entries: dict[str, Any], resume: bool) -> None:
+        """Take the folder, or refuse that of another fine-tuning."""
+        described = {
+            "start": {"name": self.start.header.name, "sha256": self.start.sha256},
+            "config": self.config.model_dump(mode="json"),
+            "store": store.digest,
+            "entries": entries,
+            "old": None
+            if self.old is None
+            else [self.old.store.digest, self.old.split, self.old.val_split],
+        }
+        claim_folder(self.out / "finetune.json", json.loads(json.dumps(described)), resume)
+
+    def recipe(self, entries: dict[str, Any], overlap: Overlap, *, choose: bool) -> Recipe:
+        """Return the recipe of one training, with old batches where there are old data."""
+        if self.old is not None and self.config.rehearsal:
+            entries = entries | {"old_split": self.old.split, "old_without": overlap.old_train}
+        return tuning_recipe(self.name, self.start, self.config, entries, choose=choose)
+
+    def fit(self, recipe: Recipe, store: Store, folder: Path) -> FitResult:
+        """Train, or go on with it."""
+        old = self.old.store if self.old is not None and recipe.rehearsal is not None else None
+        return fit(
+            recipe,
+            store,
+            folder,
+            old=old,
+            resume=True,
+            accelerator=self.accelerator,
+            devices=1,
+            progress=False,
+        )
+
+    def start_predictor(self) -> Predictor:
+        """Return the start model."""
+        return Predictor.from_checkpoint(self.start.checkpoint, device=self.device)
+
+    def overlap(self, store: Store, split: str, ids: Sequence[str]) -> Overlap:
+        """Find copies of new entries in the old data, which must not be mistaken for new ones."""
+        if self.old is None:
+            return Overlap()
+        wanted = set(ids)
+        prints = [
+            fingerprint(store, split, row)
+            for row, entry in enumerate(store.entries(split))
+            if entry.id in wanted
+        ]
+        return self.overlap_of(prints, ids)
+
+    def overlap_of(self, prints: Sequence[Fingerprint], ids: Sequence[str]) -> Overlap:
+        """Find structures of given fingerprints or ids in the old data."""
+        if self.old is None:
+            return Overlap()
+        return Overlap(
+            old_train=find_copies(prints, self.old.store, self.old.split, ids),
+            old_val=find_copies(prints, self.old.store, self.old.val_split, ids),
+        )
+
+    def forgetting(self, after: Predictor, overlap: Overlap) -> list[Comparison]:
+        """Compare start model and new model on the old validation entries that are not among the new."""
+        if self.old is None:
+            return []
+        split = self.old.val_split
+        ids = [entry.id for entry in self.old.store.entries(split)]
+        ids = [name for name in ids if name not in overlap.old_val]
+        self.say(f"old validation: {len(ids)} entries of {split}")
+        scored, failures = score_both(self.old.store, split, ids, self.start_predictor(), after)
+        meaning = "What the start model was chosen on; a fall is what fine-tuning made it forget."
+        return [compare("old validation", meaning, scored, failures, self.bootstrap)]
+
+    def old_notes(self, overlap: Overlap) -> list[str]:
+        """Say what is known of the old data, and what of it the new entries touch."""
+        if self.old is None:
+            return [
+                "No old data were given (--old): nothing was rehearsed, forgetting was not measured, and "
+                "it is not known whether the start model was trained on some of these structures"
+            ]
+        notes = []
+        trained_on = self.start.header.training.get("store")
+        if trained_on != self.old.store.digest:
+            notes.append(
+                f"The old store has the digest {self.old.store.digest[:16]}, the start model was trained "
+                f"on {str(trained_on)[:16]}: it may have seen other structures"
+            )
+        if overlap.old_train:
+            notes.append(
+                "The start model may have been trained on copies of these structures, which flatters "
+                f"it: {', '.join(overlap.old_train)} of {self.old.split}; they were not rehearsed"
+            )
+        if overlap.old_val:
+            notes.append(
+                f"Copies of the new structures in the old validation, left out of it: "
+                f"{', '.join(overlap.old_val)}"
+            )
+        return notes
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Entries of the old data that are copies of new ones."""
+
+    old_train: tuple[str, ...] = ()
+    old_val: tuple[str, ...] = ()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,144 @@
+"""Who is trained on, who chooses the epoch and who is reported: divisions that never leak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from debye.errors import ConfigError
+
+LEAVE_ONE_OUT = 20
+"""Largest number of groups that are left out one by one."""
+MANY_FOLDS = 10
+"""Parts of a larger family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Ids of the new entries by what they are used for; no group is in two of them."""
+
+    train: tuple[str, ...]
+    choose: tuple[str, ...]
+    """Choose the epoch and calibrate the bounds."""
+    report: tuple[str, ...]
+    """Held out from everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One part of a family that is left out."""
+
+    name: str
+    train: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> Division:
+    """Hold out a share of the groups, half of them to choose the epoch and half to be reported.
+
+    Args:
+        groups: Ids that must stay together: clusters, joined where they share copies of a structure.
+        hold_out: Share of the groups.
+        seed: Of the draw.
+
+    Raises:
+        ConfigError: too few groups.
+
+    Example:
+        >>> found = divide([["a"], ["b"], ["c", "d"], ["e"]], 0.5, seed=1)
+        >>> len(found.choose), len(found.report), sorted(found.train + found.choose + found.report)
+        (1, 1, ['a', 'b', 'c', 'd', 'e'])
+    """
+    each = max(1, round(hold_out * len(groups) / 2))
+    if len(groups) < 2 * each + 1:
+        raise ConfigError(
+            "finetune",
+            problem=f"{len(groups)} groups of new entries cannot be divided into training, choice of "
+            f"the epoch and report (hold_out {hold_out})",
+            remedy="Name splits with --val and --report, or use --family for a few crystals of one protein",
+        )
+    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
+    return Division(
+        train=_ids(groups, order[2 * each :]),
+        choose=_ids(groups, order[:each]),
+        report=_ids(groups, order[each : 2 * each]),
+    )
+
+
+def halve(groups: Sequence[Sequence[str]], seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide held-out groups into those that choose the epoch and those that are reported.
+
+    Raises:
+        ConfigError: there is only one.
+    """
+    if len(groups) < 2:
+        raise ConfigError(
+            "finetune",
+            problem=f"the held-out entries are {len(groups)} group, which cannot both choose the epoch and "
+            "be reported",
+            remedy="Name a split with --report",
+        )
+    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
+    half = len(groups) // 2
+    return _ids(groups, order[:half]), _ids(groups, order[half:])
+
+
+def make_folds(groups: Sequence[Sequence[str]], folds: int | None, seed: int) -> list[Fold]:
+    """Leave out every group once, one by one or in parts of nearly equal size.
+
+    Args:
+        groups: Ids that must be left out together: copies of one structure.
+        folds: Number of parts; None: one a group up to :data:`LEAVE_ONE_OUT`, else :data:`MANY_FOLDS`.
+        seed: Of the draw of parts.
+
+    Raises:
+        ConfigError: fewer than two groups, or more parts than groups.
+
+    Example:
+        >>> [fold.left_out for fold in make_folds([["a"], ["b", "c"]], None, seed=1)]
+        [('a',), ('b', 'c')]
+    """
+    count = folds or (len(groups) if len(groups) <= LEAVE_ONE_OUT else MANY_FOLDS)
+    if len(groups) < 2 or count > len(groups):
+        raise ConfigError(
+            "finetune --family",
+            problem=f"{len(groups)} different structures cannot be divided into {max(count, 2)} parts",
+            remedy="Give more structures, or a smaller number with --folds",
+        )
+    order = np.arange(len(groups))
+    if count < len(groups):
+        order = np.random.default_rng([seed, len(groups)]).permutation(order)
+    everyone = sorted(name for group in groups for name in group)
+    made = []
+    for number in range(count):
+        out = {name for place in order[number::count] for name in groups[int(place)]}
+        made.append(
+            Fold(
+                name=f"fold-{number + 1:02d}",
+                train=tuple(name for name in everyone if name not in out),
+                left_out=tuple(sorted(out)),
+            )
+        )
+    return made
+
+
+def join_groups(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Merge two groupings: whoever is together in either of them stays together.
+
+    Example:
+        >>> join_groups([["a", "b"], ["c"], ["d"]], [["b", "c"]])
+        [['a', 'b', 'c'], ['d']]
+    """
+    joined: list[set[str]] = []
+    for group in (*first, *second):
+        merged = set(group)
+        touched = [other for other in joined if merged & other]
+        joined = [other for other in joined if not merged & other]
+        joined.append(merged.union(*touched))
+    return sorted(sorted(group) for group in joined)
+
+
+def _ids(groups: Sequence[Sequence[str]], places: np.ndarray) -> tuple[str, ...]:
+    return tuple(sorted(name for place in places for name in groups[int(place)]))

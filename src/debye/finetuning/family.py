@@ -1,0 +1,147 @@
+"""Fine-tuning on the crystals of one protein, and how well a further crystal of it would be predicted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from debye.evaluation.report import EntryFailure
+from debye.finetuning.comparison import Scored, compare, score_both
+from debye.finetuning.context import Overlap, TuningRun, write_whole
+from debye.finetuning.copies import fingerprint, group_copies
+from debye.finetuning.division import Fold, make_folds
+from debye.finetuning.members import Members
+from debye.finetuning.report import TuningResult, write_report
+from debye.models.checkpoint import load_checkpoint
+from debye.prediction.predictor import Predictor
+from debye.prediction.release import Residuals, find_residuals, write_calibration
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What one fold says of its left-out members."""
+
+    scored: list[Scored]
+    failures: list[EntryFailure]
+    residuals: Residuals
+
+
+def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -> TuningResult:
+    """Fine-tune on all members; estimate by leaving each of them out once what that is worth.
+
+    Every training takes the same number of epochs and keeps the last one: nothing is chosen by looking
+    at a left-out member. Copies of one structure are left out together. The bounds of the final model come
+    from the left-out predictions. A killed run goes on in the fold, and the epoch, where it stopped.
+
+    Raises:
+        ConfigError: fewer than two different structures, or the folder holds another fine-tuning.
+    """
+    store, split = members.store, members.split
+    rows = {entry.id: row for row, entry in enumerate(store.entries(split))}
+    prints = [fingerprint(store, split, rows[name]) for name in members.ids]
+    groups = group_copies(members.ids, prints)
+    folds = make_folds(groups, run.config.folds, run.config.seed)
+    overlap = run.overlap_of(prints, members.ids)
+    run.claim(store, {"split": split, "ids": members.ids}, resume)
+    left_out = []
+    for number, fold in enumerate(folds, start=1):
+        run.say(f"{number} of {len(folds)}: without {', '.join(fold.left_out)}")
+        left_out.append(_run_fold(run, members, fold, overlap))
+    run.say(f"all {len(members.ids)} structures")
+    checkpoint = _fit_all(run, members, overlap, [part.residuals for part in left_out])
+    after = Predictor.from_checkpoint(checkpoint, device=run.device)
+    result = TuningResult(
+        checkpoint=checkpoint,
+        trained_on=members.ids,
+        new=compare(
+            "left-out members",
+            _meaning(folds, groups),
+            [scored for part in left_out for scored in part.scored],
+            [failure for part in left_out for failure in part.failures],
+            run.bootstrap,
+        ),
+        old=tuple(run.forgetting(after, overlap)),
+        notes=(*_copy_notes(groups), *run.old_notes(overlap)),
+        refused=members.refused,
+    )
+    return replace(result, files=tuple(write_report(result, run, store)))
+
+
+def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) -> LeftOut:
+    """Train without some members and predict these; a finished fold is read from its folder."""
+    folder = run.out / "folds" / fold.name
+    done = folder / "left_out.json"
+    if not done.exists():
+        recipe = run.recipe({"split": members.split, "only": fold.train}, overlap, choose=False)
+        checkpoint = run.fit(recipe, members.store, folder).checkpoint
+        after = Predictor.from_checkpoint(checkpoint, device=run.device)
+        scored, failures = score_both(
+            members.store, members.split, fold.left_out, run.start_predictor(), after
+        )
+        rows = [members.store.row(members.split, name) for name in fold.left_out]
+        residuals = find_residuals(
+            load_checkpoint(checkpoint, device=run.device),
+            members.store,
+            members.split,
+            rows,
+            device=run.device,
+        )
+        _write_residuals(folder / "residuals.npz", residuals)
+        record = {
+            "scored": [row.to_dict() for row in scored],
+            "failures": [asdict(failure) for failure in failures],
+        }
+        write_whole(done, json.dumps(record))
+        for leftover in folder.glob("*.ckpt"):
+            leftover.unlink()
+    record = json.loads(done.read_text())
+    with np.load(folder / "residuals.npz") as columns:
+        residuals = Residuals(**columns)
+    return LeftOut(
+        scored=[Scored.from_dict(row) for row in record["scored"]],
+        failures=[EntryFailure(**failure) for failure in record["failures"]],
+        residuals=residuals,
+    )
+
+
+def _fit_all(
+    run: TuningRun, members: Members, overlap: Overlap, residuals: Sequence[Residuals]
+) -> Path:
+    """Train on all members; the bounds are those of the left-out predictions."""
+    path = run.out / f"{run.name}.safetensors"
+    if not path.exists() or load_checkpoint(path).header.calibration is None:
+        recipe = run.recipe({"split": members.split, "only": members.ids}, overlap, choose=False)
+        run.fit(recipe, members.store, run.out)
+        write_calibration(path, residuals)
+    return path
+
+
+def _meaning(folds: Sequence[Fold], groups: Sequence[Sequence[str]]) -> str:
+    how = (
+        "leave-one-out" if len(folds) == len(groups) else f"{len(folds)} parts, each left out once"
+    )
+    return (
+        f"Each structure is predicted by a model fine-tuned on others only ({how}). The change estimates "
+        "how well a further crystal of this same target is predicted. It says nothing of other proteins; "
+        "intervals are over these structures, which resemble each other."
+    )
+
+
+def _copy_notes(groups: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        f"Copies of one structure, always left out together: {', '.join(group)}"
+        for group in groups
+        if len(group) > 1
+    ]
+
+
+def _write_residuals(path: Path, residuals: Residuals) -> None:
+    partial = path.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        np.savez_compressed(file, **residuals._asdict())
+    os.replace(partial, path)

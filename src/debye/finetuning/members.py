@@ -1,0 +1,127 @@
+"""The structures of one family: files of a user, or entries of a store; what cannot be a target is refused."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from debye.data.build import build_store
+from debye.data.parts import Progress
+from debye.data.store import Store, StoreEntry
+from debye.errors import StoreError
+from debye.prediction.inputs import expand_inputs
+
+SPLIT = "family"
+"""Split of the store that is made of a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Structures of one family in a store."""
+
+    store: Store
+    split: str
+    ids: tuple[str, ...]
+    """Those with usable B-factors."""
+    refused: Mapping[str, str]
+    """The others, each with its reason."""
+
+
+def gather_members(
+    data: Path,
+    out: Path,
+    *,
+    split: str,
+    ids: Collection[str] = (),
+    min_usable: int,
+    progress: Progress | None = None,
+) -> Members:
+    """Open a store, or make one of a folder of structure files, and judge every structure.
+
+    Args:
+        data: Store or folder.
+        out: Where the store of a folder is made.
+        split: Split of a store; a folder has none.
+        ids: Only these: entries, or file names without suffix; all if empty.
+        min_usable: Structures with fewer usable atoms are refused.
+        progress: Told how many files are read.
+
+    Raises:
+        StoreError: neither a store nor a folder with structures, or no such split.
+    """
+    if (data / "manifest.json").is_file():
+        store = Store.open(data)
+    else:
+        store, split = _store_of(data, out, ids, progress), SPLIT
+    wanted = {name.lower() for name in ids}
+    refused = {
+        failure["id"]: failure["reason"]
+        for failure in store.failures
+        if failure["split"] == split and (not wanted or failure["id"] in wanted)
+    }
+    kept = []
+    entries = store.entries(split)
+    for entry in entries:
+        if wanted and entry.id not in wanted:
+            continue
+        if entry.n_usable < min_usable:
+            refused[entry.id] = why_unusable(entry)
+        else:
+            kept.append(entry.id)
+    known = {entry.id for entry in entries} | refused.keys()
+    refused |= dict.fromkeys(sorted(wanted - known), f"not found in {data}")
+    return Members(store, split, tuple(kept), refused)
+
+
+def why_unusable(entry: StoreEntry) -> str:
+    """Say why most atoms of an entry are no targets."""
+    reasons = [f"{reason} ({count} atoms)" for reason, count in entry.unusable.items()]
+    found = "; ".join(reasons) or "too small"
+    return f"{entry.n_usable} of {entry.n_atoms} atoms have a usable B-factor: {found}"
+
+
+def _store_of(data: Path, out: Path, ids: Collection[str], progress: Progress | None) -> Store:
+    """Copy the files of a folder under the names that a store wants, and build it."""
+    if not data.is_dir():
+        raise StoreError(
+            str(data),
+            problem="neither a data store nor a folder",
+            remedy="Give a folder of structure files, or a store made by `debye data build`",
+        )
+    inputs, failures = expand_inputs([data], exclude=out)
+    if failures:
+        raise failures[0]
+    wanted = {name.lower() for name in ids}
+    inputs = [item for item in inputs if not wanted or item.stem.lower() in wanted]
+    if not inputs:
+        raise StoreError(
+            str(data),
+            problem=f"holds none of {', '.join(sorted(wanted))}",
+            remedy="Give names of files without their suffix",
+        )
+    structures = out / "structures"
+    structures.mkdir(parents=True, exist_ok=True)
+    with open(out / "index.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "split", "cluster"])
+        for item in inputs:
+            entry_id = item.stem.lower()
+            writer.writerow([entry_id, SPLIT, SPLIT])
+            # copy2 keeps the time: the same files make the same plan when the run is resumed.
+            shutil.copy2(Path(item.name), structures / f"{entry_id}{_suffix(item.name)}")
+    return build_store(out / "index.csv", structures, out / "store", progress=progress)
+
+
+def _suffix(name: str) -> str:
+    """Return the suffix under which a store finds a file.
+
+    Example:
+        >>> [_suffix(name) for name in ("a.CIF", "b.mmcif.gz", "c.ent", "d.bcif.gz")]
+        ['.cif', '.cif.gz', '.ent', '.bcif.gz']
+    """
+    lower = name.lower().replace(".mmcif", ".cif")
+    zipped = ".gz" if lower.endswith(".gz") else ""
+    return Path(lower.removesuffix(".gz")).suffix + zipped

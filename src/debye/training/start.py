@@ -1,0 +1,105 @@
+"""Start weights: a run that goes on from a checkpoint instead of from random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from debye.errors import ConfigError
+from debye.models.base import AtomModel
+from debye.models.catalog import model_config
+from debye.models.checkpoint import CheckpointHeader, checkpoint_digest, load_checkpoint
+from debye.training.config import Recipe, StartConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run starts from."""
+
+    weights: Mapping[str, Tensor]
+    """Of the whole model, by the names of its state."""
+    lineage: dict[str, Any]
+    """The checkpoint as an ancestor: name, digest, and its own training, which holds its ancestors."""
+
+
+def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
+    """Load the start weights of a recipe into a model, and freeze what is not to be trained.
+
+    Returns:
+        What was loaded; None where the recipe starts from random weights.
+
+    Raises:
+        CheckpointError: no such checkpoint.
+        ConfigError: the checkpoint is another one than the recipe says, or does not fit the recipe.
+    """
+    config = recipe.start
+    if config is None:
+        return None
+    digest = checkpoint_digest(config.checkpoint)
+    checkpoint = load_checkpoint(config.checkpoint)
+    _check(config, digest, checkpoint.header, recipe)
+    weights = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
+    model.load_state_dict(weights)
+    if config.train == "head":
+        freeze_body(model)
+    return Start(weights, ancestor(checkpoint.header, digest))
+
+
+def ancestor(header: CheckpointHeader, digest: str) -> dict[str, Any]:
+    """Describe a checkpoint for the headers of those that are trained from it."""
+    return {
+        "name": header.name,
+        "sha256": digest,
+        "version": header.version,
+        "training": header.training,
+    }
+
+
+def freeze_body(model: AtomModel) -> None:
+    """Leave nothing to train but the modules that the model declares as its head.
+
+    Raises:
+        ConfigError: it declares none.
+    """
+    if not model.head:
+        raise ConfigError(
+            type(model).__name__,
+            problem="declares no head",
+            remedy="Train all weights, or name the modules of the head in the class",
+        )
+    model.requires_grad_(False)
+    for name in model.head:
+        model.get_submodule(name).requires_grad_(True)
+
+
+@torch.no_grad()
+def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
+    """Replace the weights of a model by a mean of theirs (``share``) and the start weights."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(start[name].to(value), 1 - share)
+
+
+def _check(config: StartConfig, digest: str, header: CheckpointHeader, recipe: Recipe) -> None:
+    """Refuse a checkpoint that is not what the recipe was made for."""
+    expected: dict[str, tuple[str, ...]] = {
+        "sha256": (config.sha256 or digest, digest),
+        "model": (recipe.model, header.model),
+        "target": (recipe.target, header.target),
+    }
+    if recipe.model == header.model:
+        expected["settings"] = tuple(
+            str(model_config(recipe.model, settings).model_dump(mode="json"))
+            for settings in (recipe.settings, header.config)
+        )
+    for what, (wanted, found) in expected.items():
+        if wanted != found:
+            raise ConfigError(
+                config.checkpoint,
+                problem=f"its {what} is {found}, the recipe says {wanted}",
+                remedy="Start from the checkpoint that the recipe was made for",
+            )

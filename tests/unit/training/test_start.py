@@ -1,0 +1,172 @@
+"""Start weights: loaded, frozen, held, blended, and remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from debye.errors import CheckpointError, ConfigError
+from debye.models.catalog import build_model, model_config
+from debye.models.checkpoint import CheckpointHeader, checkpoint_digest, save_checkpoint
+from debye.training.config import Recipe, StartConfig
+from debye.training.start import ancestor, blend, freeze_body, start_from
+
+pytest.importorskip("lightning")
+
+from debye.training.module import FitModule
+
+SETTINGS = {"layers": 1, "node_width": 8, "edge_width": 8, "global_width": 8, "embedding_width": 4}
+
+
+def save(path: Path, seed: int, training: dict | None = None, **changes) -> Path:
+    torch.manual_seed(seed)
+    config = model_config("meta_gnn", SETTINGS).model_dump(mode="json")
+    header = {"name": path.stem, "model": "meta_gnn", "config": config, "training": training or {}}
+    save_checkpoint(path, build_model("meta_gnn", SETTINGS), CheckpointHeader(**(header | changes)))
+    return path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return save(tmp_path / "base.safetensors", 1, {"store": "abc", "best_epoch": 3})
+
+
+def recipe_from(base: Path, **start) -> Recipe:
+    return Recipe(
+        name="tuned",
+        model="meta_gnn",
+        settings=SETTINGS,
+        start=StartConfig(checkpoint=str(base), **start),
+    )
+
+
+def test_a_recipe_without_a_start_leaves_the_model_alone():
+    model = build_model("meta_gnn", SETTINGS)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert start_from(model, Recipe(name="new", model="meta_gnn", settings=SETTINGS)) is None
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_weights_and_lineage_come_from_the_checkpoint(base):
+    model = build_model("meta_gnn", SETTINGS)
+    start = start_from(model, recipe_from(base))
+    assert start is not None
+    torch.manual_seed(1)
+    for name, value in build_model("meta_gnn", SETTINGS).state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+        assert torch.equal(start.weights[name], value)
+    assert start.lineage["name"] == "base"
+    assert start.lineage["sha256"] == checkpoint_digest(base)
+    assert start.lineage["training"] == {"store": "abc", "best_epoch": 3}
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_chain_of_fine_tunings_keeps_all_ancestors(base, tmp_path):
+    model = build_model("meta_gnn", SETTINGS)
+    first = start_from(model, recipe_from(base))
+    assert first is not None
+    child = save(tmp_path / "child.safetensors", 2, {"store": "def", "parent": first.lineage})
+    second = start_from(model, recipe_from(child))
+    assert second is not None
+    assert second.lineage["name"] == "child"
+    assert second.lineage["training"]["parent"]["name"] == "base"
+    assert second.lineage["training"]["parent"]["training"]["store"] == "abc"
+
+
+def test_the_start_weights_do_not_follow_the_model(base):
+    model = build_model("meta_gnn", SETTINGS)
+    start = start_from(model, recipe_from(base))
+    assert start is not None
+    with torch.no_grad():
+        model.readout[-1].bias.add_(1.0)
+    assert torch.equal(start.weights["readout.2.bias"] + 1, model.readout[-1].bias)
+
+
+@pytest.mark.parametrize("train", ["all", "head"])
+def test_the_optimizer_gets_what_the_mode_says(base, train):
+    recipe = recipe_from(base, train=train)
+    model = build_model("meta_gnn", SETTINGS)
+    start = start_from(model, recipe)
+    assert start is not None
+    optimizer = FitModule(model, recipe, steps=5, start=start.weights).configure_optimizers()
+    groups = optimizer["optimizer"].param_groups  # type: ignore[attr-defined]
+    given = {id(parameter) for group in groups for parameter in group["params"]}
+    expected = {
+        id(parameter)
+        for name, parameter in model.named_parameters()
+        if train == "all" or name.split(".")[0] in model.head
+    }
+    assert given == expected
+
+
+def test_a_model_without_a_head_cannot_be_frozen(monkeypatch):
+    model = build_model("meta_gnn", SETTINGS)
+    monkeypatch.setattr(type(model), "head", ())
+    with pytest.raises(ConfigError, match="declares no head"):
+        freeze_body(model)
+
+
+def test_the_distance_counts_trained_weights_alone(base):
+    recipe = recipe_from(base, train="head", anchor=1.0)
+    model = build_model("meta_gnn", SETTINGS)
+    start = start_from(model, recipe)
+    assert start is not None
+    module = FitModule(model, recipe, steps=5, start=start.weights)
+    assert module.squared_distance().item() == 0
+    with torch.no_grad():
+        model.readout[-1].bias.add_(2.0)  # two numbers, each 2 away
+        model.atoms.project.bias.add_(9.0)
+    distance = module.squared_distance()
+    assert distance.item() == pytest.approx(8.0)
+    distance.backward()
+    assert model.readout[-1].bias.grad.tolist() == pytest.approx([4.0, 4.0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_blending_is_a_weighted_mean(base, share):
+    model = build_model("meta_gnn", SETTINGS)
+    start = start_from(model, recipe_from(base))
+    assert start is not None
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(4.0)
+    blend(model, start.weights, share)
+    for name, value in model.named_parameters():
+        assert torch.allclose(value, start.weights[name] + 4.0 * share, atol=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings": {**SETTINGS, "layers": 2}}, "settings"),
+        ({"target": "b_factor_log"}, "its target is b_factor, the recipe says b_factor_log"),
+        ({"model": "waller", "settings": {}}, "its model is meta_gnn"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_the_recipe_is_refused(base, changes, message):
+    recipe = recipe_from(base).model_copy(update=changes)
+    model = build_model(recipe.model, recipe.settings)
+    with pytest.raises(ConfigError, match=message):
+        start_from(model, recipe)
+
+
+def test_a_file_that_was_replaced_is_refused(base):
+    digest = checkpoint_digest(base)
+    save(base, 2)
+    model = build_model("meta_gnn", SETTINGS)
+    with pytest.raises(ConfigError, match="its sha256 is"):
+        start_from(model, recipe_from(base, sha256=digest))
+    with pytest.raises(CheckpointError, match="neither a released model nor a file"):
+        start_from(model, recipe_from(base.with_name("gone.safetensors")))
+
+
+def test_an_ancestor_is_plain_values(base):
+    header = CheckpointHeader(name="x", model="meta_gnn", config={}, training={"store": "s"})
+    assert ancestor(header, "d" * 64) == {
+        "name": "x",
+        "sha256": "d" * 64,
+        "version": header.version,
+        "training": {"store": "s"},
+    }
