@@ -91,6 +91,15 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     """Which epoch becomes the checkpoint: the best on the validation split, or, where nothing is left
     to validate on, the last; then nothing is validated or stopped early."""
 
+    @model_validator(mode="after")
+    def _ends_with_a_validation(self) -> TrainingConfig:
+        if self.epochs % self.validate_every:
+            raise ValueError(
+                f"epochs ({self.epochs}) is no multiple of validate_every ({self.validate_every}): "
+                "the last epochs would be trained for nothing"
+            )
+        return self
+
 
 class StartConfig(BaseModel, frozen=True, extra="forbid"):
     """Weights that a run starts from, and what holds it near them."""
@@ -119,15 +128,6 @@ class RehearsalConfig(BaseModel, frozen=True, extra="forbid"):
     """Batches of the other store for each batch of the new one."""
     without: tuple[str, ...] = ()
     """Entries that must not be seen, by id."""
-
-    @model_validator(mode="after")
-    def _ends_with_a_validation(self) -> TrainingConfig:
-        if self.epochs % self.validate_every:
-            raise ValueError(
-                f"epochs ({self.epochs}) is no multiple of validate_every ({self.validate_every}): "
-                "the last epochs would be trained for nothing"
-            )
-        return self
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
