@@ -24,6 +24,7 @@ def values(name: str, noise: float, seed: int) -> StructureValues:
         predicted=predicted.astype(np.float32),
         entity_kind=np.full(90, EntityKind.PROTEIN, np.int8),
         is_backbone=np.arange(90) % 2 == 0,
+        residue_name=np.full(90, "ALA"),
         residue_index=(np.arange(90) // 6).astype(np.int32),
         chain_index=np.zeros(90, np.int32),
     )
