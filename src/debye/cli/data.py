@@ -11,46 +11,76 @@ import typer
 
 if TYPE_CHECKING:
     from debye.data.statistics import SplitStatistics
+    from debye.data.store import Store
 
 
 def build(
-    index: Annotated[
-        Path, typer.Option(help="CSV with the columns id, split, …", exists=True, dir_okay=False)
-    ],
     structures: Annotated[
         Path, typer.Option(help="Folder of <id[1:3]>/<id>.bcif.gz.", exists=True, file_okay=False)
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store.")],
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with the columns id, split, …; with a recipe id is enough, without an index "
+            "every file counts.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML: filter, clusters, family, splits, leakage.", exists=True, dir_okay=False
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     split: Annotated[
-        list[str] | None, typer.Option(help="Only this split; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Only this split of the index; may be given several times."),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Date of the archive that the files come from, 2026-11-24; for updates."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a finished store.")] = False,
 ) -> None:
-    """Read every entry of an index into a data store; a killed build goes on where it stopped."""
+    """Read structures into a data store, by given splits or a recipe; a killed build goes on where it stopped."""
     from debye.data.build import build_store
+    from debye.data.build_curated import build_curated
+    from debye.data.build_recipe import read_build_recipe
 
     finished = (output / "manifest.json").exists() and not overwrite
+    if recipe is None and index is None:
+        raise typer.BadParameter("give --index, --recipe, or both")
+    if recipe is not None and split:
+        raise typer.BadParameter("--split chooses splits of an index, but the recipe draws them")
     with progress_bar("Building") as progress:
-        store = build_store(
-            index,
-            structures,
-            output,
-            splits=split or (),
-            workers=workers,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        if recipe is not None:
+            store = build_curated(
+                read_build_recipe(recipe),
+                structures,
+                output,
+                index=index,
+                workers=workers,
+                overwrite=overwrite,
+                as_of=as_of,
+                progress=progress,
+            )
+        elif index is not None:
+            store = build_store(
+                index,
+                structures,
+                output,
+                splits=split or (),
+                workers=workers,
+                overwrite=overwrite,
+                as_of=as_of,
+                progress=progress,
+            )
     if finished:
         typer.echo(f"{output}: already finished, nothing to do (--overwrite rebuilds)")
-    for failure in store.failures:
-        typer.echo(f"failed: {failure['id']} ({failure['split']}): {failure['reason']}", err=True)
-    sizes = store.manifest["splits"].values()
-    typer.echo(
-        f"{output}: {sum(size['entries'] for size in sizes):,} entries, "
-        f"{sum(size['atoms'] for size in sizes):,} atoms, {len(store.failures)} failed"
-    )
-    typer.echo(f"digest {store.digest}")
+    _report(store)
     if store.failures:
         raise typer.Exit(1)
 
@@ -68,6 +98,24 @@ def stats(
     _show(rows, f"{store} · debye {opened.manifest['version']} · digest {opened.digest[:16]}")
     if csv is not None:
         write_statistics(rows, csv)
+
+
+def _report(store: Store) -> None:
+    """Print what a store holds, and what was left out of it and why."""
+    for failure in store.failures:
+        typer.echo(f"failed: {failure['id']} ({failure['split']}): {failure['reason']}", err=True)
+    sizes = store.manifest["splits"]
+    curation = store.manifest.get("curation")
+    if curation:
+        for split, size in sizes.items():
+            typer.echo(f"{size['entries']:>8,}  {split}")
+        for reason, count in curation["reasons"].items():
+            typer.echo(f"{count:>8,}  left out: {reason}")
+    typer.echo(
+        f"{store.path}: {sum(size['entries'] for size in sizes.values()):,} entries, "
+        f"{sum(size['atoms'] for size in sizes.values()):,} atoms, {len(store.failures)} failed"
+    )
+    typer.echo(f"digest {store.digest}")
 
 
 @contextmanager
