@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from debye.data.build_curated import DECISIONS
 from debye.data.build_recipe import BuildRecipe, read_build_recipe
-from debye.data.clusters import protein_chains
+from debye.data.clusters import chain_sequences, unique_chains
 from debye.data.curate import Decision, read_decisions
 from debye.data.index import read_index
 from debye.data.leakage import Leak, find_leaks
@@ -112,9 +112,9 @@ def show_clusters(decisions: Sequence[Decision], index: dict[str, dict[str, str]
     )
 
 
-def pairs(sizes: Sequence[int] | object) -> float:
+def pairs(sizes: Iterable[int]) -> float:
     """Return how many pairs there are within sets of given sizes."""
-    counts = np.array(list(sizes), float)  # type: ignore[call-overload]
+    counts = np.array(list(sizes), float)
     return float((counts * (counts - 1) / 2).sum())
 
 
@@ -140,7 +140,7 @@ def index_leaks(data: Path, work: Path, recipe: BuildRecipe) -> list[Leak]:
     """Check the training set of the index against its held-out splits."""
     rows = sorted(read_index(data / "index.csv"), key=lambda row: row.id)
     candidates, _ = scan(rows, data / "structures", recipe.state, work / "scan")
-    chains = protein_chains(candidates, recipe.clusters)
+    chains = unique_chains({item.id: chain_sequences(item, recipe.clusters) for item in candidates})
     split = {row.id: row.split for row in rows}
     train = sorted(name for name, where in split.items() if where == "train")
     others = {name: where for name, where in split.items() if where in HELD_OUT}

@@ -341,7 +341,7 @@ def _merge_vocabularies(parts: Iterable[Path]) -> dict[str, NDArray[np.str_]]:
 
 def _write_text(parts: Sequence[Path], name: str, words: NDArray[np.str_], target: Path) -> None:
     """Concatenate a text column, each part's codes translated to those of the whole store."""
-    kind = np.uint8 if len(words) <= 256 else np.uint16 if len(words) <= 65536 else np.uint32
+    kind = code_type(len(words))
     lengths = []
     for part in parts:
         with np.load(part) as arrays:
@@ -354,6 +354,11 @@ def _write_text(parts: Sequence[Path], name: str, words: NDArray[np.str_], targe
             flat[start : start + length] = translate[arrays[name]] if length else 0
         start += length
     flat.flush()
+
+
+def code_type(words: int) -> type[np.unsignedinteger]:
+    """Return the smallest type for the codes of so many words."""
+    return np.uint8 if words <= 256 else np.uint16 if words <= 65536 else np.uint32
 
 
 def _entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -183,11 +183,14 @@ def _write_details(recipe: BuildRecipe, curation: Curation, content: Content, ou
     split = {decision.id: decision.split for decision in curation.decisions if decision.split}
     write_decisions(with_digests(curation.decisions, content.digests), out / DECISIONS)
     write_sequences(curation.chains, split, out / SEQUENCES)
-    files: Sequence[Path | None] = (
-        [recipe.family.ids, recipe.family.sequences] if recipe.family else []
-    )
-    for file in files:
-        if file is not None:
+    copy_inputs(recipe, out)
+
+
+def copy_inputs(recipe: BuildRecipe, out: Path) -> None:
+    """Copy the files that define the family into a store, so that an update needs nothing else."""
+    family = recipe.family
+    for file in (family.ids, family.sequences) if family else ():
+        if file is not None and file.parent != out / INPUTS:
             (out / INPUTS).mkdir(exist_ok=True)
             shutil.copyfile(file, out / INPUTS / file.name)
 

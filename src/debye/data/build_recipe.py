@@ -105,6 +105,8 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid"):
     """Entries of validation and test have a cell, a space group and a header."""
     largest_evaluation_group: PositiveInt | None = 20
     """Entries; larger groups stay in training, where more than one of their entries is of use."""
+    evaluation_per_group: PositiveInt | None = 1
+    """At most this many entries of a group in validation or test; None: all that are fit."""
     train_per_cluster: PositiveInt | None = 3
     """At most this many entries of a cluster, the best resolved; None: all."""
 

@@ -39,18 +39,25 @@ class Chains:
         return found
 
 
-def protein_chains(entries: Iterable[Candidate], config: ClusterConfig) -> Chains:
-    """Return the chains of entries that are long enough to be compared."""
-    texts: dict[str, dict[str, str]] = {}
-    for entry in sorted(entries, key=lambda entry: entry.id):
-        chains = dict(entry.observed)
-        if config.sequences == "deposited":
-            chains |= {name: entry.deposited[name] for name in chains if name in entry.deposited}
-        texts[entry.id] = {
-            chain: text
-            for chain, text in sorted(chains.items(), key=lambda item: (-len(item[1]), item[0]))
-            if len(text) >= config.fewest_residues
-        }
+def chain_sequences(entry: Candidate, config: ClusterConfig) -> dict[str, str]:
+    """Return the sequences of an entry's chains that are long enough to be compared."""
+    chains = dict(entry.observed)
+    if config.sequences == "deposited":
+        chains |= {name: entry.deposited[name] for name in chains if name in entry.deposited}
+    return {name: text for name, text in chains.items() if len(text) >= config.fewest_residues}
+
+
+def unique_chains(entries: Mapping[str, Mapping[str, str]]) -> Chains:
+    """Name the different sequences of entries (sequence by chain); the names do not depend on the order.
+
+    Example:
+        >>> unique_chains({"1a": {"A": "MK", "B": "MKW"}, "1b": {"A": "MK"}})
+        Chains(sequences={'s0': 'MKW', 's1': 'MK'}, names={'1a': {'B': 's0', 'A': 's1'}, '1b': {'A': 's1'}})
+    """
+    texts = {
+        entry: dict(sorted(entries[entry].items(), key=lambda item: (-len(item[1]), item[0])))
+        for entry in sorted(entries)
+    }
     unique = sorted({text for chains in texts.values() for text in chains.values()})
     unique.sort(key=len, reverse=True)
     name = {text: f"s{number}" for number, text in enumerate(unique)}

@@ -12,10 +12,11 @@ from pathlib import Path
 from debye.data.build_recipe import BuildRecipe
 from debye.data.clusters import (
     Chains,
+    chain_sequences,
     linked_groups,
     mmseqs_clusters,
-    protein_chains,
     rcsb_clusters,
+    unique_chains,
 )
 from debye.data.families import family_evidence
 from debye.data.leakage import Leak, find_leaks
@@ -65,8 +66,7 @@ class Curation:
     @property
     def reasons(self) -> dict[str, int]:
         """Entries left out, by reason, most frequent first."""
-        found = Counter(decision.reason for decision in self.decisions if decision.reason)
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        return count_reasons(self.decisions)
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def curate(
     for failure in failures:
         draft.refuse(failure["id"], "file could not be read", failure["reason"])
     kept = _filter(candidates, recipe, draft)
-    chains = protein_chains(kept, recipe.clusters)
+    chains = unique_chains({entry.id: chain_sequences(entry, recipe.clusters) for entry in kept})
     clusters = entry_clusters(chains, recipe, threads=threads)
     for entry in kept:
         if not clusters.get(entry.id):
@@ -141,6 +141,24 @@ def entry_clusters(
     if recipe.clusters.source == "rcsb" and recipe.clusters.file is not None:
         return rcsb_clusters(recipe.clusters.file, chains.names)
     return mmseqs_clusters(chains, recipe.clusters, threads=threads)
+
+
+def count_reasons(decisions: Iterable[Decision]) -> dict[str, int]:
+    """Return how many entries were left out, by reason, most frequent first."""
+    found = Counter(decision.reason for decision in decisions if decision.reason)
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def with_facts(decision: Decision, entry: Candidate) -> Decision:
+    """Return a decision with what its file holds."""
+    return replace(
+        decision,
+        state=entry.state,
+        resolution=entry.resolution,
+        n_protein_residues=entry.n_protein_residues,
+        n_atoms=entry.n_atoms,
+        mean_b=entry.mean_b,
+    )
 
 
 def write_decisions(decisions: Iterable[Decision], path: Path) -> None:
@@ -287,16 +305,7 @@ def _decision(
         reason=draft.reason.get(name, ""),
         detail=draft.detail.get(name, ""),
     )
-    if entry is None:
-        return decision
-    return replace(
-        decision,
-        state=entry.state,
-        resolution=entry.resolution,
-        n_protein_residues=entry.n_protein_residues,
-        n_atoms=entry.n_atoms,
-        mean_b=entry.mean_b,
-    )
+    return decision if entry is None else with_facts(decision, entry)
 
 
 def _text(value: object) -> str:

@@ -32,7 +32,8 @@ def family_evidence(
             evidence[entry.id]["title"] = ", ".join(words)
     domains = read_fasta(family.sequences) if family.sequences else chains.of(sorted(listed))
     for entry_id, text in _profile(domains, chains, family, threads).items():
-        evidence[entry_id]["profile"] = text
+        if entry_id in evidence:
+            evidence[entry_id]["profile"] = text
     return {entry_id: found for entry_id, found in evidence.items() if found}
 
 

@@ -72,7 +72,7 @@ def limit_entries(
 ) -> dict[str, str]:
     """Return why entries of a drawn split are left out of it, by id.
 
-    Validation and test take one entry a group; training takes a number of entries a cluster (that of the longest
+    Validation and test take a number of entries a group, training a number of entries a cluster (that of the longest
     chain). The best resolved are taken.
     """
     left_out: dict[str, str] = {}
@@ -83,7 +83,7 @@ def limit_entries(
             if not is_fit_for_evaluation(entry, config):
                 left_out[entry.id] = f"not fit for {name}: resolution, crystal or header"
                 continue
-            key, most = (name, groups[entry.id]), 1
+            key, most = (name, groups[entry.id]), config.evaluation_per_group
         else:
             key, most = (name, clusters[entry.id][0]), config.train_per_cluster
         taken[key] = taken.get(key, 0) + 1
