@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from debye.data.statistics import SplitStatistics
+    from debye.data.statistics import Histogram, SplitStatistics
     from debye.data.store import Store
 
 
@@ -88,16 +89,26 @@ def build(
 def stats(
     store: Annotated[Path, typer.Argument(help="Data store.")],
     csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the histograms: a .png, .svg or .pdf file.")
+    ] = None,
 ) -> None:
-    """Describe every split of a data store, next to the published sets of the seed system."""
-    from debye.data.statistics import store_statistics, write_statistics
+    """Describe every split of a data store, next to the published sets of the seed system, with histograms."""
+    from debye.data.statistics import store_histograms, store_statistics, write_statistics
     from debye.data.store import Store
 
     opened = Store.open(store)
-    rows = store_statistics(opened)
-    _show(rows, f"{store} · debye {opened.manifest['version']} · digest {opened.digest[:16]}")
+    rows, histograms = store_statistics(opened), store_histograms(opened)
+    title = f"{store} · debye {opened.manifest['version']} · digest {opened.digest[:16]}"
+    _show(rows, title)
+    for histogram in histograms:
+        _show_histogram(histogram)
     if csv is not None:
         write_statistics(rows, csv)
+    if plot is not None:
+        from debye.plots.histograms import save_histograms
+
+        typer.echo(f"wrote {save_histograms(histograms, plot, title=title)}")
 
 
 def _report(store: Store) -> None:
@@ -137,22 +148,44 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _show(rows: list[SplitStatistics], title: str) -> None:
-    from dataclasses import astuple, fields
+    """Print one row a figure, one column a split: names are short, so that it fits a narrow terminal."""
+    from dataclasses import fields
 
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title)
-    for column in fields(rows[0]):
-        table.add_column(
-            HEADINGS.get(column.name, column.name.replace("_", " ")),
-            justify="left" if column.name == "split" else "right",
-        )
+    table.add_column("")
     for row in rows:
-        table.add_row(*map(_text, astuple(row)))
+        table.add_column(row.split, justify="right")
+    for column in fields(rows[0])[1:]:
+        heading = HEADINGS.get(column.name, column.name.replace("_", " "))
+        table.add_row(heading, *(_text(getattr(row, column.name)) for row in rows))
     Console().print(table)
 
 
+def _show_histogram(histogram: Histogram) -> None:
+    """Print one row a bin: the share of each split's entries as a bar and in percent."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{histogram.quantity.label}, % of entries", title_justify="left", box=None)
+    table.add_column("", justify="right", no_wrap=True, min_width=15)
+    for split, count in histogram.unknown.items():
+        table.add_column(f"{split}, {count:,} unknown" if count else split)
+    shares = {split: own / max(own.sum(), 1) for split, own in histogram.counts.items()}
+    largest = max(float(own.max()) for own in shares.values()) or 1.0
+    for row, (low, high) in enumerate(pairwise(histogram.edges.tolist())):
+        bars = [
+            f"{'█' * round(BAR * own[row] / largest)} {100 * own[row]:.0f}"
+            for own in shares.values()
+        ]
+        table.add_row(f"{_text(low)} – {_text(high)}", *bars)
+    Console().print(table)
+
+
+BAR = 6
+"""Characters of the longest bar."""
 HEADINGS = {
     "mean_resolution": "mean resolution / Å",
     "mean_b": "mean B / Å²",
