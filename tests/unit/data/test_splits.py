@@ -71,7 +71,7 @@ def test_the_best_resolved_entries_of_a_cluster_are_taken() -> None:
         for number, entry in enumerate(many)
     }
     groups = dict.fromkeys(split, "0000")
-    clusters = dict.fromkeys(split, ["c"])
+    clusters = {name: ["c"] for name in split}
     left_out = limit_entries(
         many, split, groups, clusters, SplitConfig(train_per_cluster=2, evaluation_resolution=None)
     )
