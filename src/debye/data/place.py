@@ -180,7 +180,17 @@ def _place_groups(
     placement: Placement,
 ) -> None:
     """Send each group of linked new entries to the split of what it is similar to."""
-    names = {entry.id for entry in free}
+    sides = {TRAIN, *_held_out(stored, recipe)}
+    where = stored | placement.split
+    touched = {
+        entry.id: {where[other] for other in neighbors[entry.id] if other in where} & sides
+        for entry in free
+    }
+    # First those that link splits themselves: they must not drag along what is like them.
+    for name in sorted(touched):
+        if len(touched[name]) > 1:
+            placement.refuse(name, f"links {' and '.join(sorted(touched.pop(name)))}")
+    names = touched.keys()
     links = {
         name: [name, *("|".join(sorted((name, o))) for o in neighbors[name] if o in names)]
         for name in sorted(names)
@@ -190,10 +200,8 @@ def _place_groups(
     for group in sorted(set(groups.values())):
         members = [name for name in sorted(names) if groups[name] == group]
         near = _nearest(members, stored, neighbors)
-        where = stored | placement.split
-        touched = {where[other] for name in members for other in neighbors[name] if other in where}
-        touched &= {TRAIN, *_held_out(stored, recipe)}
-        split, reason = _split_of(group, touched, bool(fit & set(members)), recipe)
+        near_splits = set().union(*(touched[name] for name in members))
+        split, reason = _split_of(group, near_splits, bool(fit & set(members)), recipe)
         for name in members:
             if reason:
                 placement.refuse(name, reason)
