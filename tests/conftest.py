@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,3 +75,15 @@ def peptide_pdb(peptide: Structure, tmp_path_factory: pytest.TempPathFactory) ->
     from debye.structure.export import write_structure
 
     return write_structure(peptide, tmp_path_factory.mktemp("peptide") / "peptide.pdb")
+
+
+@pytest.fixture(scope="session")
+def mmseqs() -> str:
+    """Path of MMseqs2; the test is skipped without it, or fails where nothing may be skipped."""
+    path = shutil.which("mmseqs")
+    if path:
+        return path
+    reason = "MMseqs2 is not on PATH (Debian: apt-get install mmseqs2)"
+    if os.environ.get(REQUIRE_VARIABLE) == "1":
+        pytest.fail(f"{reason}, and {REQUIRE_VARIABLE}=1 forbids to skip")
+    pytest.skip(reason)

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import homologs
 import numpy as np
 import pytest
 
@@ -126,3 +127,28 @@ def test_errors_are_one_line(data_folder: Path, tmp_path: Path) -> None:
     missing = run(command("stats", tmp_path))
     assert missing.returncode == 2
     assert "no finished data store" in missing.stderr
+
+
+def test_build_by_a_recipe(mmseqs: str, tmp_path: Path) -> None:
+    homologs.write_archive(tmp_path / "archive")
+    (tmp_path / "recipe.toml").write_text('name = "test"\n[splits]\nvalidation = 0\ntest = 1\n')
+    words = ["build", "--recipe", tmp_path / "recipe.toml", "--structures", tmp_path / "archive"]
+    built = run(command(*words, "-o", tmp_path / "store", "--as-of", "2026-01-31"))
+    assert built.returncode == 1, built.stderr
+    assert "failed: 1xxx" in built.stderr
+    assert "1  left out: resolution worse than 3.0 Å" in built.stdout
+    store = Store.open(tmp_path / "store")
+    assert store.digest in built.stdout
+    assert store.manifest["date"] == "2026-01-31"
+    neither = run(command("build", "--structures", tmp_path / "archive", "-o", tmp_path / "x"))
+    assert neither.returncode == 2
+    assert "--recipe" in neither.stderr
+
+
+def test_stats_draw_histograms(data_folder: Path, tmp_path: Path) -> None:
+    assert run(build_command(data_folder, tmp_path / "store")).returncode == 0
+    shown = run(command("stats", tmp_path / "store", "--plot", tmp_path / "h.png"))
+    assert shown.returncode == 0, shown.stderr
+    assert "mean B / Å², % of entries" in shown.stdout
+    assert "█" in shown.stdout
+    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")

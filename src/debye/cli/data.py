@@ -4,53 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from debye.data.statistics import SplitStatistics
+    from debye.data.statistics import Histogram, SplitStatistics
+    from debye.data.store import Store
 
 
 def build(
-    index: Annotated[
-        Path, typer.Option(help="CSV with the columns id, split, …", exists=True, dir_okay=False)
-    ],
     structures: Annotated[
         Path, typer.Option(help="Folder of <id[1:3]>/<id>.bcif.gz.", exists=True, file_okay=False)
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store.")],
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with the columns id, split, …; with a recipe id is enough, without an index "
+            "every file counts.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML: filter, clusters, family, splits, leakage.", exists=True, dir_okay=False
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     split: Annotated[
-        list[str] | None, typer.Option(help="Only this split; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Only this split of the index; may be given several times."),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Date of the archive that the files come from, 2026-11-24; for updates."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a finished store.")] = False,
 ) -> None:
-    """Read every entry of an index into a data store; a killed build goes on where it stopped."""
+    """Read structures into a data store, by given splits or a recipe; a killed build goes on where it stopped."""
     from debye.data.build import build_store
+    from debye.data.build_curated import build_curated
+    from debye.data.build_recipe import read_build_recipe
 
     finished = (output / "manifest.json").exists() and not overwrite
+    if recipe is None and index is None:
+        raise typer.BadParameter("give --index, --recipe, or both")
+    if recipe is not None and split:
+        raise typer.BadParameter("--split chooses splits of an index, but the recipe draws them")
     with progress_bar("Building") as progress:
-        store = build_store(
-            index,
-            structures,
-            output,
-            splits=split or (),
-            workers=workers,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        if recipe is not None:
+            store = build_curated(
+                read_build_recipe(recipe),
+                structures,
+                output,
+                index=index,
+                workers=workers,
+                overwrite=overwrite,
+                as_of=as_of,
+                progress=progress,
+            )
+        elif index is not None:
+            store = build_store(
+                index,
+                structures,
+                output,
+                splits=split or (),
+                workers=workers,
+                overwrite=overwrite,
+                as_of=as_of,
+                progress=progress,
+            )
     if finished:
         typer.echo(f"{output}: already finished, nothing to do (--overwrite rebuilds)")
-    for failure in store.failures:
-        typer.echo(f"failed: {failure['id']} ({failure['split']}): {failure['reason']}", err=True)
-    sizes = store.manifest["splits"].values()
-    typer.echo(
-        f"{output}: {sum(size['entries'] for size in sizes):,} entries, "
-        f"{sum(size['atoms'] for size in sizes):,} atoms, {len(store.failures)} failed"
-    )
-    typer.echo(f"digest {store.digest}")
+    _report(store)
     if store.failures:
         raise typer.Exit(1)
 
@@ -58,16 +89,44 @@ def build(
 def stats(
     store: Annotated[Path, typer.Argument(help="Data store.")],
     csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the histograms: a .png, .svg or .pdf file.")
+    ] = None,
 ) -> None:
-    """Describe every split of a data store, next to the published sets of the seed system."""
-    from debye.data.statistics import store_statistics, write_statistics
+    """Describe every split of a data store, next to the published sets of the seed system, with histograms."""
+    from debye.data.statistics import store_histograms, store_statistics, write_statistics
     from debye.data.store import Store
 
     opened = Store.open(store)
-    rows = store_statistics(opened)
-    _show(rows, f"{store} · debye {opened.manifest['version']} · digest {opened.digest[:16]}")
+    rows, histograms = store_statistics(opened), store_histograms(opened)
+    title = f"{store} · debye {opened.manifest['version']} · digest {opened.digest[:16]}"
+    _show(rows, title)
+    for histogram in histograms:
+        _show_histogram(histogram)
     if csv is not None:
         write_statistics(rows, csv)
+    if plot is not None:
+        from debye.plots.histograms import save_histograms
+
+        typer.echo(f"wrote {save_histograms(histograms, plot, title=title)}")
+
+
+def _report(store: Store) -> None:
+    """Print what a store holds, and what was left out of it and why."""
+    for failure in store.failures:
+        typer.echo(f"failed: {failure['id']} ({failure['split']}): {failure['reason']}", err=True)
+    sizes = store.manifest["splits"]
+    curation = store.manifest.get("curation")
+    if curation:
+        for split, size in sizes.items():
+            typer.echo(f"{size['entries']:>8,}  {split}")
+        for reason, count in curation["reasons"].items():
+            typer.echo(f"{count:>8,}  left out: {reason}")
+    typer.echo(
+        f"{store.path}: {sum(size['entries'] for size in sizes.values()):,} entries, "
+        f"{sum(size['atoms'] for size in sizes.values()):,} atoms, {len(store.failures)} failed"
+    )
+    typer.echo(f"digest {store.digest}")
 
 
 @contextmanager
@@ -89,22 +148,44 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _show(rows: list[SplitStatistics], title: str) -> None:
-    from dataclasses import astuple, fields
+    """Print one row a figure, one column a split: names are short, so that it fits a narrow terminal."""
+    from dataclasses import fields
 
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title)
-    for column in fields(rows[0]):
-        table.add_column(
-            HEADINGS.get(column.name, column.name.replace("_", " ")),
-            justify="left" if column.name == "split" else "right",
-        )
+    table.add_column("")
     for row in rows:
-        table.add_row(*map(_text, astuple(row)))
+        table.add_column(row.split, justify="right")
+    for column in fields(rows[0])[1:]:
+        heading = HEADINGS.get(column.name, column.name.replace("_", " "))
+        table.add_row(heading, *(_text(getattr(row, column.name)) for row in rows))
     Console().print(table)
 
 
+def _show_histogram(histogram: Histogram) -> None:
+    """Print one row a bin: the share of each split's entries as a bar and in percent."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{histogram.quantity.label}, % of entries", title_justify="left", box=None)
+    table.add_column("", justify="right", no_wrap=True, min_width=15)
+    for split, count in histogram.unknown.items():
+        table.add_column(f"{split}, {count:,} unknown" if count else split)
+    shares = {split: own / max(own.sum(), 1) for split, own in histogram.counts.items()}
+    largest = max(float(own.max()) for own in shares.values()) or 1.0
+    for row, (low, high) in enumerate(pairwise(histogram.edges.tolist())):
+        bars = [
+            f"{'█' * round(BAR * own[row] / largest)} {100 * own[row]:.0f}"
+            for own in shares.values()
+        ]
+        table.add_row(f"{_text(low)} – {_text(high)}", *bars)
+    Console().print(table)
+
+
+BAR = 6
+"""Characters of the longest bar."""
 HEADINGS = {
     "mean_resolution": "mean resolution / Å",
     "mean_b": "mean B / Å²",

@@ -7,10 +7,11 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def build_store(
     splits: Sequence[str] = (),
     workers: int = 1,
     overwrite: bool = False,
+    as_of: str | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Read every entry of an index and write the store; go on where a killed build stopped.
@@ -60,6 +62,7 @@ def build_store(
         splits: Only these; all if empty.
         workers: Processes.
         overwrite: Replace a finished store.
+        as_of: Date (``2026-11-24``) of the archive that the files come from, for updates.
         progress: Told how many entries are done.
 
     Returns:
@@ -69,26 +72,137 @@ def build_store(
         StoreError: the index is not usable, or a store of other content is already there.
     """
     rows = read_index(index, splits)
-    plan = _plan_digest(rows, structures)
-    if (out / "manifest.json").exists():
-        if not overwrite:
-            return _finished(out, plan)
+    plan = plan_digest(rows, structures)
+    if is_finished(out, plan, overwrite=overwrite):
+        return Store.open(out)
+    content = write_splits(rows, structures, out, plan, workers=workers, progress=progress)
+    write_manifest(out, content, plan, as_of=as_of)
+    return Store.open(out)
+
+
+def is_finished(out: Path, plan: str, *, overwrite: bool) -> bool:
+    """Tell whether a folder holds the store that is to be built; with ``overwrite`` delete what it holds.
+
+    Args:
+        out: Folder of the store.
+        plan: Digest of all that decides what the store holds.
+        overwrite: Whether a finished store is in the way.
+
+    Raises:
+        StoreError: a store of other content is there, or what is to be overwritten is no store.
+    """
+    if not (out / "manifest.json").exists():
+        return False
+    if overwrite:
         _remove(out)
+        return False
+    if Store.open(out).manifest["plan"] != plan:
+        raise StoreError(
+            str(out),
+            problem="a store from another index, folder, recipe or version, or of files that have changed "
+            "since, is already there",
+            remedy="Choose another folder, or build with --overwrite",
+        )
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was written of a store, before its manifest makes it a finished one."""
+
+    splits: dict[str, dict[str, int]]
+    """Entries and atoms of each split."""
+    digests: dict[tuple[str, str], str]
+    """Digest of each entry, by split and id."""
+    failures: list[dict[str, str]]
+    """Entries that could not be stored: id, split, reason."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content of the store."""
+        return content_digest(self.digests)
+
+
+def content_digest(digests: Mapping[tuple[str, str], str]) -> str:
+    """Return the digest of a store from those of its entries, by split and id."""
+    items = sorted((split, name, digest) for (split, name), digest in digests.items())
+    return hashlib.sha256(json.dumps([FORMAT, items]).encode()).hexdigest()
+
+
+def write_splits(
+    rows: Sequence[IndexRow],
+    structures: Path,
+    out: Path,
+    plan: str,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Content:
+    """Write the arrays of all entries into the folder of a store, which is not finished by that.
+
+    Args:
+        rows: Entries, split by split, each sorted by id.
+        structures: Folder of the files.
+        out: Folder of the store.
+        plan: Names the folder of finished parts, from which a killed build goes on.
+        workers: Processes.
+        progress: Told how many entries are done.
+    """
     chunks = _chunks(rows)
-    folder = out / f"parts-{plan[:16]}"
     out.mkdir(parents=True, exist_ok=True)
     parts = run_parts(
         store_part,
         [(chunk, structures) for chunk in chunks],
         [len(chunk) for chunk in chunks],
-        folder,
+        out / f"parts-{plan[:16]}",
         workers=workers,
         progress=progress,
     )
-    _assemble(out, chunks, parts, plan)
+    return _assemble(out, chunks, parts)
+
+
+def write_manifest(
+    out: Path,
+    content: Content,
+    plan: str,
+    *,
+    as_of: str | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Finish a store: one with a manifest is a whole one, and what was left of its making is removed.
+
+    Args:
+        out: Folder of the store.
+        content: What :func:`write_splits` wrote.
+        plan: Digest of all that decides what the store holds.
+        as_of: Date of the archive that the files come from; None if nobody said.
+        more: Further items of the manifest.
+    """
+    digest = content.digest
+    write_json(
+        {
+            "format": FORMAT,
+            "version": library_version(),
+            "digest": digest,
+            "plan": plan,
+            "date": as_of,
+            "config": {"splits": list(content.splits), "altlocs": "one conformer", "waters": False},
+            "splits": content.splits,
+            "failures": content.failures,
+            "history": [{"date": as_of, "digest": digest, "entries": len(content.digests)}],
+            **more,
+        },
+        out / "manifest.json",
+    )
     for leftover in out.glob("parts-*"):
         shutil.rmtree(leftover)
-    return Store.open(out)
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write JSON through a temporary file: what exists under the name is whole."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1))
+    os.replace(temporary, path)
 
 
 def store_part(rows: Sequence[IndexRow], structures: Path) -> Arrays:
@@ -106,7 +220,7 @@ def store_part(rows: Sequence[IndexRow], structures: Path) -> Arrays:
             continue
         entries.append(entry)
         columns.append(arrays)
-    joined = {name: _join([arrays[name] for arrays in columns], name) for name in _stored_names()}
+    joined = {name: _join([arrays[name] for arrays in columns], name) for name in stored_names()}
     for name in TEXT_COLUMNS:
         words, codes = np.unique(joined.pop(name), return_inverse=True)
         joined[name] = codes.astype(np.uint32)
@@ -182,40 +296,30 @@ def _describe(
     )
 
 
-def _assemble(
-    out: Path, chunks: Sequence[Sequence[IndexRow]], parts: Sequence[Path], plan: str
-) -> None:
-    """Put the parts together, the manifest last: a store with a manifest is a whole one."""
+def _assemble(out: Path, chunks: Sequence[Sequence[IndexRow]], parts: Sequence[Path]) -> Content:
+    """Put the parts together."""
     vocabulary = _merge_vocabularies(parts)
     (out / "vocabulary.json").write_text(json.dumps({k: v.tolist() for k, v in vocabulary.items()}))
     by_split: dict[str, list[Path]] = {}
     for chunk, part in zip(chunks, parts, strict=True):
         by_split.setdefault(chunk[0].split, []).append(part)
-    sizes, digests, failures = {}, [], []
+    content = Content({}, {}, [])
     for split, own in by_split.items():
         (out / split).mkdir(exist_ok=True)
-        entries = [record for part in own for record in _unpack(part, "entries")]
-        failures += [record for part in own for record in _unpack(part, "failures")]
-        digests += [(split, record["id"], record["digest"]) for record in entries]
-        for name in _stored_names():
+        entries = [record for part in own for record in unpack(part, "entries")]
+        content.failures.extend(record for part in own for record in unpack(part, "failures"))
+        content.digests.update({(split, record["id"]): record["digest"] for record in entries})
+        for name in stored_names():
             if name in TEXT_COLUMNS:
                 _write_text(own, name, vocabulary[name], out / split / f"{name}.npy")
             else:
                 concatenate(own, name, out / split / f"{name}.npy")
         (out / split / "entries.json").write_text(json.dumps(entries))
-        sizes[split] = {"entries": len(entries), "atoms": sum(e["n_atoms"] for e in entries)}
-    manifest = {
-        "format": FORMAT,
-        "version": library_version(),
-        "digest": hashlib.sha256(json.dumps([FORMAT, sorted(digests)]).encode()).hexdigest(),
-        "plan": plan,
-        "config": {"splits": list(sizes), "altlocs": "one conformer", "waters": False},
-        "splits": sizes,
-        "failures": failures,
-    }
-    temporary = out / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest, indent=1))
-    os.replace(temporary, out / "manifest.json")
+        content.splits[split] = {
+            "entries": len(entries),
+            "atoms": sum(entry["n_atoms"] for entry in entries),
+        }
+    return content
 
 
 def library_version() -> str:
@@ -237,7 +341,7 @@ def _merge_vocabularies(parts: Iterable[Path]) -> dict[str, NDArray[np.str_]]:
 
 def _write_text(parts: Sequence[Path], name: str, words: NDArray[np.str_], target: Path) -> None:
     """Concatenate a text column, each part's codes translated to those of the whole store."""
-    kind = np.uint8 if len(words) <= 256 else np.uint16 if len(words) <= 65536 else np.uint32
+    kind = code_type(len(words))
     lengths = []
     for part in parts:
         with np.load(part) as arrays:
@@ -252,6 +356,11 @@ def _write_text(parts: Sequence[Path], name: str, words: NDArray[np.str_], targe
     flat.flush()
 
 
+def code_type(words: int) -> type[np.unsignedinteger]:
+    """Return the smallest type for the codes of so many words."""
+    return np.uint8 if words <= 256 else np.uint16 if words <= 65536 else np.uint32
+
+
 def _entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:
     content = hashlib.sha256(json.dumps(asdict(entry), sort_keys=True).encode())
     for name in sorted(arrays):
@@ -263,10 +372,17 @@ def _entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:
     return content.hexdigest()
 
 
-def _plan_digest(rows: Sequence[IndexRow], structures: Path) -> str:
-    """Digest all that decides what a store holds; files by size and time, to read none of them."""
+def plan_digest(rows: Sequence[IndexRow], structures: Path, more: Sequence[Any] = ()) -> str:
+    """Digest all that decides what a store holds; files by size and time, to read none of them.
+
+    Args:
+        rows: Entries of the index.
+        structures: Folder of the files.
+        more: Whatever else decides, as JSON values.
+    """
     plan: list[Any] = [FORMAT, library_version(), str(structures.resolve()), PART_ENTRIES]
     plan += [(asdict(row), _file_state(structures, row.id)) for row in rows]
+    plan += more
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
@@ -297,18 +413,6 @@ def _remove(out: Path) -> None:
     shutil.rmtree(out)
 
 
-def _finished(out: Path, plan: str) -> Store:
-    store = Store.open(out)
-    if store.manifest["plan"] != plan:
-        raise StoreError(
-            str(out),
-            problem="a store from another index, folder or version, or of files that have changed "
-            "since, is already there",
-            remedy="Choose another folder, or build with --overwrite",
-        )
-    return store
-
-
 def _chunks(rows: Sequence[IndexRow]) -> list[list[IndexRow]]:
     chunks: list[list[IndexRow]] = []
     for row in rows:
@@ -318,7 +422,8 @@ def _chunks(rows: Sequence[IndexRow]) -> list[list[IndexRow]]:
     return chunks
 
 
-def _stored_names() -> tuple[str, ...]:
+def stored_names() -> tuple[str, ...]:
+    """Return the names of the arrays of a split."""
     return (*NUMERIC_COLUMNS, *TEXT_COLUMNS, "usable", *BOND_COLUMNS, *LINK_COLUMNS)
 
 
@@ -352,6 +457,7 @@ def _pack(records: Any) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(records).encode(), np.uint8)
 
 
-def _unpack(part: Path, name: str) -> Any:
+def unpack(part: Path, name: str) -> Any:
+    """Return records that a part holds as JSON: ``entries`` or ``failures``."""
     with np.load(part) as arrays:
         return json.loads(arrays[name].tobytes().decode())

@@ -26,8 +26,16 @@ class IndexRow:
         return self.columns.get(column, "") == "0"
 
 
-def read_index(path: Path, splits: Sequence[str] = ()) -> list[IndexRow]:
-    """Read the index, split by split in order of appearance, each sorted by id."""
+def read_index(
+    path: Path, splits: Sequence[str] = (), *, needed: Sequence[str] = ("id", "split")
+) -> list[IndexRow]:
+    """Read the index, split by split in order of appearance, each sorted by id.
+
+    Args:
+        path: CSV file.
+        splits: Only these; all if empty.
+        needed: Columns that it must have; without ``split`` every entry is in split ``""``.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
@@ -35,15 +43,18 @@ def read_index(path: Path, splits: Sequence[str] = ()) -> list[IndexRow]:
         raise StoreError(
             str(path), problem=f"cannot be read ({error.strerror})", remedy="Give a CSV index"
         ) from error
-    if not lines or not {"id", "split"} <= lines[0].keys():
+    if not lines or not set(needed) <= lines[0].keys():
         found = ", ".join(lines[0]) if lines else "no rows"
+        hint = "; a build recipe (--recipe) draws splits" if "split" in needed else ""
         raise StoreError(
-            str(path), problem=f"found {found}", remedy="An index needs the columns id and split"
+            str(path),
+            problem=f"found {found}",
+            remedy=f"An index needs the columns {' and '.join(needed)}{hint}",
         )
     rows = [
         IndexRow(
             id=line["id"].strip().lower(),
-            split=line["split"].strip(),
+            split=(line.get("split") or "").strip(),
             columns={name: (text or "").strip() for name, text in line.items() if name},
         )
         for line in lines
@@ -70,6 +81,34 @@ def find_file(structures: Path, entry_id: str) -> Path:
         problem=f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
         remedy=f"Give a folder that has it, or {entry_id} with one of {', '.join(SUFFIXES)}",
     )
+
+
+def list_entries(structures: Path) -> list[IndexRow]:
+    """Return the entries of all files of a folder, sorted by id, in no split.
+
+    Raises:
+        StoreError: there is none, or an id comes twice.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted([*structures.glob("*.*"), *structures.glob("*/*.*")]):
+        suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+        entry_id = path.name.removesuffix(suffix)
+        if not suffix or not path.is_file():
+            continue
+        if entry_id in found:
+            raise StoreError(
+                str(structures),
+                problem=f"{entry_id} is there twice: {found[entry_id].name} and {path.name}",
+                remedy="Remove one of them, or give an index",
+            )
+        found[entry_id] = path
+    if not found:
+        raise StoreError(
+            str(structures),
+            problem="no structure file is in it, nor in its folders",
+            remedy=f"Give a folder with files named {', '.join(SUFFIXES)}",
+        )
+    return [IndexRow(id=name, split="", columns={"id": name}) for name in sorted(found)]
 
 
 def _check_rows(path: Path, rows: Sequence[IndexRow], splits: Sequence[str]) -> None:

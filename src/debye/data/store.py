@@ -7,6 +7,8 @@ Layout::
     STORE/<split>/entries.json  one record an entry (:class:`StoreEntry`)
     STORE/<split>/<column>.npy  one array a column, the entries end to end
 
+A split that entries were appended to lies in ``STORE/<split>.<digest>/``; the manifest names the folder.
+
 Lengths in Å, B-factors in Å². ANISOU records are not kept.
 """
 
@@ -143,11 +145,15 @@ class Store:
         """Entries of the index that could not be stored: id, split, reason."""
         return self.manifest["failures"]
 
+    def folder(self, split: str) -> str:
+        """Return the name of the folder of a split: its own, until entries are appended."""
+        return self.manifest["splits"][split].get("folder", split)
+
     def entries(self, split: str) -> tuple[StoreEntry, ...]:
         """Return the records of a split, sorted by id; entry ``i`` is row ``i`` of every query."""
         if split not in self._entries:
             self._check_split(split)
-            records = self._read(f"{split}/entries.json")
+            records = self._read(f"{self.folder(split)}/entries.json")
             self._entries[split] = tuple(StoreEntry(**record) for record in records)
         return self._entries[split]
 
@@ -226,7 +232,7 @@ class Store:
 
     def _array(self, split: str, column: str) -> NDArray[Any]:
         if (split, column) not in self._flat:
-            self._flat[split, column] = open_flat(self.path / split / f"{column}.npy")
+            self._flat[split, column] = open_flat(self.path / self.folder(split) / f"{column}.npy")
         return self._flat[split, column]
 
     def _check_split(self, split: str) -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.data.statistics import REFERENCES, split_statistics, store_statistics, write_statistics
+from debye.data.statistics import (
+    REFERENCES,
+    split_statistics,
+    store_histograms,
+    store_statistics,
+    write_statistics,
+)
 from debye.data.store import Store
 
 
@@ -35,3 +41,23 @@ def test_published_sets_come_last_and_unknown_figures_are_empty(
     assert table[0]["proteins"] == "4"
     assert table[-1]["std_b"] == ""
     assert float(table[-1]["mean_atoms"]) == 3886
+
+
+def test_histograms_hold_every_entry_of_every_split(store: Store) -> None:
+    histograms = {item.quantity.name: item for item in store_histograms(store)}
+    assert list(histograms) == ["residues", "atoms", "resolution", "mean B"]
+    for item in histograms.values():
+        assert item.unknown == {"train": 0, "val": 0}
+        assert {split: int(own.sum()) for split, own in item.counts.items()} == {
+            "train": 4,
+            "val": 2,
+        }
+        assert (np.diff(item.edges) > 0).all()
+    # All entries have 1.8 Å: one bin around it.
+    assert len(histograms["resolution"].edges) == 2
+    lengths = histograms["residues"]
+    assert lengths.counts["train"][0] == 1
+    assert lengths.counts["train"][-1] == 1
+    assert np.diff(np.log(lengths.edges)) == pytest.approx(
+        np.log(lengths.edges[1] / lengths.edges[0])
+    )
