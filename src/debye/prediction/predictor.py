@@ -122,6 +122,7 @@ class Predictor:
                 width,
                 item.atom_class,
                 resolution_known=item.resolution is not None,
+                crystal_known=bool(item.graph.crystal_known.all()),
                 minimum=self.target.minimum,
             )
         return Prediction(
