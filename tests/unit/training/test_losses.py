@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from debye.data.loader import Batch
+from debye.data.loader import Batch, data_quality
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import join
@@ -94,3 +94,15 @@ def test_absurd_spreads_and_levels_give_finite_gradients(batch):
     loss_terms(output, batch, LossConfig()).total.backward()
     for leaf in (profile, spread, level):
         assert bool(torch.isfinite(leaf.grad).all())
+
+
+def test_poor_data_count_less_also_alone_in_their_batch(batch):
+    output = output_for(batch, torch.zeros_like(batch.target))
+    losses = {}
+    for resolution in (1.0, 2.0, 3.5):
+        quality = torch.full((2,), data_quality(resolution))
+        told = replace(batch, quality=quality)
+        losses[resolution] = float(loss_terms(output, told, LossConfig(quality=1.0)).total)
+        plain = float(loss_terms(output, told, LossConfig()).total)
+    assert losses[1.0] > losses[2.0] > losses[3.5] > 0.0
+    assert losses[2.0] == pytest.approx(plain)
