@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from debye.graph.config import GraphConfig
     from debye.structure.structure import Structure
 
-DEFAULT_MODEL = "meta_gnn"
+DEFAULT_MODEL = "waller"
 
 
 class Predictor:
@@ -52,7 +52,7 @@ class Predictor:
         """Load a released model by its name, or any checkpoint by its path.
 
         Args:
-            name_or_path: E.g. ``meta_gnn``, or a ``.safetensors`` file.
+            name_or_path: E.g. ``waller``, or a ``.safetensors`` file.
             device: ``cpu``, ``cuda``, ``cuda:1``.
             precision: Of matrix products; ``auto`` chooses what is fastest on the device.
 
