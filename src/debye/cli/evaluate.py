@@ -115,23 +115,27 @@ def evaluate(
         bootstrap=BootstrapConfig(repeats=bootstrap, seed=seed),
         settings={"device": device, **_sources(names)},
     )
-    ceiling = _score_pairs(job, pairs, split, found) if pairs else None
-    reports: list[Report | CorrelationReport] = []
+    own = {split} if split is not None else set()
+    other = _splits_of(store, found)
+    scored = _score_pairs(job, pairs, sorted(own | other)) if pairs else None
+    # Each report with the ceiling that is drawn behind it: that of its own split.
+    reports: list[tuple[Report | CorrelationReport, CorrelationReport | None]] = []
     if split is not None:
-        reports.append(_score_split(job, split))
-    if ceiling is not None:
-        reports.append(ceiling)
+        reports.append((_score_split(job, split), _ceiling(scored, own)))
+    if scored is not None:
+        reports.append((scored, scored))
     if predicted is not None:
-        reports.append(_score_predicted(job, predicted, found, ceiling))
-    for report in reports:
+        ceiling = _ceiling(scored, other)
+        reports.append((_score_predicted(job, predicted, found, ceiling), ceiling))
+    for report, _ in reports:
         # Details of many models would fill screens; they are in the report.
         for table in report.comparison() + (report.details() if len(names) == 1 else []):
             show_table(table)
     if out is not None:
-        for report in reports:
+        for report, ceiling in reports:
             for path in (*report.write(out), _draw(report, out, ceiling)):
                 typer.echo(str(path))
-    failures = [failure for report in reports for failure in report.failures]
+    failures = [failure for report, _ in reports for failure in report.failures]
     for failure in failures:
         typer.echo(f"failed: {failure.model}, {failure.id}: {failure.reason}", err=True)
     if failures:
@@ -188,14 +192,24 @@ def _score_split(job: _Job, split: str) -> Report:
     return make_report(evaluations, job.provenance(split, **job.told()), failures)
 
 
-def _score_pairs(
-    job: _Job, path: Path, split: str | None, matches: list[ModelMatch]
-) -> CorrelationReport:
-    from debye.prediction.crystal_pairs import evaluate_pairs, locate_entries, read_pairs
+def _splits_of(store: Store, matches: list[ModelMatch]) -> set[str]:
+    """Return the splits of the crystals that predicted structures are matched to."""
+    from debye.prediction.crystal_pairs import locate_entries
 
-    place = locate_entries(job.store)
-    splits = [split] if split else []
-    splits += sorted({place[match.entry][0] for match in matches if match.entry in place})
+    place = locate_entries(store) if matches else {}
+    return {place[match.entry][0] for match in matches if match.entry in place}
+
+
+def _ceiling(pairs: CorrelationReport | None, splits: set[str]) -> CorrelationReport | None:
+    """Return the pairs of some splits, of all that were scored."""
+    from debye.prediction.crystal_pairs import pairs_of
+
+    return pairs_of(pairs, splits) if pairs is not None else None
+
+
+def _score_pairs(job: _Job, path: Path, splits: list[str]) -> CorrelationReport:
+    from debye.prediction.crystal_pairs import evaluate_pairs, read_pairs
+
     with progress_bar(f"Comparing the crystals of {path.name}") as progress:
         return evaluate_pairs(
             job.store,

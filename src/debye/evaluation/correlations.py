@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,20 @@ class CorrelationReport:
             mean=float(known.mean()) if len(known) else np.nan,
             median=float(np.median(known)) if len(known) else np.nan,
             interval=interval,
+        )
+
+    def take(self, chosen: NDArray[np.bool_]) -> CorrelationReport:
+        """Return the same predictors on some of the items, e.g. those of one split."""
+
+        def kept(values: Sequence) -> tuple:
+            return tuple(value for value, keep in zip(values, chosen, strict=True) if keep)
+
+        return replace(
+            self,
+            items=kept(self.items),
+            clusters=kept(self.clusters),
+            groups={name: mask[chosen] for name, mask in self.groups.items()},
+            rows=tuple(replace(row, pearson=row.pearson[chosen]) for row in self.rows),
         )
 
     def means(self) -> list[GroupMean]:

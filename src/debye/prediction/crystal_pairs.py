@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,6 +194,14 @@ def evaluate_pairs(
     return _report(scored, runs, entries.failures, provenance, bootstrap or BootstrapConfig())
 
 
+def pairs_of(report: CorrelationReport, splits: Collection[str]) -> CorrelationReport | None:
+    """Return a report of pairs on those with an entry in one of some splits; None where there are none."""
+    chosen = np.array(
+        [item["split1"] in splits or item["split2"] in splits for item in report.items]
+    )
+    return report.take(chosen) if chosen.any() else None
+
+
 def _problem(entries: _Entries, pair: CrystalPair) -> str | tuple[Structure, Structure, ChainMatch]:
     """Return both structures and their match, or why the pair cannot be scored."""
     missing = [key for key in pair.ids if key not in entries.place]
@@ -232,6 +240,7 @@ def _score(
         "chain1": pair.chains[0],
         "id2": pair.ids[1],
         "chain2": pair.chains[1],
+        **{f"split{side}": entries.place[key][0] for side, key in enumerate(pair.ids, start=1)},
         "same_form": int(pair.same_form),
         "resolution": np.nan if worse is None else worse,
         "group": pair.group,
