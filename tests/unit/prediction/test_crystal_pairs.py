@@ -18,8 +18,8 @@ from debye.evaluation.evaluation import BootstrapConfig
 from debye.evaluation.report import Provenance
 from debye.graph.config import GraphConfig
 from debye.models.base import AtomModel, ModelOutput
-from debye.models.checkpoint import Checkpoint, CheckpointHeader
-from debye.prediction.crystal_pairs import CEILING, evaluate_pairs, read_pairs
+from debye.models.checkpoint import Checkpoint, CheckpointHeader, trained_splits
+from debye.prediction.crystal_pairs import CEILING, UNSEEN_CEILING, evaluate_pairs, read_pairs
 from debye.prediction.predicted_models import (
     CONFIDENCE,
     PHENIX,
@@ -53,8 +53,13 @@ class Rise(AtomModel):
 
 @pytest.fixture(scope="module")
 def rise() -> tuple[str, Predictor]:
-    header = CheckpointHeader(name="rise", model="rise", config={})
-    return "rise", Predictor(Checkpoint(Rise().eval(), header, "test"), precision="float32")
+    return "rise", predictor_of("elsewhere")
+
+
+def predictor_of(split: str) -> Predictor:
+    training = {"recipe": {"data": {"split": split}}}
+    header = CheckpointHeader(name="rise", model="rise", config={}, training=training)
+    return Predictor(Checkpoint(Rise().eval(), header, "test"), precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +128,44 @@ def test_the_ceiling_is_the_correlation_of_the_shared_atoms(store, pairs, rise):
         "all pairs": 3, "same form": 1, "other form": 2, "1.5-2.0 Å": 1, "2.0-2.5 Å": 2
     }  # fmt: skip
     assert 0.5 < model.pearson.min() < model.pearson.max() < 1
+
+
+def test_models_are_not_scored_on_what_they_were_trained_on(store, pairs, rise):
+    """The third crystal is of ``train``: one pair of three is left to the model, and to its ceiling."""
+    models = [rise, ("other", predictor_of("train"))]
+    report = evaluate_pairs(store, pairs, models, provenance=PROVENANCE, bootstrap=QUICK)
+    means = {row.model: report.mean(row, "all pairs") for row in report.rows}
+    assert {name: (mean.items, mean.undefined) for name, mean in means.items()} == {
+        CEILING: (3, 0), UNSEEN_CEILING: (1, 0), "rise": (1, 0), "other": (1, 0)
+    }  # fmt: skip
+    assert means[UNSEEN_CEILING].mean == report.rows[0].pearson[0] != means[CEILING].mean
+    assert "2 of 3 pairs have an entry in elsewhere, train" in report.note
+    whole = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)
+    assert "trained on" not in whole.note
+    assert [row.model for row in whole.rows] == [CEILING, "rise"]
+
+
+def test_what_is_left_out_is_in_no_table_and_no_file(store, pairs, tmp_path):
+    report = evaluate_pairs(
+        store, pairs[1:], [("seen", predictor_of("train"))], provenance=PROVENANCE, bootstrap=QUICK
+    )
+    assert report.mean(report.rows[-1], "all pairs").items == 0
+    report.write(tmp_path)
+    with (tmp_path / "pairs.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == [CEILING, CEILING]
+
+
+def test_ancestors_and_rehearsals_count_as_training():
+    parent = {"training": {"recipe": {"data": {"split": "old"}}}}
+    recipe = {"data": {"split": "new"}, "rehearsal": {"split": "again"}}
+    header = CheckpointHeader(
+        name="a", model="waller", config={}, training={"recipe": recipe, "parent": parent}
+    )
+    assert trained_splits(header) == {"old", "new", "again"}
+    baseline = CheckpointHeader(name="b", model="weighted_contact_number", config={})
+    assert trained_splits(baseline) == frozenset()
+    fitted = CheckpointHeader(name="c", model="train_mean", config={}, training={"recipe": {}})
+    assert trained_splits(fitted) == {"train"}
 
 
 def test_pairs_of_a_split_and_no_model(store, pairs):
