@@ -139,6 +139,7 @@ def test_the_ceiling_and_predicted_structures_stand_beside_the_split(store, chec
     result = run(
         *(checkpoints[0], "--data", store, "--split", "test", "--crystal", "off", "-o", out),
         *("--pairs", tmp_path / "pairs.csv", "--predicted", folder, "--bootstrap", 20),
+        *("--noise", 0.1),
     )
     assert result.exit_code == 0, result.output
     extra = {
@@ -150,7 +151,10 @@ def test_the_ceiling_and_predicted_structures_stand_beside_the_split(store, chec
     means = json.loads((out / "pairs.json").read_text())["means"]
     assert means[0]["model"] == "crystal to crystal"
     assert means[0]["mean"] == pytest.approx(1.0)
-    assert "crystal to crystal" in (out / "predicted_models.md").read_text()
+    report = (out / "predicted_models.md").read_text()
+    assert "crystal to crystal" in report
+    assert "0.1 Å on every coordinate" in report
+    assert "unknown: a predicted structure has none" in report
 
 
 def test_each_report_has_the_ceiling_of_its_own_split(store, checkpoints, tmp_path, monkeypatch):
@@ -204,6 +208,10 @@ def test_without_anything_to_evaluate_on_the_choices_are_named(store, checkpoint
     for arguments, message in (
         ((checkpoints[0], "--data", store), "nothing to evaluate on"),
         (("--data", store, "--split", "test"), "no model is given"),
+        (
+            (checkpoints[0], "--data", store, "--predicted", store, "--crystal", "on"),
+            "a predicted structure has no crystal",
+        ),
     ):
         assert message in str(run(*arguments).exception)
 

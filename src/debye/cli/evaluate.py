@@ -75,10 +75,12 @@ def evaluate(
         Path | None, typer.Option("-o", "--output", help="Folder of reports, tables and figures.")
     ] = None,
     crystal: Annotated[
-        Crystal, typer.Option(help="Show symmetry mates, hide them, or once each.")
+        Crystal,
+        typer.Option(help="Show symmetry mates, hide them, or once each; none in --predicted."),
     ] = Crystal.BOTH,
     resolution: Annotated[
-        Resolution, typer.Option(help="Tell the models the resolution, or not.")
+        Resolution,
+        typer.Option(help="Tell the models the resolution, or not; never in --predicted."),
     ] = Resolution.GIVEN,
     noise: Annotated[
         float, typer.Option(help="Å, Gaussian noise put on every coordinate first.", min=0.0)
@@ -98,7 +100,7 @@ def evaluate(
     from debye.prediction.run import RunConfig, load_models
 
     names = models or []
-    _check(names, split, pairs, predicted)
+    _check(names, split, pairs, predicted, crystal)
     store = Store.open(data)
     if split is not None:
         store.entries(split)
@@ -167,13 +169,23 @@ class _Job:
 
     def told(self) -> dict[str, str]:
         """Say what the models are told about an entry, where that is a choice."""
-        told: dict[str, str] = {"resolution": self.config.resolution}
-        if self.config.noise:
-            told["noise"] = (
-                f"Gaussian, {self.config.noise:g} Å on every coordinate before bonds, edges, features and "
-                f"mates are found, seed {self.config.noise_seed} with the name of the entry"
-            )
-        return told
+        return {"resolution": self.config.resolution, **self.noise("entry")}
+
+    def told_of_predicted(self) -> dict[str, str]:
+        """Say what the models are told about a predicted structure, whatever the options are."""
+        return {
+            "crystal": "off: a predicted structure has none",
+            "resolution": "unknown: a predicted structure has none",
+            **self.noise("file"),
+        }
+
+    def noise(self, named: str) -> dict[str, str]:
+        if not self.config.noise:
+            return {}
+        return {
+            "noise": f"Gaussian, {self.config.noise:g} Å on every coordinate before bonds, edges, features "
+            f"and mates are found, seed {self.config.noise_seed} with the name of the {named}"
+        }
 
 
 def _score_split(job: _Job, split: str) -> Report:
@@ -234,7 +246,8 @@ def _score_predicted(
             folder,
             matches,
             job.models,
-            provenance=job.provenance(folder.name),
+            provenance=job.provenance(folder.name, **job.told_of_predicted()),
+            config=job.config,
             bootstrap=job.bootstrap,
             references=[ceiling.mean(ceiling.rows[0], next(iter(ceiling.groups)))]
             if ceiling
@@ -262,7 +275,13 @@ def _draw(report: Report | CorrelationReport, out: Path, ceiling: CorrelationRep
     return save_distribution(report.evaluations, out / "distribution.png", title=title, band=band)
 
 
-def _check(names: list[str], split: str | None, pairs: Path | None, predicted: Path | None) -> None:
+def _check(
+    names: list[str],
+    split: str | None,
+    pairs: Path | None,
+    predicted: Path | None,
+    crystal: Crystal,
+) -> None:
     from debye.errors import ConfigError
 
     if split is None and pairs is None and predicted is None:
@@ -276,6 +295,12 @@ def _check(names: list[str], split: str | None, pairs: Path | None, predicted: P
             "evaluate",
             problem="no model is given",
             remedy="Name at least one, or leave out --split",
+        )
+    if predicted is not None and split is None and pairs is None and crystal is Crystal.ON:
+        raise ConfigError(
+            "evaluate",
+            problem="--crystal on, but a predicted structure has no crystal",
+            remedy="Leave out --crystal, or name crystals to score with --split or --pairs",
         )
 
 

@@ -18,7 +18,7 @@ from debye.evaluation.report import EntryFailure, Provenance
 from debye.evaluation.strata import ATOM_CLASSES, PRIMARY
 from debye.prediction.crystal_pairs import locate_entries, read_table
 from debye.prediction.prepare import prepare_structure
-from debye.prediction.run import Progress, load_models, model_values
+from debye.prediction.run import Progress, RunConfig, disturb, load_models, model_values
 from debye.structure.align import ChainMatch, match_chains
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind
@@ -103,6 +103,7 @@ def evaluate_predicted(
     models: Sequence[tuple[str, Predictor]],
     *,
     provenance: Provenance,
+    config: RunConfig | None = None,
     bootstrap: BootstrapConfig | None = None,
     references: Sequence[GroupMean] = (),
     progress: Progress | None = None,
@@ -118,6 +119,8 @@ def evaluate_predicted(
         matches: Pairs of file and crystal.
         models: Name and predictor of each model; :data:`BASELINES` are added.
         provenance: Written into the report.
+        config: Noise put on the predicted structures. That they have neither a crystal nor a resolution is
+            no choice.
         bootstrap: How intervals are made, over predicted structures.
         references: Means over other items to stand below the table.
         progress: Told after each file.
@@ -131,6 +134,7 @@ def evaluate_predicted(
             problem="no predicted structure is matched",
             remedy="Give a table of matches",
         )
+    config = config or RunConfig()
     models = with_baselines(models)
     names = [*(name for name, _ in models), CONFIDENCE, PHENIX]
     by_file: dict[str, list[ModelMatch]] = {}
@@ -141,7 +145,7 @@ def evaluate_predicted(
     failures: list[EntryFailure] = []
     for done, (name, mine) in enumerate(by_file.items(), start=1):
         try:
-            structure = _read(folder / name)
+            structure = _read(folder / name, config)
             columns, failed = _columns(structure, models)
             failures += failed
             crystals = [_crystal(store, place, match) for match in mine]
@@ -167,14 +171,16 @@ class _Score:
     pearson: list[float]
 
 
-def _read(path: Path) -> Structure:
-    """Read a predicted structure and hide what no user of one would have: resolution and crystal."""
+def _read(path: Path, config: RunConfig) -> Structure:
+    """Read a predicted structure and hide what no user of one would have; noise follows the file's name."""
     if not path.is_file():
         raise StructureError(
             str(path), problem="no such file", remedy="Correct the folder or the table of matches"
         )
     structure = read_structure(path)
-    return replace(structure, entry=replace(structure.entry, resolution=None), crystal=None)
+    entry = replace(structure.entry, resolution=None)
+    structure = replace(structure, source=path.name, entry=entry, crystal=None)
+    return disturb(structure, config.noise, config.noise_seed)
 
 
 def _columns(

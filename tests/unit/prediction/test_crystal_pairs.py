@@ -29,6 +29,7 @@ from debye.prediction.predicted_models import (
     read_matches,
 )
 from debye.prediction.predictor import Predictor
+from debye.prediction.run import RunConfig
 from debye.structure.export import write_structure
 from debye.structure.peptide import build_peptide
 from debye.structure.structure import Entry
@@ -238,6 +239,27 @@ def test_predicted_structures_are_scored_beside_confidence_and_packing(store, pr
     assert r[PHENIX][0] == pytest.approx(phenix, abs=1e-5)
     assert all(np.isfinite(values).all() for values in r.values())
     assert report.comparison()[0].rows[-1][0] == CEILING
+
+
+def test_noise_moves_predicted_structures_by_the_name_of_their_file(
+    store, predicted, rise, tmp_path
+):
+    (tmp_path / "model.cif").write_bytes((predicted / "model.cif").read_bytes())
+    found = []
+    for folder, config in (
+        (predicted, RunConfig()),
+        (predicted, RunConfig(noise=0.2)),
+        (predicted, RunConfig(noise=0.2, noise_seed=1)),
+        (tmp_path, RunConfig(noise=0.2)),
+    ):
+        report = evaluate_predicted(
+            store, folder, MATCHES, [rise], provenance=PROVENANCE, config=config, bootstrap=QUICK
+        )
+        found.append({row.model: row.pearson[0] for row in report.rows})
+    still, moved, other, elsewhere = (row["weighted_contact_number"] for row in found)
+    assert len({still, moved, other}) == 3
+    assert moved == elsewhere
+    assert len({row[CONFIDENCE] for row in found}) == 1, "noise is in coordinates only"
 
 
 def test_files_and_crystals_that_are_missing_are_failures(store, predicted, rise):
