@@ -110,8 +110,8 @@ def evaluate_predicted(
 ) -> CorrelationReport:
     """Predict every file and correlate it with the crystals that it is matched to.
 
-    A file or a model that fails leaves its items without an r, is returned as a failure, and the
-    others go on.
+    A file, a model or a crystal that fails leaves its items without an r, is returned as a failure, and
+    the others go on.
 
     Args:
         store: Holds the crystals.
@@ -140,6 +140,7 @@ def evaluate_predicted(
     by_file: dict[str, list[ModelMatch]] = {}
     for match in matches:
         by_file.setdefault(match.file, []).append(match)
+    nothing = _Score(0.0, 0, [np.nan] * len(names))
     place = locate_entries(store)
     scored: list[tuple[ModelMatch, _Score]] = []
     failures: list[EntryFailure] = []
@@ -148,15 +149,17 @@ def evaluate_predicted(
             structure = _read(folder / name, config)
             columns, failed = _columns(structure, models)
             failures += failed
-            crystals = [_crystal(store, place, match) for match in mine]
-            found = [
-                _score(structure, columns, match, *crystal)
-                for match, crystal in zip(mine, crystals, strict=True)
-            ]
         except DebyeError as error:
-            failures.append(EntryFailure(model="all", crystal=False, id=name, reason=str(error)))
-            found = [_Score(0.0, 0, [np.nan] * len(names))] * len(mine)
-        scored += zip(mine, found, strict=True)
+            failures.append(_failure(name, error))
+            scored += [(match, nothing) for match in mine]
+        else:
+            for match in mine:
+                try:
+                    score = _score(structure, columns, match, *_crystal(store, place, match))
+                except DebyeError as error:
+                    failures.append(_failure(f"{name} against {match.entry}", error))
+                    score = nothing
+                scored.append((match, score))
         if progress:
             progress(done, len(by_file))
     return _report(scored, names, failures, provenance, bootstrap, references)
@@ -169,6 +172,10 @@ class _Score:
     identity: float
     atoms: int
     pearson: list[float]
+
+
+def _failure(name: str, error: DebyeError) -> EntryFailure:
+    return EntryFailure(model="all", crystal=False, id=name, reason=str(error))
 
 
 def _read(path: Path, config: RunConfig) -> Structure:

@@ -273,6 +273,18 @@ def test_files_and_crystals_that_are_missing_are_failures(store, predicted, rise
         assert np.isnan(report.rows[0].pearson).all()
 
 
+def test_a_missing_crystal_costs_its_own_match_only(store, predicted, rise):
+    strange = ModelMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
+    report = evaluate_predicted(
+        store, predicted, [MATCHES[0], strange], [rise], provenance=PROVENANCE, bootstrap=QUICK
+    )
+    assert np.isfinite([row.pearson[0] for row in report.rows]).all()
+    assert np.isnan([row.pearson[1] for row in report.rows]).all()
+    (failure,) = report.failures
+    assert failure.id == "model.cif against 9zzz"
+    assert "not in the store" in failure.reason
+
+
 def test_the_ceiling_comes_out_as_published(benchmark_data):
     """The table was made independently; it counts all B, and B that are no target may differ."""
     from debye.structure.align import match_chains
