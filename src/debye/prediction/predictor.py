@@ -11,7 +11,7 @@ import numpy as np
 from debye.data.targets import find_target
 from debye.errors import StructureError
 from debye.graph.graph import join
-from debye.models.checkpoint import Checkpoint, load_checkpoint
+from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
 from debye.prediction.inputs import expand_inputs, local_file
 from debye.prediction.pieces import Precision, run_model
@@ -34,6 +34,8 @@ class Predictor:
     ) -> None:
         self.model = checkpoint.model.to(device)
         self.model_name = checkpoint.header.name
+        self.trained_splits = trained_splits(checkpoint.header)
+        """Splits that the model has seen: it is not to be scored on their entries."""
         self.target = find_target(checkpoint.header.target)
         self.device = device
         self.precision: Precision = precision

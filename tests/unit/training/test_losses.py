@@ -14,7 +14,7 @@ from debye.graph.config import GraphConfig
 from debye.graph.graph import join
 from debye.models.base import ModelOutput
 from debye.training.config import LossConfig
-from debye.training.losses import loss_terms, structure_correlation
+from debye.training.losses import absolute_error, loss_terms, structure_correlation
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,23 @@ def test_structures_with_few_labels_do_not_count_in_the_correlation(batch):
     few = replace(batch, weight=weight)
     predicted = torch.where(batch.graph.structure_index == 1, batch.target, -batch.target)
     assert loss_terms(output_for(few, predicted), few, LossConfig()).correlation > 0.99
+
+
+@pytest.mark.parametrize("wrong", [(3.0, 2.4), (2.8, 2.0), (3.3, 1.7)])
+def test_a_wrong_level_is_part_of_the_error(batch, wrong):
+    """In Å², whatever both levels are: |predicted B - deposited B| over the predicted deviation."""
+    profile = 0.5 * batch.target
+    predicted = torch.tensor([wrong, batch.level[1].tolist()])
+    output = ModelOutput(profile=profile, level=predicted)
+    index = batch.graph.structure_index
+    mean, deviation = predicted.exp()[index].T
+    true_mean, true_deviation = batch.level.exp()[index].T
+    expected = (mean + deviation * profile - true_mean - true_deviation * batch.target).abs()
+    found = absolute_error(output, batch)
+    torch.testing.assert_close(found, expected / deviation, atol=1e-4, rtol=1e-4)
+    alone = absolute_error(ModelOutput(profile=profile), batch)
+    torch.testing.assert_close(found[index == 1], alone[index == 1], atol=1e-4, rtol=1e-4)
+    assert (found - alone)[index == 0].abs().max() > 0.1
 
 
 def test_absurd_spreads_and_levels_give_finite_gradients(batch):
