@@ -278,7 +278,7 @@ def test_nothing_released_is_nothing_to_do(archive: Archive) -> None:
 def test_a_failing_server_leaves_the_store_as_it_was(archive: Archive, path: str) -> None:
     archive.release()
     content = files(archive.store)
-    archive.server.fail(path, Fault(status=500), Fault(cut_to=20))
+    archive.server.fail(path, Fault(status=500), Fault(cut_to=5))
     result = update(archive.store)
     assert isinstance(result.exception, DebyeError), result.output
     assert files(archive.store) == content
@@ -380,15 +380,15 @@ def test_what_is_gone_between_search_and_download_is_reported(archive: Archive) 
 
 
 @pytest.mark.parametrize(
-    ("lost", "words", "message"),
+    ("lost", "message"),
     [
-        ("search", (), "Give the search recipe (--recipe)"),
-        ("date", (), "(--since 2026-01-31)"),
-        ("curation", (), "Give a build recipe"),
+        ("search", "Give the search recipe (--recipe)"),
+        ("date", "(--since 2026-01-31)"),
+        ("curation", "Give a build recipe"),
     ],
 )
 def test_what_a_store_does_not_record_must_be_given(
-    archive: Archive, january: Path, lost: str, words: tuple, message: str
+    archive: Archive, january: Path, lost: str, message: str
 ) -> None:
     manifest = json.loads((archive.store / "manifest.json").read_text())
     manifest.pop(lost)

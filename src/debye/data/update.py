@@ -115,12 +115,12 @@ def update_store(
     build_recipe = build_recipe or stored_recipe(store)
     with _own(path / FOLDER) as work:
         today = datetime.now(UTC).date()
+        mirror = settings.mirror or work / "mirror"
         found = _search(store, recipe, since, work, remote, tell)
         obsolete = _obsolete(store, remote)
         fetched = _Fetched()
         if found.rows:
             find_mmseqs()
-            mirror = settings.mirror or work / "mirror"
             fetched = _fetch(found.rows, mirror, work, settings, remote, tell)
             _check(path, fetched, settings)
         appended = None
@@ -128,7 +128,7 @@ def update_store(
             appended = append_entries(
                 path,
                 fetched.rows,
-                settings.mirror or work / "mirror",
+                mirror,
                 date=str(since if fetched.failed else max(today, since)),
                 recipe=_with_clusters(build_recipe, found.clusters),
                 search={"recipe": recipe.model_dump(mode="json"), "date": str(today)},
@@ -146,7 +146,7 @@ def update_store(
             obsolete=obsolete,
             report=work / "report.csv",
         )
-        write_whole(updated.report, _report(updated))
+        write_whole(updated.report, _table(outcomes(updated)))
         return updated
 
 
@@ -324,11 +324,6 @@ def _with_clusters(recipe: BuildRecipe, file: Path) -> BuildRecipe:
 
 def _sizes(store: Store) -> dict[str, int]:
     return {split: size["entries"] for split, size in store.manifest["splits"].items()}
-
-
-def _report(updated: Updated) -> str:
-    """Return the outcome of every entry as CSV."""
-    return _table(outcomes(updated))
 
 
 def outcomes(updated: Updated) -> list[dict[str, str]]:
