@@ -29,7 +29,9 @@ def test_real_entries_join_their_cluster(
 ) -> None:
     """Of two small clusters one entry is there and another is released: it gets the other's split."""
     with open(benchmark_data / "index.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+        rows = [
+            row for row in csv.DictReader(file) if row["split"] == "train" and row["resolution"]
+        ]
     by_cluster: dict[str, list[dict[str, str]]] = {}
     for row in sorted(rows, key=lambda row: int(row["n_atoms"])):
         by_cluster.setdefault(row["cluster"], []).append(row)

@@ -109,11 +109,12 @@ def update_store(
     settings = settings or UpdateSettings()
     remote = remote or RemoteSettings.from_environment()
     tell = progress or (lambda *_: None)
-    store = settle(path)
-    recipe = _searchable(path, recipe or recorded_search(store))
-    since = settings.since or recorded_date(store)
-    build_recipe = build_recipe or stored_recipe(store)
+    Store.open(path)  # before a folder is made in what may be no store
     with _own(path / FOLDER) as work:
+        store = settle(path)
+        recipe = _searchable(path, recipe or recorded_search(store))
+        since = settings.since or recorded_date(store)
+        build_recipe = build_recipe or stored_recipe(store)
         today = datetime.now(UTC).date()
         mirror = settings.mirror or work / "mirror"
         found = _search(store, recipe, since, work, remote, tell)
