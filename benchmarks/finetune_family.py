@@ -110,7 +110,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--model", default="meta_gnn")
+    parser.add_argument("--model", default="waller")
     parser.add_argument("--split", default="kinase")
     parser.add_argument("--column", default="kinase95")
     parser.add_argument("--group", default="k031")

@@ -1,6 +1,6 @@
 """Build a data set by a recipe, twice, and compare it with an index that was made independently.
 
-    python scripts/compare_with_index.py DATA WORK [--recipe recipes/data/build.toml]
+    python scripts/compare_with_index.py DATA WORK [--recipe recipes/build/pdb.toml]
 
 ``DATA`` holds ``index.csv`` (id, split, cluster) and ``structures/``. Prints Markdown: speed and memory of a
 build, whether the second gives the same bytes, agreement of the clusters, where the entries of each split went,
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "data" / "build.toml")
+    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "build" / "pdb.toml")
     options = parser.parse_args()
     stores = [options.work / name for name in ("first", "second")]
     costs = [build(options.recipe, options.data / "structures", store) for store in stores]

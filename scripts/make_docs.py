@@ -205,7 +205,7 @@ def model_card(header: CheckpointHeader, path: Path, reports: dict[str, Any]) ->
         f"`{recipe.get('name', header.name)}`, split `{recipe.get('data', {}).get('split', 'train')}`, "
         f"data digest `{str(training.get('store', 'unknown'))[:16]}`, seed "
         f"{recipe.get('training', {}).get('seed', '–')}, {training.get('hardware', 'CPU')}, "
-        f"debye {header.version}, torch {training.get('torch', '–')}. {steps(recipe)}",
+        f"debye {header.version}, torch {training.get('torch', '–')}. {steps(training)}",
         "",
         "**Inputs.** "
         f"Categories: {', '.join(graph.get('node_categories', [])) or 'none'}. "
@@ -224,14 +224,18 @@ def model_card(header: CheckpointHeader, path: Path, reports: dict[str, Any]) ->
     return "\n".join(lines)
 
 
-def steps(recipe: dict[str, Any]) -> str:
-    """Return in words how long a recipe trains."""
+def steps(training: dict[str, Any]) -> str:
+    """Return in words how long a run trained; each of its processes has batches of its own."""
+    recipe = training.get("recipe", {})
     batches = recipe.get("data", {}).get("batches_per_epoch")
     epochs = recipe.get("training", {}).get("epochs")
     if not batches or not epochs:
         return "Fitted in one pass."
-    atoms = batches * epochs * recipe["data"]["loader"]["batch_atoms"]
-    return f"{batches * epochs:,} steps of at most {recipe['data']['loader']['batch_atoms']:,} atoms, {atoms / 1e6:.0f} million in all."
+    processes = int(str(training.get("hardware", "1")).split()[0])
+    largest = recipe["data"]["loader"]["batch_atoms"]
+    atoms = batches * epochs * largest * processes
+    together = f" on each of {processes} processes" if processes > 1 else ""
+    return f"{batches * epochs:,} steps of at most {largest:,} atoms{together}, at most {atoms / 1e6:.0f} million in all."
 
 
 def edges(graph: dict[str, Any]) -> str:
@@ -241,6 +245,8 @@ def edges(graph: dict[str, Any]) -> str:
         kinds.append(f"contacts within {graph['radius']:g} Å")
     if graph.get("nearest"):
         kinds.append(f"{graph['nearest']} nearest atoms")
+    if graph.get("residue_radius"):
+        kinds.append(f"between residues within {graph['residue_radius']:g} Å")
     return ", ".join(kinds)
 
 

@@ -16,8 +16,10 @@ from debye.cli.main import app
 from debye.data.build import build_store
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
+from debye.plots import distribution
 from debye.structure.export import write_structure
 from debye.structure.peptide import build_peptide
+from debye.structure.read import read_structure
 from debye.structure.structure import Crystal, Entry
 
 FILES = {"report.md", "summary.csv", "per_structure.csv", "report.json", "distribution.png"}
@@ -137,6 +139,7 @@ def test_the_ceiling_and_predicted_structures_stand_beside_the_split(store, chec
     result = run(
         *(checkpoints[0], "--data", store, "--split", "test", "--crystal", "off", "-o", out),
         *("--pairs", tmp_path / "pairs.csv", "--predicted", folder, "--bootstrap", 20),
+        *("--noise", 0.1),
     )
     assert result.exit_code == 0, result.output
     extra = {
@@ -148,13 +151,67 @@ def test_the_ceiling_and_predicted_structures_stand_beside_the_split(store, chec
     means = json.loads((out / "pairs.json").read_text())["means"]
     assert means[0]["model"] == "crystal to crystal"
     assert means[0]["mean"] == pytest.approx(1.0)
-    assert "crystal to crystal" in (out / "predicted_models.md").read_text()
+    report = (out / "predicted_models.md").read_text()
+    assert "crystal to crystal" in report
+    assert "0.1 Å on every coordinate" in report
+    assert "unknown: a predicted structure has none" in report
+
+
+def test_each_report_has_the_ceiling_of_its_own_split(store, checkpoints, tmp_path, monkeypatch):
+    """Pairs of the split agree perfectly, those of the predicted structures do not."""
+    ids = [f"{number}aaa" for number in range(1, 4)]
+    generator = np.random.default_rng(5)
+    for entry_id in ids:
+        source = store.parent / "structures" / "aa" / "1aaa.cif"
+        structure = read_structure(source)
+        if entry_id == "3aaa":
+            b = structure.b_iso + generator.normal(0, 8, len(structure))
+            structure = replace(structure, b_iso=np.round(b, 2).clip(2).astype(np.float32))
+        structure = replace(structure, entry=replace(structure.entry, id=entry_id))
+        write_structure(structure, tmp_path / f"{entry_id}.cif")
+    (tmp_path / "index.csv").write_text(
+        "id,split,cluster\n1aaa,test,c1\n2aaa,kinase,c2\n3aaa,kinase,c3\n"
+    )
+    build_store(tmp_path / "index.csv", tmp_path, tmp_path / "store")
+    (tmp_path / "pairs.csv").write_text(
+        "id1,chain1,id2,chain2,same_space_group,pair_group\n"
+        "1aaa,A,1aaa,A,1,p0\n2aaa,A,3aaa,A,1,p1\n"
+    )
+    folder = tmp_path / "predicted"
+    folder.mkdir()
+    (folder / "model.cif").write_text((tmp_path / "2aaa.cif").read_text())
+    (folder / "map.csv").write_text("model_file,kinase_id,chain,best_match\nmodel.cif,2aaa,A,1\n")
+    bands = {}
+    for name in ("save_distribution", "save_correlations"):
+        whole = getattr(distribution, name)
+
+        def note(found, path, *, title, band, whole=whole):
+            bands[Path(path).stem] = band.middle
+            return whole(found, path, title=title, band=band)
+
+        monkeypatch.setattr(distribution, name, note)
+    result = run(
+        *(checkpoints[0], "--data", tmp_path / "store", "--split", "test", "--crystal", "off"),
+        *("--pairs", tmp_path / "pairs.csv", "--predicted", folder, "--bootstrap", 0),
+        *("-o", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.output
+    means = json.loads((tmp_path / "out" / "predicted_models.json").read_text())["means"]
+    (reference,) = [row for row in means if row["model"] == "crystal to crystal"]
+    assert (reference["items"], reference["mean"] < 0.95) == (1, True)
+    assert bands["distribution"] == pytest.approx(1.0)
+    assert bands["predicted_models"] == pytest.approx(reference["mean"])
+    assert reference["mean"] < bands["pairs"] < 1
 
 
 def test_without_anything_to_evaluate_on_the_choices_are_named(store, checkpoints):
     for arguments, message in (
         ((checkpoints[0], "--data", store), "nothing to evaluate on"),
         (("--data", store, "--split", "test"), "no model is given"),
+        (
+            (checkpoints[0], "--data", store, "--predicted", store, "--crystal", "on"),
+            "a predicted structure has no crystal",
+        ),
     ):
         assert message in str(run(*arguments).exception)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
@@ -141,6 +142,52 @@ def test_a_finished_run_is_not_overwritten(store: Path, finished: Path) -> None:
     other = run(command(store, finished, "--resume", "--set", "training.seed=5"))
     assert other.returncode != 0
     assert "another recipe" in other.stderr
+
+
+def ablate(store: Path, plan: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    script = Path(__file__).parents[2] / "scripts" / "ablate.py"
+    words = [sys.executable, "-W", "ignore", str(script), str(plan), "--data", str(store)]
+    return run([*words, "-o", str(out), "--jobs", "1"])
+
+
+@pytest.mark.slow
+def test_ablations_are_kept_only_where_nothing_changed(store: Path, tmp_path: Path) -> None:
+    plan, recipe, out = (tmp_path / name for name in ("plan.toml", "tiny.toml", "runs"))
+    recipe.write_text(RECIPE)
+    lines = [
+        f'recipe = "{recipe}"',
+        'settings = ["training.epochs=1", "training.validate_every=1"]',
+        "[variants]",
+        "base = []",
+        'wide = ["settings.node_width=12"]',
+        'wrong = ["training.nonsense=1"]',
+    ]
+    plan.write_text("\n".join(lines))
+    done = ablate(store, plan, out)
+    assert done.returncode == 1
+    assert "wrong failed" in done.stderr
+    assert "nonsense" in done.stderr
+    base, wide = csv.DictReader((out / "ablations.csv").read_text().splitlines())
+    assert wide["settings"].endswith("training.validate_every=1; settings.node_width=12")
+    for name in ("val_r", "val_r_crystal", "val_r_isolated", "val_r_noise"):
+        assert float(base[f"{name}_difference"]) == 0
+        difference = float(wide[name]) - float(base[name])
+        assert float(wide[f"{name}_difference"]) == pytest.approx(difference, abs=2e-4)
+    assert base["val_r_noise"] != base["val_r_isolated"]
+    results = {name: (out / name / "result.json") for name in ("base", "wide")}
+    before = {name: path.stat().st_mtime_ns for name, path in results.items()}
+    plan.write_text("\n".join([*lines[:-2], 'wide = ["settings.node_width=10"]']))
+    done = ablate(store, plan, out)
+    assert done.returncode == 0, done.stderr
+    assert results["base"].stat().st_mtime_ns == before["base"], "the same run was done again"
+    assert results["wide"].stat().st_mtime_ns > before["wide"]
+    recipe.write_text(RECIPE.replace("learning_rate = 1e-2", "learning_rate = 1e-3"))
+    plan.write_text("\n".join(lines[:-2]))
+    done = ablate(store, plan, out)
+    assert done.returncode == 0, done.stderr
+    assert results["base"].stat().st_mtime_ns > before["base"], "another recipe, an old result"
+    (again,) = csv.DictReader((out / "ablations.csv").read_text().splitlines())
+    assert again["val_r"] != base["val_r"]
 
 
 @pytest.mark.slow

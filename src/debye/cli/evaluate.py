@@ -75,10 +75,12 @@ def evaluate(
         Path | None, typer.Option("-o", "--output", help="Folder of reports, tables and figures.")
     ] = None,
     crystal: Annotated[
-        Crystal, typer.Option(help="Show symmetry mates, hide them, or once each.")
+        Crystal,
+        typer.Option(help="Show symmetry mates, hide them, or once each; none in --predicted."),
     ] = Crystal.BOTH,
     resolution: Annotated[
-        Resolution, typer.Option(help="Tell the models the resolution, or not.")
+        Resolution,
+        typer.Option(help="Tell the models the resolution, or not; never in --predicted."),
     ] = Resolution.GIVEN,
     noise: Annotated[
         float, typer.Option(help="Å, Gaussian noise put on every coordinate first.", min=0.0)
@@ -98,7 +100,7 @@ def evaluate(
     from debye.prediction.run import RunConfig, load_models
 
     names = models or []
-    _check(names, split, pairs, predicted)
+    _check(names, split, pairs, predicted, crystal)
     store = Store.open(data)
     if split is not None:
         store.entries(split)
@@ -115,23 +117,27 @@ def evaluate(
         bootstrap=BootstrapConfig(repeats=bootstrap, seed=seed),
         settings={"device": device, **_sources(names)},
     )
-    ceiling = _score_pairs(job, pairs, split, found) if pairs else None
-    reports: list[Report | CorrelationReport] = []
+    own = {split} if split is not None else set()
+    other = _splits_of(store, found)
+    scored = _score_pairs(job, pairs, sorted(own | other)) if pairs else None
+    # Each report with the ceiling that is drawn behind it: that of its own split.
+    reports: list[tuple[Report | CorrelationReport, CorrelationReport | None]] = []
     if split is not None:
-        reports.append(_score_split(job, split))
-    if ceiling is not None:
-        reports.append(ceiling)
+        reports.append((_score_split(job, split), _ceiling(scored, own)))
+    if scored is not None:
+        reports.append((scored, scored))
     if predicted is not None:
-        reports.append(_score_predicted(job, predicted, found, ceiling))
-    for report in reports:
+        ceiling = _ceiling(scored, other)
+        reports.append((_score_predicted(job, predicted, found, ceiling), ceiling))
+    for report, _ in reports:
         # Details of many models would fill screens; they are in the report.
         for table in report.comparison() + (report.details() if len(names) == 1 else []):
             show_table(table)
     if out is not None:
-        for report in reports:
+        for report, ceiling in reports:
             for path in (*report.write(out), _draw(report, out, ceiling)):
                 typer.echo(str(path))
-    failures = [failure for report in reports for failure in report.failures]
+    failures = [failure for report, _ in reports for failure in report.failures]
     for failure in failures:
         typer.echo(f"failed: {failure.model}, {failure.id}: {failure.reason}", err=True)
     if failures:
@@ -163,13 +169,23 @@ class _Job:
 
     def told(self) -> dict[str, str]:
         """Say what the models are told about an entry, where that is a choice."""
-        told: dict[str, str] = {"resolution": self.config.resolution}
-        if self.config.noise:
-            told["noise"] = (
-                f"Gaussian, {self.config.noise:g} Å on every coordinate before bonds, edges, features and "
-                f"mates are found, seed {self.config.noise_seed} with the name of the entry"
-            )
-        return told
+        return {"resolution": self.config.resolution, **self.noise("entry")}
+
+    def told_of_predicted(self) -> dict[str, str]:
+        """Say what the models are told about a predicted structure, whatever the options are."""
+        return {
+            "crystal": "off: a predicted structure has none",
+            "resolution": "unknown: a predicted structure has none",
+            **self.noise("file"),
+        }
+
+    def noise(self, named: str) -> dict[str, str]:
+        if not self.config.noise:
+            return {}
+        return {
+            "noise": f"Gaussian, {self.config.noise:g} Å on every coordinate before bonds, edges, features "
+            f"and mates are found, seed {self.config.noise_seed} with the name of the {named}"
+        }
 
 
 def _score_split(job: _Job, split: str) -> Report:
@@ -188,14 +204,24 @@ def _score_split(job: _Job, split: str) -> Report:
     return make_report(evaluations, job.provenance(split, **job.told()), failures)
 
 
-def _score_pairs(
-    job: _Job, path: Path, split: str | None, matches: list[ModelMatch]
-) -> CorrelationReport:
-    from debye.prediction.crystal_pairs import evaluate_pairs, locate_entries, read_pairs
+def _splits_of(store: Store, matches: list[ModelMatch]) -> set[str]:
+    """Return the splits of the crystals that predicted structures are matched to."""
+    from debye.prediction.crystal_pairs import locate_entries
 
-    place = locate_entries(job.store)
-    splits = [split] if split else []
-    splits += sorted({place[match.entry][0] for match in matches if match.entry in place})
+    place = locate_entries(store) if matches else {}
+    return {place[match.entry][0] for match in matches if match.entry in place}
+
+
+def _ceiling(pairs: CorrelationReport | None, splits: set[str]) -> CorrelationReport | None:
+    """Return the pairs of some splits, of all that were scored."""
+    from debye.prediction.crystal_pairs import pairs_of
+
+    return pairs_of(pairs, splits) if pairs is not None else None
+
+
+def _score_pairs(job: _Job, path: Path, splits: list[str]) -> CorrelationReport:
+    from debye.prediction.crystal_pairs import evaluate_pairs, read_pairs
+
     with progress_bar(f"Comparing the crystals of {path.name}") as progress:
         return evaluate_pairs(
             job.store,
@@ -220,7 +246,8 @@ def _score_predicted(
             folder,
             matches,
             job.models,
-            provenance=job.provenance(folder.name),
+            provenance=job.provenance(folder.name, **job.told_of_predicted()),
+            config=job.config,
             bootstrap=job.bootstrap,
             references=[ceiling.mean(ceiling.rows[0], next(iter(ceiling.groups)))]
             if ceiling
@@ -248,7 +275,13 @@ def _draw(report: Report | CorrelationReport, out: Path, ceiling: CorrelationRep
     return save_distribution(report.evaluations, out / "distribution.png", title=title, band=band)
 
 
-def _check(names: list[str], split: str | None, pairs: Path | None, predicted: Path | None) -> None:
+def _check(
+    names: list[str],
+    split: str | None,
+    pairs: Path | None,
+    predicted: Path | None,
+    crystal: Crystal,
+) -> None:
     from debye.errors import ConfigError
 
     if split is None and pairs is None and predicted is None:
@@ -262,6 +295,12 @@ def _check(names: list[str], split: str | None, pairs: Path | None, predicted: P
             "evaluate",
             problem="no model is given",
             remedy="Name at least one, or leave out --split",
+        )
+    if predicted is not None and split is None and pairs is None and crystal is Crystal.ON:
+        raise ConfigError(
+            "evaluate",
+            problem="--crystal on, but a predicted structure has no crystal",
+            remedy="Leave out --crystal, or name crystals to score with --split or --pairs",
         )
 
 

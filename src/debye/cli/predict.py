@@ -32,7 +32,7 @@ def predict(
     ] = Path("predicted"),
     model: Annotated[
         str, typer.Option(help="Released model by name, or a checkpoint file.")
-    ] = "meta_gnn",
+    ] = "waller",
     crystal: Annotated[
         CrystalChoice,
         typer.Option(

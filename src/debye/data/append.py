@@ -109,7 +109,7 @@ def append_entries(
         candidates, failures = scan(
             rows,
             structures,
-            recipe.state,
+            recipe.ligands,
             path / NEXT / "scan",
             workers=workers,
             progress=progress,

@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field, NonNegativeFloat
 from torch import Tensor
 
 from debye.graph.graph import AtomGraph
+from debye.graph.node_features import MOST_BONDS
+from debye.graph.structure_features import log_atoms
 from debye.structure.structure import EntityKind
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -54,7 +56,7 @@ def augment(
                 graph.entity_kind == EntityKind.NUCLEIC
             )
     if not bool(keep.all()) and int(keep.sum()) >= FEWEST_ATOMS:
-        graph = graph.subset(keep)
+        graph = _recount(graph.subset(keep))
     else:
         keep = torch.ones_like(keep)
     if config.nameless:
@@ -64,6 +66,22 @@ def augment(
         noise = generator.normal(0.0, sd, (graph.n_atoms, 3)).astype(np.float32)
         graph = graph.perturbed(torch.from_numpy(noise))
     return graph, keep
+
+
+def _recount(graph: AtomGraph) -> AtomGraph:
+    """Let the features that count bonds or atoms count those that are left; contact numbers stay as they were."""
+    receiver = graph.edge_index[1][graph.edge_bond > 0]
+    order = graph.edge_bond[graph.edge_bond > 0]
+    count = torch.bincount(receiver, minlength=graph.n_atoms).clamp(max=MOST_BONDS)
+    highest = torch.zeros_like(count).scatter_reduce(0, receiver, order, "amax")
+    categories, facts = graph.categories.clone(), graph.structure_scalars.clone()
+    for column, name in enumerate(graph.config.node_categories):
+        if name in ("bond_count", "highest_bond"):
+            categories[:, column] = count if name == "bond_count" else highest
+    for column, name in enumerate(graph.config.structure_scalars):
+        if name == "log_atoms":
+            facts[:, column] = log_atoms(graph.n_atoms)
+    return replace(graph, categories=categories, structure_scalars=facts)
 
 
 def _one_chain(graph: AtomGraph, generator: np.random.Generator) -> Bool[Tensor, " atoms"]:

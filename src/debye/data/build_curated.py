@@ -86,7 +86,7 @@ def build_curated(
         return Store.open(out)
     scanned = out / f"scan-{plan[:16]}"
     candidates, failures = scan(
-        rows, structures, recipe.state, scanned, workers=workers, progress=progress
+        rows, structures, recipe.ligands, scanned, workers=workers, progress=progress
     )
     given = {row.id: row.split for row in rows}
     curation = curate(candidates, failures, recipe, given, threads=workers)

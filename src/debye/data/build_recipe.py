@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
-from debye.data.state import ADDITIVES
+from debye.data.ligands import LigandRules
 from debye.errors import ConfigError, explain_validation
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,15 +43,6 @@ class FilterConfig(BaseModel, frozen=True, extra="forbid"):
     """Å²."""
     largest_mean_b: float = 120.0
     """Å²."""
-
-
-class StateConfig(BaseModel, frozen=True, extra="forbid"):
-    """Apo or holo, where the index has no column ``state`` or ``holo``."""
-
-    fewest_ligand_atoms: PositiveInt = 7
-    """Heavy atoms of a component that counts as a ligand."""
-    additives: tuple[str, ...] = ADDITIVES
-    """Components that never count: buffers, cryoprotectants, detergents, glycans."""
 
 
 class ClusterConfig(BaseModel, frozen=True, extra="forbid"):
@@ -131,7 +122,8 @@ class BuildRecipe(BaseModel, frozen=True, extra="forbid"):
     name: str
     seed: NonNegativeInt = 1
     filter: FilterConfig = FilterConfig()
-    state: StateConfig = StateConfig()
+    ligands: LigandRules = LigandRules()
+    """What makes an entry holo, where the index has no column ``state`` or ``holo``."""
     clusters: ClusterConfig = ClusterConfig()
     family: FamilyConfig | None = None
     splits: SplitConfig = SplitConfig()

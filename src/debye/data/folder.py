@@ -47,7 +47,6 @@ def facts_of_structure(structure: Structure, name: str) -> EntryFacts:
     kind = structure.entity_kind
     nucleic = bool((kind == EntityKind.NUCLEIC).any())
     protein = kind == EntityKind.PROTEIN
-    other = np.isin(kind, (EntityKind.LIGAND, EntityKind.ION, EntityKind.SUGAR))
     return EntryFacts(
         id=name,
         methods=tuple(method.strip() for method in entry.method.split(";") if method.strip()),
@@ -59,7 +58,7 @@ def facts_of_structure(structure: Structure, name: str) -> EntryFacts:
         released="",
         revised="",
         proteins=tuple(_chains(structure, protein, name)),
-        components=tuple(_components(structure, other)),
+        components=tuple(components_of(structure)),
     )
 
 
@@ -69,8 +68,13 @@ def _chains(structure: Structure, protein: NDArray[np.bool_], name: str) -> Iter
         yield Entity(id=f"{name}_{chain}", length=length)
 
 
-def _components(structure: Structure, other: NDArray[np.bool_]) -> Iterator[Component]:
-    """Yield each component with its heavy atoms; alternative locations of an atom count once."""
+def components_of(structure: Structure) -> Iterator[Component]:
+    """Yield each component that is neither polymer nor water with the heavy atoms of its most complete copy.
+
+    Alternative locations of an atom count once.
+    """
+    kinds = (EntityKind.LIGAND, EntityKind.ION, EntityKind.SUGAR)
+    other = np.isin(structure.entity_kind, kinds)
     heavy = other & ~np.isin(structure.element, ("H", "D", "T"))
     rows = np.flatnonzero(heavy)
     names = structure.residue_name[rows].tolist()

@@ -1,6 +1,6 @@
 """Graphs of a split, built once and kept memory-mapped: training reads each of them many times.
 
-Graphs are built with the crystal; :meth:`AtomGraph.without_crystal` hides it. Layout::
+Graphs are built as their configuration says; :meth:`AtomGraph.without_crystal` hides a crystal later. Layout::
 
     <cache>/<key>/manifest.json            store, config, version, entries
     <cache>/<key>/<column>.npy             the graphs of the split end to end
@@ -70,7 +70,7 @@ class GraphSource(Protocol):
     """Where the graphs of one split come from: computed anew, or from a cache."""
 
     def graph(self, row: int) -> AtomGraph:
-        """Return the graph of one entry, with its crystal."""
+        """Return the graph of one entry, with its crystal if the configuration has one."""
         ...
 
 
@@ -80,10 +80,10 @@ class GraphBuilder:
     def __init__(self, store: Store, split: str, config: GraphConfig) -> None:
         self.store = store
         self.split = split
-        self.config = with_crystal(config)
+        self.config = config
 
     def graph(self, row: int) -> AtomGraph:
-        """Return the graph of one entry, with its crystal."""
+        """Return the graph of one entry, with its crystal if the configuration has one."""
         return build_graph(
             self.store.structure(self.split, row),
             self.config,
@@ -111,7 +111,7 @@ class GraphCache:
         return len(self.source)
 
     def graph(self, row: int) -> AtomGraph:
-        """Return the graph of one entry, with its crystal."""
+        """Return the graph of one entry, with its crystal if the configuration has one."""
         atoms = slice(self._atom_start[row], self._atom_start[row + 1])
         edges = slice(self._edge_start[row], self._edge_start[row + 1])
 
@@ -165,7 +165,7 @@ def open_graph_cache(
     Args:
         store: The data store.
         split: One of its splits.
-        config: The graphs; they are built with the crystal whatever it says there.
+        config: The graphs.
         folder: Where caches are kept; ``graphs`` inside the store by default.
         workers: Processes that build.
         progress: Told how many entries are done, where something is to be built.
@@ -174,7 +174,6 @@ def open_graph_cache(
         GraphError: a graph cannot be built.
         StoreError: a process died; what is finished is kept.
     """
-    config = with_crystal(config)
     key = cache_key(store, split, config)
     path = (folder or store.path / "graphs") / f"{split}-{key[:16]}"
     if not (path / "manifest.json").exists():
@@ -188,7 +187,7 @@ def open_graph_cache(
 
 def find_graph_cache(store: Store, split: str, config: GraphConfig) -> GraphCache | None:
     """Return the finished cache inside a store; None where there is none."""
-    path = store.path / "graphs" / f"{split}-{cache_key(store, split, with_crystal(config))[:16]}"
+    path = store.path / "graphs" / f"{split}-{cache_key(store, split, config)[:16]}"
     return GraphCache(path) if (path / "manifest.json").exists() else None
 
 
@@ -205,11 +204,6 @@ def code_digest() -> str:
     for module in CODE:
         digest.update(ast.dump(ast.parse(inspect.getsource(module))).encode())
     return digest.hexdigest()
-
-
-def with_crystal(config: GraphConfig) -> GraphConfig:
-    """Return the configuration with the crystal shown."""
-    return config.model_copy(update={"crystal": True})
 
 
 def graph_part(store: Store, split: str, config: GraphConfig, rows: Sequence[int]) -> Arrays:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from debye.data.build_recipe import FilterConfig, StateConfig
+from debye.data.build_recipe import FilterConfig
+from debye.data.folder import components_of
 from debye.data.index import IndexRow, find_file
+from debye.data.ligands import LigandRules, ligand_state
 from debye.data.parts import Arrays, Progress, run_parts
-from debye.data.state import ligands
 from debye.errors import StructureError
 from debye.structure.quality import assess_b
 from debye.structure.select import select_atoms
@@ -59,7 +60,7 @@ class Candidate:
 def scan(
     rows: Sequence[IndexRow],
     structures: Path,
-    state: StateConfig,
+    rules: LigandRules,
     folder: Path,
     *,
     workers: int = 1,
@@ -70,7 +71,7 @@ def scan(
     Args:
         rows: Entries of the index.
         structures: Folder of the files.
-        state: What makes an entry holo.
+        rules: What makes an entry holo.
         folder: Where finished parts are kept until the build is done.
         workers: Processes.
         progress: Told how many entries are done.
@@ -78,7 +79,7 @@ def scan(
     chunks = [rows[start : start + PART_ENTRIES] for start in range(0, len(rows), PART_ENTRIES)]
     parts = run_parts(
         scan_part,
-        [(chunk, structures, state) for chunk in chunks],
+        [(chunk, structures, rules) for chunk in chunks],
         [len(chunk) for chunk in chunks],
         folder,
         workers=workers,
@@ -96,12 +97,12 @@ def scan(
     return candidates, failures
 
 
-def scan_part(rows: Sequence[IndexRow], structures: Path, state: StateConfig) -> Arrays:
+def scan_part(rows: Sequence[IndexRow], structures: Path, rules: LigandRules) -> Arrays:
     """Return what some entries hold, as JSON in an array of bytes."""
     candidates, failures = [], []
     for row in rows:
         try:
-            candidates.append(asdict(candidate(row, find_file(structures, row.id), state)))
+            candidates.append(asdict(candidate(row, find_file(structures, row.id), rules)))
         # One odd file must not end a build of thousands: whatever it raised is recorded by name.
         except Exception as error:
             reason = str(error) if isinstance(error, StructureError) else repr(error)
@@ -110,7 +111,7 @@ def scan_part(rows: Sequence[IndexRow], structures: Path, state: StateConfig) ->
     return {"scan": np.frombuffer(content.encode(), np.uint8)}
 
 
-def candidate(row: IndexRow, path: Path, state: StateConfig) -> Candidate:
+def candidate(row: IndexRow, path: Path, rules: LigandRules) -> Candidate:
     """Read one entry."""
     everything, annotation = read_annotated(path)
     structure, _ = select_atoms(everything)
@@ -139,7 +140,7 @@ def candidate(row: IndexRow, path: Path, state: StateConfig) -> Candidate:
         zero_share=float((b == 0).mean()) if b.size else 1.0,
         constant_share=_constant_share(structure),
         b_reasons=tuple(str(reason) for reason in assess_b(structure).reasons),
-        state=_state(row, structure, state),
+        state=_state(row, structure, rules),
         deposited=annotation.sequences,
         observed=observed_sequences(structure),
     )
@@ -209,13 +210,12 @@ def _above(value: float | None, limit: float | None) -> bool:
     return value is not None and limit is not None and value > limit
 
 
-def _state(row: IndexRow, structure: Structure, config: StateConfig) -> str:
+def _state(row: IndexRow, structure: Structure, rules: LigandRules) -> str:
     if row.columns.get("state"):
         return row.columns["state"]
     if row.columns.get("holo"):
         return "apo" if row.says_no("holo") else "holo"
-    found = ligands(structure, config.fewest_ligand_atoms, config.additives)
-    return "holo" if found else "apo"
+    return ligand_state(components_of(structure), rules).state
 
 
 def _constant_share(structure: Structure) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,17 @@ class Predictions:
     """``on``, ``off``, or empty where the question does not arise."""
     pearson: NDArray[np.float64]
     """(items,) NaN where it is not defined."""
+    asked: NDArray[np.bool_] | None = None
+    """(items,) which items it is scored on; None: all. The others are not counted as undefined."""
+
+    def counted(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of some chosen items it is scored on."""
+        return chosen if self.asked is None else chosen & self.asked
+
+    def take(self, chosen: NDArray[np.bool_]) -> Predictions:
+        """Return the same predictor on some of the items."""
+        asked = None if self.asked is None else self.asked[chosen]
+        return replace(self, pearson=self.pearson[chosen], asked=asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +83,7 @@ class CorrelationReport:
 
     def mean(self, row: Predictions, group: str) -> GroupMean:
         """Average one predictor over one group; items without an r are counted and left out."""
-        mask = self.groups[group]
+        mask = row.counted(self.groups[group])
         values = row.pearson[mask]
         known = values[np.isfinite(values)]
         interval = Interval(np.nan, np.nan)
@@ -90,6 +101,20 @@ class CorrelationReport:
             mean=float(known.mean()) if len(known) else np.nan,
             median=float(np.median(known)) if len(known) else np.nan,
             interval=interval,
+        )
+
+    def take(self, chosen: NDArray[np.bool_]) -> CorrelationReport:
+        """Return the same predictors on some of the items, e.g. those of one split."""
+
+        def kept(values: Sequence) -> tuple:
+            return tuple(value for value, keep in zip(values, chosen, strict=True) if keep)
+
+        return replace(
+            self,
+            items=kept(self.items),
+            clusters=kept(self.clusters),
+            groups={name: mask[chosen] for name, mask in self.groups.items()},
+            rows=tuple(row.take(chosen) for row in self.rows),
         )
 
     def means(self) -> list[GroupMean]:
@@ -135,7 +160,9 @@ class CorrelationReport:
             writer = csv.writer(file)
             writer.writerow(["model", "crystal", *self.items[0], "pearson"])
             for row in self.rows:
-                for item, value in zip(self.items, row.pearson.tolist(), strict=True):
+                asked = row.counted(np.ones(len(self.items), bool))
+                values = zip(self.items, row.pearson.tolist(), asked, strict=True)
+                for item, value in [(item, value) for item, value, is_asked in values if is_asked]:
                     facts = map(cell, item.values())
                     writer.writerow([row.model, row.crystal, *facts, cell(value)])
         data = {

@@ -207,10 +207,14 @@ MEASURES = {
             _oracle_pearson,
             None,
         ),
-        Measure("pooled_z_pearson", "Pearson r of per-structure z-scores", _pooled_z_pearson),
+        Measure(
+            "pooled_z_pearson",
+            "Pearson r over all atoms of z-scores, standardized over the class in each structure",
+            _pooled_z_pearson,
+        ),
         Measure(
             "pooled_z_mae",
-            "MAE of these z-scores over all atoms",
+            "MAE over all atoms of z-scores, standardized over the whole structure",
             _atom_mean("z_absolute_error", "z_atoms"),
             False,
         ),

@@ -33,6 +33,16 @@ def _resolution(context: FeatureContext) -> float:
     return (context.resolution - USUAL_RESOLUTION) / RESOLUTION_RANGE
 
 
+def log_atoms(n_atoms: int) -> float:
+    """Return log10 of a number of atoms, near unit scale.
+
+    Example:
+        >>> round(log_atoms(1000), 6)
+        -0.5
+    """
+    return float(np.log10(max(1, n_atoms)) - 3.5)
+
+
 def _crystal_volume(context: FeatureContext) -> float:
     crystal = context.structure.crystal
     if context.mates is None or crystal is None:
@@ -58,7 +68,7 @@ STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
     ),
     "log_atoms": StructureFeature(
         "log10 of the number of atoms, less 3.5",
-        lambda context: float(np.log10(max(1, len(context.structure))) - 3.5),
+        lambda context: log_atoms(len(context.structure)),
     ),
 }
 

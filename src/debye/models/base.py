@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 
+SPREAD_RANGE = (-4.0, 3.0)
+"""Limits of the log of an expected error, in standard deviations: a smaller error is no claim that data support,
+and in training the likelihood of one atom could outweigh the batch."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOutput:
@@ -24,7 +28,8 @@ class ModelOutput:
     profile: Float[Tensor, " atoms"]
     """Standardized value of each atom: how many standard deviations above its structure's mean."""
     log_spread: Float[Tensor, " atoms"] | None = None
-    """Log of the expected absolute error of ``profile``; None: the model has no opinion."""
+    """Log of the expected absolute error of ``profile``, counted within :data:`SPREAD_RANGE`; None: the model has no
+    opinion."""
     level: Float[Tensor, "structures 2"] | None = None
     """Log mean, and log standard deviation, of each structure's values; None: no opinion."""
 

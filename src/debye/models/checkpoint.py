@@ -40,6 +40,30 @@ class CheckpointHeader(BaseModel, frozen=True, extra="forbid"):
     """debye that wrote the file."""
 
 
+def trained_splits(header: CheckpointHeader) -> frozenset[str]:
+    """Return the splits that a checkpoint and its ancestors were trained on, rehearsals included.
+
+    ``train`` where a learned model does not say; none where there was nothing to learn.
+
+    Example:
+        >>> header = CheckpointHeader(name="a", model="waller", config={})
+        >>> sorted(trained_splits(header))
+        ['train']
+    """
+    card = CATALOG.get(header.model)
+    if not header.training and card is not None and not card.learned:
+        return frozenset()
+    training, splits = header.training, set()
+    while True:
+        recipe = training.get("recipe", {})
+        splits.add(recipe.get("data", {}).get("split", "train"))
+        if recipe.get("rehearsal"):
+            splits.add(recipe["rehearsal"].get("split", "train"))
+        if not training.get("parent"):
+            return frozenset(splits)
+        training = training["parent"].get("training", {})
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A model in evaluation mode, with its header."""

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
@@ -23,7 +23,7 @@ from debye.graph.node_features import category_size
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.layers.basis import GaussianBasis, cosine_cutoff
 from debye.models.layers.connectivity import Grouping
-from debye.models.layers.convolution import Neighborhood
+from debye.models.layers.convolution import PIECE_EDGES, Neighborhood
 from debye.models.layers.rigid_body import RigidBody
 from debye.structure.bonds import BondOrder
 
@@ -71,24 +71,46 @@ class AtomEncoder(nn.Module):
         sizes = [category_size(name) for name in config.node_categories]
         self.table = nn.Embedding(sum(sizes), width)
         self.register_buffer("offset", torch.tensor([sum(sizes[:i]) for i in range(len(sizes))]))
-        self.project = nn.Linear(len(config.node_scalars), width)
+        scalars = len(config.node_scalars)
+        self.project = nn.Linear(scalars, width) if scalars else None
         self.mix = _mlp(width, 2 * width, width)
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, "atoms width"]:
         """Encode every atom of a graph."""
         rows = graph.categories + self.offset
         known = F.embedding_bag(rows, self.table.weight, mode="sum")
-        known = known + self.project(graph.scalars)
+        if self.project is not None:
+            known = known + self.project(graph.scalars)
         return known + self.mix(known)
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeDescriptions:
-    """What is known of each edge; many edges may share a row."""
+    """What is known of each edge; many edges may share a row, or be described only when they are asked for."""
 
     value: Float[Tensor, "rows width"]
     row: Int[Tensor, " edges"] | None = None
     """Row of each edge; None: row ``i`` describes edge ``i``."""
+    make: Callable[[slice], Float[Tensor, "piece width"]] | None = None
+    """Describes a run of edges, in place of rows that would not fit into memory all at once."""
+
+    @classmethod
+    def of_pieces(
+        cls, n_edges: int, make: Callable[[slice], Float[Tensor, "piece width"]]
+    ) -> EdgeDescriptions:
+        """Describe all edges now if a gradient is wanted or they are few, else when they are asked for."""
+        everything = make(slice(0, n_edges if torch.is_grad_enabled() else PIECE_EDGES))
+        if torch.is_grad_enabled() or n_edges <= PIECE_EDGES:
+            return cls(everything)
+        return cls(everything[:0], make=make)
+
+    def filters_of(self, filters: nn.Module) -> Callable[[slice], Float[Tensor, "piece width"]]:
+        """Return what makes the filters for a run of edges; for use without gradients."""
+        if self.row is not None:
+            table, row = filters(self.value), self.row
+            return lambda edges: table.index_select(0, row[edges])
+        make = self.make
+        return lambda edges: filters(self.value[edges] if make is None else make(edges))
 
 
 class AtomEdgeEncoder(nn.Module):
@@ -106,7 +128,9 @@ class AtomEdgeEncoder(nn.Module):
         length = graph.edge_vector.norm(dim=-1)
         kind = graph.edge_bond.int().add_(graph.edge_mate, alpha=len(BondOrder))
         if torch.is_grad_enabled() or not torch.is_autocast_enabled(length.device.type):
-            return EdgeDescriptions(self.describe(length, kind))
+            return EdgeDescriptions.of_pieces(
+                len(length), lambda edges: self.describe(length[edges], kind[edges])
+            )
         steps = round((self.reach + BEYOND_REACH) / TABLE_STEP)
         kinds = torch.arange(self.kind.num_embeddings, device=length.device, dtype=kind.dtype)
         lengths = torch.arange(steps, device=length.device) * TABLE_STEP
@@ -163,21 +187,43 @@ class ResidueEdgeEncoder(nn.Module):
         vectors: Float[Tensor, "residues 3 vectors"],
         neighborhood: Neighborhood,
     ) -> EdgeDescriptions:
-        """Encode the edges between residues; those near the reach fade out."""
-        length = graph.residue_edge_vector.norm(dim=-1)
-        direction = graph.residue_edge_vector / length.clamp(min=1e-3)[:, None]
+        """Encode the edges between residues."""
+        flat = vectors.flatten(1)
+
+        def describe(edges: slice) -> Float[Tensor, "piece width"]:
+            if torch.is_grad_enabled():  # then the piece is the whole
+                ends = neighborhood.into.gather(flat), neighborhood.gather_sent(flat)
+            else:
+                ends = flat[neighborhood.into.index[edges]], flat[neighborhood.sender[edges]]
+            return self.describe(
+                graph.residue_edge_vector[edges],
+                graph.residue_edge_bond[edges],
+                graph.residue_edge_mate[edges],
+                *ends,
+            )
+
+        return EdgeDescriptions.of_pieces(len(graph.residue_edge_vector), describe)
+
+    def describe(
+        self,
+        vector: Float[Tensor, "edges 3"],
+        is_bonded: Bool[Tensor, " edges"],
+        is_mate: Bool[Tensor, " edges"],
+        at_receiver: Float[Tensor, "edges components"],
+        at_sender: Float[Tensor, "edges components"],
+    ) -> Float[Tensor, "edges width"]:
+        """Encode edges; those near the reach fade out, bonds excepted."""
+        length = vector.norm(dim=-1)
+        direction = vector / length.clamp(min=1e-3)[:, None]
         columns = [self.basis(length)]
-        if vectors.shape[2]:
+        if at_receiver.shape[1]:
             # The rotation of a mate is not known here: it has no direction of its own.
-            own = ~graph.residue_edge_mate[:, None]
-            columns.append(_along(neighborhood.into.gather(vectors.flatten(1)), direction))
-            columns.append(_along(neighborhood.gather_sent(vectors.flatten(1)), direction) * own)
-        kind = graph.residue_edge_bond.long() + 2 * graph.residue_edge_mate
+            columns.append(_along(at_receiver, direction))
+            columns.append(_along(at_sender, direction) * ~is_mate[:, None])
         described = self.project(torch.cat(columns, dim=1))
-        fade = cosine_cutoff(length, self.reach)
-        fade = torch.where(graph.residue_edge_bond, 1.0, fade)
-        described = F.silu(described + self.kind(kind).to(described.dtype))
-        return EdgeDescriptions(described * fade[:, None].to(described.dtype))
+        kind = self.kind(is_bonded.long() + 2 * is_mate).to(described.dtype)
+        fade = torch.where(is_bonded, 1.0, cosine_cutoff(length, self.reach))
+        return F.silu(described + kind) * fade[:, None].to(described.dtype)
 
 
 class Layer(nn.Module):
@@ -204,14 +250,8 @@ class Layer(nn.Module):
         sent = self.send(normal)
         if torch.is_grad_enabled():
             total = neighborhood.filtered_sum(self.filters(edges.value), sent)
-        elif edges.row is None:
-            value = edges.value
-            total = neighborhood.piecewise_sum(lambda piece: self.filters(value[piece]), sent)
         else:
-            table, row = self.filters(edges.value), edges.row
-            total = neighborhood.piecewise_sum(
-                lambda piece: table.index_select(0, row[piece]), sent
-            )
+            total = neighborhood.piecewise_sum(edges.filters_of(self.filters), sent)
         total = total / self.degree
         known = [normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)]
         return nodes + self.dropout(self.update(torch.cat(known, dim=1)))
@@ -274,7 +314,8 @@ class Waller(AtomModel):
         self.pool = nn.Linear(atom + 1, residue)
         self.vectors = ResidueVectors(atom, config.vectors) if config.vectors else None
         self.residue_edges = ResidueEdgeEncoder(config)
-        self.structures = nn.Linear(len(config.graph.structure_scalars), residue)
+        facts = len(config.graph.structure_scalars)
+        self.structures = nn.Linear(facts, residue) if facts else None
         bodies = config.residue_layers if config.rigid_terms else 0
         self.bodies = nn.ModuleList(RigidBody(residue, config.rigid_terms) for _ in range(bodies))
         extra = residue + 3 * config.rigid_terms
@@ -324,7 +365,9 @@ class Waller(AtomModel):
         if self.vectors is not None:
             vectors = self.vectors(atoms, levels.arm, levels.residues)
         edges = self.residue_edges(graph, vectors, neighborhood)
-        state = self.structures(graph.structure_scalars)
+        state = residues.new_zeros(graph.n_structures, residues.shape[1])
+        if self.structures is not None:
+            state = self.structures(graph.structure_scalars)
         for number, layer in enumerate(self.residue_layers):
             extra = [levels.structures.gather(state)]
             if self.bodies:

@@ -88,10 +88,10 @@ def save_correlations(
     report: CorrelationReport, path: str | Path, *, title: str = "", band: Band | None = None
 ) -> Path:
     """Write the picture of the primary group of a report of correlations and return its path."""
-    mask = next(iter(report.groups.values()))
+    primary = next(iter(report.groups.values()))
     samples = []
     for row in report.rows:
-        values = row.pearson[mask]
+        values = row.pearson[row.counted(primary)]
         known = np.isfinite(values)
         crystal = f", crystal {row.crystal}" if row.crystal else ""
         missing = int((~known).sum())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from debye.evaluation.strata import LIGAND_SIZE
 from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:
@@ -25,15 +27,19 @@ class AtomClass(IntEnum):
     BACKBONE = 0
     SIDE_CHAIN = 1
     OTHER = 2
-    """Ligands, ions, sugars."""
+    """Sugars, ions and small components; in older files ligands and nucleic acids too."""
     NUCLEIC = 3
+    LIGAND = 4
+    """Components of at least :data:`debye.evaluation.strata.LIGAND_SIZE` heavy atoms."""
 
 
 class Interval(BaseModel, frozen=True, extra="forbid"):
-    """Quantiles of (true - predicted) / width for one class of atoms."""
+    """Quantiles of (true - predicted) / width for one class of atoms in one situation."""
 
     atom_class: AtomClass
     resolution_known: bool
+    crystal_known: bool | None = None
+    """Whether symmetry mates took part; None: either way."""
     lower: float
     """Lower quantile, in widths."""
     upper: float
@@ -56,6 +62,7 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         atom_class: NDArray[np.integer],
         *,
         resolution_known: bool,
+        crystal_known: bool = False,
         minimum: float = 0.0,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the lower and the upper bound of each atom, in the unit of ``predicted``.
@@ -65,25 +72,29 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
             width: (atoms,) expected size of the error, same unit.
             atom_class: (atoms,) an :class:`AtomClass` for each atom.
             resolution_known: Whether the model was told the resolution.
+            crystal_known: Whether symmetry mates took part.
             minimum: Smallest value that the target can take.
         """
-        quantiles = np.array([self._quantiles(kind, resolution_known) for kind in AtomClass])
+        quantiles = np.array(
+            [self._quantiles(kind, resolution_known, crystal_known) for kind in AtomClass]
+        )
         lower = predicted + quantiles[atom_class, 0] * width
         upper = predicted + quantiles[atom_class, 1] * width
         # A biased class may have both quantiles on one side; the bounds still hold the prediction.
         lower = np.clip(np.minimum(lower, predicted), minimum, None)
         return lower.astype(np.float32), np.maximum(upper, predicted).astype(np.float32)
 
-    def _quantiles(self, kind: AtomClass, resolution_known: bool) -> tuple[float, float]:
-        fitting = [
-            item
-            for item in self.intervals
-            if item.atom_class == kind and item.resolution_known == resolution_known
-        ]
-        # A model calibrated only with (or only without) resolutions lends what it has: the wider.
-        candidates = fitting or [item for item in self.intervals if item.atom_class == kind]
-        if not candidates:  # calibrated when nucleic acids were no class of their own
-            return self._quantiles(AtomClass.OTHER, resolution_known)
+    def _quantiles(
+        self, kind: AtomClass, resolution_known: bool, crystal_known: bool
+    ) -> tuple[float, float]:
+        candidates = [item for item in self.intervals if item.atom_class == kind]
+        if not candidates:  # calibrated when this kind was no class of its own
+            return self._quantiles(AtomClass.OTHER, resolution_known, crystal_known)
+        # A model calibrated only in other situations lends what it has: the widest.
+        fitting = [item for item in candidates if item.resolution_known == resolution_known]
+        candidates = fitting or candidates
+        fitting = [item for item in candidates if item.crystal_known in (None, crystal_known)]
+        candidates = fitting or candidates
         return min(item.lower for item in candidates), max(item.upper for item in candidates)
 
 
@@ -93,6 +104,7 @@ def fit_calibration(
     width: NDArray[np.floating],
     atom_class: NDArray[np.integer],
     resolution_known: NDArray[np.bool_],
+    crystal_known: NDArray[np.bool_] | None = None,
     *,
     coverage: float = 0.9,
 ) -> Calibration:
@@ -107,6 +119,7 @@ def fit_calibration(
         width: (atoms,) expected size of the error, same unit.
         atom_class: (atoms,) an :class:`AtomClass` for each atom.
         resolution_known: (atoms,) whether the model was told the resolution of the atom's entry.
+        crystal_known: (atoms,) whether symmetry mates took part; None: nobody says.
         coverage: Share of atoms that the bounds should hold.
 
     Raises:
@@ -133,17 +146,26 @@ def fit_calibration(
         )
     ratio = (true[usable] - predicted[usable]) / width[usable]
     kinds, known = atom_class[usable], resolution_known[usable]
+    mates = None if crystal_known is None else crystal_known[usable]
     tails = [(1 - coverage) / 2, (1 + coverage) / 2]
     intervals = []
-    for is_known in np.unique(known):
-        everything = ratio[known == is_known]
+    for is_known, has_mates in product(
+        np.unique(known).tolist(), [None] if mates is None else np.unique(mates).tolist()
+    ):
+        situation = known == is_known
+        if mates is not None:
+            situation &= mates == has_mates
+        everything = ratio[situation]
+        if not len(everything):
+            continue
         for kind in AtomClass:
-            own = ratio[(known == is_known) & (kinds == kind)]
+            own = ratio[situation & (kinds == kind)]
             lower, upper = np.quantile(own if len(own) >= FEWEST_ATOMS else everything, tails)
             intervals.append(
                 Interval(
                     atom_class=kind,
-                    resolution_known=bool(is_known),
+                    resolution_known=is_known,
+                    crystal_known=has_mates,
                     lower=float(lower),
                     upper=float(upper),
                     atoms=len(own),
@@ -153,20 +175,19 @@ def fit_calibration(
 
 
 def atom_classes(structure: Structure) -> NDArray[np.int8]:
-    """Return the :class:`AtomClass` of each atom of a structure."""
-    return classes_from(structure.entity_kind, structure.atom_name)
-
-
-def classes_from(entity_kind: NDArray[np.integer], atom_name: NDArray[np.str_]) -> NDArray[np.int8]:
-    """Return the :class:`AtomClass` of each atom from its entity kind and its name.
+    """Return the :class:`AtomClass` of each atom of a structure.
 
     Example:
-        >>> classes_from(np.array([0, 0, 2, 1]), np.array(["CA", "CB", "CA", "P"])).tolist()
-        [0, 1, 2, 3]
+        >>> from debye.structure.peptide import build_peptide
+        >>> atom_classes(build_peptide("A")).tolist()
+        [0, 0, 0, 0, 1, 0]
     """
-    protein = entity_kind == EntityKind.PROTEIN
-    kinds = np.full(len(entity_kind), AtomClass.OTHER, np.int8)
-    kinds[entity_kind == EntityKind.NUCLEIC] = AtomClass.NUCLEIC
-    kinds[protein] = AtomClass.SIDE_CHAIN
-    kinds[protein & np.isin(atom_name, BACKBONE_NAMES)] = AtomClass.BACKBONE
-    return kinds
+    kind = structure.entity_kind
+    protein = kind == EntityKind.PROTEIN
+    classes = np.full(len(structure), AtomClass.OTHER, np.int8)
+    classes[kind == EntityKind.NUCLEIC] = AtomClass.NUCLEIC
+    size = np.bincount(structure.residue_index, minlength=1)[structure.residue_index]
+    classes[(kind == EntityKind.LIGAND) & (size >= LIGAND_SIZE)] = AtomClass.LIGAND
+    classes[protein] = AtomClass.SIDE_CHAIN
+    classes[protein & np.isin(structure.atom_name, BACKBONE_NAMES)] = AtomClass.BACKBONE
+    return classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from debye.structure.structure import Structure
 
 CEILING = "crystal to crystal"
+UNSEEN_CEILING = "crystal to crystal, unseen"
 COLUMNS = ("id1", "chain1", "id2", "chain2", "same_space_group", "pair_group")
 LEAST_IDENTITY = 0.99
 """Share of aligned residues that must be the same for two chains to be one protein."""
@@ -107,6 +108,8 @@ class _Scored:
 
     facts: dict[str, object]
     stratum: str
+    is_unseen: bool
+    """No model of the report was trained on one of the two."""
     pearson: list[float]
 
 
@@ -116,6 +119,8 @@ class _Entries:
     def __init__(self, store: Store, runs: Sequence[Run], config: RunConfig) -> None:
         self.store, self.runs, self.config = store, runs, config
         self.place = locate_entries(store)
+        self.trained = frozenset[str]().union(*(run.predictor.trained_splits for run in runs))
+        """Splits that a model of the report was trained on."""
         self.failures: list[EntryFailure] = []
         self._predicted: dict[str, list[NDArray[np.float32]]] = {}
 
@@ -151,6 +156,9 @@ def evaluate_pairs(
     progress: Progress | None = None,
 ) -> CorrelationReport:
     """Correlate the crystals of each pair, and the predictions of models with the same atoms.
+
+    Pairs with an entry in a split that one of the models was trained on are left out of the rows of all
+    models, counted in the note, and left out of a second row of the ceiling.
 
     Args:
         store: Holds the entries; pairs of which it lacks one are counted as failures.
@@ -191,7 +199,15 @@ def evaluate_pairs(
             problem=f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}",
             remedy="Give the store that holds these entries, or another split",
         )
-    return _report(scored, runs, entries.failures, provenance, bootstrap or BootstrapConfig())
+    return _report(scored, entries, provenance, bootstrap or BootstrapConfig())
+
+
+def pairs_of(report: CorrelationReport, splits: Collection[str]) -> CorrelationReport | None:
+    """Return a report of pairs on those with an entry in one of some splits; None where there are none."""
+    chosen = np.array(
+        [item["split1"] in splits or item["split2"] in splits for item in report.items]
+    )
+    return report.take(chosen) if chosen.any() else None
 
 
 def _problem(entries: _Entries, pair: CrystalPair) -> str | tuple[Structure, Structure, ChainMatch]:
@@ -218,12 +234,15 @@ def _score(
     minimum = ATOM_CLASSES[PRIMARY].minimum
     both = np.isfinite(sides[0]) & np.isfinite(sides[1])
     found = [pearson(sides[0][both], sides[1][both], minimum)]
-    if entries.runs:
+    is_unseen = not any(entries.place[key][0] in entries.trained for key in pair.ids)
+    if is_unseen and entries.runs:
         each = [
             [pearson(values[rows][both], side[both], minimum) for values in entries.predicted(key)]
             for key, rows, side in zip(pair.ids, (match.first, match.second), sides, strict=True)
         ]
         found += [sum(row) / 2 for row in zip(*each, strict=True)]
+    else:
+        found += [np.nan] * len(entries.runs)
     resolutions = [entries.resolution(key) for key in pair.ids]
     known = [value for value in resolutions if value is not None]
     worse = max(known) if len(known) == 2 else None
@@ -232,18 +251,18 @@ def _score(
         "chain1": pair.chains[0],
         "id2": pair.ids[1],
         "chain2": pair.chains[1],
+        **{f"split{side}": entries.place[key][0] for side, key in enumerate(pair.ids, start=1)},
         "same_form": int(pair.same_form),
         "resolution": np.nan if worse is None else worse,
         "group": pair.group,
         "atoms": int(both.sum()),
     }
-    return _Scored(facts, resolution_stratum(worse), found)
+    return _Scored(facts, resolution_stratum(worse), is_unseen, found)
 
 
 def _report(
     scored: Sequence[tuple[CrystalPair, _Scored]],
-    runs: Sequence[Run],
-    failures: Sequence[EntryFailure],
+    entries: _Entries,
     provenance: Provenance,
     bootstrap: BootstrapConfig,
 ) -> CorrelationReport:
@@ -251,20 +270,30 @@ def _report(
     stratum = np.array([score.stratum for _, score in scored])
     groups = {"all pairs": np.ones(len(scored), bool), "same form": same, "other form": ~same}
     groups |= {name: stratum == name for name in RESOLUTION_STRATA if (stratum == name).any()}
-    names = [(CEILING, ""), *((run.name, "on" if run.crystal else "off") for run in runs)]
-    found = np.array([score.pearson for _, score in scored], np.float64)
+    unseen = np.array([score.is_unseen for _, score in scored])
+    ceiling, *models = np.array([score.pearson for _, score in scored], np.float64).T
+    rows, note = [Predictions(model=CEILING, crystal="", pearson=ceiling)], NOTE
+    if entries.runs and not unseen.all():
+        rows.append(Predictions(model=UNSEEN_CEILING, crystal="", pearson=ceiling, asked=unseen))
+        note += (
+            f" {(~unseen).sum()} of {len(unseen)} pairs have an entry in {', '.join(sorted(entries.trained))}, "
+            f"which models were trained on: the models and '{UNSEEN_CEILING}' are scored on the other pairs."
+        )
+    rows += [
+        Predictions(
+            model=run.name, crystal="on" if run.crystal else "off", pearson=values, asked=unseen
+        )
+        for run, values in zip(entries.runs, models, strict=True)
+    ]
     return CorrelationReport(
         name="pairs",
         title="Crystals of one protein",
-        note=NOTE,
+        note=note,
         items=tuple(score.facts for _, score in scored),
         clusters=tuple(pair.group for pair, _ in scored),
         groups=groups,
-        rows=tuple(
-            Predictions(model=model, crystal=crystal, pearson=found[:, column])
-            for column, (model, crystal) in enumerate(names)
-        ),
+        rows=tuple(rows),
         bootstrap=bootstrap,
         provenance=provenance,
-        failures=tuple(failures),
+        failures=tuple(entries.failures),
     )

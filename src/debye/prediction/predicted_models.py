@@ -18,7 +18,7 @@ from debye.evaluation.report import EntryFailure, Provenance
 from debye.evaluation.strata import ATOM_CLASSES, PRIMARY
 from debye.prediction.crystal_pairs import locate_entries, read_table
 from debye.prediction.prepare import prepare_structure
-from debye.prediction.run import Progress, load_models, model_values
+from debye.prediction.run import Progress, RunConfig, disturb, load_models, model_values
 from debye.structure.align import ChainMatch, match_chains
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind
@@ -103,14 +103,15 @@ def evaluate_predicted(
     models: Sequence[tuple[str, Predictor]],
     *,
     provenance: Provenance,
+    config: RunConfig | None = None,
     bootstrap: BootstrapConfig | None = None,
     references: Sequence[GroupMean] = (),
     progress: Progress | None = None,
 ) -> CorrelationReport:
     """Predict every file and correlate it with the crystals that it is matched to.
 
-    A file or a model that fails leaves its items without an r, is returned as a failure, and the
-    others go on.
+    A file, a model or a crystal that fails leaves its items without an r, is returned as a failure, and
+    the others go on.
 
     Args:
         store: Holds the crystals.
@@ -118,6 +119,8 @@ def evaluate_predicted(
         matches: Pairs of file and crystal.
         models: Name and predictor of each model; :data:`BASELINES` are added.
         provenance: Written into the report.
+        config: Noise put on the predicted structures. That they have neither a crystal nor a resolution is
+            no choice.
         bootstrap: How intervals are made, over predicted structures.
         references: Means over other items to stand below the table.
         progress: Told after each file.
@@ -131,28 +134,32 @@ def evaluate_predicted(
             problem="no predicted structure is matched",
             remedy="Give a table of matches",
         )
+    config = config or RunConfig()
     models = with_baselines(models)
     names = [*(name for name, _ in models), CONFIDENCE, PHENIX]
     by_file: dict[str, list[ModelMatch]] = {}
     for match in matches:
         by_file.setdefault(match.file, []).append(match)
+    nothing = _Score(0.0, 0, [np.nan] * len(names))
     place = locate_entries(store)
     scored: list[tuple[ModelMatch, _Score]] = []
     failures: list[EntryFailure] = []
     for done, (name, mine) in enumerate(by_file.items(), start=1):
         try:
-            structure = _read(folder / name)
+            structure = _read(folder / name, config)
             columns, failed = _columns(structure, models)
             failures += failed
-            crystals = [_crystal(store, place, match) for match in mine]
-            found = [
-                _score(structure, columns, match, *crystal)
-                for match, crystal in zip(mine, crystals, strict=True)
-            ]
         except DebyeError as error:
-            failures.append(EntryFailure(model="all", crystal=False, id=name, reason=str(error)))
-            found = [_Score(0.0, 0, [np.nan] * len(names))] * len(mine)
-        scored += zip(mine, found, strict=True)
+            failures.append(_failure(name, error))
+            scored += [(match, nothing) for match in mine]
+        else:
+            for match in mine:
+                try:
+                    score = _score(structure, columns, match, *_crystal(store, place, match))
+                except DebyeError as error:
+                    failures.append(_failure(f"{name} against {match.entry}", error))
+                    score = nothing
+                scored.append((match, score))
         if progress:
             progress(done, len(by_file))
     return _report(scored, names, failures, provenance, bootstrap, references)
@@ -167,14 +174,20 @@ class _Score:
     pearson: list[float]
 
 
-def _read(path: Path) -> Structure:
-    """Read a predicted structure and hide what no user of one would have: resolution and crystal."""
+def _failure(name: str, error: DebyeError) -> EntryFailure:
+    return EntryFailure(model="all", crystal=False, id=name, reason=str(error))
+
+
+def _read(path: Path, config: RunConfig) -> Structure:
+    """Read a predicted structure and hide what no user of one would have; noise follows the file's name."""
     if not path.is_file():
         raise StructureError(
             str(path), problem="no such file", remedy="Correct the folder or the table of matches"
         )
     structure = read_structure(path)
-    return replace(structure, entry=replace(structure.entry, resolution=None), crystal=None)
+    entry = replace(structure.entry, resolution=None)
+    structure = replace(structure, source=path.name, entry=entry, crystal=None)
+    return disturb(structure, config.noise, config.noise_seed)
 
 
 def _columns(

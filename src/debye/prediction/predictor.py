@@ -11,7 +11,7 @@ import numpy as np
 from debye.data.targets import find_target
 from debye.errors import StructureError
 from debye.graph.graph import join
-from debye.models.checkpoint import Checkpoint, load_checkpoint
+from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
 from debye.prediction.inputs import expand_inputs, local_file
 from debye.prediction.pieces import Precision, run_model
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from debye.graph.config import GraphConfig
     from debye.structure.structure import Structure
 
-DEFAULT_MODEL = "meta_gnn"
+DEFAULT_MODEL = "waller"
 
 
 class Predictor:
@@ -34,6 +34,8 @@ class Predictor:
     ) -> None:
         self.model = checkpoint.model.to(device)
         self.model_name = checkpoint.header.name
+        self.trained_splits = trained_splits(checkpoint.header)
+        """Splits that the model has seen: it is not to be scored on their entries."""
         self.target = find_target(checkpoint.header.target)
         self.device = device
         self.precision: Precision = precision
@@ -52,7 +54,7 @@ class Predictor:
         """Load a released model by its name, or any checkpoint by its path.
 
         Args:
-            name_or_path: E.g. ``meta_gnn``, or a ``.safetensors`` file.
+            name_or_path: E.g. ``waller``, or a ``.safetensors`` file.
             device: ``cpu``, ``cuda``, ``cuda:1``.
             precision: Of matrix products; ``auto`` chooses what is fastest on the device.
 
@@ -122,6 +124,7 @@ class Predictor:
                 width,
                 item.atom_class,
                 resolution_known=item.resolution is not None,
+                crystal_known=bool(item.graph.crystal_known.all()),
                 minimum=self.target.minimum,
             )
         return Prediction(

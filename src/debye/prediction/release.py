@@ -30,6 +30,7 @@ class Residuals(NamedTuple):
     width: NDArray[np.float64]
     atom_class: NDArray[np.int8]
     resolution_known: NDArray[np.bool_]
+    crystal_known: NDArray[np.bool_]
 
 
 def calibrate_checkpoint(
@@ -86,8 +87,9 @@ def _residuals(
     for crystal in (True, False):
         for known in (True, False):
             shown = _shown(graphs, rows, crystal, known)
-            value, width = _predictions(checkpoint, shown, device)
-            parts.append(Residuals(true, value, width, atom_class, np.full(len(true), known)))
+            value, width, mates = _predictions(checkpoint, shown, device)
+            told = np.full(len(true), known)
+            parts.append(Residuals(true, value, width, atom_class, told, mates))
     return Residuals(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -105,17 +107,18 @@ def _labels(
 
 def _predictions(
     checkpoint: Checkpoint, shown: Iterable[AtomGraph], device: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return values and widths of all atoms."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return values and widths of all atoms, and whether symmetry mates took part."""
     target = find_target(checkpoint.header.target)
-    values, widths = [], []
+    values, widths, mates = [], [], []
     for group in batches((graph, graph.n_atoms) for graph in shown):
         graph = join(group)
         output = run_model(checkpoint.model, graph, device=device)
         value, width = restore_values(output, graph.structure_index, target)
         values.append(value)
         widths.append(width)
-    return np.concatenate(values), np.concatenate(widths)
+        mates.append(graph.crystal_known[graph.structure_index].cpu().numpy())
+    return np.concatenate(values), np.concatenate(widths), np.concatenate(mates)
 
 
 def _shown(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from debye.data.targets import Target, Transform
 from debye.errors import CheckpointError
+from debye.models.base import SPREAD_RANGE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ def restore_values(
     profile = output.profile.double().cpu().numpy()
     spread = np.ones_like(profile)
     if output.log_spread is not None:
-        spread = np.exp(output.log_spread.double().cpu().numpy())
+        spread = np.exp(output.log_spread.double().clamp(*SPREAD_RANGE).cpu().numpy())
     location, scale = np.zeros(1), np.ones(1)
     rows = np.zeros(len(profile), np.intp)
     if target.transform is Transform.Z:

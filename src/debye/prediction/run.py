@@ -243,6 +243,7 @@ def _values(
         width,
         atom_classes(structure),
         resolution_known=structure.entry.resolution is not None,
+        crystal_known=shown.has_crystal,
         minimum=predictor.target.minimum,
     )
     return replace(shown, lower=lower, upper=upper)

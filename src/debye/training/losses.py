@@ -9,16 +9,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from debye.data.loader import Batch
-from debye.models.base import ModelOutput
+from debye.data.loader import Batch, data_quality
+from debye.models.base import SPREAD_RANGE, ModelOutput
 from debye.training.config import LossConfig
 
 FEWEST_ATOMS = 10  # structures with fewer labelled atoms have no meaningful correlation
 LEAST_VARIANCE = 1e-4  # of a standardized profile
 LARGEST_RATIO = 5.0
 """Between true and predicted level: early in training the predicted one may be anything."""
-LEAST_SPREAD, LARGEST_SPREAD = -4.0, 3.0
-"""Log of the expected error, standard deviations; beyond, the likelihood of one atom could outweigh the batch."""
 LEAST_LEVEL, LARGEST_LEVEL = -3.0, 8.0
 """Log of mean and standard deviation, Å²; beyond, their exponential could overflow."""
 
@@ -71,29 +69,33 @@ def loss_terms(output: ModelOutput, batch: Batch, config: LossConfig) -> LossTer
     Every structure counts the same in the correlation, every labelled atom in the other terms.
     """
     graph, n_structures = batch.graph, batch.graph.n_structures
-    trust = 1.0 + config.quality * (batch.quality / batch.quality.mean() - 1.0)
+    # Relative to a usual crystal, not to the batch: of a batch of one structure nothing would be left.
+    trust = 1.0 + config.quality * (batch.quality / data_quality(None) - 1.0)
     weight = batch.weight * trust[graph.structure_index]
-    labelled = weight.sum().clamp(min=1.0)
+    labelled = batch.weight.sum().clamp(min=1.0)
     huber = F.huber_loss(output.profile, batch.target, reduction="none", delta=config.huber_delta)
     huber = (huber * weight).sum() / labelled
     per_structure = structure_correlation(
         output.profile, batch.target, batch.weight, graph.structure_index, n_structures
     )
     atoms = weight.new_zeros(n_structures).index_add(0, graph.structure_index, batch.weight)
-    counted = (atoms >= FEWEST_ATOMS).float() * trust
-    correlation = (per_structure * counted).sum() / counted.sum().clamp(min=1e-6)
-    total = huber + config.correlation * (1.0 - correlation)
+    counted = (atoms >= FEWEST_ATOMS).float()
+    structures = counted.sum().clamp(min=1.0)
+    correlation = (per_structure * counted).sum() / structures
+    total = (
+        huber + config.correlation * ((1.0 - per_structure) * counted * trust).sum() / structures
+    )
     spread = level = huber.new_zeros(())
     if output.log_spread is not None:
         # Laplace likelihood; profile and level are left to the other terms.
         error = absolute_error(output, batch).detach()
-        log_spread = output.log_spread.clamp(LEAST_SPREAD, LARGEST_SPREAD)
+        log_spread = output.log_spread.clamp(*SPREAD_RANGE)
         spread = error * torch.exp(-log_spread) + log_spread
         spread = (spread * weight).sum() / labelled
         total = total + config.spread * spread
     if output.level is not None:
         level = F.smooth_l1_loss(output.level, batch.level, reduction="none", beta=0.2).sum(1)
-        level = (level * counted).sum() / counted.sum().clamp(min=1e-6)
+        level = (level * counted * trust).sum() / structures
         total = total + config.level * level
     return LossTerms(total, huber, correlation, spread, level)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from debye.data.augment import AugmentConfig, augment
 from debye.data.loader import data_quality
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
+from debye.models.catalog import model_config
 from debye.structure.structure import Crystal, EntityKind
+from debye.training.config import read_recipe
 
 CONFIG = GraphConfig(
     radius=4.0, residue_radius=10.0, node_categories=("element", "locant", "residue")
@@ -106,3 +109,16 @@ def test_trust_falls_with_resolution():
     quality = [data_quality(resolution) for resolution in (0.9, 1.5, 2.2, 3.0)]
     assert quality == sorted(quality, reverse=True)
     assert data_quality(2.2) == pytest.approx(0.5)
+
+
+def test_what_is_left_is_described_as_if_nothing_else_had_been_there(peptide, monkeypatch):
+    """With the features of the released model: counts of bonds and atoms are those of the part."""
+    monkeypatch.setattr(module, "FEWEST_ATOMS", 10)
+    recipe = read_recipe(Path(__file__).parents[3] / "recipes" / "waller.toml")
+    config = model_config(recipe.model, recipe.settings).graph
+    chain = np.where(peptide.residue_index < 6, "A", "B")
+    isolated = replace(peptide, chain=chain, chain_label=chain.copy())
+    shown, keep = run(build_graph(isolated, config), one_chain=1.0)
+    alone = build_graph(isolated.take(keep.numpy()), config)
+    for name in ("categories", "structure_scalars", "edge_bond", "residue_edge_bond"):
+        assert torch.equal(getattr(shown, name), getattr(alone, name)), name

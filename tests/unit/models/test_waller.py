@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from debye.graph.build import build_graph
+from debye.models import waller
+from debye.models.layers import convolution
 from debye.models.layers.connectivity import Grouping
 from debye.models.layers.rigid_body import BODY_SIZE, RigidBody
 from debye.models.waller import TABLE_STEP, Waller, WallerConfig
@@ -80,3 +82,24 @@ def test_mates_at_both_levels_matter(model, in_crystal):
         no_residues = model(graph.keep_residue_edges(~graph.residue_edge_mate)).profile
     assert (whole - no_atoms).abs().max() > 1e-4
     assert (whole - no_residues).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_pieces_predict_what_the_whole_does(model, in_crystal, monkeypatch, half):
+    graph = build_graph(in_crystal, model.graph_config)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        whole = model(graph)
+        monkeypatch.setattr(convolution, "PIECE_EDGES", 300)
+        monkeypatch.setattr(waller, "PIECE_EDGES", 300)
+        pieces = model(graph)
+    torch.testing.assert_close(pieces.profile, whole.profile)
+
+
+def test_features_may_be_left_out(peptide):
+    config = WallerConfig(
+        graph={"residue_radius": 10.0, "node_scalars": (), "structure_scalars": ()},
+        vectors=0,
+        rigid_terms=0,
+    )
+    output = Waller(config)(build_graph(peptide, config.graph))
+    assert bool(torch.isfinite(output.profile).all())

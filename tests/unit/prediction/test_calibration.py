@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,15 +12,16 @@ from debye.prediction.calibration import (
     atom_classes,
     fit_calibration,
 )
+from debye.structure.structure import EntityKind
 
 
-def errors(atoms: int = 60_000, seed: int = 0) -> dict[str, np.ndarray]:
+def errors(atoms: int = 100_000, seed: int = 0) -> dict[str, np.ndarray]:
     """Heteroscedastic, skewed errors, of different size for each class and resolution flag."""
     rng = np.random.default_rng(seed)
     kind = rng.integers(0, len(AtomClass), atoms)
     known = rng.random(atoms) < 0.5
     width = rng.uniform(1, 10, atoms)
-    true_size = np.array([0.5, 1.0, 3.0, 2.0])[kind] * np.where(known, 1.0, 2.0)
+    true_size = np.array([0.5, 1.0, 3.0, 2.0, 2.5])[kind] * np.where(known, 1.0, 2.0)
     noise = rng.gamma(2.0, 1.0, atoms) - 2.0
     predicted = np.full(atoms, 100.0)
     return {
@@ -44,7 +47,7 @@ def test_bounds_hold_the_stated_share_on_new_atoms_of_every_class():
                 minimum=-1e9,
             )
             inside = (lower <= fresh["true"][rows]) & (fresh["true"][rows] <= upper)
-            # 7,500 atoms: the share itself is uncertain by 0.0035.
+            # 10,000 atoms: the share itself is uncertain by 0.003.
             assert inside.mean() == pytest.approx(0.9, abs=0.012)
             assert (fresh["true"][rows] < lower).mean() == pytest.approx(0.05, abs=0.01)
 
@@ -62,7 +65,11 @@ def test_rare_class_borrows_the_quantiles_of_all_atoms():
     fitted = fit_calibration(**{name: values[keep] for name, values in sample.items()})
     other = [item for item in fitted.intervals if item.atom_class == AtomClass.OTHER]
     assert all(item.atoms < 200 for item in other)
-    assert all(-6 < item.lower < 0 < item.upper < 14 for item in other)
+    kept = {name: values[keep] for name, values in sample.items()}
+    ratio = (kept["true"] - kept["predicted"]) / kept["width"]
+    for item in other:
+        everything = ratio[kept["resolution_known"] == item.resolution_known]
+        assert [item.lower, item.upper] == pytest.approx(np.quantile(everything, [0.05, 0.95]))
 
 
 def test_without_calibration_for_unknown_resolution_the_known_one_is_lent():
@@ -73,6 +80,25 @@ def test_without_calibration_for_unknown_resolution_the_known_one_is_lent():
     assert fitted.bounds(*args, resolution_known=False) == fitted.bounds(
         *args, resolution_known=True
     )
+
+
+def test_bounds_are_wider_where_the_crystal_is_unknown_if_errors_were():
+    sample = errors()
+    mates = np.arange(len(sample["true"])) % 2 == 0
+    sample["true"] = 100.0 + (sample["true"] - 100.0) * np.where(mates, 1.0, 2.0)
+    fitted = fit_calibration(**sample, crystal_known=mates)
+    args = (np.array([50.0]), np.ones(1), np.array([AtomClass.BACKBONE]))
+    inside = fitted.bounds(*args, resolution_known=True, crystal_known=True)
+    outside = fitted.bounds(*args, resolution_known=True, crystal_known=False)
+    assert float(outside[1][0] - 50.0) == pytest.approx(2 * float(inside[1][0] - 50.0), rel=0.1)
+
+
+def test_ligands_and_small_components_are_classes_of_their_own(peptide):
+    kind = np.full(len(peptide), EntityKind.LIGAND, np.int8)
+    classes = atom_classes(replace(peptide, entity_kind=kind))
+    size = np.bincount(peptide.residue_index)[peptide.residue_index]
+    assert np.array_equal(classes == AtomClass.LIGAND, size >= 7)
+    assert np.array_equal(classes == AtomClass.OTHER, size < 7)
 
 
 def test_older_calibrations_without_a_class_for_nucleic_acids_lend_that_of_ligands():

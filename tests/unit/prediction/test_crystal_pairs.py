@@ -18,8 +18,8 @@ from debye.evaluation.evaluation import BootstrapConfig
 from debye.evaluation.report import Provenance
 from debye.graph.config import GraphConfig
 from debye.models.base import AtomModel, ModelOutput
-from debye.models.checkpoint import Checkpoint, CheckpointHeader
-from debye.prediction.crystal_pairs import CEILING, evaluate_pairs, read_pairs
+from debye.models.checkpoint import Checkpoint, CheckpointHeader, trained_splits
+from debye.prediction.crystal_pairs import CEILING, UNSEEN_CEILING, evaluate_pairs, read_pairs
 from debye.prediction.predicted_models import (
     CONFIDENCE,
     PHENIX,
@@ -29,6 +29,7 @@ from debye.prediction.predicted_models import (
     read_matches,
 )
 from debye.prediction.predictor import Predictor
+from debye.prediction.run import RunConfig
 from debye.structure.export import write_structure
 from debye.structure.peptide import build_peptide
 from debye.structure.structure import Entry
@@ -53,8 +54,13 @@ class Rise(AtomModel):
 
 @pytest.fixture(scope="module")
 def rise() -> tuple[str, Predictor]:
-    header = CheckpointHeader(name="rise", model="rise", config={})
-    return "rise", Predictor(Checkpoint(Rise().eval(), header, "test"), precision="float32")
+    return "rise", predictor_of("elsewhere")
+
+
+def predictor_of(split: str) -> Predictor:
+    training = {"recipe": {"data": {"split": split}}}
+    header = CheckpointHeader(name="rise", model="rise", config={}, training=training)
+    return Predictor(Checkpoint(Rise().eval(), header, "test"), precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +129,44 @@ def test_the_ceiling_is_the_correlation_of_the_shared_atoms(store, pairs, rise):
         "all pairs": 3, "same form": 1, "other form": 2, "1.5-2.0 Å": 1, "2.0-2.5 Å": 2
     }  # fmt: skip
     assert 0.5 < model.pearson.min() < model.pearson.max() < 1
+
+
+def test_models_are_not_scored_on_what_they_were_trained_on(store, pairs, rise):
+    """The third crystal is of ``train``: one pair of three is left to the model, and to its ceiling."""
+    models = [rise, ("other", predictor_of("train"))]
+    report = evaluate_pairs(store, pairs, models, provenance=PROVENANCE, bootstrap=QUICK)
+    means = {row.model: report.mean(row, "all pairs") for row in report.rows}
+    assert {name: (mean.items, mean.undefined) for name, mean in means.items()} == {
+        CEILING: (3, 0), UNSEEN_CEILING: (1, 0), "rise": (1, 0), "other": (1, 0)
+    }  # fmt: skip
+    assert means[UNSEEN_CEILING].mean == report.rows[0].pearson[0] != means[CEILING].mean
+    assert "2 of 3 pairs have an entry in elsewhere, train" in report.note
+    whole = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)
+    assert "trained on" not in whole.note
+    assert [row.model for row in whole.rows] == [CEILING, "rise"]
+
+
+def test_what_is_left_out_is_in_no_table_and_no_file(store, pairs, tmp_path):
+    report = evaluate_pairs(
+        store, pairs[1:], [("seen", predictor_of("train"))], provenance=PROVENANCE, bootstrap=QUICK
+    )
+    assert report.mean(report.rows[-1], "all pairs").items == 0
+    report.write(tmp_path)
+    with (tmp_path / "pairs.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == [CEILING, CEILING]
+
+
+def test_ancestors_and_rehearsals_count_as_training():
+    parent = {"training": {"recipe": {"data": {"split": "old"}}}}
+    recipe = {"data": {"split": "new"}, "rehearsal": {"split": "again"}}
+    header = CheckpointHeader(
+        name="a", model="waller", config={}, training={"recipe": recipe, "parent": parent}
+    )
+    assert trained_splits(header) == {"old", "new", "again"}
+    baseline = CheckpointHeader(name="b", model="weighted_contact_number", config={})
+    assert trained_splits(baseline) == frozenset()
+    fitted = CheckpointHeader(name="c", model="train_mean", config={}, training={"recipe": {}})
+    assert trained_splits(fitted) == {"train"}
 
 
 def test_pairs_of_a_split_and_no_model(store, pairs):
@@ -197,6 +241,27 @@ def test_predicted_structures_are_scored_beside_confidence_and_packing(store, pr
     assert report.comparison()[0].rows[-1][0] == CEILING
 
 
+def test_noise_moves_predicted_structures_by_the_name_of_their_file(
+    store, predicted, rise, tmp_path
+):
+    (tmp_path / "model.cif").write_bytes((predicted / "model.cif").read_bytes())
+    found = []
+    for folder, config in (
+        (predicted, RunConfig()),
+        (predicted, RunConfig(noise=0.2)),
+        (predicted, RunConfig(noise=0.2, noise_seed=1)),
+        (tmp_path, RunConfig(noise=0.2)),
+    ):
+        report = evaluate_predicted(
+            store, folder, MATCHES, [rise], provenance=PROVENANCE, config=config, bootstrap=QUICK
+        )
+        found.append({row.model: row.pearson[0] for row in report.rows})
+    still, moved, other, elsewhere = (row["weighted_contact_number"] for row in found)
+    assert len({still, moved, other}) == 3
+    assert moved == elsewhere
+    assert len({row[CONFIDENCE] for row in found}) == 1, "noise is in coordinates only"
+
+
 def test_files_and_crystals_that_are_missing_are_failures(store, predicted, rise):
     lost = ModelMatch(file="lost.cif", entry="1aaa", chain="A", is_best=True)
     strange = ModelMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
@@ -206,6 +271,18 @@ def test_files_and_crystals_that_are_missing_are_failures(store, predicted, rise
         )
         assert len(report.failures) == 1
         assert np.isnan(report.rows[0].pearson).all()
+
+
+def test_a_missing_crystal_costs_its_own_match_only(store, predicted, rise):
+    strange = ModelMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
+    report = evaluate_predicted(
+        store, predicted, [MATCHES[0], strange], [rise], provenance=PROVENANCE, bootstrap=QUICK
+    )
+    assert np.isfinite([row.pearson[0] for row in report.rows]).all()
+    assert np.isnan([row.pearson[1] for row in report.rows]).all()
+    (failure,) = report.failures
+    assert failure.id == "model.cif against 9zzz"
+    assert "not in the store" in failure.reason
 
 
 def test_the_ceiling_comes_out_as_published(benchmark_data):

@@ -226,3 +226,21 @@ def test_a_structure_of_unknown_components_alone_is_bonded_by_distance() -> None
     atoms = [(f"C{i}", "C", place) for i, place in enumerate(BENZENE)]
     ring = from_atoms(atoms, residue_name="???", residue_number=1)
     assert len(find_bonds(ring)) == 6
+
+
+def test_a_rough_model_keeps_its_chain(peptide):
+    """With errors of 0.2 Å some peptide bonds are longer than any in a crystal structure; none may be lost."""
+    expected = {tuple(pair) for pair in find_bonds(peptide).pairs.tolist()}
+    residue = peptide.residue_index
+    links = {(i, j) for i, j in expected if residue[i] != residue[j]}
+    longest = 0.0
+    for seed in range(30):
+        noise = np.random.default_rng(seed).normal(0, 0.2, (len(peptide), 3)).astype(np.float32)
+        moved = replace(peptide, position=peptide.position + noise)
+        found = {tuple(pair) for pair in find_bonds(moved).pairs.tolist()}
+        assert links == {(i, j) for i, j in found if residue[i] != residue[j]}
+        longest = max(
+            longest,
+            *(float(np.linalg.norm(np.diff(moved.position[list(pair)], axis=0))) for pair in links),
+        )
+    assert longest > 2.0, "else nothing was tested"

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from debye.data.loader import Batch
+from debye.data.loader import Batch, data_quality
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import join
 from debye.models.base import ModelOutput
 from debye.training.config import LossConfig
-from debye.training.losses import loss_terms, structure_correlation
+from debye.training.losses import absolute_error, loss_terms, structure_correlation
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,23 @@ def test_structures_with_few_labels_do_not_count_in_the_correlation(batch):
     assert loss_terms(output_for(few, predicted), few, LossConfig()).correlation > 0.99
 
 
+@pytest.mark.parametrize("wrong", [(3.0, 2.4), (2.8, 2.0), (3.3, 1.7)])
+def test_a_wrong_level_is_part_of_the_error(batch, wrong):
+    """In Å², whatever both levels are: |predicted B - deposited B| over the predicted deviation."""
+    profile = 0.5 * batch.target
+    predicted = torch.tensor([wrong, batch.level[1].tolist()])
+    output = ModelOutput(profile=profile, level=predicted)
+    index = batch.graph.structure_index
+    mean, deviation = predicted.exp()[index].T
+    true_mean, true_deviation = batch.level.exp()[index].T
+    expected = (mean + deviation * profile - true_mean - true_deviation * batch.target).abs()
+    found = absolute_error(output, batch)
+    torch.testing.assert_close(found, expected / deviation, atol=1e-4, rtol=1e-4)
+    alone = absolute_error(ModelOutput(profile=profile), batch)
+    torch.testing.assert_close(found[index == 1], alone[index == 1], atol=1e-4, rtol=1e-4)
+    assert (found - alone)[index == 0].abs().max() > 0.1
+
+
 def test_absurd_spreads_and_levels_give_finite_gradients(batch):
     atoms = batch.graph.n_atoms
     profile = torch.zeros(atoms, requires_grad=True)
@@ -94,3 +111,15 @@ def test_absurd_spreads_and_levels_give_finite_gradients(batch):
     loss_terms(output, batch, LossConfig()).total.backward()
     for leaf in (profile, spread, level):
         assert bool(torch.isfinite(leaf.grad).all())
+
+
+def test_poor_data_count_less_also_alone_in_their_batch(batch):
+    output = output_for(batch, torch.zeros_like(batch.target))
+    losses = {}
+    for resolution in (1.0, 2.0, 3.5):
+        quality = torch.full((2,), data_quality(resolution))
+        told = replace(batch, quality=quality)
+        losses[resolution] = float(loss_terms(output, told, LossConfig(quality=1.0)).total)
+        plain = float(loss_terms(output, told, LossConfig()).total)
+    assert losses[1.0] > losses[2.0] > losses[3.5] > 0.0
+    assert losses[2.0] == pytest.approx(plain)
