@@ -75,6 +75,8 @@ def serve(
     for identity, text in (clusters or {}).items():
         path = f"/resources/sequence/clusters/clusters-by-entity-{identity}.txt"
         server.files[path] = text.encode()
+    names = [name.upper() for name in removed or {}]
+    server.files["/rest/v1/holdings/removed/entry_ids"] = json.dumps(names).encode()
     for name, successors in (removed or {}).items():
         holdings = {"status_code": "OBS", "remove_date": "2010-01-01T00:00:00+0000"}
         if successors:

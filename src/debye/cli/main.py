@@ -12,6 +12,7 @@ from debye.cli import (
     data,
     data_fetch,
     data_search,
+    data_update,
     evaluate,
     explain,
     finetune,
@@ -30,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(
-    help="Build and describe data stores for training and evaluation.", no_args_is_help=True
+    help="Build, update and describe data stores for training and evaluation.", no_args_is_help=True
 )
 
 # A command's file imports what is slow (numpy, gemmi, torch) only inside its function, so that `--help` is quick.
@@ -43,6 +44,7 @@ app.command()(models.models)
 data_app.command()(data_search.search)
 data_app.command()(data_fetch.fetch)
 data_app.command()(data.build)
+data_app.command()(data_update.update)
 data_app.command()(data.stats)
 app.add_typer(data_app, name="data")
 

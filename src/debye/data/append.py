@@ -37,6 +37,7 @@ from debye.data.curate import (
     read_decisions,
     with_digests,
     with_facts,
+    with_revisions,
     write_decisions,
 )
 from debye.data.families import read_fasta
@@ -73,6 +74,7 @@ def append_entries(
     *,
     date: str,
     recipe: BuildRecipe | None = None,
+    search: Mapping[str, Any] | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Appended:
@@ -90,6 +92,7 @@ def append_entries(
         date: Date (``2026-11-24``) of the archive that the files come from: from now on that of the store.
         recipe: How to continue; None: as the store was built. Needed where it was built without one, or its clusters
             are those of an RCSB file, which the recipe must then name.
+        search: What found the entries, for the manifest; None: what it says already.
         workers: Processes, and threads of MMseqs2.
         progress: Told how many entries are done, first of the scan, then of the store.
 
@@ -127,7 +130,15 @@ def append_entries(
         decisions = _decide(rows, candidates, placement, old)
         accepted = {name: own for name, own in fresh.items() if name not in placement.refused}
         chains = unique_chains(known | accepted)
-        return _commit(store, new, decisions, placement.refused, old, chains, recipe, date)
+        return _commit(store, new, decisions, placement.refused, old, chains, recipe, date, search)
+
+
+def settle(path: Path) -> Store:
+    """Open a store after finishing, or clearing away, an append that was killed."""
+    Store.open(path)
+    with FileLock(path / "append.lock"):
+        _settle(path)
+        return Store.open(path)
 
 
 def old_decisions(store: Store) -> dict[str, Decision]:
@@ -145,6 +156,7 @@ def old_decisions(store: Store) -> dict[str, Decision]:
             resolution=entry.resolution,
             n_protein_residues=entry.n_protein_residues,
             n_atoms=entry.n_atoms,
+            revised=entry.columns.get("revised", ""),
         )
         for split in store.splits
         for entry in store.entries(split)
@@ -205,6 +217,7 @@ def _decide(
     old: Mapping[str, Decision],
 ) -> dict[str, Decision]:
     """Return the decision on every entry that was offered, by id."""
+    rows = list(rows)
     facts = {entry.id: entry for entry in candidates}
     found = {}
     for name in sorted(row.id for row in rows):
@@ -225,7 +238,7 @@ def _decide(
         if name in facts and (name not in placement.refused or not decision.split):
             decision = with_facts(decision, facts[name])
         found[name] = decision
-    return found
+    return {decision.id: decision for decision in with_revisions(found.values(), rows)}
 
 
 def _store_new(
@@ -258,6 +271,7 @@ def _commit(
     chains: Chains,
     recipe: BuildRecipe,
     date: str,
+    search: Mapping[str, Any] | None,
 ) -> Appended:
     """Write the new state beside the old one, then name it in the manifest."""
     path, work = store.path, store.path / NEXT
@@ -281,6 +295,8 @@ def _commit(
         "refused": dict(sorted(refused.items())),
     }
     manifest = _manifest(store, merged, event, recipe, everything)
+    if search is not None:
+        manifest["search"] = dict(search)
     for name in merged.changed:
         os.replace(work / name, path / manifest["splits"][name]["folder"])
     # It only gains words, so the old arrays still mean the same.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from debye.data.index import KNOWN_COLUMNS, IndexRow, find_file, read_index
 from debye.data.parts import Arrays, Progress, concatenate, run_parts
+from debye.data.search_record import read_record
 from debye.data.store import (
     BOND_COLUMNS,
     FORMAT,
@@ -62,7 +63,8 @@ def build_store(
         splits: Only these; all if empty.
         workers: Processes.
         overwrite: Replace a finished store.
-        as_of: Date (``2026-11-24``) of the archive that the files come from, for updates.
+        as_of: Date (``2026-11-24``) of the archive that the files come from, for updates; None: that of the
+            search, if the index has its record beside it.
         progress: Told how many entries are done.
 
     Returns:
@@ -76,7 +78,7 @@ def build_store(
     if is_finished(out, plan, overwrite=overwrite):
         return Store.open(out)
     content = write_splits(rows, structures, out, plan, workers=workers, progress=progress)
-    write_manifest(out, content, plan, as_of=as_of)
+    write_manifest(out, content, plan, as_of=as_of, search=read_record(index))
     return Store.open(out)
 
 
@@ -167,6 +169,7 @@ def write_manifest(
     plan: str,
     *,
     as_of: str | None = None,
+    search: Mapping[str, Any] | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Finish a store: one with a manifest is a whole one, and what was left of its making is removed.
@@ -175,10 +178,13 @@ def write_manifest(
         out: Folder of the store.
         content: What :func:`write_splits` wrote.
         plan: Digest of all that decides what the store holds.
-        as_of: Date of the archive that the files come from; None if nobody said.
+        as_of: Date of the archive that the files come from; None: that of the search, if there was one.
+        search: Recipe and date of the search that found the entries, for updates.
         more: Further items of the manifest.
     """
     digest = content.digest
+    as_of = as_of or (search["date"] if search else None)
+    origin = {"search": dict(search)} if search else {}
     write_json(
         {
             "format": FORMAT,
@@ -190,6 +196,7 @@ def write_manifest(
             "splits": content.splits,
             "failures": content.failures,
             "history": [{"date": as_of, "digest": digest, "entries": len(content.digests)}],
+            **origin,
             **more,
         },
         out / "manifest.json",

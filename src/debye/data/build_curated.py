@@ -19,12 +19,20 @@ from debye.data.build import (
 )
 from debye.data.build_recipe import BuildRecipe
 from debye.data.clusters import Chains
-from debye.data.curate import Curation, Decision, curate, with_digests, write_decisions
+from debye.data.curate import (
+    Curation,
+    Decision,
+    curate,
+    with_digests,
+    with_revisions,
+    write_decisions,
+)
 from debye.data.index import IndexRow, list_entries, read_index
 from debye.data.leakage import check_leaks, write_leaks
 from debye.data.mmseqs import mmseqs_version
 from debye.data.parts import Progress
 from debye.data.scan import scan
+from debye.data.search_record import read_record
 from debye.data.splits import TEST, TRAIN, VALIDATION
 from debye.data.store import Store
 from debye.errors import StoreError
@@ -62,7 +70,8 @@ def build_curated(
         index: CSV with a column ``id`` and what else is known; None: every file of the folder.
         workers: Processes, and threads of MMseqs2.
         overwrite: Replace a finished store.
-        as_of: Date (``2026-11-24``) of the archive that the files come from, for updates.
+        as_of: Date (``2026-11-24``) of the archive that the files come from, for updates; None: that of the
+            search, if the index has its record beside it.
         progress: Told how many entries are done, first of the scan, then of the store.
 
     Raises:
@@ -81,6 +90,7 @@ def build_curated(
     )
     given = {row.id: row.split for row in rows}
     curation = curate(candidates, failures, recipe, given, threads=workers)
+    curation = replace(curation, decisions=tuple(with_revisions(curation.decisions, rows)))
     write_decisions(curation.decisions, out / DECISIONS)
     write_leaks(curation.leaks, out / LEAKAGE)
     check_leaks(curation.leaks, out / LEAKAGE, recipe.leakage)
@@ -89,7 +99,8 @@ def build_curated(
     content.failures.extend(failures)
     _write_details(recipe, curation, content, out)
     more = {"curation": _summary(settings, curation, out)}
-    write_manifest(out, content, plan, as_of=as_of, more=more)
+    search = None if index is None else read_record(index)
+    write_manifest(out, content, plan, as_of=as_of, search=search, more=more)
     for leftover in out.glob("scan-*"):
         shutil.rmtree(leftover)
     return Store.open(out)

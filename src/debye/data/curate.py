@@ -19,6 +19,7 @@ from debye.data.clusters import (
     unique_chains,
 )
 from debye.data.families import family_evidence
+from debye.data.index import IndexRow
 from debye.data.leakage import Leak, find_leaks
 from debye.data.scan import Candidate, refusals
 from debye.data.splits import TRAIN, best_first, draw_groups, limit_entries
@@ -53,6 +54,8 @@ class Decision:
     """The value behind the reason, further reasons, and what points to the family."""
     digest: str = ""
     """SHA-256 of its arrays and facts in the store."""
+    revised: str = ""
+    """Date of the last revision that was looked at, taken or not, where the index has a column ``revised``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +196,7 @@ def read_decisions(path: Path) -> list[Decision]:
             reason=row["reason"],
             detail=row["detail"],
             digest=row["digest"],
+            revised=row.get("revised", ""),
         )
         for row in rows
     ]
@@ -204,6 +208,15 @@ def with_digests(
     """Return the decisions with the digests of stored entries, by split and id."""
     return [
         replace(decision, digest=digests.get((decision.split, decision.id), ""))
+        for decision in decisions
+    ]
+
+
+def with_revisions(decisions: Iterable[Decision], rows: Iterable[IndexRow]) -> list[Decision]:
+    """Return the decisions with the dates of the revisions that the index knows."""
+    revised = {row.id: row.columns.get("revised", "") for row in rows}
+    return [
+        replace(decision, revised=revised.get(decision.id) or decision.revised)
         for decision in decisions
     ]
 

@@ -77,6 +77,7 @@ def fetch_list(
     settings: FetchSettings | None = None,
     remote: RemoteSettings | None = None,
     *,
+    reports: Path | None = None,
     progress: Callable[[FetchProgress], None] | None = None,
 ) -> FetchResult:
     """Download every entry of a list that the folder lacks, and report on all of the list.
@@ -88,6 +89,7 @@ def fetch_list(
         folder: The mirror; made if absent, completed if not.
         settings: How many at a time, and what counts as there.
         remote: Addresses and patience; from the environment if not given.
+        reports: Folder for report and index, so that those of the mirror stay; the mirror if not given.
         progress: Called after every identifier.
 
     Raises:
@@ -110,7 +112,7 @@ def fetch_list(
             asyncio.run(run(journal))
         except ExceptionGroup as group:
             raise _first(group) from group
-        files, statuses = write_reports(ids, folder, journal)
+        files, statuses = write_reports(ids, folder, journal, reports or folder)
     return FetchResult(state, statuses, time.monotonic() - started, files)
 
 

@@ -59,12 +59,7 @@ class EntryFetcher:
 
     def is_stored(self, record: Record | None) -> bool:
         """Tell whether a file is recorded, and still there with the size that it had."""
-        if record is None or record.status != "stored":
-            return False
-        try:
-            return (self.folder / record.file).stat().st_size == record.bytes
-        except OSError:
-            return False
+        return record is not None and record.is_in(self.folder)
 
     def _check_local(self, identifier: Identifier, known: Record | None) -> Record | None:
         """Take over a file that is there: one that was recorded by its checksum, others by their content."""
@@ -104,6 +99,10 @@ class EntryFetcher:
                 problems.append(f"{url}: {error}")
                 absent = absent and isinstance(error, Absent)
                 continue
+            if self.refresh and identifier.archive == "pdb":
+                for path in local_files(identifier, self.folder):
+                    if path != target:
+                        path.unlink()  # the content before, in another format
             self.fetched += 1
             self.bytes += saved.bytes
             return new_record(
@@ -168,7 +167,7 @@ def new_record(
     """Return a record with the time of now."""
     return Record(
         id=identifier, status=status, file=file, bytes=size, sha256=sha256, source=source,
-        entry=entry, problem=problem, date=datetime.now(UTC).isoformat(timespec="seconds"),
+        entry=entry, problem=problem, date=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )  # fmt: skip
 
 

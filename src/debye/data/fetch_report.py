@@ -12,6 +12,7 @@ from typing import TextIO
 
 from debye.data.id_list import read_ids
 from debye.data.journal import NAMES, Journal, Record
+from debye.data.search_record import copy_record
 from debye.errors import DownloadError
 from debye.structure.remote import parse_identifier
 
@@ -28,13 +29,15 @@ class Files:
     """``index.csv``: the rows of the list that have a file, under the identifier of what is stored."""
 
 
-def write_reports(ids: Path, folder: Path, journal: Journal) -> tuple[Files, dict[str, int]]:
+def write_reports(
+    ids: Path, folder: Path, journal: Journal, reports: Path
+) -> tuple[Files, dict[str, int]]:
     """Write the report, the checksums and the index; returns how many rows have which status.
 
     In the index, obsolete entries go by the name of what replaced them, with a column ``asked_for``; an entry that two
-    rows lead to has one row. All is written row by row.
+    rows lead to has one row. All is written row by row. The record of the search that made the list comes along.
     """
-    files = Files(folder / "fetch_report.csv", folder / "SHA256SUMS", folder / "index.csv")
+    files = Files(reports / "fetch_report.csv", folder / "SHA256SUMS", reports / "index.csv")
     statuses: Counter[str] = Counter()
     with _written(files.report) as report, _written(files.index) as index:
         lines = csv.writer(report, lineterminator="\n")
@@ -52,6 +55,7 @@ def write_reports(ids: Path, folder: Path, journal: Journal) -> tuple[Files, dic
     with _written(files.checksums) as file:
         for record in journal.stored():
             file.write(f"{record.sha256}  {record.file}\n")
+    copy_record(ids, files.index)
     order = ("stored", "superseded", "withdrawn", "absent", "failed")
     return files, {status: statuses[status] for status in order}
 

@@ -43,6 +43,15 @@ class Record:
             getattr(self, name) for name in NAMES
         ]  # astuple copies each value, at ten times the cost
 
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether a file is recorded, and still in its folder with the size that it had."""
+        if self.status != "stored":
+            return False
+        try:
+            return (folder / self.file).stat().st_size == self.bytes
+        except OSError:
+            return False
+
 
 NAMES = tuple(field.name for field in fields(Record))
 

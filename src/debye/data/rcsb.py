@@ -138,6 +138,17 @@ class Rcsb:
         except Unusable as error:
             raise _failed(url, error) from error
 
+    def removed(self) -> set[str]:
+        """Return all entries that the archive has withdrawn, in lower case."""
+        url = _join(self.settings.data_url, "rest/v1/holdings/removed/entry_ids")
+        try:
+            answer = self.downloader.json(url)
+        except (Absent, Unusable) as error:
+            raise _failed(url, error) from error
+        if not isinstance(answer, list) or not all(isinstance(name, str) for name in answer):
+            raise _unexpected(url, answer)
+        return {name.lower() for name in answer}
+
     def _ask(self, url: str, question: Any) -> Any:
         try:
             return self.downloader.json(url, question)

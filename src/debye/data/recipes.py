@@ -171,7 +171,7 @@ def read_search_recipe(recipe: str | Path) -> SearchRecipe:
     except ValueError as error:
         raise ConfigError(str(path), problem=f"no TOML ({error})", remedy="Correct it") from error
     places: dict[str, Any] = {
-        name: path.parent / value
+        name: (path.parent / value).resolve()
         for name in ("ids", "structures")
         if (value := getattr(read, name)) is not None
     }

@@ -1,0 +1,118 @@
+"""``debye data update``: append what was released or revised since a store's date."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from debye.data.update import Updated
+
+SHOWN = 20
+"""Lines of each outcome on the screen; the report has all."""
+
+
+def update(
+    store: Annotated[Path, typer.Argument(help="Data store.", exists=True, file_okay=False)],
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Search recipe, file or name [the one recorded with the store]."),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Released or revised on this day or later [the store's date].",
+            formats=["%Y-%m-%d"],
+        ),
+    ] = None,
+    build_recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="How splits are continued [as the store was built].", exists=True, dir_okay=False
+        ),
+    ] = None,
+    mirror: Annotated[
+        Path | None, typer.Option(help="Folder of downloaded files [STORE/update/mirror].")
+    ] = None,
+    skip_failed: Annotated[
+        bool, typer.Option("--skip-failed", help="Go on without files that cannot be had now.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+    connections: Annotated[int, typer.Option(help="Downloads at a time.", min=1, max=64)] = 8,
+    attempts: Annotated[int, typer.Option(help="How often a request is tried.", min=1)] = 5,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds of silence before an attempt is given up.", min=0.01)
+    ] = 60.0,
+    longest_wait: Annotated[
+        float, typer.Option(help="Most seconds between attempts.", min=0.0)
+    ] = 60.0,
+) -> None:
+    """Append the entries that were released or revised since the store's date; no old entry changes its split."""
+    from debye.cli.data import progress_bar
+    from debye.data.build_recipe import read_build_recipe
+    from debye.data.recipes import read_search_recipe
+    from debye.data.update import UpdateSettings, update_store
+    from debye.structure.download import RemoteSettings
+
+    patience = {"attempts": attempts, "timeout": timeout, "longest_wait": longest_wait}
+    remote = RemoteSettings.from_environment().model_copy(update=patience)
+    settings = UpdateSettings(
+        since=since.date() if since else None,
+        mirror=mirror,
+        skip_failed=skip_failed,
+        connections=connections,
+        workers=workers,
+    )
+    with progress_bar("Updating") as progress:
+        updated = update_store(
+            store,
+            settings,
+            recipe=read_search_recipe(recipe) if recipe else None,
+            build_recipe=read_build_recipe(build_recipe) if build_recipe else None,
+            remote=remote,
+            progress=lambda _, done, total: progress(done, total),
+        )
+    _show(updated)
+    if updated.failed:
+        raise typer.Exit(1)
+
+
+def _show(updated: Updated) -> None:
+    from itertools import groupby
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from debye.data.update import outcomes
+
+    store = updated.store
+    table = Table(
+        "entry", "outcome", "split", "reason", title=f"{store.path} since {updated.since}"
+    )
+    for _, group in groupby(outcomes(updated), key=lambda row: row["outcome"]):
+        rows = list(group)
+        for row in rows[:SHOWN]:
+            table.add_row(row["id"], row["outcome"], row["split"], row["reason"])
+        if len(rows) > SHOWN:
+            table.add_row("…", rows[0]["outcome"], "", f"{len(rows) - SHOWN:,} more in the report")
+    if table.rows:
+        Console().print(table)
+        typer.echo(f"report {updated.report}")
+    if updated.appended is None:
+        typer.echo(f"{store.path}: nothing new since {updated.since}; the store is as it was")
+        return
+    for split, size in store.manifest["splits"].items():
+        before = updated.before.get(split, 0)
+        typer.echo(f"{size['entries']:>8,}  {split} ({size['entries'] - before:+,})")
+    typer.echo(f"digest {store.digest}")
+    for event in store.manifest["history"]:
+        changes = ", ".join(
+            f"{len(event[what]):,} {what}"
+            for what in ("added", "revised", "refused")
+            if what in event
+        )
+        words = f"{event['entries']:,} entries" + (f" ({changes})" if changes else "")
+        typer.echo(f"{event['date'] or 'no date'}  {event['digest'][:16]}  {words}")
