@@ -105,22 +105,31 @@ def evaluate(
     if split is not None:
         store.entries(split)
     found = _read_matches(predicted, matches) if predicted else []
+    config = RunConfig(
+        crystal=crystal.value, resolution=resolution.value, noise=noise, noise_seed=noise_seed
+    )
     job = _Job(
         store=store,
         models=load_models(names, device=device),
-        config=RunConfig(
-            crystal=crystal.value,
-            resolution=resolution.value,
-            noise=noise,
-            noise_seed=noise_seed,
-        ),
+        config=config,
         bootstrap=BootstrapConfig(repeats=bootstrap, seed=seed),
         settings={"device": device, **_sources(names)},
     )
+    reports = _score(job, split, pairs, predicted, found)
+    _show(reports, out, details=len(names) == 1)
+
+
+def _score(
+    job: _Job,
+    split: str | None,
+    pairs: Path | None,
+    predicted: Path | None,
+    found: list[ModelMatch],
+) -> list[tuple[Report | CorrelationReport, CorrelationReport | None]]:
+    """Make the reports that were asked for, each with the ceiling that is drawn behind it: of its own split."""
     own = {split} if split is not None else set()
-    other = _splits_of(store, found)
+    other = _splits_of(job.store, found)
     scored = _score_pairs(job, pairs, sorted(own | other)) if pairs else None
-    # Each report with the ceiling that is drawn behind it: that of its own split.
     reports: list[tuple[Report | CorrelationReport, CorrelationReport | None]] = []
     if split is not None:
         reports.append((_score_split(job, split), _ceiling(scored, own)))
@@ -129,9 +138,19 @@ def evaluate(
     if predicted is not None:
         ceiling = _ceiling(scored, other)
         reports.append((_score_predicted(job, predicted, found, ceiling), ceiling))
+    return reports
+
+
+def _show(
+    reports: list[tuple[Report | CorrelationReport, CorrelationReport | None]],
+    out: Path | None,
+    *,
+    details: bool,
+) -> None:
+    """Print the tables and write the files; exit with 1 where something failed."""
     for report, _ in reports:
         # Details of many models would fill screens; they are in the report.
-        for table in report.comparison() + (report.details() if len(names) == 1 else []):
+        for table in report.comparison() + (report.details() if details else []):
             show_table(table)
     if out is not None:
         for report, ceiling in reports:
