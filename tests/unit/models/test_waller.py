@@ -103,3 +103,12 @@ def test_features_may_be_left_out(peptide):
     )
     output = Waller(config)(build_graph(peptide, config.graph))
     assert bool(torch.isfinite(output.profile).all())
+
+
+def test_a_level_stays_within_what_crystals_have(model, peptide):
+    graph = build_graph(peptide, model.graph_config)
+    with torch.no_grad():
+        for weight, bound in ((1e6, waller.HIGHEST_LEVEL), (-1e6, waller.LOWEST_LEVEL)):
+            model.level[-1].bias.fill_(weight)
+            assert model(graph).level[0].tolist() == pytest.approx(bound)
+        assert model.train()(graph).level[0, 0] < waller.LOWEST_LEVEL[0]
