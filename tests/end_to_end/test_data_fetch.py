@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
 from debye.data.entry_check import entry_problem
+from debye.data.index import find_file
 from debye.errors import DownloadError
 
 IDS = ("1aaa", "1aab", "2bbb", "3ccc", "4ddd", "5eee")
@@ -233,6 +234,43 @@ def test_damage_is_found_by_size_and_with_verify_by_checksum(server, contents, i
     assert fetch(ids, folder, "--verify").exit_code == 0
     assert server.requests == {"/1aaa.bcif.gz": 1, "/2bbb.bcif.gz": 1}
     assert_complete(folder, contents)
+
+
+def down(server: ArchiveServer, *names: str, mmcif: bool = True) -> None:
+    """Let every attempt to get some entries fail, or only those at the model server."""
+    for name in names:
+        for path in (f"/{name}.bcif.gz", f"/download/{name}.cif.gz")[: 1 + mmcif]:
+            server.fail(path, *[Fault(status=500)] * 4)
+
+
+def test_a_wrong_file_does_not_stay_beside_the_right_one(server, contents, tmp_path, peptide):
+    folder = tmp_path / "mirror"
+    path = folder / "aa" / "1aab.bcif.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(contents["1aaa"])
+    down(server, "1aab", mmcif=False)
+    assert fetch(ids_of(tmp_path, "1aab"), folder).exit_code == 0
+    assert find_file(folder, "1aab").read_bytes() == zipped(entry_cif(peptide, "1aab"))
+    assert (folder / ".fetch/rejected/aa/1aab.bcif.gz").read_bytes() == contents["1aaa"]
+
+
+def test_a_revised_entry_in_another_format_replaces_the_old_file(server, tmp_path, peptide):
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa")
+    fetch(ids, folder)
+    down(server, "1aaa", mmcif=False)
+    assert fetch(ids, folder, "--refresh").exit_code == 0
+    assert list(mirror(folder)) == ["1aaa"]
+    assert find_file(folder, "1aaa").read_bytes() == zipped(entry_cif(peptide, "1aaa"))
+
+
+@pytest.mark.parametrize("successors", [["2bbb"], []], ids=["superseded", "withdrawn"])
+def test_files_of_obsolete_entries_go(server, contents, tmp_path, successors):
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa")
+    fetch(ids, folder)
+    del server.files["/1aaa.bcif.gz"], server.files["/download/1aaa.cif.gz"]
+    serve(server, (), removed={"1aaa": successors})
+    fetch(ids, folder, "--refresh")
+    assert mirror(folder) == {name: contents[name] for name in successors}
 
 
 def test_refresh_replaces_revised_entries(server, contents, ids, tmp_path, peptide):

@@ -17,16 +17,13 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, PositiveInt
 
 from debye.data.async_download import AsyncDownloader
-from debye.data.fetch_entry import EntryFetcher, new_record
+from debye.data.fetch_entry import HIDDEN, EntryFetcher, new_record
 from debye.data.fetch_report import Files, write_reports
 from debye.data.id_list import read_ids
 from debye.data.journal import Journal
 from debye.errors import DebyeError, DownloadError
 from debye.structure.download import RemoteSettings
 from debye.structure.remote import Identifier, parse_identifier
-
-HIDDEN = ".fetch"
-"""Folder of the journal, the lock and the partial files."""
 
 
 class FetchSettings(BaseModel, frozen=True, extra="forbid"):

@@ -23,6 +23,11 @@ from debye.structure.remote import (
     pdb_sources,
 )
 
+HIDDEN = ".fetch"
+"""Folder of the journal, the lock, and the partial and rejected files."""
+REJECTED = "rejected"
+"""Folder, in the hidden one, of files that were in the mirror and are not what their names say."""
+
 
 @dataclass(slots=True)
 class EntryFetcher:
@@ -67,8 +72,11 @@ class EntryFetcher:
             return False
 
     def _check_local(self, identifier: Identifier, known: Record | None) -> Record | None:
-        """Take over a file that is there: one that was recorded by its checksum, others by their content."""
-        for path in local_files(identifier, self.folder):
+        """Take over a file that is there: one that was recorded by its checksum, others by their content.
+
+        What is not right is put aside: left in its place, it could be preferred to what is downloaded.
+        """
+        for path in list(local_files(identifier, self.folder)):
             name = path.relative_to(self.folder).as_posix()
             if known is not None and known.status == "stored" and known.file == name:
                 if _digest(path) == known.sha256:
@@ -76,7 +84,20 @@ class EntryFetcher:
             elif entry_problem(path, path.name, identifier.name) is None:
                 size, digest = path.stat().st_size, _digest(path)
                 return new_record(identifier.name, "stored", file=name, size=size, sha256=digest)
+            self._reject(path)
         return None
+
+    def _reject(self, path: Path) -> None:
+        """Put a wrong file where nobody looks for entries; it may be the user's only copy."""
+        rejected = self.folder / HIDDEN / REJECTED / path.relative_to(self.folder)
+        rejected.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(rejected)
+
+    def _delete_others(self, identifier: Identifier, kept: Path | None = None) -> None:
+        """Delete the files of an entry that what was just learned outdates."""
+        for path in list(local_files(identifier, self.folder)):
+            if path != kept:
+                path.unlink()
 
     async def _sources(self, identifier: Identifier) -> list[str]:
         """List the addresses of an entry, the preferred one first."""
@@ -104,6 +125,7 @@ class EntryFetcher:
                 problems.append(f"{url}: {error}")
                 absent = absent and isinstance(error, Absent)
                 continue
+            self._delete_others(identifier, target)
             self.fetched += 1
             self.bytes += saved.bytes
             return new_record(
@@ -146,10 +168,13 @@ class EntryFetcher:
                 self.journal.put(record)
             if record.status in ("stored", "superseded"):
                 entry = record.entry or record.id
+                self._delete_others(identifier)
                 return new_record(name, "superseded", entry=entry, problem=said)
             found.append(record)
         # Another run may help where a server failed, and only there.
         status = "failed" if any(record.status == "failed" for record in found) else "withdrawn"
+        if status == "withdrawn":
+            self._delete_others(identifier)
         details = [said, *(f"{record.id}: {record.problem}" for record in found)]
         return new_record(name, status, problem="; ".join(details))
 

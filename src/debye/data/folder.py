@@ -19,8 +19,8 @@ from debye.structure.structure import EntityKind, Structure
 def facts_of_folder(folder: Path) -> Iterator[EntryFacts | tuple[str, DebyeError]]:
     """Yield the facts of every structure file of a folder and its subfolders, sorted by name.
 
-    An entry is called after its file, and where two files have one name the first counts. In place of a file that
-    cannot be read come its name and the error.
+    An entry is called after its file, and where two files have one name the first counts; hidden folders, as that of
+    ``debye data fetch``, are passed over. In place of a file that cannot be read come its name and the error.
     """
     if not folder.is_dir():
         raise ConfigError(
@@ -28,6 +28,8 @@ def facts_of_folder(folder: Path) -> Iterator[EntryFacts | tuple[str, DebyeError
         )
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         suffix = next((each for each in SUFFIXES if path.name.endswith(each)), None)
         if suffix and path.is_file():
             files.setdefault(path.name.removesuffix(suffix), path)

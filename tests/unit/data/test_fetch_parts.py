@@ -87,6 +87,8 @@ def test_a_folder_gives_the_facts_of_its_files(tmp_path, peptide):
     (tmp_path / "sub").mkdir()
     write_structure(peptide, tmp_path / "sub" / "b.cif")
     write_structure(peptide, tmp_path / "a.pdb.gz")
+    (tmp_path / ".fetch" / "rejected").mkdir(parents=True)
+    (tmp_path / ".fetch" / "rejected" / "a.cif").write_text("nothing")
     (tmp_path / "c.cif").write_text("nothing")
     (tmp_path / "notes.txt").write_text("nothing")
     found = list(facts_of_folder(tmp_path))
