@@ -32,7 +32,7 @@ ENTRIES = (
     # What the recipe does not want.
     ServedEntry(id="4low", resolution=3.4),
     ServedEntry(id="4nmr", method="SOLUTION NMR", resolution=None),
-    ServedEntry(id="4dna", polymers="Protein/NA"),
+    ServedEntry(id="4dna", nucleic_acids=1),
     ServedEntry(id="4big", atoms=90_000),
     ServedEntry(id="4pep", proteins=(Protein(length=12),)),
     # Kinases: enzyme, pseudokinase, histidine kinase, small-molecule kinase, SH2 domain of a kinase.
@@ -116,6 +116,14 @@ def test_apo_holo_takes_the_best_of_each_cluster_and_state(server, tmp_path):
     assert (output.parent / record["clusters"]).read_text() == CLUSTERS_30
 
 
+def test_glycoproteins_are_proteins(server, tmp_path):
+    glycan = {"NAG": 15, "BMA": 12}
+    for name, proteins in (("apo_holo", (Protein(),)), ("kinase", KINASE)):
+        serve(server, [ServedEntry(id="6gly", proteins=proteins, sugars=glycan)], {30: "6GLY_1\n"})
+        assert search(name, tmp_path / f"{name}.csv").exit_code == 0
+        assert rows(tmp_path / f"{name}.csv")["6gly"]["state"] == "apo"
+
+
 def test_the_same_server_gives_the_same_list(server, tmp_path):
     for name in ("first", "second"):
         search("apo_holo", tmp_path / name / "list.csv")
@@ -170,7 +178,7 @@ def test_lists_of_ids_are_judged_one_by_one(server, tmp_path):
     assert reasons == {
         "4low": "resolution 3.4 Å is not within 0 to 3 Å",
         "4nmr": "method is SOLUTION NMR, not X-RAY DIFFRACTION",
-        "4dna": "polymers are Protein/NA, not Protein (only)",
+        "4dna": "polymers are Protein/NA, not Protein (only) or Protein/Oligosaccharide",
         "4big": "90000 atoms, more than 30000",
         "4pep": "no protein of 40 residues or more",
         "9old": "obsolete: replaced by 9mid, looked at in its place",

@@ -24,6 +24,12 @@ from debye.errors import ConfigError, explain_validation, unknown_name
 Identity = Literal[30, 50, 70, 90, 95, 100]
 """Sequence identities, %, at which RCSB clusters polymer entities (MMseqs2, weekly)."""
 
+Polymers = Literal[
+    "Protein (only)", "Protein/Oligosaccharide", "Protein/NA", "Nucleic acid (only)",
+    "Oligosaccharide (only)", "Other",
+]  # fmt: skip
+"""What the polymers of an entry are, as RCSB says; a glycan of two sugars or more is an oligosaccharide."""
+
 
 class Range(BaseModel, frozen=True, extra="forbid"):
     """Values between two bounds; a bound that is not given is open."""
@@ -74,9 +80,8 @@ class EntryFilter(BaseModel, frozen=True, extra="forbid"):
     """Å, inclusive."""
     worst_resolution: PositiveFloat = 3.0
     """Å, inclusive."""
-    polymers: tuple[str, ...] = ("Protein (only)",)
-    """Values of ``rcsb_entry_info.selected_polymer_entity_types``: ``Protein (only)``,
-    ``Protein/NA``, ``Nucleic acid (only)``, ``Oligosaccharide (only)``, ``Other``."""
+    polymers: tuple[Polymers, ...] = ("Protein (only)", "Protein/Oligosaccharide")
+    """Values of ``rcsb_entry_info.selected_polymer_entity_types``; glycoproteins are among the second; empty: any."""
     least_residues: PositiveInt = 40
     """Residues of the longest protein chain in the sample, as built or not."""
     most_atoms: NonNegativeInt = 30_000

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from typing import get_args
 
-from debye.data.recipes import Condition, read_search_recipe, shipped_recipes
+import pytest
+from servers.rcsb import SCHEMAS
+
+from debye.data.recipes import Condition, Polymers, read_search_recipe, shipped_recipes
 from debye.errors import ConfigError
 
 
@@ -26,6 +30,12 @@ def test_files_lie_beside_the_recipe(tmp_path):
     assert read_search_recipe(path).ids == tmp_path / "lists" / "ids.txt"
 
 
+def test_kinds_of_polymers_are_those_that_the_server_knows():
+    attributes = json.loads((SCHEMAS / "search_attributes.json").read_text())
+    known = attributes["rcsb_entry_info.selected_polymer_entity_types"]["values"]
+    assert sorted(get_args(Polymers)) == sorted(known)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -37,6 +47,7 @@ def test_files_lie_beside_the_recipe(tmp_path):
         ('name = "x"\n[[where]]\nattribute = "b"', "needs a value"),
         ('name = "x"\n[[where]]\nattribute = "b"\nvalue = 1\noperator = "in"', "list of values"),
         ('name = "x"\n[[where]]\nvalue = 1', "exactly one of"),
+        ('name = "x"\n[entries]\npolymers = ["Proteins"]', "Protein/Oligosaccharide"),
         ('name = "../x"', "pattern"),
         ("name = ", "no TOML"),
     ],
