@@ -285,6 +285,78 @@ def test_refresh_replaces_revised_entries(server, contents, ids, tmp_path, pepti
     assert mirror(folder)["1aaa"] == revised
 
 
+def test_a_failed_refresh_keeps_what_is_there_and_says_so(server, contents, tmp_path):
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa", "2bbb")
+    fetch(ids, folder)
+    del server.files["/2bbb.bcif.gz"], server.files["/download/2bbb.cif.gz"]
+    down(server, "1aaa")
+    result = fetch(ids, folder, "--refresh")
+    assert result.exit_code == 1
+    assert "2 stale" in result.output
+    assert "could not be refreshed: http" in report(folder)["1aaa"]["problem"]
+    assert "could not be refreshed: http" in report(folder)["2bbb"]["problem"]
+    assert_complete(folder, {name: contents[name] for name in ("1aaa", "2bbb")})
+    assert len((folder / "SHA256SUMS").read_text().splitlines()) == 2
+    assert "1aaa" in (folder / "index.csv").read_text()
+    server.requests.clear()
+    fetch(ids, folder)
+    assert server.requests["/1aaa.bcif.gz"] == 1, "every run tries again what is stale"
+    assert report(folder)["1aaa"]["status"] == "stored"
+
+
+def test_a_refresh_that_was_stopped_goes_on(server, ids, tmp_path, monkeypatch):
+    folder = tmp_path / "mirror"
+    fetch(ids, folder)
+    real, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert fetch(ids, folder, "--refresh", "--connections", 1).exception
+    server.requests.clear()
+    assert fetch(ids, folder, "--refresh").exit_code == 0
+    assert server.requests == {f"/{name}.bcif.gz": 1 for name in IDS[2:]}
+    server.requests.clear()
+    assert fetch(ids, folder, "--refresh").exit_code == 0
+    assert len(server.requests) == len(IDS), "the one before was complete"
+
+
+def test_verify_looks_at_what_replaced_an_obsolete_entry(server, contents, tmp_path):
+    serve(server, (), removed={"9zzz": ["1aaa"]})
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "9zzz")
+    fetch(ids, folder)
+    (folder / "aa" / "1aaa.bcif.gz").write_bytes(damaged(contents["1aaa"]))
+    server.requests.clear()
+    assert fetch(ids, folder, "--verify").exit_code == 0
+    assert server.requests["/1aaa.bcif.gz"] == 1
+    assert mirror(folder) == {"1aaa": contents["1aaa"]}
+
+
+def test_a_file_that_cannot_be_read_is_one_failure(server, contents, ids, tmp_path, monkeypatch):
+    folder = tmp_path / "mirror"
+    path = folder / "aa" / "1aab.bcif.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(contents["1aab"])
+    real = Path.read_bytes
+
+    def closed(read: Path) -> bytes:
+        if read == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(read))
+        return real(read)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", closed)
+        result = fetch(ids, folder)
+    assert result.exit_code == 1
+    assert "5 stored" in result.output
+    assert "1aab.bcif.gz cannot be used (Permission denied)" in report(folder)["1aab"]["problem"]
+
+
 def test_a_full_disk_ends_the_run_and_loses_nothing(server, contents, ids, tmp_path, monkeypatch):
     folder = tmp_path / "mirror"
     real, calls = os.fsync, []

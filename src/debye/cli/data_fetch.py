@@ -56,7 +56,7 @@ def fetch(
         + ", ".join(f"{count:,} {status}" for status, count in result.statuses.items())
     )
     typer.echo(f"report {result.files.report}; index of what is there {result.files.index}")
-    if result.missing:
+    if result.missing or result.statuses["stale"]:
         raise typer.Exit(1)
 
 

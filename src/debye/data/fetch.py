@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, PositiveInt
 
 from debye.data.async_download import AsyncDownloader
-from debye.data.fetch_entry import HIDDEN, EntryFetcher, new_record
+from debye.data.fetch_entry import HIDDEN, EntryFetcher, digest_of, new_record
 from debye.data.fetch_report import Files, write_reports
 from debye.data.id_list import read_ids
 from debye.data.journal import Journal
@@ -34,7 +34,8 @@ class FetchSettings(BaseModel, frozen=True, extra="forbid"):
     verify: bool = False
     """Compare checksums of what is there, not only sizes."""
     refresh: bool = False
-    """Download also what is there, as for revised entries; the old file stays until the new one is in place."""
+    """Download also what is there, as for revised entries; the old file stays until the new one is in place. A refresh
+    that was stopped goes on where it was, if the list is the same."""
     failures_in_a_row: PositiveInt = 50
     """Entries that the servers fail to deliver, one after another, before the run ends: they are down."""
 
@@ -58,14 +59,14 @@ class FetchResult:
 
     progress: FetchProgress
     statuses: dict[str, int]
-    """How many identifiers of the list are now stored, superseded, withdrawn, absent and failed."""
+    """How many identifiers of the list are now stored, stale, superseded, withdrawn, absent and failed."""
     seconds: float
     files: Files
 
     @property
     def missing(self) -> int:
         """Identifiers of the list without a file."""
-        return sum(self.statuses.values()) - self.statuses["stored"] - self.statuses["superseded"]
+        return sum(self.statuses[status] for status in ("withdrawn", "absent", "failed"))
 
 
 def fetch_list(
@@ -95,12 +96,16 @@ def fetch_list(
     settings = settings or FetchSettings()
     remote = remote or RemoteSettings.from_environment()
     state = FetchProgress(total=sum(1 for _ in read_ids(ids)))
+    listed = digest_of(ids)
 
     async def run(journal: Journal) -> None:
         partial = folder / HIDDEN / "partial"
         async with AsyncDownloader(remote, settings.connections, partial) as downloader:
-            fetcher = EntryFetcher(folder, journal, downloader, settings.refresh)
+            since = journal.begin_refresh(listed) if settings.refresh else ""
+            fetcher = EntryFetcher(folder, journal, downloader, since, settings.verify)
             await _Run(fetcher, settings, state, progress or (lambda _: None)).everything(ids)
+            if settings.refresh:
+                journal.end_refresh(listed)
 
     with _own(folder), Journal(folder / HIDDEN / "journal.sqlite") as journal:
         try:
@@ -148,7 +153,8 @@ class _Run:
             self.fetcher.journal.put(record)
             self.busy.discard(identifier.name)
             self.count()
-            self.failed_in_a_row = self.failed_in_a_row + 1 if record.status == "failed" else 0
+            failed = record.status in ("failed", "stale")
+            self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
             if self.failed_in_a_row >= self.settings.failures_in_a_row:
                 raise DownloadError(
                     record.id,
@@ -167,14 +173,7 @@ class _Run:
 
     def is_present(self, identifier: Identifier) -> bool:
         """Tell without reading a file whether an entry, or its successor, is there or on its way."""
-        if identifier.name in self.busy:
-            return True
-        if self.settings.verify or self.settings.refresh:
-            return False
-        record = self.fetcher.journal.get(identifier.name)
-        if record is not None and record.status == "superseded":
-            record = self.fetcher.journal.get(record.entry)
-        return self.fetcher.is_stored(record)
+        return identifier.name in self.busy or self.fetcher.is_settled(identifier.name)
 
     def count(self) -> None:
         self.progress.done += 1
@@ -186,12 +185,12 @@ class _Run:
 def _own(folder: Path) -> Iterator[None]:
     """Hold a folder against other runs, and remove what a killed run left half-done."""
     hidden = folder / HIDDEN
+    lock = FileLock(hidden / "lock", timeout=0)
     try:
         (hidden / "partial").mkdir(parents=True, exist_ok=True)
-        with FileLock(hidden / "lock", timeout=0):
-            for path in (hidden / "partial").iterdir():
-                path.unlink()
-            yield
+        lock.acquire()
+        for path in (hidden / "partial").iterdir():
+            path.unlink()
     except Timeout:
         raise DownloadError(
             str(folder),
@@ -199,11 +198,16 @@ def _own(folder: Path) -> Iterator[None]:
             remedy="Wait for it, or choose another folder",
         ) from None
     except OSError as error:
+        lock.release()
         raise DownloadError(
             str(folder),
             problem=f"the folder cannot be used ({error.strerror or error})",
             remedy="Free some space or choose another folder",
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _first(group: ExceptionGroup) -> Exception:

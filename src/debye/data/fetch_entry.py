@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from debye.data.async_download import AsyncDownloader
 from debye.data.entry_check import entry_problem
@@ -36,12 +37,16 @@ class EntryFetcher:
     folder: Path
     journal: Journal
     downloader: AsyncDownloader
-    refresh: bool = False
-    """Download also what is there."""
+    refresh_since: str = ""
+    """Download also what is there, unless it was stored after this time, UTC; empty: not what is there."""
+    verify: bool = False
+    """Compare checksums, also of what replaced an obsolete entry."""
     fetched: int = 0
     """Files that were downloaded."""
     bytes: int = 0
     """Of these files."""
+    locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """An entry may be asked for by its own name and, at the same time, by that of an obsolete one."""
 
     async def settle(self, identifier: Identifier, before: tuple[str, ...] = ()) -> Record:
         """Get the file of an entry into the folder, or find out why there is none.
@@ -50,21 +55,47 @@ class EntryFetcher:
             identifier: Asked for.
             before: Obsolete entries that led here.
         """
-        if not self.refresh:
-            known = self.journal.get(identifier.name)
-            record = await asyncio.to_thread(self._check_local, identifier, known)
-            if record is not None:
-                return record
+        known = self.journal.get(identifier.name)
+        lock = self.locks.setdefault(identifier.name, asyncio.Lock())
         try:
-            return await self._download(identifier, await self._sources(identifier))
+            async with lock:
+                if not self.refresh_since:
+                    record = await asyncio.to_thread(self._check_local, identifier, known)
+                    if record is not None:
+                        return record
+                return await self._download(identifier, await self._sources(identifier))
         except Absent as error:
-            return await self._follow(identifier, str(error), before)
+            record = await self._follow(identifier, str(error), before)
         except Unusable as error:
-            return new_record(identifier.name, "failed", problem=str(error))
+            record = new_record(identifier.name, "failed", problem=str(error))
+        except OSError as error:
+            problem = f"{error.filename or 'a file'} cannot be used ({error.strerror or error})"
+            record = new_record(identifier.name, "failed", problem=problem)
+        if record.status in ("failed", "absent") and known and self.is_stored(known):
+            return replace(
+                known, status="stale", problem=f"could not be refreshed: {record.problem}"
+            )
+        return record
+
+    def is_settled(self, name: str) -> bool:
+        """Tell without reading a file whether nothing is left to do for an entry, or what replaced it."""
+        record = self.journal.get(name)
+        if record is not None and self._is_recent(record) and record.status == "superseded":
+            record = self.journal.get(record.entry)
+        if record is None or not self._is_recent(record):
+            return False
+        if record.status in ("withdrawn", "absent"):
+            return bool(
+                self.refresh_since
+            )  # every run asks for them again, but a refresh only once
+        return record.status == "stored" and self.is_stored(record)
+
+    def _is_recent(self, record: Record) -> bool:
+        return not self.verify and record.date > self.refresh_since
 
     def is_stored(self, record: Record | None) -> bool:
         """Tell whether a file is recorded, and still there with the size that it had."""
-        if record is None or record.status != "stored":
+        if record is None or record.status not in ("stored", "stale"):
             return False
         try:
             return (self.folder / record.file).stat().st_size == record.bytes
@@ -78,11 +109,13 @@ class EntryFetcher:
         """
         for path in list(local_files(identifier, self.folder)):
             name = path.relative_to(self.folder).as_posix()
-            if known is not None and known.status == "stored" and known.file == name:
-                if _digest(path) == known.sha256:
+            if known is not None and known.status in ("stored", "stale") and known.file == name:
+                if digest_of(path) == known.sha256:
+                    if known.status == "stale":
+                        continue  # right, but outdated: it stays until there is a better one
                     return known
             elif entry_problem(path, path.name, identifier.name) is None:
-                size, digest = path.stat().st_size, _digest(path)
+                size, digest = path.stat().st_size, digest_of(path)
                 return new_record(identifier.name, "stored", file=name, size=size, sha256=digest)
             self._reject(path)
         return None
@@ -163,10 +196,10 @@ class EntryFetcher:
             if successor in before:
                 continue  # two entries cannot replace each other
             record = self.journal.get(successor)
-            if record is None or self.refresh or not self.is_stored(record):
+            if record is None or not self.is_settled(successor):
                 record = await self.settle(Identifier("pdb", successor), before)
                 self.journal.put(record)
-            if record.status in ("stored", "superseded"):
+            if record.status in ("stored", "stale", "superseded"):
                 entry = record.entry or record.id
                 self._delete_others(identifier)
                 return new_record(name, "superseded", entry=entry, problem=said)
@@ -193,10 +226,11 @@ def new_record(
     """Return a record with the time of now."""
     return Record(
         id=identifier, status=status, file=file, bytes=size, sha256=sha256, source=source,
-        entry=entry, problem=problem, date=datetime.now(UTC).isoformat(timespec="seconds"),
+        entry=entry, problem=problem, date=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )  # fmt: skip
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

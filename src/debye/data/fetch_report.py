@@ -47,12 +47,12 @@ def write_reports(ids: Path, folder: Path, journal: Journal) -> tuple[Files, dic
                 rows = csv.DictWriter(index, [*row, "asked_for"], lineterminator="\n")
                 rows.writeheader()
             entry = record.entry or record.id
-            if record.status in ("stored", "superseded") and journal.mark(entry):
+            if record.status in ("stored", "stale", "superseded") and journal.mark(entry):
                 rows.writerow(row | {"id": entry, "asked_for": record.id})
     with _written(files.checksums) as file:
         for record in journal.stored():
             file.write(f"{record.sha256}  {record.file}\n")
-    order = ("stored", "superseded", "withdrawn", "absent", "failed")
+    order = ("stored", "stale", "superseded", "withdrawn", "absent", "failed")
     return files, {status: statuses[status] for status in order}
 
 
