@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
 from debye.data.entry_check import entry_problem
-from debye.data.index import find_file
+from debye.data.index import find_file, read_index
 from debye.errors import DownloadError
 
 IDS = ("1aaa", "1aab", "2bbb", "3ccc", "4ddd", "5eee")
@@ -191,10 +191,51 @@ def test_obsolete_entries_are_followed_and_reported(server, contents, tmp_path):
     }  # fmt: skip
     assert found["9zzz"]["entry"] == "1aaa"
     assert "replaced by 8yyy, 2bbb" in found["9zzz"]["problem"]
-    assert (folder / "index.csv").read_text() == "id,split,asked_for\n1aaa,train,9zzz\n"
+    assert (folder / "index.csv").read_text() == "id,split,asked_for\n1aaa,train,1aaa\n"
     server.requests.clear()
     fetch(ids, folder)
     assert not [path for path in server.requests if "1aaa" in path or "9zzz" in path.lower()]
+
+
+def test_a_listed_entry_goes_before_an_obsolete_one(server, tmp_path):
+    serve(server, (), removed={"9zzz": ["1aaa"], "8yyy": ["2bbb"]})
+    ids = tmp_path / "ids.csv"
+    ids.write_text(
+        "id,split,state\n9zzz,train,apo\n1aaa,kinase,holo\n8yyy,val,apo\n1aab,,apo\n1aab,train,x\n"
+    )
+    folder = tmp_path / "mirror"
+    assert fetch(ids, folder).exit_code == 0
+    assert (folder / "index.csv").read_text() == (
+        "id,split,state,asked_for\n1aaa,kinase,holo,1aaa\n2bbb,val,,8yyy\n1aab,train,apo,1aab\n"
+    )
+    said = "left out of the index: the list has 1aaa too, in split kinase, not train"
+    assert said in report(folder)["9zzz"]["problem"]
+
+
+@pytest.mark.parametrize("rows", [("9zzz", "8yyy"), ("1aaa", "1aaa")])
+def test_an_entry_in_two_splits_is_an_error_that_names_both(server, contents, tmp_path, rows):
+    serve(server, (), removed={"9zzz": ["1aaa"], "8yyy": ["1aaa"]})
+    ids = tmp_path / "ids.csv"
+    ids.write_text(f"id,split\n{rows[0]},train\n{rows[1]},kinase\n")
+    result = fetch(ids, tmp_path / "mirror")
+    message = f"{rows[0]} puts it into split train, {rows[1]} into kinase"
+    assert message in str(result.exception)
+    assert mirror(tmp_path / "mirror") == {"1aaa": contents["1aaa"]}
+    assert report(tmp_path / "mirror").keys() == set(rows)
+
+
+def test_plain_lists_get_an_index_that_builds(server, tmp_path, peptide):
+    server.add_alphafold("P00533", version=6, bcif=entry_bcif(peptide, "AF-P00533-F1"))
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa", "P00533", "2bbb")
+    assert fetch(ids, folder, "--split", "mine").exit_code == 0
+    rows = read_index(folder / "index.csv")
+    assert [(row.id, row.split) for row in rows] == [("1aaa", "mine"), ("2bbb", "mine")]
+    refused = fetch(folder / "index.csv", folder)
+    assert "is both the list and a file that this run writes" in str(refused.exception)
+    copy = tmp_path / "copy.csv"
+    copy.write_text((folder / "index.csv").read_text().replace("mine,2bbb", "mine,9zzz"))
+    assert fetch(copy, folder).exit_code == 0
+    assert (folder / "index.csv").read_text() == copy.read_text()
 
 
 def test_predicted_models_come_from_alphafold(server, tmp_path, peptide):
@@ -374,6 +415,9 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(server, contents, ids, tmp_p
     assert "No space left on device. Free some space and run again" in str(result.exception)
     assert len(mirror(folder)) == 2
     assert not leftovers(folder)
+    assert len((folder / "SHA256SUMS").read_text().splitlines()) == 2, (
+        "reported in spite of the error"
+    )
     server.requests.clear()
     assert fetch(ids, folder).exit_code == 0
     assert len(server.requests) == 4

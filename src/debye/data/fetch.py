@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, PositiveInt
 
 from debye.data.async_download import AsyncDownloader
 from debye.data.fetch_entry import HIDDEN, EntryFetcher, digest_of, new_record
-from debye.data.fetch_report import Files, write_reports
+from debye.data.fetch_report import Files, refuse_output_as_list, write_reports
 from debye.data.id_list import read_ids
 from debye.data.journal import Journal
 from debye.errors import DebyeError, DownloadError
@@ -36,6 +36,8 @@ class FetchSettings(BaseModel, frozen=True, extra="forbid"):
     refresh: bool = False
     """Download also what is there, as for revised entries; the old file stays until the new one is in place. A refresh
     that was stopped goes on where it was, if the list is the same."""
+    split: str = "train"
+    """In the index, of entries that the list puts into none."""
     failures_in_a_row: PositiveInt = 50
     """Entries that the servers fail to deliver, one after another, before the run ends: they are down."""
 
@@ -90,10 +92,11 @@ def fetch_list(
 
     Raises:
         DownloadError: The disk is full, the servers are down, or another run uses the folder.
-        ConfigError: The list cannot be read.
+        ConfigError: The list cannot be read, is a file that the run writes, or puts an entry into two splits.
     """
     started = time.monotonic()
     settings = settings or FetchSettings()
+    refuse_output_as_list(ids, folder)
     remote = remote or RemoteSettings.from_environment()
     state = FetchProgress(total=sum(1 for _ in read_ids(ids)))
     listed = digest_of(ids)
@@ -110,9 +113,13 @@ def fetch_list(
     with _own(folder), Journal(folder / HIDDEN / "journal.sqlite") as journal:
         try:
             asyncio.run(run(journal))
-        except ExceptionGroup as group:
-            raise _first(group) from group
-        files, statuses = write_reports(ids, folder, journal)
+        except BaseException as error:
+            with suppress(OSError, DebyeError):  # what ended the run is the error to show
+                write_reports(ids, folder, journal, settings.split)
+            if isinstance(error, ExceptionGroup):
+                raise _first(error) from error
+            raise
+        files, statuses = write_reports(ids, folder, journal, settings.split)
     return FetchResult(state, statuses, time.monotonic() - started, files)
 
 

@@ -74,6 +74,9 @@ class Journal:
             self.database.execute(
                 "CREATE TABLE IF NOT EXISTS refreshes (list PRIMARY KEY, started) WITHOUT ROWID"
             )
+            self.database.execute(
+                "CREATE TEMP TABLE claims (entry PRIMARY KEY, id, split) WITHOUT ROWID"
+            )
             self.database.execute("CREATE TEMP TABLE marks (id PRIMARY KEY) WITHOUT ROWID")
 
     def __enter__(self) -> Journal:
@@ -100,6 +103,18 @@ class Journal:
         with self._explained():
             done = self.database.execute("INSERT OR IGNORE INTO marks VALUES (?)", (identifier,))
             return done.rowcount == 1
+
+    def claim(self, entry: str, identifier: str, split: str) -> None:
+        """Give an entry to a row of the list until the journal is closed, unless another one has it."""
+        with self._explained():
+            values = (entry, identifier, split)
+            self.database.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", values)
+
+    def owner(self, entry: str) -> tuple[str, str]:
+        """Return identifier and split of the row that claimed an entry."""
+        with self._explained():
+            rows = self.database.execute("SELECT id, split FROM claims WHERE entry = ?", (entry,))
+            return next(rows)
 
     def stored(self) -> Iterator[Record]:
         """Yield the records of all stored files, by path."""
