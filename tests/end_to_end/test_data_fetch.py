@@ -516,6 +516,18 @@ def test_servers_that_are_down_end_the_run(server, tmp_path):
     assert sum(server.requests.values()) < 150
 
 
+def test_a_model_server_that_is_down_is_left_alone(server, tmp_path, peptide):
+    names = [f"1{number:03d}" for number in range(16)]
+    for name in names:
+        server.add_pdb(name, cif_gz=zipped(entry_cif(peptide, name)))
+        server.fail(f"/{name}.bcif.gz", *[Fault(status=503)] * 2)
+    folder = tmp_path / "mirror"
+    result = fetch(ids_of(tmp_path, *names), folder, "--connections", 1, "--attempts", 2)
+    assert result.exit_code == 0
+    assert sum(server.requests[f"/{name}.bcif.gz"] for name in names) == 20, "of ten entries"
+    assert "not asked after 10 failures in a row" in report(folder)["1015"]["problem"]
+
+
 def test_a_list_without_ids_is_refused(tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("name,split\n1abc,train\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +33,31 @@ REJECTED = "rejected"
 
 
 @dataclass(slots=True)
+class Breaker:
+    """Leaves servers alone that fail again and again, where another one has the same entries."""
+
+    most: int = 10
+    """Failures in a row after which a server is left alone."""
+    rest: float = 300.0
+    """Seconds until it is tried again."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """In a row, by address."""
+    closed_until: dict[str, float] = field(default_factory=dict)
+
+    def note(self, address: str, *, delivered: bool) -> None:
+        """Note an answer, or that there was none after all attempts."""
+        self.failures[address] = 0 if delivered else self.failures[address] + 1
+        if self.failures[address] >= self.most:
+            self.closed_until[address] = time.monotonic() + self.rest
+
+    def problem(self, address: str) -> str | None:
+        """Say why a server is not asked, or None."""
+        if time.monotonic() < self.closed_until.get(address, 0.0):
+            return f"not asked after {self.failures[address]} failures in a row"
+        return None
+
+
+@dataclass(slots=True)
 class EntryFetcher:
     """Settles one identifier after another, many at a time, and counts what it downloads."""
 
@@ -45,6 +72,7 @@ class EntryFetcher:
     """Files that were downloaded."""
     bytes: int = 0
     """Of these files."""
+    breaker: Breaker = field(default_factory=Breaker)
     locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """An entry may be asked for by its own name and, at the same time, by that of an obsolete one."""
 
@@ -151,13 +179,20 @@ class EntryFetcher:
         problems: list[str] = []
         absent = True
         for url in sources:
+            address = url.rsplit("/", 1)[0]
+            if url != sources[-1] and (said := self.breaker.problem(address)):
+                problems.append(f"{url}: {said}")
+                absent = False
+                continue
             target = self.folder / entry_folder(identifier) / url.rsplit("/", 1)[-1]
             try:
                 saved = await self.downloader.save(url, target, check)
             except (Absent, Unusable) as error:
                 problems.append(f"{url}: {error}")
                 absent = absent and isinstance(error, Absent)
+                self.breaker.note(address, delivered=isinstance(error, Absent))
                 continue
+            self.breaker.note(address, delivered=True)
             self._delete_others(identifier, target)
             self.fetched += 1
             self.bytes += saved.bytes
