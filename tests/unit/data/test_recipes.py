@@ -48,6 +48,13 @@ def test_kinds_of_polymers_are_those_that_the_server_knows():
         ('name = "x"\n[[where]]\nattribute = "b"\nvalue = 1\noperator = "in"', "list of values"),
         ('name = "x"\n[[where]]\nvalue = 1', "exactly one of"),
         ('name = "x"\n[entries]\npolymers = ["Proteins"]', "Protein/Oligosaccharide"),
+        ('name = "x"\nstructures = "a"', "no sequence clusters: set identity = 0"),
+        ('name = "x"\n[[where]]\nattribute = "b"\noperator = "range"\nvalue = {}', "at_least"),
+        (
+            'name = "x"\n[[where]]\nattribute = "b"\noperator = "range"\n'
+            "value = { at_least = 5, at_most = 2020-01-01 }",
+            "both be numbers, or both dates",
+        ),
         ('name = "../x"', "pattern"),
         ("name = ", "no TOML"),
     ],
@@ -57,6 +64,12 @@ def test_what_is_wrong_is_said(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_search_recipe(path)
+
+
+def test_a_folder_does_not_hide_a_shipped_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kinase").mkdir()
+    assert read_search_recipe("kinase").name == "kinase"
 
 
 def test_values_keep_their_type():
