@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
 from debye.data.entry_check import entry_problem
+from debye.data.index import find_file, read_index
 from debye.errors import DownloadError
 
 IDS = ("1aaa", "1aab", "2bbb", "3ccc", "4ddd", "5eee")
@@ -190,10 +191,51 @@ def test_obsolete_entries_are_followed_and_reported(server, contents, tmp_path):
     }  # fmt: skip
     assert found["9zzz"]["entry"] == "1aaa"
     assert "replaced by 8yyy, 2bbb" in found["9zzz"]["problem"]
-    assert (folder / "index.csv").read_text() == "id,split,asked_for\n1aaa,train,9zzz\n"
+    assert (folder / "index.csv").read_text() == "id,split,asked_for\n1aaa,train,1aaa\n"
     server.requests.clear()
     fetch(ids, folder)
     assert not [path for path in server.requests if "1aaa" in path or "9zzz" in path.lower()]
+
+
+def test_a_listed_entry_goes_before_an_obsolete_one(server, tmp_path):
+    serve(server, (), removed={"9zzz": ["1aaa"], "8yyy": ["2bbb"]})
+    ids = tmp_path / "ids.csv"
+    ids.write_text(
+        "id,split,state\n9zzz,train,apo\n1aaa,kinase,holo\n8yyy,val,apo\n1aab,,apo\n1aab,train,x\n"
+    )
+    folder = tmp_path / "mirror"
+    assert fetch(ids, folder).exit_code == 0
+    assert (folder / "index.csv").read_text() == (
+        "id,split,state,asked_for\n1aaa,kinase,holo,1aaa\n2bbb,val,,8yyy\n1aab,train,apo,1aab\n"
+    )
+    said = "left out of the index: the list has 1aaa too, in split kinase, not train"
+    assert said in report(folder)["9zzz"]["problem"]
+
+
+@pytest.mark.parametrize("rows", [("9zzz", "8yyy"), ("1aaa", "1aaa")])
+def test_an_entry_in_two_splits_is_an_error_that_names_both(server, contents, tmp_path, rows):
+    serve(server, (), removed={"9zzz": ["1aaa"], "8yyy": ["1aaa"]})
+    ids = tmp_path / "ids.csv"
+    ids.write_text(f"id,split\n{rows[0]},train\n{rows[1]},kinase\n")
+    result = fetch(ids, tmp_path / "mirror")
+    message = f"{rows[0]} puts it into split train, {rows[1]} into kinase"
+    assert message in str(result.exception)
+    assert mirror(tmp_path / "mirror") == {"1aaa": contents["1aaa"]}
+    assert report(tmp_path / "mirror").keys() == set(rows)
+
+
+def test_plain_lists_get_an_index_that_builds(server, tmp_path, peptide):
+    server.add_alphafold("P00533", version=6, bcif=entry_bcif(peptide, "AF-P00533-F1"))
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa", "P00533", "2bbb")
+    assert fetch(ids, folder, "--split", "mine").exit_code == 0
+    rows = read_index(folder / "index.csv")
+    assert [(row.id, row.split) for row in rows] == [("1aaa", "mine"), ("2bbb", "mine")]
+    refused = fetch(folder / "index.csv", folder)
+    assert "is both the list and a file that this run writes" in str(refused.exception)
+    copy = tmp_path / "copy.csv"
+    copy.write_text((folder / "index.csv").read_text().replace("mine,2bbb", "mine,9zzz"))
+    assert fetch(copy, folder).exit_code == 0
+    assert (folder / "index.csv").read_text() == copy.read_text()
 
 
 def test_predicted_models_come_from_alphafold(server, tmp_path, peptide):
@@ -235,6 +277,43 @@ def test_damage_is_found_by_size_and_with_verify_by_checksum(server, contents, i
     assert_complete(folder, contents)
 
 
+def down(server: ArchiveServer, *names: str, mmcif: bool = True) -> None:
+    """Let every attempt to get some entries fail, or only those at the model server."""
+    for name in names:
+        for path in (f"/{name}.bcif.gz", f"/download/{name}.cif.gz")[: 1 + mmcif]:
+            server.fail(path, *[Fault(status=500)] * 4)
+
+
+def test_a_wrong_file_does_not_stay_beside_the_right_one(server, contents, tmp_path, peptide):
+    folder = tmp_path / "mirror"
+    path = folder / "aa" / "1aab.bcif.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(contents["1aaa"])
+    down(server, "1aab", mmcif=False)
+    assert fetch(ids_of(tmp_path, "1aab"), folder).exit_code == 0
+    assert find_file(folder, "1aab").read_bytes() == zipped(entry_cif(peptide, "1aab"))
+    assert (folder / ".fetch/rejected/aa/1aab.bcif.gz").read_bytes() == contents["1aaa"]
+
+
+def test_a_revised_entry_in_another_format_replaces_the_old_file(server, tmp_path, peptide):
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa")
+    fetch(ids, folder)
+    down(server, "1aaa", mmcif=False)
+    assert fetch(ids, folder, "--refresh").exit_code == 0
+    assert list(mirror(folder)) == ["1aaa"]
+    assert find_file(folder, "1aaa").read_bytes() == zipped(entry_cif(peptide, "1aaa"))
+
+
+@pytest.mark.parametrize("successors", [["2bbb"], []], ids=["superseded", "withdrawn"])
+def test_files_of_obsolete_entries_go(server, contents, tmp_path, successors):
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa")
+    fetch(ids, folder)
+    del server.files["/1aaa.bcif.gz"], server.files["/download/1aaa.cif.gz"]
+    serve(server, (), removed={"1aaa": successors})
+    fetch(ids, folder, "--refresh")
+    assert mirror(folder) == {name: contents[name] for name in successors}
+
+
 def test_refresh_replaces_revised_entries(server, contents, ids, tmp_path, peptide):
     folder = tmp_path / "mirror"
     fetch(ids, folder)
@@ -245,6 +324,78 @@ def test_refresh_replaces_revised_entries(server, contents, ids, tmp_path, pepti
     assert fetch(ids, folder, "--refresh").exit_code == 0
     assert server.requests["/1aaa.bcif.gz"] == 2
     assert mirror(folder)["1aaa"] == revised
+
+
+def test_a_failed_refresh_keeps_what_is_there_and_says_so(server, contents, tmp_path):
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "1aaa", "2bbb")
+    fetch(ids, folder)
+    del server.files["/2bbb.bcif.gz"], server.files["/download/2bbb.cif.gz"]
+    down(server, "1aaa")
+    result = fetch(ids, folder, "--refresh")
+    assert result.exit_code == 1
+    assert "2 stale" in result.output
+    assert "could not be refreshed: http" in report(folder)["1aaa"]["problem"]
+    assert "could not be refreshed: http" in report(folder)["2bbb"]["problem"]
+    assert_complete(folder, {name: contents[name] for name in ("1aaa", "2bbb")})
+    assert len((folder / "SHA256SUMS").read_text().splitlines()) == 2
+    assert "1aaa" in (folder / "index.csv").read_text()
+    server.requests.clear()
+    fetch(ids, folder)
+    assert server.requests["/1aaa.bcif.gz"] == 1, "every run tries again what is stale"
+    assert report(folder)["1aaa"]["status"] == "stored"
+
+
+def test_a_refresh_that_was_stopped_goes_on(server, ids, tmp_path, monkeypatch):
+    folder = tmp_path / "mirror"
+    fetch(ids, folder)
+    real, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert fetch(ids, folder, "--refresh", "--connections", 1).exception
+    server.requests.clear()
+    assert fetch(ids, folder, "--refresh").exit_code == 0
+    assert server.requests == {f"/{name}.bcif.gz": 1 for name in IDS[2:]}
+    server.requests.clear()
+    assert fetch(ids, folder, "--refresh").exit_code == 0
+    assert len(server.requests) == len(IDS), "the one before was complete"
+
+
+def test_verify_looks_at_what_replaced_an_obsolete_entry(server, contents, tmp_path):
+    serve(server, (), removed={"9zzz": ["1aaa"]})
+    folder, ids = tmp_path / "mirror", ids_of(tmp_path, "9zzz")
+    fetch(ids, folder)
+    (folder / "aa" / "1aaa.bcif.gz").write_bytes(damaged(contents["1aaa"]))
+    server.requests.clear()
+    assert fetch(ids, folder, "--verify").exit_code == 0
+    assert server.requests["/1aaa.bcif.gz"] == 1
+    assert mirror(folder) == {"1aaa": contents["1aaa"]}
+
+
+def test_a_file_that_cannot_be_read_is_one_failure(server, contents, ids, tmp_path, monkeypatch):
+    folder = tmp_path / "mirror"
+    path = folder / "aa" / "1aab.bcif.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(contents["1aab"])
+    real = Path.read_bytes
+
+    def closed(read: Path) -> bytes:
+        if read == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(read))
+        return real(read)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", closed)
+        result = fetch(ids, folder)
+    assert result.exit_code == 1
+    assert "5 stored" in result.output
+    assert "1aab.bcif.gz cannot be used (Permission denied)" in report(folder)["1aab"]["problem"]
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(server, contents, ids, tmp_path, monkeypatch):
@@ -264,6 +415,9 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(server, contents, ids, tmp_p
     assert "No space left on device. Free some space and run again" in str(result.exception)
     assert len(mirror(folder)) == 2
     assert not leftovers(folder)
+    assert len((folder / "SHA256SUMS").read_text().splitlines()) == 2, (
+        "reported in spite of the error"
+    )
     server.requests.clear()
     assert fetch(ids, folder).exit_code == 0
     assert len(server.requests) == 4
@@ -360,6 +514,18 @@ def test_servers_that_are_down_end_the_run(server, tmp_path):
     assert isinstance(result.exception, DownloadError)
     assert "50 entries in a row could not be downloaded" in str(result.exception)
     assert sum(server.requests.values()) < 150
+
+
+def test_a_model_server_that_is_down_is_left_alone(server, tmp_path, peptide):
+    names = [f"1{number:03d}" for number in range(16)]
+    for name in names:
+        server.add_pdb(name, cif_gz=zipped(entry_cif(peptide, name)))
+        server.fail(f"/{name}.bcif.gz", *[Fault(status=503)] * 2)
+    folder = tmp_path / "mirror"
+    result = fetch(ids_of(tmp_path, *names), folder, "--connections", 1, "--attempts", 2)
+    assert result.exit_code == 0
+    assert sum(server.requests[f"/{name}.bcif.gz"] for name in names) == 20, "of ten entries"
+    assert "not asked after 10 failures in a row" in report(folder)["1015"]["problem"]
 
 
 def test_a_list_without_ids_is_refused(tmp_path):

@@ -24,7 +24,7 @@ ENTRIES = (
     ServedEntry(id="1aab", resolution=2.0),
     ServedEntry(id="1aac", resolution=1.5, ligands={"ATP": 31, "MG": 1}),
     ServedEntry(id="1aad", resolution=1.5, r_free=0.19, ligands={"STI": 37}),
-    ServedEntry(id="1aae", resolution=1.8, r_free=None, sugars={"NAG": 15}),
+    ServedEntry(id="1aae", resolution=1.8, r_free=0.0, sugars={"NAG": 15}),
     # Another one; its second protein is in the first cluster.
     ServedEntry(id="2bbb", proteins=(Protein(length=90), Protein(length=200))),
     # In no cluster yet.
@@ -32,7 +32,7 @@ ENTRIES = (
     # What the recipe does not want.
     ServedEntry(id="4low", resolution=3.4),
     ServedEntry(id="4nmr", method="SOLUTION NMR", resolution=None),
-    ServedEntry(id="4dna", polymers="Protein/NA"),
+    ServedEntry(id="4dna", nucleic_acids=1),
     ServedEntry(id="4big", atoms=90_000),
     ServedEntry(id="4pep", proteins=(Protein(length=12),)),
     # Kinases: enzyme, pseudokinase, histidine kinase, small-molecule kinase, SH2 domain of a kinase.
@@ -116,6 +116,14 @@ def test_apo_holo_takes_the_best_of_each_cluster_and_state(server, tmp_path):
     assert (output.parent / record["clusters"]).read_text() == CLUSTERS_30
 
 
+def test_glycoproteins_are_proteins(server, tmp_path):
+    glycan = {"NAG": 15, "BMA": 12}
+    for name, proteins in (("apo_holo", (Protein(),)), ("kinase", KINASE)):
+        serve(server, [ServedEntry(id="6gly", proteins=proteins, sugars=glycan)], {30: "6GLY_1\n"})
+        assert search(name, tmp_path / f"{name}.csv").exit_code == 0
+        assert rows(tmp_path / f"{name}.csv")["6gly"]["state"] == "apo"
+
+
 def test_the_same_server_gives_the_same_list(server, tmp_path):
     for name in ("first", "second"):
         search("apo_holo", tmp_path / name / "list.csv")
@@ -144,6 +152,14 @@ def test_both_criteria_and_small_molecule_kinases_can_be_asked_for(server, tmp_p
     assert groups == {"5kin": "protein-kinase", "5hex": "small-molecule-kinase"}
 
 
+def test_lists_in_one_folder_keep_their_clusters(server, tmp_path):
+    search("apo_holo", tmp_path / "one.csv")
+    serve(server, ENTRIES, {30: "1AAA_1\n"})
+    search("apo_holo", tmp_path / "two.csv")
+    assert (tmp_path / "one.clusters-by-entity-30.txt").read_text() == CLUSTERS_30
+    assert (tmp_path / "two.clusters-by-entity-30.txt").read_text() == "1AAA_1\n"
+
+
 def test_any_attribute_can_be_searched_for(server, tmp_path):
     recipe = recipe_file(
         tmp_path,
@@ -170,7 +186,7 @@ def test_lists_of_ids_are_judged_one_by_one(server, tmp_path):
     assert reasons == {
         "4low": "resolution 3.4 Å is not within 0 to 3 Å",
         "4nmr": "method is SOLUTION NMR, not X-RAY DIFFRACTION",
-        "4dna": "polymers are Protein/NA, not Protein (only)",
+        "4dna": "polymers are Protein/NA, not Protein (only) or Protein/Oligosaccharide",
         "4big": "90000 atoms, more than 30000",
         "4pep": "no protein of 40 residues or more",
         "9old": "obsolete: replaced by 9mid, looked at in its place",
@@ -223,6 +239,10 @@ def test_faults_are_survived(server, tmp_path, path, fault):
         (SEARCH, Fault(body=b'{"total_count": 3, "result_set": ["1AAA_1"]}'), "lists 1"),
         (SEARCH, Fault(body=b'{"hits": []}'), "answered"),
         (GRAPHQL, Fault(body=b'{"errors": [{"message": "no such field"}]}'), "no such field"),
+        (CLUSTERS.format(30), Fault(body=CLUSTERS_30[:-1].encode()), "middle of a line"),
+        (CLUSTERS.format(30), Fault(body=b"1AAA_1\n2BBB_1 1AAB_1\n"), "line 2 has 2 entities"),
+        (CLUSTERS.format(30), Fault(body=b"1AAA_1 1AAB_1\n\xff\xfe_1\n"), "line 2 is no cluster"),
+        (CLUSTERS.format(30), Fault(body=b"1AAA_1 1AAB_1\n\n2BBB_1\n"), "line 2 is no cluster"),
         (CLUSTERS.format(30), Fault(body=b"<html>sorry</html>"), "no file of clusters"),
     ],
 )
@@ -293,7 +313,7 @@ def test_folders_are_searched_without_a_server(benchmark_data, tmp_path):
         (folder / path.name).symlink_to(path)
     (folder / "broken.cif").write_text("data_x\n")
     recipe = recipe_file(
-        tmp_path, 'structures = "structures"\n[entries]\npolymers = []\n[choose]\nper_cluster = 9\n'
+        tmp_path, 'structures = "structures"\n[entries]\npolymers = []\n[choose]\nidentity = 0\n'
     )
     result = search(recipe, tmp_path / "list.csv")
     assert result.exit_code == 0, result.output

@@ -11,6 +11,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,8 @@ class ArchiveServer:
         self.answers: dict[str, Answer] = {}
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.requests: Counter[str] = Counter()
+        self.times: list[tuple[float, str]] = []
+        """When which path was asked for, on the monotonic clock."""
         self.headers: dict[str, dict[str, str]] = {}
         self.closing = threading.Event()
         self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -104,6 +107,7 @@ def _handler(server: ArchiveServer) -> type[BaseHTTPRequestHandler]:
         def _answer(self, answer: Answer) -> None:
             question = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             server.requests[self.path] += 1
+            server.times.append((time.monotonic(), self.path))
             server.headers[self.path] = dict(self.headers)
             queue = server.faults[self.path]
             fault = queue.popleft() if queue else Fault()

@@ -45,7 +45,8 @@ class ServedEntry:
     resolution: float | None = 2.0
     r_free: float | None = 0.2
     method: str = "X-RAY DIFFRACTION"
-    polymers: str = "Protein (only)"
+    nucleic_acids: int = 0
+    """Entities of nucleic acids."""
     residues: int = 100
     atoms: int = 1000
     released: str = "2000-01-01"
@@ -53,6 +54,19 @@ class ServedEntry:
     proteins: tuple[Protein, ...] = (Protein(),)
     ligands: dict[str, int | None] | None = None
     sugars: dict[str, int | None] | None = None
+    """Of glycans, which the archive takes for oligosaccharides."""
+
+    @property
+    def polymers(self) -> str:
+        """What RCSB calls the polymers of such an entry."""
+        kinds = (bool(self.proteins), self.nucleic_acids > 0, bool(self.sugars))
+        return {
+            (True, False, False): "Protein (only)",
+            (True, False, True): "Protein/Oligosaccharide",
+            (True, True, False): "Protein/NA",
+            (False, True, False): "Nucleic acid (only)",
+            (False, False, True): "Oligosaccharide (only)",
+        }.get(kinds, "Other")
 
 
 def serve(

@@ -32,6 +32,9 @@ def fetch(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Download again what is there: revised entries.")
     ] = False,
+    split: Annotated[
+        str, typer.Option(help="Split, in the index, of entries that the list puts into none.")
+    ] = "train",
     attempts: Annotated[int, typer.Option(help="How often a file is tried.", min=1)] = 5,
     timeout: Annotated[
         float, typer.Option(help="Seconds of silence before an attempt is given up.", min=0.01)
@@ -46,7 +49,7 @@ def fetch(
 
     patience = {"attempts": attempts, "timeout": timeout, "longest_wait": longest_wait}
     remote = RemoteSettings.from_environment().model_copy(update=patience)
-    settings = FetchSettings(connections=connections, verify=verify, refresh=refresh)
+    settings = FetchSettings(connections=connections, verify=verify, refresh=refresh, split=split)
     with _bar() as progress:
         result = fetch_list(ids, output, settings, remote, progress=progress)
     done = result.progress
@@ -56,7 +59,7 @@ def fetch(
         + ", ".join(f"{count:,} {status}" for status, count in result.statuses.items())
     )
     typer.echo(f"report {result.files.report}; index of what is there {result.files.index}")
-    if result.missing:
+    if result.missing or result.statuses["stale"]:
         raise typer.Exit(1)
 
 

@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 import os
 import random
-import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 from debye.errors import DownloadError
 from debye.structure.download import (
     USER_AGENT,
+    Pause,
     RemoteSettings,
     Retry,
+    Tries,
     Unusable,
     check_status,
     parse_json,
     ssl_context,
-    wait_before,
 )
 
 Answer = TypeVar("Answer")
@@ -49,7 +50,7 @@ class AsyncDownloader:
         self.settings = settings
         self.partial = partial
         self.random = random.Random()
-        self.closed_until = 0.0
+        self.pause = Pause(settings, self.random)
         self.client = httpx.AsyncClient(
             verify=ssl_context(),
             # A task waits for its turn outside; inside the pool there is a connection for each.
@@ -69,11 +70,10 @@ class AsyncDownloader:
         """Return the parsed JSON document at an address."""
 
         async def attempt() -> Any:
-            pieces: list[bytes] = []
-            await self._receive(url, pieces.append)
-            return parse_json(b"".join(pieces))
+            async with aclosing(self._stream(url)) as pieces:
+                return parse_json(b"".join([piece async for piece in pieces]))
 
-        return await self._patiently(attempt)
+        return await self._patiently(url, attempt)
 
     async def save(
         self, url: str, path: Path, check: Callable[[Path, str], str | None]
@@ -104,50 +104,41 @@ class AsyncDownloader:
                 temporary.unlink(missing_ok=True)
             return SavedFile(path, size, digest)
 
-        return await self._patiently(attempt)
+        return await self._patiently(url, attempt)
 
     async def _store(self, url: str, temporary: Path) -> tuple[int, str]:
         """Write what a server sends piece by piece; returns size and SHA-256."""
         digest = hashlib.sha256()
         with temporary.open("xb") as file:
-
-            def take(piece: bytes) -> None:
-                file.write(piece)
-                digest.update(piece)
-
-            await self._receive(url, take)
+            async with aclosing(self._stream(url)) as pieces:
+                async for piece in pieces:
+                    file.write(piece)
+                    digest.update(piece)
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
             return file.tell(), digest.hexdigest()
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _patiently(self, url: str, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         """Try until it works, the attempts are used up, or there is no such file."""
-        problems: list[str] = []
-        for number in range(self.settings.attempts):
-            await self._until_open()
+        tries = Tries(url, self.settings, self.random)
+        while True:
+            while (wait := self.pause.left()) > 0:
+                await asyncio.sleep(wait)
             try:
                 async with asyncio.timeout(self.settings.deadline):
                     return await attempt()
             except TimeoutError:
-                problems.append(f"not complete after {self.settings.deadline:g} s")
-                asked = None
+                failure = Retry(f"not complete after {self.settings.deadline:g} s")
             except Retry as error:
-                problems.append(str(error))
-                asked = error.wait
-            if number + 1 < self.settings.attempts:
-                wait = wait_before(number + 1, asked, self.settings, self.random)
-                if asked is not None:
-                    self.closed_until = max(self.closed_until, time.monotonic() + wait)
-                else:
-                    await asyncio.sleep(wait)
-        raise Unusable(f"{problems[-1]}, in the last of {len(problems)} attempts")
+                failure = error
+            wait = tries.wait_after(failure)
+            if failure.wait is not None:
+                self.pause.extend(wait)
+            else:
+                await asyncio.sleep(wait)
 
-    async def _until_open(self) -> None:
-        while (wait := self.closed_until - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
-
-    async def _receive(self, url: str, take: Callable[[bytes], object]) -> None:
-        """Hand over the body of an answer in pieces; a problem that may pass raises ``Retry``."""
+    async def _stream(self, url: str) -> AsyncGenerator[bytes]:
+        """Yield the body of an answer; a problem that may pass raises ``Retry``."""
         import httpx
 
         try:
@@ -156,8 +147,9 @@ class AsyncDownloader:
                 # A .gz file is stored as it is, even if the server calls gzip the encoding.
                 is_gzip = response.url.path.endswith(".gz")
                 async for piece in response.aiter_raw() if is_gzip else response.aiter_bytes():
-                    take(piece)
-        except (httpx.TransportError, httpx.DecodingError) as error:
+                    yield piece
+        # httpx lets errors of TLS in the middle of a body through as they are.
+        except (httpx.TransportError, httpx.DecodingError, OSError) as error:
             raise Retry(f"{type(error).__name__}: {error}") from error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise Unusable(f"{type(error).__name__}: {error}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,16 +17,13 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, PositiveInt
 
 from debye.data.async_download import AsyncDownloader
-from debye.data.fetch_entry import EntryFetcher, new_record
-from debye.data.fetch_report import Files, write_reports
+from debye.data.fetch_entry import HIDDEN, EntryFetcher, digest_of, new_record
+from debye.data.fetch_report import Files, refuse_output_as_list, write_reports
 from debye.data.id_list import read_ids
 from debye.data.journal import Journal
 from debye.errors import DebyeError, DownloadError
 from debye.structure.download import RemoteSettings
 from debye.structure.remote import Identifier, parse_identifier
-
-HIDDEN = ".fetch"
-"""Folder of the journal, the lock and the partial files."""
 
 
 class FetchSettings(BaseModel, frozen=True, extra="forbid"):
@@ -37,7 +34,10 @@ class FetchSettings(BaseModel, frozen=True, extra="forbid"):
     verify: bool = False
     """Compare checksums of what is there, not only sizes."""
     refresh: bool = False
-    """Download also what is there, as for revised entries; the old file stays until the new one is in place."""
+    """Download also what is there, as for revised entries; the old file stays until the new one is in place. A refresh
+    that was stopped goes on where it was, if the list is the same."""
+    split: str = "train"
+    """In the index, of entries that the list puts into none."""
     failures_in_a_row: PositiveInt = 50
     """Entries that the servers fail to deliver, one after another, before the run ends: they are down."""
 
@@ -61,14 +61,14 @@ class FetchResult:
 
     progress: FetchProgress
     statuses: dict[str, int]
-    """How many identifiers of the list are now stored, superseded, withdrawn, absent and failed."""
+    """How many identifiers of the list are now stored, stale, superseded, withdrawn, absent and failed."""
     seconds: float
     files: Files
 
     @property
     def missing(self) -> int:
         """Identifiers of the list without a file."""
-        return sum(self.statuses.values()) - self.statuses["stored"] - self.statuses["superseded"]
+        return sum(self.statuses[status] for status in ("withdrawn", "absent", "failed"))
 
 
 def fetch_list(
@@ -94,25 +94,34 @@ def fetch_list(
 
     Raises:
         DownloadError: The disk is full, the servers are down, or another run uses the folder.
-        ConfigError: The list cannot be read.
+        ConfigError: The list cannot be read, is a file that the run writes, or puts an entry into two splits.
     """
     started = time.monotonic()
     settings = settings or FetchSettings()
+    refuse_output_as_list(ids, folder, reports)
     remote = remote or RemoteSettings.from_environment()
     state = FetchProgress(total=sum(1 for _ in read_ids(ids)))
+    listed = digest_of(ids)
 
     async def run(journal: Journal) -> None:
         partial = folder / HIDDEN / "partial"
         async with AsyncDownloader(remote, settings.connections, partial) as downloader:
-            fetcher = EntryFetcher(folder, journal, downloader, settings.refresh)
+            since = journal.begin_refresh(listed) if settings.refresh else ""
+            fetcher = EntryFetcher(folder, journal, downloader, since, settings.verify)
             await _Run(fetcher, settings, state, progress or (lambda _: None)).everything(ids)
+            if settings.refresh:
+                journal.end_refresh(listed)
 
     with _own(folder), Journal(folder / HIDDEN / "journal.sqlite") as journal:
         try:
             asyncio.run(run(journal))
-        except ExceptionGroup as group:
-            raise _first(group) from group
-        files, statuses = write_reports(ids, folder, journal, reports or folder)
+        except BaseException as error:
+            with suppress(OSError, DebyeError):  # what ended the run is the error to show
+                write_reports(ids, folder, journal, settings.split, reports)
+            if isinstance(error, ExceptionGroup):
+                raise _first(error) from error
+            raise
+        files, statuses = write_reports(ids, folder, journal, settings.split, reports)
     return FetchResult(state, statuses, time.monotonic() - started, files)
 
 
@@ -153,7 +162,8 @@ class _Run:
             self.fetcher.journal.put(record)
             self.busy.discard(identifier.name)
             self.count()
-            self.failed_in_a_row = self.failed_in_a_row + 1 if record.status == "failed" else 0
+            failed = record.status in ("failed", "stale")
+            self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
             if self.failed_in_a_row >= self.settings.failures_in_a_row:
                 raise DownloadError(
                     record.id,
@@ -172,14 +182,7 @@ class _Run:
 
     def is_present(self, identifier: Identifier) -> bool:
         """Tell without reading a file whether an entry, or its successor, is there or on its way."""
-        if identifier.name in self.busy:
-            return True
-        if self.settings.verify or self.settings.refresh:
-            return False
-        record = self.fetcher.journal.get(identifier.name)
-        if record is not None and record.status == "superseded":
-            record = self.fetcher.journal.get(record.entry)
-        return self.fetcher.is_stored(record)
+        return identifier.name in self.busy or self.fetcher.is_settled(identifier.name)
 
     def count(self) -> None:
         self.progress.done += 1
@@ -191,12 +194,12 @@ class _Run:
 def _own(folder: Path) -> Iterator[None]:
     """Hold a folder against other runs, and remove what a killed run left half-done."""
     hidden = folder / HIDDEN
+    lock = FileLock(hidden / "lock", timeout=0)
     try:
         (hidden / "partial").mkdir(parents=True, exist_ok=True)
-        with FileLock(hidden / "lock", timeout=0):
-            for path in (hidden / "partial").iterdir():
-                path.unlink()
-            yield
+        lock.acquire()
+        for path in (hidden / "partial").iterdir():
+            path.unlink()
     except Timeout:
         raise DownloadError(
             str(folder),
@@ -204,11 +207,16 @@ def _own(folder: Path) -> Iterator[None]:
             remedy="Wait for it, or choose another folder",
         ) from None
     except OSError as error:
+        lock.release()
         raise DownloadError(
             str(folder),
             problem=f"the folder cannot be used ({error.strerror or error})",
             remedy="Free some space or choose another folder",
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _first(group: ExceptionGroup) -> Exception:

@@ -6,14 +6,14 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from debye.data.id_list import read_ids
 from debye.data.journal import NAMES, Journal, Record
 from debye.data.search_record import copy_record
-from debye.errors import DownloadError
+from debye.errors import ConfigError, DownloadError
 from debye.structure.remote import parse_identifier
 
 
@@ -26,38 +26,121 @@ class Files:
     checksums: Path
     """``SHA256SUMS``, for ``sha256sum --check``."""
     index: Path
-    """``index.csv``: the rows of the list that have a file, under the identifier of what is stored."""
+    """``index.csv``: the PDB entries of the list that have a file, under the identifier of what is stored."""
+
+
+def output_files(folder: Path, reports: Path | None = None) -> Files:
+    """Return where the files about a folder lie; report and index may have a folder of their own."""
+    there = reports or folder
+    return Files(there / "fetch_report.csv", folder / "SHA256SUMS", there / "index.csv")
+
+
+def refuse_output_as_list(ids: Path, folder: Path, reports: Path | None = None) -> None:
+    """Raise a ConfigError if the list is one of the files that a run writes."""
+    files = output_files(folder, reports)
+    for path in (files.report, files.checksums, files.index):
+        if path.resolve() == ids.resolve():
+            raise ConfigError(
+                str(ids),
+                problem="is both the list and a file that this run writes",
+                remedy="Give the list that the folder was made from, or a copy elsewhere",
+            )
 
 
 def write_reports(
-    ids: Path, folder: Path, journal: Journal, reports: Path
+    ids: Path,
+    folder: Path,
+    journal: Journal,
+    split: str = "train",
+    reports: Path | None = None,
 ) -> tuple[Files, dict[str, int]]:
     """Write the report, the checksums and the index; returns how many rows have which status.
 
-    In the index, obsolete entries go by the name of what replaced them, with a column ``asked_for``; an entry that two
-    rows lead to has one row. All is written row by row. The record of the search that made the list comes along.
+    The record of the search that made the list comes along with the index.
+
+    Args:
+        ids: The list.
+        folder: The mirror.
+        journal: What is in it.
+        split: Of rows that give none.
+        reports: Folder of report and index; the mirror if not given.
+
+    Raises:
+        ConfigError: Two rows give one entry different splits. The index is not written then, the others are.
     """
-    files = Files(reports / "fetch_report.csv", folder / "SHA256SUMS", reports / "index.csv")
+    files = output_files(folder, reports)
     statuses: Counter[str] = Counter()
-    with _written(files.report) as report, _written(files.index) as index:
+    _claim(ids, journal, split)
+    with _written(files.report) as report:
         lines = csv.writer(report, lineterminator="\n")
         lines.writerow(NAMES)
-        rows: csv.DictWriter | None = None
         for row, record in _records(ids, journal):
             statuses[record.status] += 1
-            lines.writerow(record.values())
-            if rows is None:
-                rows = csv.DictWriter(index, [*row, "asked_for"], lineterminator="\n")
-                rows.writeheader()
-            entry = record.entry or record.id
-            if record.status in ("stored", "superseded") and journal.mark(entry):
-                rows.writerow(row | {"id": entry, "asked_for": record.id})
+            lines.writerow(_explained(row, record, journal, split).values())
     with _written(files.checksums) as file:
         for record in journal.stored():
             file.write(f"{record.sha256}  {record.file}\n")
+    with _written(files.index) as index:
+        _write_index(index, ids, journal, split)
     copy_record(ids, files.index)
-    order = ("stored", "superseded", "withdrawn", "absent", "failed")
+    order = ("stored", "stale", "superseded", "withdrawn", "absent", "failed")
     return files, {status: statuses[status] for status in order}
+
+
+def _claim(ids: Path, journal: Journal, split: str) -> None:
+    """Note which row of the list gets an entry: one that names it goes before one that is obsolete."""
+    for wanted in ("direct", "obsolete"):
+        for row, record in _records(ids, journal):
+            if _has_file(record) and (wanted == "direct") == (record.status != "superseded"):
+                journal.claim(_entry(record), record.id, row.get("split") or split)
+
+
+def _explained(row: dict[str, str], record: Record, journal: Journal, split: str) -> Record:
+    """Say so in the report where another row of the list got the entry."""
+    if not _has_file(record):
+        return record
+    owner, its_split = journal.owner(_entry(record))
+    if owner == record.id:
+        return record
+    mine = row.get("split") or split
+    said = f"left out of the index: the list has {owner} too"
+    said += f", in split {its_split}, not {mine}" if its_split != mine else ""
+    return replace(record, problem="; ".join(filter(None, (record.problem, said))))
+
+
+def _write_index(file: TextIO, ids: Path, journal: Journal, split: str) -> None:
+    """Write a row for each entry; what a list says of an obsolete entry is not true of its successor."""
+    rows: csv.DictWriter | None = None
+    for row, record in _records(ids, journal):
+        if rows is None:
+            names = list(dict.fromkeys([*row, "split", "asked_for"]))
+            rows = csv.DictWriter(file, names, lineterminator="\n")
+            rows.writeheader()
+        if not _has_file(record):
+            continue
+        entry, mine = _entry(record), row.get("split") or split
+        owner, its_split = journal.owner(entry)
+        is_direct = record.status != "superseded"
+        if its_split != mine and (owner == record.id or not (is_direct or owner == entry)):
+            raise ConfigError(
+                f"{ids}: {entry}",
+                problem=f"{owner} puts it into split {its_split}, {record.id} into {mine}",
+                remedy="Leave one of the two rows out, and run again: the files are kept",
+            )
+        if owner == record.id and journal.mark(entry):
+            known = row if is_direct else {}
+            asked = row.get("asked_for") or record.id
+            rows.writerow({**known, "id": entry, "split": mine, "asked_for": asked})
+
+
+def _has_file(record: Record) -> bool:
+    """Whether an experimental structure is there: predicted models have no B-factors to build from."""
+    is_there = record.status in ("stored", "stale", "superseded")
+    return is_there and not record.id.startswith("AF-")
+
+
+def _entry(record: Record) -> str:
+    return record.entry or record.id
 
 
 def _records(ids: Path, journal: Journal) -> Iterator[tuple[dict[str, str], Record]]:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from debye.data.index import SUFFIXES
 from debye.data.ligands import Component
 from debye.data.rcsb import Entity, EntryFacts
+from debye.data.recipes import Polymers
 from debye.errors import ConfigError, DebyeError
+from debye.structure.entities import POLYMER_BOND
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind, Structure
 
@@ -19,8 +22,8 @@ from debye.structure.structure import EntityKind, Structure
 def facts_of_folder(folder: Path) -> Iterator[EntryFacts | tuple[str, DebyeError]]:
     """Yield the facts of every structure file of a folder and its subfolders, sorted by name.
 
-    An entry is called after its file, and where two files have one name the first counts. In place of a file that
-    cannot be read come its name and the error.
+    An entry is called after its file, and where two files have one name the first counts; hidden folders, as that of
+    ``debye data fetch``, are passed over. In place of a file that cannot be read come its name and the error.
     """
     if not folder.is_dir():
         raise ConfigError(
@@ -28,6 +31,8 @@ def facts_of_folder(folder: Path) -> Iterator[EntryFacts | tuple[str, DebyeError
         )
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         suffix = next((each for each in SUFFIXES if path.name.endswith(each)), None)
         if suffix and path.is_file():
             files.setdefault(path.name.removesuffix(suffix), path)
@@ -45,14 +50,13 @@ def facts_of_structure(structure: Structure, name: str) -> EntryFacts:
     """
     entry = structure.entry
     kind = structure.entity_kind
-    nucleic = bool((kind == EntityKind.NUCLEIC).any())
     protein = kind == EntityKind.PROTEIN
     return EntryFacts(
         id=name,
         methods=tuple(method.strip() for method in entry.method.split(";") if method.strip()),
         resolution=entry.resolution,
         r_free=entry.r_free,
-        polymers="Protein/NA" if nucleic else "Protein (only)" if protein.any() else "Other",
+        polymers=_polymers(structure),
         n_residues=_count(structure, protein | (kind == EntityKind.NUCLEIC)),
         n_atoms=len(structure.element),
         released="",
@@ -60,6 +64,36 @@ def facts_of_structure(structure: Structure, name: str) -> EntryFacts:
         proteins=tuple(_chains(structure, protein, name)),
         components=tuple(components_of(structure)),
     )
+
+
+def _polymers(structure: Structure) -> Polymers:
+    """Return the kinds of polymers as RCSB names them: sugars are one only where two are linked."""
+    kind = structure.entity_kind
+    has_protein = bool((kind == EntityKind.PROTEIN).any())
+    has_nucleic = bool((kind == EntityKind.NUCLEIC).any())
+    has_glycan = _has_linked_sugars(structure)
+    match has_protein, has_nucleic, has_glycan:
+        case True, False, False:
+            return "Protein (only)"
+        case True, False, True:
+            return "Protein/Oligosaccharide"
+        case True, True, False:
+            return "Protein/NA"
+        case False, True, False:
+            return "Nucleic acid (only)"
+        case False, False, True:
+            return "Oligosaccharide (only)"
+    return "Other"
+
+
+def _has_linked_sugars(structure: Structure) -> bool:
+    """Tell whether two sugars are bonded: one alone is a ligand."""
+    rows = np.flatnonzero(structure.entity_kind == EntityKind.SUGAR)
+    pairs = KDTree(structure.position[rows]).query_pairs(POLYMER_BOND, output_type="ndarray")
+    first, second = rows[pairs[:, 0]], rows[pairs[:, 1]]
+    apart = structure.residue_index[first] != structure.residue_index[second]
+    # Models lie on top of each other.
+    return bool((apart & (structure.model[first] == structure.model[second])).any())
 
 
 def _chains(structure: Structure, protein: NDArray[np.bool_], name: str) -> Iterator[Entity]:

@@ -10,13 +10,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from debye.errors import DownloadError
 
-Status = Literal["stored", "superseded", "withdrawn", "absent", "failed"]
-"""``superseded``: another entry took its place; ``withdrawn``: nothing did; ``absent``: never there."""
+Status = Literal["stored", "stale", "superseded", "withdrawn", "absent", "failed"]
+"""``stale``: stored, but it could not be refreshed; ``superseded``: another entry took its place; ``withdrawn``: nothing
+did; ``absent``: never there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Record:
     """Of a superseded entry: the one that is stored in its place."""
     problem: str = ""
     date: str = ""
-    """UTC."""
+    """UTC; of a stale entry when its file was stored."""
 
     def values(self) -> list[str | int]:
         """Return the fields in the order of :data:`NAMES`."""
@@ -45,7 +47,7 @@ class Record:
 
     def is_in(self, folder: Path) -> bool:
         """Tell whether a file is recorded, and still in its folder with the size that it had."""
-        if self.status != "stored":
+        if self.status not in ("stored", "stale"):
             return False
         try:
             return (folder / self.file).stat().st_size == self.bytes
@@ -78,6 +80,12 @@ class Journal:
             self.database.execute(
                 f'CREATE TABLE IF NOT EXISTS records ({columns}, PRIMARY KEY ("id")) WITHOUT ROWID'
             )
+            self.database.execute(
+                "CREATE TABLE IF NOT EXISTS refreshes (list PRIMARY KEY, started) WITHOUT ROWID"
+            )
+            self.database.execute(
+                "CREATE TEMP TABLE claims (entry PRIMARY KEY, id, split) WITHOUT ROWID"
+            )
             self.database.execute("CREATE TEMP TABLE marks (id PRIMARY KEY) WITHOUT ROWID")
 
     def __enter__(self) -> Journal:
@@ -105,13 +113,42 @@ class Journal:
             done = self.database.execute("INSERT OR IGNORE INTO marks VALUES (?)", (identifier,))
             return done.rowcount == 1
 
+    def claim(self, entry: str, identifier: str, split: str) -> None:
+        """Give an entry to a row of the list until the journal is closed, unless another one has it."""
+        with self._explained():
+            values = (entry, identifier, split)
+            self.database.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", values)
+
+    def owner(self, entry: str) -> tuple[str, str]:
+        """Return identifier and split of the row that claimed an entry."""
+        with self._explained():
+            rows = self.database.execute("SELECT id, split FROM claims WHERE entry = ?", (entry,))
+            return next(rows)
+
     def stored(self) -> Iterator[Record]:
         """Yield the records of all stored files, by path."""
         with self._explained():
             rows = self.database.execute(
-                "SELECT * FROM records WHERE status = 'stored' ORDER BY file"
+                "SELECT * FROM records WHERE status IN ('stored', 'stale') ORDER BY file"
             )
             yield from map(_record, rows)
+
+    def begin_refresh(self, listed: str) -> str:
+        """Return when the refresh of a list began: now, or before it was stopped.
+
+        Args:
+            listed: Digest of the list; another list is refreshed on its own.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with self._explained():
+            self.database.execute("INSERT OR IGNORE INTO refreshes VALUES (?, ?)", (listed, now))
+            rows = self.database.execute("SELECT started FROM refreshes WHERE list = ?", (listed,))
+            return next(rows)[0]
+
+    def end_refresh(self, listed: str) -> None:
+        """Record that all of a list was dealt with."""
+        with self._explained():
+            self.database.execute("DELETE FROM refreshes WHERE list = ?", (listed,))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from debye.structure.download import Absent, Downloader, RemoteSettings, Unusabl
 ENTRIES_A_QUESTION = 200
 """RCSB's client asks for 300 at a time and allows 1000; large entries make answers slow."""
 QUESTIONS_AT_ONCE = 4
-_ENTITY = re.compile(r"[0-9A-Za-z_]+_[0-9]+\Z")
+_ENTITY = re.compile(rb"[0-9A-Za-z_]+_[0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +204,7 @@ def _facts(entry: Mapping[str, Any]) -> EntryFacts:
         id=entry["rcsb_id"].lower(),
         methods=tuple(part["method"] for part in entry.get("exptl") or ()),
         resolution=min(info.get("resolution_combined") or (), default=None),
-        r_free=min((value for value in r_free if value is not None), default=None),
+        r_free=min((value for value in r_free if value is not None and value > 0), default=None),
         polymers=info.get("selected_polymer_entity_types") or "",
         n_residues=info.get("deposited_modeled_polymer_monomer_count"),
         n_atoms=info.get("deposited_atom_count"),
@@ -243,14 +243,24 @@ def _component(found: Mapping[str, Any] | None) -> Iterator[Component]:
 
 
 def _clusters_problem(path: Path, name: str) -> str | None:
-    """Say what is wrong with a file of clusters: it is long, so only its start is looked at."""
+    """Say what is wrong with a file of clusters: each line is looked at, and none may be missing at the end.
+
+    The largest cluster comes first, so that a file of which a middle part is missing is mostly noticed, too.
+    """
+    last, line = None, b""
     with path.open("rb") as file:
-        start = file.read(4096)
-    first = start.split(b"\n", 1)[0].decode("ascii", errors="replace").split()
-    # The last of many members may be cut where the reading stopped.
-    if not first or not all(_ENTITY.match(member) for member in first[:20]):
-        return f"no file of clusters: it starts with {start[:40]!r}"
-    return None
+        for number, line in enumerate(file, 1):
+            members = line.split()
+            if not members or not all(map(_ENTITY.match, members)):
+                if number == 1:
+                    return f"no file of clusters: it starts with {line[:40]!r}"
+                return f"line {number} is no cluster: {line[:40]!r}"
+            if last is not None and len(members) > last:
+                return f"line {number} has {len(members)} entities, the line before it only {last}"
+            last = len(members)
+    if last is None:
+        return "no file of clusters: it is empty"
+    return None if line.endswith(b"\n") else "the file of clusters ends in the middle of a line"
 
 
 def _join(base: str, path: str) -> str:

@@ -24,12 +24,27 @@ from debye.errors import ConfigError, explain_validation, unknown_name
 Identity = Literal[30, 50, 70, 90, 95, 100]
 """Sequence identities, %, at which RCSB clusters polymer entities (MMseqs2, weekly)."""
 
+Polymers = Literal[
+    "Protein (only)", "Protein/Oligosaccharide", "Protein/NA", "Nucleic acid (only)",
+    "Oligosaccharide (only)", "Other",
+]  # fmt: skip
+"""What the polymers of an entry are, as RCSB says; a glycan of two sugars or more is an oligosaccharide."""
+
 
 class Range(BaseModel, frozen=True, extra="forbid"):
     """Values between two bounds; a bound that is not given is open."""
 
     at_least: float | date | None = None
     at_most: float | date | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Range:
+        bounds = [bound for bound in (self.at_least, self.at_most) if bound is not None]
+        if not bounds:
+            raise ValueError("give at_least, at_most or both")
+        if len({isinstance(bound, date) for bound in bounds}) > 1:
+            raise ValueError("at_least and at_most must both be numbers, or both dates")
+        return self
 
 
 class Condition(BaseModel, frozen=True, extra="forbid"):
@@ -74,9 +89,8 @@ class EntryFilter(BaseModel, frozen=True, extra="forbid"):
     """Å, inclusive."""
     worst_resolution: PositiveFloat = 3.0
     """Å, inclusive."""
-    polymers: tuple[str, ...] = ("Protein (only)",)
-    """Values of ``rcsb_entry_info.selected_polymer_entity_types``: ``Protein (only)``,
-    ``Protein/NA``, ``Nucleic acid (only)``, ``Oligosaccharide (only)``, ``Other``."""
+    polymers: tuple[Polymers, ...] = ("Protein (only)", "Protein/Oligosaccharide")
+    """Values of ``rcsb_entry_info.selected_polymer_entity_types``; glycoproteins are among the second; empty: any."""
     least_residues: PositiveInt = 40
     """Residues of the longest protein chain in the sample, as built or not."""
     most_atoms: NonNegativeInt = 30_000
@@ -129,7 +143,7 @@ class SearchRecipe(BaseModel, frozen=True, extra="forbid"):
     ids: Path | None = None
     """Instead of a search: a text file or CSV with PDB identifiers, relative to the recipe."""
     structures: Path | None = None
-    """Instead of a search: a folder of structure files, relative to the recipe."""
+    """Instead of a search: a folder of structure files, relative to the recipe; ``choose.identity`` must be 0."""
     choose: Choice = Choice()
     ligands: LigandRules = LigandRules()
 
@@ -139,6 +153,11 @@ class SearchRecipe(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("ids and structures exclude each other")
         if self.structures is not None and self.kinases is not None:
             raise ValueError("kinases needs the annotations of a server; structures has none")
+        if self.structures is not None and self.choose.identity != 0:
+            raise ValueError(
+                "structures has no sequence clusters: set identity = 0 in [choose], and let "
+                "`debye data build --recipe` compare the sequences"
+            )
         if (self.ids is not None or self.structures is not None) and self.where:
             raise ValueError("where needs a search; ids and structures name the entries themselves")
         return self
@@ -151,7 +170,7 @@ def read_search_recipe(recipe: str | Path) -> SearchRecipe:
         ConfigError: No such file or name, or a setting is not valid.
     """
     path = Path(recipe)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not path.is_file():
         known = {file.stem: file for file in sorted(shipped_recipes().glob("*.toml"))}
         if path.name not in known:
             raise unknown_name("search recipe", str(recipe), known)

@@ -1,7 +1,7 @@
 """A recipe → the list of entries that make a data set, with every decision recorded.
 
-Beside the list ``NAME.csv`` lie ``NAME.decisions.csv``, with a line for every entry that was looked at, and
-``NAME.json``: recipe, request, servers, date, counts and digests.
+Beside the list ``NAME.csv`` lie ``NAME.decisions.csv``, with a line for every entry that was looked at,
+``NAME.json``, with recipe, request, servers, date, counts and digests, and ``NAME.clusters-by-entity-30.txt``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run_search(
     else:
         with Rcsb(settings) as rcsb:
             found = _from_server(recipe, rcsb, progress)
-            clusters, file = _clusters(recipe, rcsb, found.facts, output.parent)
+            clusters, file = _clusters(recipe, rcsb, found.facts, output)
     decisions = [*decide(found.facts, recipe, clusters, found.hits), *found.missing]
     decisions.sort(key=lambda decision: decision.facts.id)
     chosen = [decision for decision in decisions if decision.decision == "chosen"]
@@ -165,13 +165,17 @@ def _from_folder(folder: Path) -> _Candidates:
 
 
 def _clusters(
-    recipe: SearchRecipe, rcsb: Rcsb, facts: Iterable[EntryFacts], folder: Path
+    recipe: SearchRecipe, rcsb: Rcsb, facts: Iterable[EntryFacts], output: Path
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """Download the clusters at the recipe's identity; ``debye data build`` can use the same file."""
+    """Download the clusters at the recipe's identity; ``debye data build`` can use the same file.
+
+    It is named after the list: that of another list, of another week, must not be replaced.
+    """
     identity = recipe.choose.identity
     if identity == 0:
         return {}, {}
-    path = rcsb.save_clusters(identity, folder / f"clusters-by-entity-{identity}.txt")
+    path = output.with_suffix(f".clusters-by-entity-{identity}.txt")
+    rcsb.save_clusters(identity, path)
     wanted = [protein.id for each in facts for protein in each.proteins]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,11 +7,12 @@ import json
 import os
 import random
 import ssl
+import threading
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,11 @@ class RemoteSettings(BaseModel, frozen=True, extra="forbid"):
     first_wait: NonNegativeFloat = 0.5
     """Seconds before the second attempt; doubles with every further one, half of it at random."""
     longest_wait: NonNegativeFloat = 60.0
-    """Seconds; also the most that a server's Retry-After is granted."""
+    """Seconds between attempts, unless the server asks for more with Retry-After."""
+    longest_rest: NonNegativeFloat = 3600.0
+    """Seconds; if a server asks for more with Retry-After, the run ends."""
+    rests: PositiveInt = 50
+    """How often a request heeds a Retry-After; such attempts do not count among the others."""
 
     @classmethod
     def from_environment(cls) -> RemoteSettings:
@@ -100,6 +105,7 @@ class Downloader:
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         )
         self.random = random.Random()
+        self.pause = Pause(settings, self.random)
 
     def __enter__(self) -> Downloader:
         return self
@@ -121,7 +127,7 @@ class Downloader:
             except _NoContent:
                 return None
 
-        return self._patiently(attempt)
+        return self._patiently(url, attempt)
 
     def save(
         self, url: str, path: Path, check: Callable[[Path, str], str | None] | None = None
@@ -155,24 +161,22 @@ class Downloader:
             finally:
                 temporary.unlink(missing_ok=True)
 
-        return self._patiently(attempt)
+        return self._patiently(url, attempt)
 
-    def _patiently(self, attempt: Any) -> Any:
+    def _patiently(self, url: str, attempt: Any) -> Any:
         """Try until it works, the attempts are used up, or there is no such file."""
-        problems: list[str] = []
-        asked: float | None = None
-        for number in range(self.settings.attempts):
-            if number:
-                time.sleep(self._wait(number, asked))
+        tries = Tries(url, self.settings, self.random)
+        while True:
+            while (wait := self.pause.left()) > 0:
+                time.sleep(wait)
             try:
                 return attempt()
             except Retry as error:
-                problems.append(str(error))
-                asked = error.wait
-        raise Unusable(f"{problems[-1]}, in the last of {len(problems)} attempts")
-
-    def _wait(self, number: int, asked: float | None) -> float:
-        return wait_before(number, asked, self.settings, self.random)
+                wait = tries.wait_after(error)
+                if error.wait is not None:
+                    self.pause.extend(wait)
+                else:
+                    time.sleep(wait)
 
     def _stream(self, url: str, question: Any = None) -> Iterator[bytes]:
         """Yield the body of an answer; a problem that may pass raises ``Retry``."""
@@ -193,7 +197,8 @@ class Downloader:
                     yield piece
                     if time.monotonic() > stop:
                         raise Retry(f"not complete after {self.settings.deadline:g} s")
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        # httpx lets errors of TLS in the middle of a body through as they are.
+        except (httpx.TransportError, httpx.DecodingError, OSError) as error:
             raise Retry(f"{type(error).__name__}: {error}") from error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise Unusable(f"{type(error).__name__}: {error}") from error
@@ -207,18 +212,76 @@ def ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+class Pause:
+    """The rest that a server asked for: of all requests of a client, not only of the one that was told.
+
+    Threads may share it. After the rest they start one by one, not at the same instant.
+    """
+
+    def __init__(self, settings: RemoteSettings, generator: random.Random) -> None:
+        self.spread = min(settings.first_wait, settings.longest_wait)
+        self.random = generator
+        self.until = 0.0
+        self.lock = threading.Lock()
+
+    def extend(self, seconds: float) -> None:
+        """Begin a rest, unless a longer one is on."""
+        with self.lock:
+            self.until = max(self.until, time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Return the seconds to wait, with jitter; 0 where there is no rest."""
+        left = self.until - time.monotonic()
+        return left + self.random.uniform(0.0, self.spread) if left > 0 else 0.0
+
+
+class Tries:
+    """Counts the attempts of one request, and says how long to wait after each."""
+
+    def __init__(self, url: str, settings: RemoteSettings, generator: random.Random) -> None:
+        self.url = url
+        self.settings = settings
+        self.random = generator
+        self.failures = 0
+        self.rests = 0
+
+    def wait_after(self, error: Retry) -> float:
+        """Return the seconds to wait before the next attempt.
+
+        Raises:
+            Unusable: There is none.
+            DownloadError: The server asks for more patience than is allowed.
+        """
+        if error.wait is None:
+            self.failures += 1
+        else:
+            self.rests += 1
+            self._refuse_long(error.wait)
+        if self.failures >= self.settings.attempts or self.rests >= self.settings.rests:
+            number = self.failures + self.rests
+            raise Unusable(f"{error}, in the last of {number} attempts") from error
+        return wait_before(self.failures + self.rests, error.wait, self.settings, self.random)
+
+    def _refuse_long(self, seconds: float) -> None:
+        if seconds > self.settings.longest_rest:
+            moment = datetime.now(UTC) + timedelta(seconds=min(seconds, 1e9))
+            raise DownloadError(
+                self.url,
+                problem=f"the server asks to wait until {moment:%Y-%m-%d %H:%M} UTC ({seconds:.0f} s)",
+                remedy="Run again after that time: what is complete is kept",
+            )
+
+
 def wait_before(
     number: int, asked: float | None, settings: RemoteSettings, generator: random.Random
 ) -> float:
     """Return the seconds to wait before attempt ``number`` (1 is the second one).
 
-    As long as the server asks, else doubling with jitter.
+    Doubling with jitter, and at least as long as the server asks: one that asks for no seconds is busy all the same.
     """
-    if asked is not None:
-        return min(asked, settings.longest_wait)
-    wait = min(settings.first_wait * 2 ** (number - 1), settings.longest_wait)
+    wait = min(settings.first_wait * 2 ** min(number - 1, 30), settings.longest_wait)
     # Without jitter, clients that failed together come back together.
-    return wait * generator.uniform(0.5, 1.0)
+    return max(asked or 0.0, wait * generator.uniform(0.5, 1.0))
 
 
 def parse_json(body: bytes) -> Any:

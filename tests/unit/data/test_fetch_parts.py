@@ -87,6 +87,8 @@ def test_a_folder_gives_the_facts_of_its_files(tmp_path, peptide):
     (tmp_path / "sub").mkdir()
     write_structure(peptide, tmp_path / "sub" / "b.cif")
     write_structure(peptide, tmp_path / "a.pdb.gz")
+    (tmp_path / ".fetch" / "rejected").mkdir(parents=True)
+    (tmp_path / ".fetch" / "rejected" / "a.cif").write_text("nothing")
     (tmp_path / "c.cif").write_text("nothing")
     (tmp_path / "notes.txt").write_text("nothing")
     found = list(facts_of_folder(tmp_path))
@@ -97,6 +99,25 @@ def test_a_folder_gives_the_facts_of_its_files(tmp_path, peptide):
     assert facts[1].polymers == "Protein (only)"
     with pytest.raises(ConfigError, match="is no folder"):
         list(facts_of_folder(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ({}, "Protein (only)"),
+        ({3: EntityKind.SUGAR, 4: EntityKind.SUGAR}, "Protein/Oligosaccharide"),
+        ({3: EntityKind.SUGAR, 6: EntityKind.SUGAR}, "Protein (only)"),
+        ({3: EntityKind.NUCLEIC}, "Protein/NA"),
+        (dict.fromkeys(range(13), EntityKind.NUCLEIC), "Nucleic acid (only)"),
+        (dict.fromkeys(range(13), EntityKind.SUGAR), "Oligosaccharide (only)"),
+        (dict.fromkeys(range(13), EntityKind.LIGAND), "Other"),
+    ],
+)
+def test_polymers_are_named_as_the_server_names_them(peptide, kinds, expected):
+    kind = peptide.entity_kind.copy()
+    for residue, each in kinds.items():
+        kind[peptide.residue_index == residue] = each
+    assert facts_of_structure(replace(peptide, entity_kind=kind), "x").polymers == expected
 
 
 def test_components_count_heavy_atoms_of_the_most_complete_copy(peptide):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from typing import get_args
 
-from debye.data.recipes import Condition, read_search_recipe, shipped_recipes
+import pytest
+from servers.rcsb import SCHEMAS
+
+from debye.data.recipes import Condition, Polymers, read_search_recipe, shipped_recipes
 from debye.errors import ConfigError
 
 
@@ -26,6 +30,12 @@ def test_files_lie_beside_the_recipe(tmp_path):
     assert read_search_recipe(path).ids == tmp_path / "lists" / "ids.txt"
 
 
+def test_kinds_of_polymers_are_those_that_the_server_knows():
+    attributes = json.loads((SCHEMAS / "search_attributes.json").read_text())
+    known = attributes["rcsb_entry_info.selected_polymer_entity_types"]["values"]
+    assert sorted(get_args(Polymers)) == sorted(known)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -37,6 +47,14 @@ def test_files_lie_beside_the_recipe(tmp_path):
         ('name = "x"\n[[where]]\nattribute = "b"', "needs a value"),
         ('name = "x"\n[[where]]\nattribute = "b"\nvalue = 1\noperator = "in"', "list of values"),
         ('name = "x"\n[[where]]\nvalue = 1', "exactly one of"),
+        ('name = "x"\n[entries]\npolymers = ["Proteins"]', "Protein/Oligosaccharide"),
+        ('name = "x"\nstructures = "a"', "no sequence clusters: set identity = 0"),
+        ('name = "x"\n[[where]]\nattribute = "b"\noperator = "range"\nvalue = {}', "at_least"),
+        (
+            'name = "x"\n[[where]]\nattribute = "b"\noperator = "range"\n'
+            "value = { at_least = 5, at_most = 2020-01-01 }",
+            "both be numbers, or both dates",
+        ),
         ('name = "../x"', "pattern"),
         ("name = ", "no TOML"),
     ],
@@ -46,6 +64,12 @@ def test_what_is_wrong_is_said(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_search_recipe(path)
+
+
+def test_a_folder_does_not_hide_a_shipped_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kinase").mkdir()
+    assert read_search_recipe("kinase").name == "kinase"
 
 
 def test_values_keep_their_type():

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import gzip
+import random
+import ssl
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import httpx
 import msgpack
 import pytest
 from servers.archive import ArchiveServer, Fault, running
 
 from debye.errors import DebyeWarning, DownloadError
-from debye.structure.download import Downloader, RemoteSettings, body_problem, retry_after
+from debye.structure.download import (
+    Downloader,
+    Pause,
+    RemoteSettings,
+    body_problem,
+    retry_after,
+    wait_before,
+)
 from debye.structure.remote import (
     Identifier,
     fetch,
@@ -154,19 +165,77 @@ def test_retry_after_is_honored(server, settings, tmp_path, as_date) -> None:
     assert 0.9 <= time.monotonic() - start < 30
 
 
-def test_retry_after_has_an_upper_limit(server, settings, tmp_path) -> None:
-    server.fail(BCIF_PATH, Fault(status=429, headers={"Retry-After": "3600"}))
+def test_retry_after_is_not_cut_short(server, settings, tmp_path) -> None:
+    server.fail(BCIF_PATH, Fault(status=429, headers={"Retry-After": "1"}))
     start = time.monotonic()
-    fetch("1abc", tmp_path, settings=settings)
-    assert time.monotonic() - start < 60
+    fetch("1abc", tmp_path, settings=settings.model_copy(update={"longest_wait": 0.01}))
+    assert time.monotonic() - start >= 1.0
 
 
-def test_waits_double_and_differ(settings) -> None:
+def test_a_rest_that_is_too_long_ends_the_download_and_names_the_time(
+    server, settings, tmp_path
+) -> None:
+    server.fail(BCIF_PATH, Fault(status=429, headers={"Retry-After": "7200"}))
+    moment = datetime.now(UTC) + timedelta(hours=2)
+    with pytest.raises(DownloadError, match=r"asks to wait until .* UTC \(7200 s\)") as caught:
+        fetch("1abc", tmp_path, settings=settings)
+    assert f"{moment:%Y-%m-%d}" in str(caught.value)
+    assert server.requests == {BCIF_PATH: 1}
+
+
+def test_rests_are_counted_apart_from_failures(server, settings, tmp_path) -> None:
+    busy = Fault(status=429, headers={"Retry-After": "0"})
+    quick = settings.model_copy(update={"longest_wait": 0.02, "attempts": 2, "rests": 6})
+    server.fail(BCIF_PATH, *[busy] * 5)
+    assert fetch("1abc", tmp_path / "a", settings=quick).name == "1abc.bcif.gz"
+    server.fail(BCIF_PATH, *[busy] * 6)
+    assert fetch("1abc", tmp_path / "b", settings=quick).name == "1abc.cif.gz"
+
+
+def test_waits_double_and_differ_whatever_is_asked_for(settings) -> None:
     patient = settings.model_copy(update={"first_wait": 1.0, "longest_wait": 6.0})
-    with Downloader(patient) as downloader:
-        for number, longest in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 6.0), (9, 6.0)):
-            waits = [downloader._wait(number, None) for _ in range(50)]
+    generator = random.Random(0)
+    for asked in (None, 0.0):
+        for number, longest in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 6.0), (9, 6.0), (5000, 6.0)):
+            waits = [wait_before(number, asked, patient, generator) for _ in range(50)]
             assert longest / 2 <= min(waits) < max(waits) <= longest
+    assert wait_before(1, 100.0, patient, generator) == 100.0
+
+
+def test_a_rest_is_that_of_all_threads_which_then_start_apart(settings) -> None:
+    pause = Pause(settings.model_copy(update={"first_wait": 0.4}), random.Random(0))
+    assert pause.left() == 0
+    pause.extend(10.0)
+    pause.extend(1.0)
+    waits = [pause.left() for _ in range(20)]
+    assert 9.9 < min(waits) < max(waits) - 0.1 < 10.4
+
+
+def test_threads_of_a_client_rest_together(server, settings) -> None:
+    server.files |= {"/slow": b"1", "/fast": b"2"}
+    server.fail("/slow", Fault(status=429, headers={"Retry-After": "1"}))
+    with Downloader(settings) as downloader, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(downloader.json, f"{server.url}/slow")
+        while not downloader.pause.until:
+            time.sleep(0.005)
+        assert downloader.json(f"{server.url}/fast") == 2
+        assert slow.result() == 1
+    (first, _), *others = server.times
+    assert all(moment - first >= 0.99 for moment, _ in others)
+
+
+def test_an_error_of_tls_is_no_full_disk(server, settings, tmp_path, monkeypatch) -> None:
+    real, calls = httpx.Response.iter_raw, []
+
+    def broken(response: httpx.Response, *arguments: object) -> Iterator[bytes]:
+        calls.append(response)
+        if len(calls) == 1:
+            raise ssl.SSLError(1, "bad record mac")
+        return real(response)
+
+    monkeypatch.setattr(httpx.Response, "iter_raw", broken)
+    assert fetch("1abc", tmp_path, settings=settings).read_bytes() == BCIF_GZ
+    assert server.requests == {BCIF_PATH: 2}
 
 
 def test_dripping_server_is_given_up_after_the_deadline(server, settings, tmp_path) -> None:
