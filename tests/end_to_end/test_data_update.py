@@ -426,6 +426,8 @@ def test_the_search_hands_its_date_on(january: Path, tmp_path: Path) -> None:
 
 
 def test_folders_cannot_be_searched_by_date(archive: Archive, tmp_path: Path) -> None:
-    (tmp_path / "folder.toml").write_text('name = "folder"\nstructures = "."\n')
+    (tmp_path / "folder.toml").write_text(
+        'name = "folder"\nstructures = "."\n[choose]\nidentity = 0\n'
+    )
     result = update(archive.store, "--recipe", tmp_path / "folder.toml")
     assert "have no dates" in str(result.exception)

@@ -105,10 +105,14 @@ def test_features_may_be_left_out(peptide):
     assert bool(torch.isfinite(output.profile).all())
 
 
-def test_a_level_stays_within_what_crystals_have(model, peptide):
+def test_a_level_that_no_crystal_has_is_not_told(model, peptide):
     graph = build_graph(peptide, model.graph_config)
     with torch.no_grad():
-        for weight, bound in ((1e6, waller.HIGHEST_LEVEL), (-1e6, waller.LOWEST_LEVEL)):
-            model.level[-1].bias.fill_(weight)
-            assert model(graph).level[0].tolist() == pytest.approx(bound)
+        for bias in (1e6, -1e6, float("nan")):
+            model.level[-1].bias.fill_(bias)
+            assert model(graph).level[0].tolist() == pytest.approx(waller.USUAL_LEVEL)
+        model.level[-1].weight.zero_()
+        model.level[-1].bias.copy_(torch.tensor([3.5, 2.0]))
+        assert model(graph).level[0].tolist() == pytest.approx([3.5, 2.0])
+        model.level[-1].bias.fill_(-1e6)
         assert model.train()(graph).level[0, 0] < waller.LOWEST_LEVEL[0]
