@@ -150,7 +150,7 @@ def check_head(model: AtomModel, graph: AtomGraph) -> None:
     head = {id(parameter) for name in model.head for parameter in parts[name].parameters()}
     body = [parameter for parameter in model.parameters() if id(parameter) not in head]
     assert body, "the head is the whole model"
-    output = model.eval()(graph)
+    output = model.train()(graph)
     for name in ("profile", "log_spread", "level"):
         value = getattr(output, name)
         if value is None:
