@@ -139,7 +139,7 @@ def show_splits(decisions: Sequence[Decision], index: dict[str, dict[str, str]])
 def index_leaks(data: Path, work: Path, recipe: BuildRecipe) -> list[Leak]:
     """Check the training set of the index against its held-out splits."""
     rows = sorted(read_index(data / "index.csv"), key=lambda row: row.id)
-    candidates, _ = scan(rows, data / "structures", recipe.state, work / "scan")
+    candidates, _ = scan(rows, data / "structures", recipe.ligands, work / "scan")
     chains = unique_chains({item.id: chain_sequences(item, recipe.clusters) for item in candidates})
     split = {row.id: row.split for row in rows}
     train = sorted(name for name, where in split.items() if where == "train")
