@@ -188,7 +188,7 @@ def test_lists_of_ids_are_judged_one_by_one(server, tmp_path):
         "4nmr": "method is SOLUTION NMR, not X-RAY DIFFRACTION",
         "4dna": "polymers are Protein/NA, not Protein (only) or Protein/Oligosaccharide",
         "4big": "90000 atoms, more than 30000",
-        "4pep": "no protein of 40 residues or more",
+        "4pep": "the longest protein has 12 residues, fewer than 40",
         "9old": "obsolete: replaced by 9mid, looked at in its place",
         "9mid": "obsolete: replaced by 2bbb, looked at in its place",
         "9gon": "obsolete, and nothing replaced it",

@@ -84,7 +84,7 @@ def _bar() -> Iterator[Callable[[FetchProgress], None]]:
 
         def show(state: FetchProgress) -> None:
             seconds = max(bar.tasks[0].elapsed or 0.0, 1e-3)
-            rate = f"{state.done / seconds:,.0f}/s, {state.bytes / seconds / 1e6:.1f} MB/s"
+            rate = f"{state.fetched / seconds:,.1f} files/s, {state.bytes / seconds / 1e6:.1f} MB/s"
             bar.update(task, completed=state.done, total=state.total, rate=rate)
 
         yield show

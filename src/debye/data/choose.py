@@ -24,7 +24,8 @@ class Decision:
     """The longest protein that fits the recipe: its cluster is that of the entry."""
     state: LigandState
     group: str
-    """``protein-kinase`` or ``small-molecule-kinase``; empty where no kinases were asked for."""
+    """``protein-kinase`` or ``small-molecule-kinase``; ``kinase`` where the search found one and its annotations do not
+    say of which kind; empty where no kinases were asked for."""
     cluster: str
     clusters: tuple[str, ...]
     """Of all proteins of the entry."""
@@ -65,14 +66,13 @@ def judge(
     entity = longest_fitting(facts, recipe, hits)
     problem = entry_problem(facts, recipe.entries)
     if problem is None and entity is None:
-        kind = "protein" if recipe.kinases is None else "kinase"
-        problem = f"no {kind} of {recipe.entries.least_residues} residues or more"
+        problem = _no_protein(facts, recipe, hits)
     return Decision(
         facts=facts,
         entity=entity,
         state=ligand_state(facts.components, recipe.ligands),
         # What the search found as a kinase is one, by annotations that may be newer than these.
-        group=(kinase_group(entity, recipe.kinases) or PROTEIN_KINASE)
+        group=(kinase_group(entity, recipe.kinases) or _found_as(recipe.kinases))
         if entity and recipe.kinases
         else "",
         cluster=clusters.get(entity.id, entity.id) if entity else "",
@@ -82,6 +82,23 @@ def judge(
         decision="excluded" if problem else "passed over",
         reason=problem or "",
     )
+
+
+def _found_as(kinases: KinaseFilter) -> str:
+    return "kinase" if kinases.small_molecule else PROTEIN_KINASE
+
+
+def _no_protein(facts: EntryFacts, recipe: SearchRecipe, hits: Set[str] | None) -> str:
+    """Say why none of the proteins of an entry fits."""
+    least = recipe.entries.least_residues
+    if not facts.proteins:
+        return "has no protein"
+    longest = max(protein.length for protein in facts.proteins)
+    if longest < least:
+        return f"the longest protein has {longest} residues, fewer than {least}"
+    if hits is not None:
+        return "the search did not find its proteins: it came in place of an obsolete entry"
+    return f"no kinase of {least} residues or more, by its annotations"
 
 
 def longest_fitting(

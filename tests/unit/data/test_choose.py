@@ -10,7 +10,7 @@ import pytest
 from debye.data.choose import decide, quality_order
 from debye.data.ligands import Component
 from debye.data.rcsb import Entity, EntryFacts, read_clusters
-from debye.data.recipes import Choice, EntryFilter, SearchRecipe
+from debye.data.recipes import Choice, EntryFilter, KinaseFilter, SearchRecipe
 
 BEST = EntryFacts(
     id="1aaa", methods=("X-RAY DIFFRACTION",), resolution=1.5, r_free=0.2, polymers="Protein (only)",
@@ -87,3 +87,24 @@ def test_the_protein_that_the_search_found_decides_the_cluster():
         (decision,) = decide([found], SearchRecipe(name="x"), clusters, hits)
         assert decision.cluster == cluster
         assert decision.clusters == ("large", "small")
+
+
+def test_the_reason_is_the_true_one():
+    kinases = SearchRecipe(name="x", kinases=KinaseFilter())
+    short = replace(entry("1pep"), proteins=(Entity(id="1pep_1", length=12),))
+    cases = [
+        (BEST, SearchRecipe(name="x"), {"1old_1"}, "the search did not find its proteins"),
+        (BEST, kinases, None, "no kinase of 40 residues or more, by its annotations"),
+        (short, kinases, None, "the longest protein has 12 residues, fewer than 40"),
+        (replace(BEST, proteins=()), kinases, None, "has no protein"),
+    ]
+    for facts, recipe, hits, reason in cases:
+        (found,) = decide([facts], recipe, {}, hits)
+        assert found.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(("small_molecule", "group"), [(False, "protein-kinase"), (True, "kinase")])
+def test_a_kinase_of_unknown_kind_is_not_called_a_protein_kinase(small_molecule, group):
+    recipe = SearchRecipe(name="x", kinases=KinaseFilter(small_molecule=small_molecule))
+    (found,) = decide([BEST], recipe, {}, {"1aaa_1"})
+    assert found.group == group
