@@ -107,8 +107,21 @@ def test_a_finished_cache_is_opened_not_built(
 ) -> None:
     first = open_graph_cache(store, "train", GraphConfig(), folder=tmp_path)
     monkeypatch.setattr(graph_cache, "graph_part", None)
-    again = open_graph_cache(store, "train", GraphConfig(crystal=False), folder=tmp_path)
+    again = open_graph_cache(store, "train", GraphConfig(), folder=tmp_path)
     assert again.path == first.path
+
+
+def test_a_configuration_without_crystal_gets_graphs_without_mates(
+    store: Store, tmp_path: Path
+) -> None:
+    inside = open_graph_cache(store, "train", GraphConfig(), folder=tmp_path)
+    alone = open_graph_cache(store, "train", GraphConfig(crystal=False), folder=tmp_path)
+    rows = range(len(inside))
+    assert any(bool(inside.graph(row).edge_mate.any()) for row in rows)
+    for row in rows:
+        graph = alone.graph(row)
+        assert not bool(graph.crystal_known.any())
+        assert not bool(graph.edge_mate.any())
 
 
 def test_processes_that_train_together_build_once(store: Store, tmp_path: Path) -> None:
