@@ -221,6 +221,7 @@ def test_threads_of_a_client_rest_together(server, settings) -> None:
         stop = time.monotonic() + 20
         while not downloader.pause.until and time.monotonic() < stop:
             time.sleep(0.005)
+        assert downloader.pause.until, "the client was not told to rest"
         assert downloader.json(f"{server.url}/fast") == 2
         assert slow.result() == 1
     (first, _), *others = server.times
