@@ -152,6 +152,74 @@ def test_both_criteria_and_small_molecule_kinases_can_be_asked_for(server, tmp_p
     assert groups == {"5kin": "protein-kinase", "5hex": "small-molecule-kinase"}
 
 
+FILTERS = {
+    "an upper bound is inclusive": (ServedEntry(id="6yes", resolution=3.0), "", True),
+    "a lower bound is inclusive": (
+        ServedEntry(id="6yes", resolution=1.5), "[entries]\nbest_resolution = 1.5\n", True,
+    ),
+    "computed models are not looked for": (ServedEntry(id="6yes", is_computed=True), "", False),
+    "nucleic acids are not looked for": (
+        ServedEntry(id="6yes", proteins=(Protein(kind="DNA"),)), "", False,
+    ),
+    "family and type are of one annotation": (
+        ServedEntry(
+            id="6yes",
+            proteins=(Protein(pfam=("PF00017",), annotations=(("PF00069", "SCOP"),)),),
+        ),
+        "[kinases]\n", False,
+    ),
+    "released until the day": (
+        ServedEntry(id="6yes", released="2020-01-01"),
+        "[entries]\nreleased_until = 2020-01-01\n", True,
+    ),
+    "released after the day": (
+        ServedEntry(id="6yes", released="2020-01-02"),
+        "[entries]\nreleased_until = 2020-01-01\n", False,
+    ),
+    "released from the day": (
+        ServedEntry(id="6yes", released="2020-01-01"),
+        "[entries]\nreleased_from = 2020-01-01\n", True,
+    ),
+    "a range without an upper bound": (
+        ServedEntry(id="6yes", atoms=700),
+        '[[where]]\nattribute = "rcsb_entry_info.deposited_atom_count"\noperator = "range"\n'
+        "value = { at_least = 700 }\n", True,
+    ),
+    "a negation": (
+        ServedEntry(id="6yes", atoms=700),
+        '[[where]]\nattribute = "rcsb_entry_info.deposited_atom_count"\noperator = "equals"\n'
+        "value = 700\nnegation = true\n", False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("entry", "text", "found"), FILTERS.values(), ids=FILTERS.keys())
+def test_the_search_itself_filters(server, tmp_path, entry, text, found):
+    """What the server leaves out is not among the decisions, so this is not the filter of the lists."""
+    serve(server, [entry, ServedEntry(id="1aaa", proteins=KINASE)], {30: "1AAA_1\n"})
+    search(recipe_file(tmp_path, text), tmp_path / "list.csv")
+    assert ("6yes" in rows(tmp_path / "list.decisions.csv")) == found
+
+
+HOLDINGS = "/rest/v1/holdings/removed/9OLD"
+
+
+@pytest.mark.parametrize("path", [SEARCH, GRAPHQL, CLUSTERS.format(30), HOLDINGS])
+@pytest.mark.parametrize(
+    "fault", [Fault(status=429, headers={"Retry-After": "0"}), Fault(hang=0.8)], ids=["429", "hang"]
+)
+def test_busy_and_silent_servers_are_survived(server, tmp_path, path, fault):
+    recipe: object = "apo_holo"
+    if path == HOLDINGS:
+        (tmp_path / "ids.txt").write_text("1AAA 9old\n")
+        recipe = recipe_file(tmp_path, 'ids = "ids.txt"\n')
+    server.fail(path, fault)
+    result = search(recipe, tmp_path / "list.csv", "--timeout", 0.5 if fault.hang else 5)
+    assert result.exit_code == 0, result.output
+    assert "1aaa" in rows(tmp_path / "list.csv")
+    assert server.requests[path] >= 2
+
+
 def test_lists_in_one_folder_keep_their_clusters(server, tmp_path):
     search("apo_holo", tmp_path / "one.csv")
     serve(server, ENTRIES, {30: "1AAA_1\n"})

@@ -74,3 +74,14 @@ def test_the_question_about_entries_agrees_with_the_schema():
     schema = build_schema((SCHEMAS / "data.graphql").read_text())
     assert validate(schema, parse(ENTRIES)) == []
     assert validate(schema, parse(ENTRIES.replace("rcsb_id", "rcsb_name")))
+
+
+def test_dates_are_given_as_the_search_wants_them():
+    """The search API takes a moment in UTC, not a day."""
+    days = [
+        str(each["value"]).removesuffix("T00:00:00Z")
+        for each in terminals(search_request(EVERYTHING)["query"])
+        if each["attribute"].startswith("rcsb_accession_info") and each["operator"] != "range"
+        if str(each["value"]).endswith("T00:00:00Z")
+    ]
+    assert days == ["2020-01-01", "2021-01-01", "2022-01-01"]

@@ -7,7 +7,7 @@ from RCSB, and GraphQL is executed by ``graphql-core`` on the types of RCSB's sc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ class Protein:
 
     length: int = 100
     pfam: tuple[str, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    """Others: id and type."""
+    kind: str = "Protein"
+    """Of polymer."""
     ec: str = ""
     """Lowest class, e.g. ``2.7.11.1``."""
 
@@ -45,6 +49,8 @@ class ServedEntry:
     resolution: float | None = 2.0
     r_free: float | None = 0.2
     method: str = "X-RAY DIFFRACTION"
+    is_computed: bool = False
+    """A computed model, which a search finds only if it asks for such content."""
     nucleic_acids: int = 0
     """Entities of nucleic acids."""
     residues: int = 100
@@ -83,8 +89,10 @@ def serve(
         clusters: Identity in % → text of the file of clusters.
         removed: Obsolete entries and what replaced each.
     """
+    entries = list(entries)
     documents = {entry.id.upper(): document(entry) for entry in entries}
-    server.answers[SEARCH] = lambda body: answer_search(json.loads(body), documents)
+    computed = {entry.id.upper() for entry in entries if entry.is_computed}
+    server.answers[SEARCH] = lambda body: answer_search(json.loads(body), documents, computed)
     server.answers[GRAPHQL] = lambda body: answer_graphql(json.loads(body), documents)
     for identity, text in (clusters or {}).items():
         path = f"/resources/sequence/clusters/clusters-by-entity-{identity}.txt"
@@ -121,13 +129,17 @@ def document(entry: ServedEntry) -> dict[str, Any]:
             {
                 "rcsb_id": f"{name}_{number}",
                 "entity_poly": {
-                    "rcsb_entity_polymer_type": "Protein",
+                    "rcsb_entity_polymer_type": protein.kind,
                     "rcsb_sample_sequence_length": protein.length,
                 },
                 "rcsb_polymer_entity": {"rcsb_ec_lineage": _lineage(protein.ec)},
                 "pfams": [{"rcsb_pfam_accession": family} for family in protein.pfam] or None,
                 "rcsb_polymer_entity_annotation": [
-                    {"annotation_id": family, "type": "Pfam"} for family in protein.pfam
+                    {"annotation_id": name, "type": kind}
+                    for name, kind in (
+                        *((family, "Pfam") for family in protein.pfam),
+                        *protein.annotations,
+                    )
                 ],
             }
             for number, protein in enumerate(entry.proteins, 1)
@@ -141,13 +153,19 @@ def document(entry: ServedEntry) -> dict[str, Any]:
     }
 
 
-def answer_search(request: dict[str, Any], documents: dict[str, dict]) -> tuple[int, bytes]:
+def answer_search(
+    request: dict[str, Any], documents: dict[str, dict], computed: Set[str] = frozenset()
+) -> tuple[int, bytes]:
     """Return status and body for a search of polymer entities."""
     if problem := search_problem(request):
         return 400, json.dumps({"status": 400, "message": problem}).encode()
+    content = request["request_options"].get(
+        "results_content_type", ["experimental", "computational"]
+    )
     hits = [
         entity["rcsb_id"]
-        for entry in documents.values()
+        for name, entry in documents.items()
+        if ("computational" if name in computed else "experimental") in content
         for entity in entry["polymer_entities"]
         if _matches(request["query"], [entry | entity])
     ]
@@ -242,9 +260,18 @@ def _test(parameters: dict[str, Any], values: list[Any]) -> bool:
         "greater_or_equal": lambda value: value >= wanted,
         "less": lambda value: value < wanted,
         "less_or_equal": lambda value: value <= wanted,
-        "range": lambda value: wanted["from"] <= value <= wanted["to"],
+        "range": lambda value: _is_within(value, wanted),
     }
     return any(map(tests[operator], values)) != parameters.get("negation", False)
+
+
+def _is_within(value: Any, wanted: dict[str, Any]) -> bool:
+    """Bounds that are not given are open; those that are given count only where the request says so."""
+    first, last = wanted.get("from"), wanted.get("to")
+    fits = first is None or value > first or (value == first and wanted.get("include_lower"))
+    return bool(fits) and (
+        last is None or value < last or (value == last and bool(wanted.get("include_upper")))
+    )
 
 
 def _values(record: Any, path: list[str]) -> list[Any]:
