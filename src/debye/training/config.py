@@ -76,7 +76,14 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-3
     weight_decay: NonNegativeFloat = 0.01
     warmup: Share = 0.03
-    """Share of all steps in which the learning rate rises; then it falls as a cosine to zero."""
+    """Share of a cycle's steps in which the learning rate rises; then it falls as a cosine to zero."""
+    cycles: PositiveInt = 1
+    """The learning rate rises and falls this often, in equal parts of the epochs: an end can be kept,
+    and gone on from.
+
+    Reference: Loshchilov & Hutter (2017), arXiv:1608.03983."""
+    cycle_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor on the highest learning rate from one cycle to the next."""
     gradient_clip: PositiveFloat = 1.0
     """Largest norm of the gradient."""
     validate_every: PositiveInt = 1
@@ -92,12 +99,14 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     to validate on, the last; then nothing is validated or stopped early."""
 
     @model_validator(mode="after")
-    def _ends_with_a_validation(self) -> TrainingConfig:
+    def _divides_evenly(self) -> TrainingConfig:
         if self.epochs % self.validate_every:
             raise ValueError(
                 f"epochs ({self.epochs}) is no multiple of validate_every ({self.validate_every}): "
                 "the last epochs would be trained for nothing"
             )
+        if self.epochs % self.cycles:
+            raise ValueError(f"epochs ({self.epochs}) is no multiple of cycles ({self.cycles})")
         return self
 
 

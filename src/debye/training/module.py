@@ -16,7 +16,7 @@ from debye.data.loader import Batch
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel
 from debye.structure.structure import EntityKind
-from debye.training.config import Recipe
+from debye.training.config import Recipe, TrainingConfig
 from debye.training.losses import FEWEST_ATOMS, loss_terms, structure_correlation
 
 VALIDATIONS = ("crystal", "isolated")
@@ -145,7 +145,7 @@ class FitModule(L.LightningModule):
         self.log_dict({f"val_r_{name}": value for name, value in means.items()})
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Use AdamW, without decay on vectors, under a warm-up and a cosine."""
+        """Use AdamW, without decay on vectors, under warm-ups and cosines."""
         training = self.recipe.training
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
@@ -158,24 +158,38 @@ class FitModule(L.LightningModule):
             ],
             lr=training.learning_rate,
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(training, self.steps, step)
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-    def _learning_rate_factor(self, step: int) -> float:
-        warmup = max(1, round(self.recipe.training.warmup * self.steps))
-        if step < warmup:
-            return (step + 1) / warmup
-        progress = (step - warmup) / max(1, self.steps - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Move a batch, which Lightning cannot look into."""
         return batch.to(device)
+
+
+def learning_rate_factor(training: TrainingConfig, steps: int, step: int) -> float:
+    """Return the share of ``training.learning_rate`` that holds in one of all steps.
+
+    Example:
+        >>> config = TrainingConfig(epochs=2, warmup=0.1, cycles=2, cycle_decay=0.5)
+        >>> [round(learning_rate_factor(config, 100, step), 3) for step in (0, 5, 50, 55, 99)]
+        [0.2, 1.0, 0.1, 0.5, 0.001]
+    """
+    length = max(1, steps // training.cycles)
+    cycle = min(step // length, training.cycles - 1)
+    step -= cycle * length
+    highest = training.cycle_decay**cycle
+    warmup = max(1, round(training.warmup * length))
+    if step < warmup:
+        return highest * (step + 1) / warmup
+    progress = (step - warmup) / max(1, length - warmup)
+    return highest * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def batch_correlations(

@@ -11,7 +11,7 @@ from debye.graph.build import build_graph
 from debye.models import waller
 from debye.models.layers import convolution
 from debye.models.layers.connectivity import Grouping
-from debye.models.layers.rigid_body import BODY_SIZE, RigidBody
+from debye.models.layers.rigid_body import BODY_SIZE, FARTHEST, LARGEST_STATE, RigidBody
 from debye.models.waller import TABLE_STEP, Waller, WallerConfig
 
 
@@ -24,7 +24,7 @@ def model():
 def test_a_rigid_body_is_a_quadratic_function_of_position():
     torch.manual_seed(0)
     body = RigidBody(4, 2)
-    state, place = torch.randn(6, 4), torch.randn(6, 3) * BODY_SIZE
+    state, place = torch.randn(6, 4), torch.randn(6, 3) * BODY_SIZE / 2
     bodies = Grouping.of(torch.tensor([0, 0, 0, 0, 1, 1]), 2)
     found = body(state, place, bodies)
     assert found.shape == (6, body.outputs)
@@ -41,6 +41,20 @@ def test_a_rigid_body_is_a_quadratic_function_of_position():
         dim=1,
     )
     torch.testing.assert_close(found[:4], expected)
+
+
+@pytest.mark.parametrize(("state", "place"), [(1e6, 1.0), (1.0, 1e4)])
+def test_what_a_rigid_body_feeds_back_is_bounded(state, place):
+    body = RigidBody(4, 2)
+    torch.manual_seed(0)
+    usual = 3 * torch.randn(6, 4), BODY_SIZE * torch.randn(6, 3)
+    bodies = Grouping.of(torch.tensor([0, 0, 0, 0, 1, 1]), 2)
+    far = body(state * usual[0], place * usual[1], bodies).abs().max()
+    largest = (
+        LARGEST_STATE * 4**0.5 * body.weights.weight.norm(dim=1).max()
+        + body.weights.bias.abs().max()
+    )
+    assert far <= largest * FARTHEST**4
 
 
 def test_edges_from_a_table_are_those_computed(model, peptide):

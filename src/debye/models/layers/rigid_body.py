@@ -23,6 +23,10 @@ from debye.models.layers.connectivity import Grouping
 
 BODY_SIZE = 20.0
 """Å. Positions are divided by this, so that those of a usual domain are near unit scale."""
+FARTHEST = 3.0
+"""Body sizes. Parts farther from the center count as being there: the terms grow with the fourth power."""
+LARGEST_STATE = 8.0
+"""Root mean square of a part's features that counts; terms are fed back into features, which usually have 1 to 3."""
 
 
 class RigidBody(nn.Module):
@@ -45,8 +49,8 @@ class RigidBody(nn.Module):
         bodies: Grouping,
     ) -> Float[Tensor, "parts outputs"]:
         """Evaluate the terms; ``position`` (Å) is relative to the center of the body."""
-        weight = self.weights(state).float()
-        place = (position / BODY_SIZE).float()
+        weight = self.weights(_limited(state, LARGEST_STATE * state.shape[1] ** 0.5)).float()
+        place = _limited((position / BODY_SIZE).float(), FARTHEST)
         with torch.autocast(state.device.type, enabled=False):
             square = (place[:, :, None] * place[:, None, :]).flatten(1)
             basis = torch.cat([torch.ones_like(place[:, :1]), place, square], dim=1)
@@ -57,3 +61,11 @@ class RigidBody(nn.Module):
             terms = pooled * basis[:, None, :]
             parts = [terms[..., 0], terms[..., 1:4].sum(-1), terms[..., 4:].sum(-1)]
         return torch.cat(parts, dim=1).to(state.dtype)
+
+
+def _limited(
+    vectors: Float[Tensor, "parts components"], longest: float
+) -> Float[Tensor, "parts components"]:
+    """Shorten the vectors that are longer than a limit to it."""
+    length = vectors.float().norm(dim=1, keepdim=True)
+    return vectors * (longest / length.clamp(min=longest)).to(vectors.dtype)
