@@ -303,7 +303,8 @@ def catalogs() -> str:
             "## Models",
             "",
             table(["name", "what it is", "trained", "edge features", "vectors"], models),
-            "Edge features: what an edge is (length, bond order, mate) can reach the messages that pass along it. "
+            "Edge features: what an edge is (length, bond order, mate) can reach the messages that pass "
+            "along it.",
             "Vectors: its direction can, too. [How they are compared](training.md#the-comparison).",
             "",
             "## Atom features (`node_categories`, `node_scalars`)",

@@ -28,7 +28,7 @@ from debye.models.convolutional.base import (
     EdgeConvolutionalModel,
 )
 from debye.models.convolutional.neighborhood import Neighborhood, neighborhoods
-from debye.models.layers.encoders import USUAL_REACH, mlp
+from debye.models.layers.encoders import USUAL_REACH
 
 
 class EGNNConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
@@ -45,10 +45,12 @@ class EGNNConvolution(MessagePassing):
         self.to_sender = nn.Linear(width, width, bias=False)
         self.from_edge = nn.Linear(config.edge_width + 1, width, bias=False)
         self.finish = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.shift = mlp(width, width, 1) if displaces else None
-        if self.shift is not None:
+        self.shift = None
+        if displaces:
             # As the authors: large steps at the start would tear the molecule apart.
-            nn.init.xavier_uniform_(self.shift[-1].weight, gain=0.001)
+            last = nn.Linear(width, 1, bias=False)
+            nn.init.xavier_uniform_(last.weight, gain=0.001)
+            self.shift = nn.Sequential(nn.Linear(width, width), nn.SiLU(), last)
         self.join = nn.Linear(2 * width, width)
         self.reach = config.graph.radius or USUAL_REACH  # Å
 
