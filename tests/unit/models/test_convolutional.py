@@ -14,7 +14,11 @@ from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.models.catalog import CATALOG, build_model, find_model
-from debye.models.convolutional.base import ConvolutionalModel, EdgeConvolutionalModel
+from debye.models.convolutional.base import (
+    START_SCALE,
+    ConvolutionalModel,
+    EdgeConvolutionalModel,
+)
 from debye.models.convolutional.egnn import EGNN
 from debye.models.convolutional.egnn import _between_displaced as between_displaced
 from debye.models.convolutional.neighborhood import neighborhoods
@@ -40,6 +44,10 @@ def small(name: str, seed: int = 0) -> ConvolutionalModel:
     torch.manual_seed(seed)
     model = build_model(name, {"layers": 2, "width": 16})
     assert isinstance(model, ConvolutionalModel)
+    with torch.no_grad():
+        # Untrained models start nearly flat: effects would be too small to be told from rounding.
+        for last in (*model.updates, model.readout[-1]):
+            last.weight *= 2.0 / START_SCALE
     return model.eval()
 
 
@@ -112,7 +120,7 @@ def test_directions_count_where_they_can(name, graph):
         profile(model, each) for each in (graph, replace(graph, edge_vector=direction))
     )
     change = (before - after).abs().max()
-    assert change > 1e-5 if find_model(name).vectors else change < 1e-5
+    assert change > 1e-4 if find_model(name).vectors else change < 2e-5
 
 
 def test_positions_do_not_count_beside_edge_vectors(name, graph):
@@ -142,7 +150,7 @@ def test_an_edge_from_an_atoms_own_mate_counts(name, graph):
 def test_only_means_do_not_notice_that_every_edge_is_there_twice(name, graph):
     model = small(name)
     change = (profile(model, graph) - profile(model, doubled(graph))).abs().max()
-    assert change < 1e-5 if name in MEANS else change > 1e-4
+    assert change < 2e-5 if name in MEANS else change > 1e-3
 
 
 @pytest.mark.parametrize("largest", [1, 50])
@@ -152,7 +160,7 @@ def test_pieces_equal_the_whole(name, graph, largest):
         push_harder(model)
     whole = profile(model, graph)
     model.edge_chunk = largest
-    torch.testing.assert_close(profile(model, graph), whole, atol=2e-5, rtol=0)
+    torch.testing.assert_close(profile(model, graph), whole, atol=5e-5, rtol=0)
 
 
 def test_mixed_precision_trains(name, graph):

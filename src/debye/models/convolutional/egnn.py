@@ -3,7 +3,7 @@ r"""EGNN: messages that know the squared distance, and atoms that they displace.
 .. math::
     m_{ij} &= \phi_m(x_i, x_j, \lvert r_{ij} \rvert^2, e_{ij}) \\
     \Delta_i' &= \Delta_i - \tfrac1c \textstyle\sum_{j \to i} r_{ij}\, \phi_r(m_{ij}) \\
-    y_i &= W (x_i, \tfrac1c \textstyle\sum_{j \to i} m_{ij})
+    y_i &= W (x_i, \textstyle\sum_{j \to i} m_{ij})
 
 with :math:`r_{ij}` from the receiver to the (image of the) sender, both as far displaced as the layers before
 say, and a constant c for the usual degree. A mate stays where the crystal puts it: its displacement would have
@@ -70,8 +70,7 @@ class EGNNConvolution(MessagePassing):
             features=features,
             size=(len(nodes), len(nodes)),
         )
-        total = total / USUAL_DEGREE
-        messages, shift = total[:, :-3], total[:, -3:]
+        messages, shift = total[:, :-3], total[:, -3:] / USUAL_DEGREE
         return self.join(torch.cat([nodes, messages], dim=1)), -shift
 
     def message(
