@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +28,25 @@ class ModelCard:
     """One line for ``debye models`` and for the table in the docs."""
     learned: bool = True
     """False for baselines with nothing to train by gradient."""
+    edge_features: bool = False
+    """Whether what an edge is (length, bond order, mate) can reach the messages that pass along it."""
+    vectors: bool = False
+    """Whether the directions of edges can, too."""
+    extra: str | None = None
+    """Optional dependencies of this package that the model needs."""
+
+
+def _convolutional(
+    name: str, summary: str, *, edge_features: bool = False, vectors: bool = False
+) -> ModelCard:
+    return ModelCard(
+        name,
+        f"debye.models.convolutional.{name}",
+        summary,
+        edge_features=edge_features,
+        vectors=vectors,
+        extra="train",
+    )
 
 
 CATALOG: Mapping[str, ModelCard] = {
@@ -36,11 +56,50 @@ CATALOG: Mapping[str, ModelCard] = {
             "waller",
             "debye.models.waller",
             "Messages between atoms, between residues and along rigid bodies, in the crystal.",
+            edge_features=True,
+            vectors=True,
         ),
         ModelCard(
             "meta_gnn",
             "debye.models.meta_gnn",
             "Graph network with edge, node and global updates over bonds and contacts.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "gcn", "Mean of the neighbors by degree; takes one number an edge, given none."
+        ),
+        _convolutional("graphsage", "Plain mean of the neighbors; takes nothing about an edge."),
+        _convolutional(
+            "gin", "Sum of the neighbors, each shifted by its edge.", edge_features=True
+        ),
+        _convolutional(
+            "gatv2",
+            "Mean of the neighbors, weighted by attention that sees the edge.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "graph_transformer",
+            "Dot-product attention with the edge in keys and values.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "nnconv", "Each edge is a matrix through which its sender is seen.", edge_features=True
+        ),
+        _convolutional(
+            "pna",
+            "Mean, extremes and spread of what the neighbors send, scaled by degree.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "schnet",
+            "Sum of the neighbors through filters that the edge makes.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "egnn",
+            "Messages that know distances, and atoms that they displace.",
+            edge_features=True,
+            vectors=True,
         ),
         ModelCard(
             "structure_mean",
@@ -91,9 +150,9 @@ def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseMo
     """Validate the settings of a model and return its frozen config.
 
     Raises:
-        ConfigError: no such model, or a setting is unknown or not valid.
+        ConfigError: no such model, a setting is unknown or not valid, or a dependency is missing.
     """
-    module = import_module(find_model(name).module)
+    module = _load(find_model(name))
     try:
         return module.CONFIG.model_validate(dict(settings or {}))
     except ValidationError as error:
@@ -108,7 +167,21 @@ def build_model(name: str, settings: Mapping[str, Any] | None = None) -> AtomMod
     """Build an untrained model from its name and settings.
 
     Raises:
-        ConfigError: no such model, or a setting is unknown or not valid.
+        ConfigError: no such model, a setting is unknown or not valid, or a dependency is missing.
     """
     config = model_config(name, settings)
-    return import_module(find_model(name).module).MODEL(config)
+    return _load(find_model(name)).MODEL(config)
+
+
+def _load(card: ModelCard) -> ModuleType:
+    """Import a model; say what to install where an optional dependency is missing."""
+    try:
+        return import_module(card.module)
+    except ModuleNotFoundError as error:
+        if card.extra is None or (error.name or "").startswith("debye"):
+            raise
+        raise ConfigError(
+            f"model {card.name}",
+            problem=f"needs {error.name}, which is not installed",
+            remedy=f"Install it with pip install 'debye[{card.extra}]', or choose another model",
+        ) from error

@@ -156,6 +156,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     start: StartConfig | None = None
     """None: random weights."""
     rehearsal: RehearsalConfig | None = None
+    search: dict[str, list[Any]] = Field(default_factory=dict)
+    """Values of dotted settings (``training.learning_rate``) of which ``debye compare`` chooses the best on
+    the validation split; ``debye train`` takes no notice."""
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
