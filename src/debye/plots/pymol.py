@@ -78,7 +78,7 @@ def run_pymol(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(),
+            env=_environment(command[0]),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -105,9 +105,15 @@ def run_pymol(
     return [_read_image(folder / name, source) for name in images]
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment without what points another Python to our packages."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+def _environment(program: str) -> dict[str, str]:
+    """Return the environment in which PyMOL's launcher finds the Python that PyMOL is installed for.
+
+    Debian's takes the first ``python3`` on PATH, which may be that of a virtual environment; the right one
+    is beside it.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    kept["PATH"] = os.pathsep.join([str(Path(program).parent), kept.get("PATH", os.defpath)])
+    return kept
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -22,8 +22,7 @@ from debye.plots.structure_case import StructureCase
 from debye.plots.structure_scene import STYLES, Look, Side, Style, render
 
 if TYPE_CHECKING:
-    from matplotlib.figure import SubFigure
-
+    Box = tuple[float, float, float, float]
     Panels = dict[tuple[Style, Side], NDArray[np.uint8]]
 
 PERCENTILES = (2.0, 98.0)
@@ -31,6 +30,10 @@ PERCENTILES = (2.0, 98.0)
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 PANEL_INCHES = 2.6
 """Width of a panel."""
+NARROWEST = 5.6
+"""Width that the legend needs, inches."""
+MARGIN, TITLES, BAR = 0.12, 0.62, 0.8
+"""Left of the titles; titles of a row; legend below all, inches."""
 INK, GRAY = "#22262b", "#8a929b"
 DPI = 160
 
@@ -164,50 +167,82 @@ def compose(
     if not any(case.has_deposited for case, _ in drawn):
         sides = ("predicted",)
     columns = [(style, side) for style in look.styles for side in sides]
-    # A row is as high as its images are at the width of a panel, and its titles.
-    heights = [_height(panels) + 0.55 for _, panels in drawn]
-    width = max(PANEL_INCHES * len(columns), 5.2)
-    figure = Figure(figsize=(width, sum(heights) + 0.75), layout="constrained")
+    place = _Layout(len(columns), [_height(panels) for _, panels in drawn])
+    figure = Figure(figsize=place.size)
     FigureCanvasAgg(figure)
-    rows = figure.subfigures(len(drawn) + 1, 1, height_ratios=[*heights, 0.75], squeeze=False)[:, 0]
-    for row, (case, panels) in zip(rows, drawn, strict=False):
-        _draw_row(row, case, panels, columns)
-    _draw_bar(rows[-1], look, is_chosen)
+    for row, (case, panels) in enumerate(drawn):
+        _draw_row(figure, place, row, case, panels, columns)
+    _draw_bar(figure, place, look, is_chosen)
     return figure
 
 
 def _height(panels: Panels) -> float:
+    """Return the height of the images at the width of a panel, inches."""
     height, width = next(iter(panels.values())).shape[:2]
     return PANEL_INCHES * min(height / width, 1.3)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where things are; a grid that is computed fits titles and images of any size."""
+
+    columns: int
+    heights: list[float]
+    """Of the images of each row, inches."""
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the figure, inches."""
+        width = max(self.columns * PANEL_INCHES + 2 * MARGIN, NARROWEST)
+        return width, sum(self.heights) + len(self.heights) * TITLES + BAR
+
+    def top(self, row: int) -> float:
+        """Upper edge of a row with its titles, inches from below."""
+        return self.size[1] - sum(self.heights[:row]) - row * TITLES
+
+    def box(self, left: float, bottom: float, width: float, height: float) -> Box:
+        """Return a box given in inches as shares of the figure."""
+        across, up = self.size
+        return left / across, bottom / up, width / across, height / up
+
+    def panel(self, row: int, column: int) -> Box:
+        """Return the box of the image of a panel."""
+        indent = (self.size[0] - self.columns * PANEL_INCHES) / 2
+        height = self.heights[row]
+        bottom = self.top(row) - TITLES - height
+        return self.box(indent + column * PANEL_INCHES, bottom, PANEL_INCHES, height)
+
+
 def _draw_row(
-    row: SubFigure, case: StructureCase, panels: Panels, columns: list[tuple[Style, Side]]
+    figure: Figure,
+    place: _Layout,
+    row: int,
+    case: StructureCase,
+    panels: Panels,
+    columns: list[tuple[Style, Side]],
 ) -> None:
-    axes = row.subplots(1, len(columns), squeeze=False)[0]
-    for panel, (style, side) in zip(axes, columns, strict=True):
+    for column, (style, side) in enumerate(columns):
+        panel = figure.add_axes(place.panel(row, column))
         panel.axis("off")
         by = f" by {case.model_name}" if side == "predicted" and case.model_name else ""
-        panel.set_title(f"{style}, {side}{by}", fontsize=8.5, color=INK)
+        panel.set_title(f"{style}, {side}{by}", fontsize=8.5, color=INK, pad=4)
         image = panels.get((style, side))
         if image is None:
             panel.text(0.5, 0.5, "no deposited B", ha="center", fontsize=9, color=GRAY)
             continue
         panel.imshow(image, interpolation="antialiased")
-    row.suptitle(case.title(), x=0.01, ha="left", fontsize=10, color=INK, fontweight="bold")
+    left, bottom, *_ = place.box(MARGIN, place.top(row) - 0.12, 0, 0)
+    figure.text(left, bottom, case.title(), va="top", fontsize=10.5, color=INK, fontweight="bold")
 
 
-def _draw_bar(row: SubFigure, look: Look, is_chosen: bool) -> None:
-    panel = row.subplots()
-    panel.axis("off")
+def _draw_bar(figure: Figure, place: _Layout, look: Look, is_chosen: bool) -> None:
+    width = min(0.7 * place.size[0], 6.0)
+    panel = figure.add_axes(place.box((place.size[0] - width) / 2, BAR - 0.35, width, 0.13))
     colors = LinearSegmentedColormap.from_list("b", color_stops(look.palette))
-    bar = row.colorbar(
+    bar = figure.colorbar(
         ScalarMappable(Normalize(*look.limits), colors),
-        ax=panel,
+        cax=panel,
         orientation="horizontal",
-        fraction=0.9,
-        aspect=45,
-        shrink=0.75,
         extend="both",
         extendfrac=0.02,
     )

@@ -28,12 +28,20 @@ SLIMMEST = 0.2
 """Radius at the lower end, as a share of it; thinner tubes are not seen."""
 
 _MAIN, _LIGANDS, _IONS = "(polymer_atoms)", "(ligand_atoms)", "(ion_atoms)"
-_SMALL = (f"show sticks, {_LIGANDS}", f"show spheres, {_IONS}")
+# Ligands are small beside a protein: as sticks alone they are not found.
+_SMALL = (
+    f"show sticks, {_LIGANDS}",
+    f"show spheres, {_LIGANDS} or {_IONS}",
+    f"set sphere_scale, 0.7, {_LIGANDS}",
+)
 _STYLES: Mapping[Style, tuple[str, ...]] = {
     "cartoon": (f"cartoon automatic, {_MAIN}", f"show cartoon, {_MAIN}", *_SMALL),
     "putty": (f"cartoon putty, {_MAIN}", f"show cartoon, {_MAIN}", *_SMALL),
     "surface": (f"show surface, {_MAIN}", *_SMALL),
-    "spheres": (f"show spheres, {_MAIN} or {_LIGANDS} or {_IONS}",),
+    "spheres": (
+        f"show spheres, {_MAIN} or {_LIGANDS} or {_IONS}",
+        f"set sphere_scale, 1, {_LIGANDS}",
+    ),
 }
 STYLES: tuple[Style, ...] = ("cartoon", "putty", "surface", "spheres")
 
@@ -46,11 +54,12 @@ _SETTINGS = (
     "set specular, off",
     "set ray_shadows, off",
     "set ambient, 0.45",
-    "set ray_trace_mode, 1",
-    "set ray_trace_gain, 0.02",
+    "set ray_trace_mode, 0",
+    "set ray_opaque_background, on",
     "set antialias, 2",
     "set max_threads, 1",
-    "set stick_radius, 0.3",
+    "set stick_radius, 0.35",
+    "set cartoon_loop_radius, 0.35",
     "set cartoon_gap_cutoff, 0",
     "set cartoon_putty_transform, 7",
     "set cartoon_putty_quality, 12",
