@@ -17,6 +17,7 @@ from debye.cli import (
     explain,
     finetune,
     models,
+    plot,
     predict,
     train,
 )
@@ -33,6 +34,7 @@ app = typer.Typer(
 data_app = typer.Typer(
     help="Build, update and describe data stores for training and evaluation.", no_args_is_help=True
 )
+plot_app = typer.Typer(help="Draw structures by their B-factors.", no_args_is_help=True)
 
 # A command's file imports what is slow (numpy, gemmi, torch) only inside its function, so that `--help` is quick.
 app.command()(predict.predict)
@@ -47,6 +49,8 @@ data_app.command()(data.build)
 data_app.command()(data_update.update)
 data_app.command()(data.stats)
 app.add_typer(data_app, name="data")
+plot_app.command()(plot.structure)
+app.add_typer(plot_app, name="plot")
 
 
 def _show_version(wanted: bool) -> None:
