@@ -62,9 +62,7 @@ def _means(
     return np.stack([(np.bincount(group, axis) / count)[group] for axis in position.T], axis=1)
 
 
-def spread(
-    fluctuation: Float[np.ndarray, " nodes"], nodes: Nodes, graph: AtomGraph
-) -> ModelOutput:
+def spread(fluctuation: Float[np.ndarray, " nodes"], nodes: Nodes, graph: AtomGraph) -> ModelOutput:
     """Give every atom the fluctuation of its node, standardized in each structure.
 
     Nodes that nothing holds (NaN) get the largest value of their structure.

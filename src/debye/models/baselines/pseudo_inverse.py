@@ -136,9 +136,7 @@ def _inverse(pivot: NDArray[np.float64]) -> NDArray[np.float64]:
     return cho_solve((pivot, True), np.eye(len(pivot)), overwrite_b=True)
 
 
-def _factorize(
-    matrix: csr_array, edge: NDArray[np.int64], null: NDArray[np.float64]
-) -> _Factors:
+def _factorize(matrix: csr_array, edge: NDArray[np.int64], null: NDArray[np.float64]) -> _Factors:
     """Factorize the matrix plus springs that hold the first block.
 
     Raises:
