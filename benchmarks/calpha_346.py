@@ -17,6 +17,7 @@ import shlex
 import shutil
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -407,6 +408,7 @@ def report(table: pd.DataFrame, seeds: list[int], facts: dict[str, str]) -> str:
 
 def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", "Sparse (CSR tensor support|invariant checks)")
     started, cpu = time.monotonic(), time.process_time()
     ids = superset_ids(options.data)
     proteins = read_calpha_set(options.data, ids)
