@@ -131,6 +131,24 @@ CATALOG: Mapping[str, ModelCard] = {
             "1/WCN, the inverse of the sum of 1/d² over the atoms within 25 Å.",
             learned=False,
         ),
+        ModelCard(
+            "gnm",
+            "debye.models.baselines.gnm",
+            "Gaussian network of residues (or atoms), all modes, symmetry mates included.",
+            learned=False,
+        ),
+        ModelCard(
+            "anm",
+            "debye.models.baselines.anm",
+            "Anisotropic network of residues, all modes.",
+            learned=False,
+        ),
+        ModelCard(
+            "gradient_boosting",
+            "debye.models.baselines.gradient_boosting",
+            "Gradient-boosted trees on the features of each atom (needs the extra peers).",
+            learned=False,
+        ),
     )
 }
 

@@ -132,12 +132,12 @@ def fit(
 def _fit_table(
     model: TableModel, recipe: Recipe, store: Store, out: Path, config: dict[str, Any]
 ) -> FitResult:
-    """Count once over the training split, and correlate once over the validation split."""
+    """Fit in one pass over the training split, and correlate once over the validation split."""
     alone = ProcessShare(rank=0, world_size=1)
     graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
     model.fit(
         Sample(
-            batch.graph.categories,
+            batch.graph,
             torch.where(batch.weight > 0, batch.target, torch.nan),
             batch.level,
         )
