@@ -27,6 +27,10 @@ class ModelCard:
     """One line for ``debye models`` and for the table in the docs."""
     learned: bool = True
     """False for baselines with nothing to train by gradient."""
+    edge_features: bool | None = None
+    """Whether the convolution can use features of edges; None: no convolution."""
+    vectors: bool | None = None
+    """Whether it can use the directions of edges; None: no convolution."""
 
 
 CATALOG: Mapping[str, ModelCard] = {
