@@ -9,6 +9,7 @@ import typer
 
 import debye
 from debye.cli import (
+    compare,
     data,
     data_fetch,
     data_search,
@@ -42,6 +43,7 @@ app.command()(explain.explain)
 app.command()(evaluate.evaluate)
 app.command()(train.train)
 app.command()(finetune.finetune)
+app.command()(compare.compare)
 app.command()(models.models)
 data_app.command()(data_search.search)
 data_app.command()(data_fetch.fetch)

@@ -28,9 +28,10 @@ class ModelCard:
     """One line for ``debye models`` and for the table in the docs."""
     learned: bool = True
     """False for baselines with nothing to train by gradient."""
-    edge_features: bool = False
-    """Whether what an edge is (length, bond order, mate) can reach the messages that pass along it."""
-    vectors: bool = False
+    edge_features: bool | None = None
+    """Whether what an edge is (length, bond order, mate) can reach the messages that pass along it; None: there
+    are no messages."""
+    vectors: bool | None = None
     """Whether the directions of edges can, too."""
     extra: str | None = None
     """Optional dependencies of this package that the model needs."""
@@ -64,6 +65,7 @@ CATALOG: Mapping[str, ModelCard] = {
             "debye.models.meta_gnn",
             "Graph network with edge, node and global updates over bonds and contacts.",
             edge_features=True,
+            vectors=False,
         ),
         _convolutional(
             "gcn", "Mean of the neighbors by degree; takes one number an edge, given none."
