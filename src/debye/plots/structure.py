@@ -168,7 +168,7 @@ def compose(
     sides: tuple[Side, ...] = ("deposited", "predicted")
     if not any(case.has_deposited for case, _ in drawn):
         sides = ("predicted",)
-    columns = [(style, side) for style in look.styles for side in sides]
+    columns: list[tuple[Style, Side]] = [(style, side) for style in look.styles for side in sides]
     place = _Layout(len(columns), [_height(panels) for _, panels in drawn])
     figure = Figure(figsize=place.size)
     FigureCanvasAgg(figure)
