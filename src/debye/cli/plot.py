@@ -65,6 +65,9 @@ def structure(
     size: Annotated[
         int, typer.Option(help="Width of a panel as it is rendered, pixels.", min=50, max=4000)
     ] = 700,
+    small: Annotated[
+        bool, typer.Option("--small", help="PNG of 256 colors, a third of the size.")
+    ] = False,
     mirror: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +97,7 @@ def structure(
         palette=colors,
         limits=limits,
         size=size,
+        is_small=small,
         program=pymol,
         timeout=timeout,
     )

@@ -32,7 +32,7 @@ PANEL_INCHES = 2.6
 """Width of a panel."""
 NARROWEST = 5.6
 """Width that the legend needs, inches."""
-MARGIN, TITLES, BAR = 0.12, 0.62, 0.8
+MARGIN, TITLES, BAR = 0.12, 0.56, 0.8
 """Left of the titles; titles of a row; legend below all, inches."""
 INK, GRAY = "#22262b", "#8a929b"
 DPI = 160
@@ -49,6 +49,8 @@ class PictureConfig:
     """Ends of the scale, Å²; None: :data:`PERCENTILES` of all values."""
     size: int = 700
     """Width of a panel as PyMOL draws it, pixels."""
+    is_small: bool = False
+    """A PNG of 256 colors, a third as large as one of all colors; other formats stay as they are."""
     program: Path | None = None
     """PyMOL; None: that of ``DEBYE_PYMOL`` or PATH."""
     timeout: float = 600.0
@@ -125,7 +127,7 @@ def save_structures(
             progress(done, len(cases))
     if not drawn:
         raise failures[0]
-    _save(compose(drawn, look, is_chosen=config.limits is not None), target)
+    _save(compose(drawn, look, is_chosen=config.limits is not None), target, config.is_small)
     return Picture(target, [case.name for case, _ in drawn], limits, failures)
 
 
@@ -166,7 +168,7 @@ def compose(
     sides: tuple[Side, ...] = ("deposited", "predicted")
     if not any(case.has_deposited for case, _ in drawn):
         sides = ("predicted",)
-    columns = [(style, side) for style in look.styles for side in sides]
+    columns: list[tuple[Style, Side]] = [(style, side) for style in look.styles for side in sides]
     place = _Layout(len(columns), [_height(panels) for _, panels in drawn])
     figure = Figure(figsize=place.size)
     FigureCanvasAgg(figure)
@@ -255,12 +257,14 @@ def _draw_bar(figure: Figure, place: _Layout, look: Look, is_chosen: bool) -> No
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
 
 
-def _save(figure: Figure, target: Path) -> None:
+def _save(figure: Figure, target: Path, is_small: bool) -> None:
     # Drawn beside its place: a picture that is there is a whole one.
     part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(part, dpi=DPI, facecolor="white")
+        if is_small and target.suffix.lower() == ".png":
+            _reduce_colors(part)
         part.replace(target)
     except OSError as error:
         raise ConfigError(
@@ -270,3 +274,12 @@ def _save(figure: Figure, target: Path) -> None:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _reduce_colors(path: Path) -> None:
+    """Rewrite a PNG with the 256 colors that fit it best."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    reduced.save(path, optimize=True)

@@ -91,7 +91,7 @@ def render(
         RenderError: PyMOL failed.
     """
     sides = sides_of(case)
-    panels = [(style, side) for style in look.styles for side in sides]
+    panels: list[tuple[Style, Side]] = [(style, side) for style in look.styles for side in sides]
     with tempfile.TemporaryDirectory(prefix="debye-picture-") as name:
         folder = Path(name)
         for side in sides:

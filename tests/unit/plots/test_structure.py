@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -101,6 +102,17 @@ def test_a_picture_is_written(case, fake_pymol, tmp_path):
     assert picture.path.read_bytes().startswith(b"\x89PNG")
     assert (picture.drawn, picture.limits, seen) == (["1aaa"], (5, 40), [(1, 1)])
     assert [path.name for path in picture.path.parent.iterdir()] == ["x.png"]
+
+
+def test_a_small_png_has_256_colors(case, fake_pymol, tmp_path):
+    program = fake_pymol.make()
+    for name in ("full", "small"):
+        config = PictureConfig(program=program, size=60, is_small=name == "small")
+        save_structures([case], tmp_path / f"{name}.png", config)
+    full, small = (matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("full", "small"))
+    assert full.shape[:2] == small.shape[:2]
+    assert len(np.unique(small[:, :, :3].reshape(-1, 3), axis=0)) <= 256
+    assert np.abs(full[:, :, :3] - small[:, :, :3]).mean() < 0.01
 
 
 def test_a_structure_that_cannot_be_drawn_does_not_stop_the_others(case, fake_pymol, tmp_path):
