@@ -13,7 +13,7 @@ ATOM      1  CA AMET A   1      19.791  50.519  58.057  0.60 21.80           C
 ATOM      2  CA BMET A   1      19.900  50.600  58.100  0.40 22.80           C
 HETATM    3  CA  MSE A   2      16.979  48.002  57.683  1.00 13.93           C
 ATOM      4  CA  GLY A   2A     14.164  49.432  55.491  1.00 13.07           C
-ATOM      5  CA  4CF B   1      10.574  48.651  56.514  1.00 11.54           C
+ATOM      5  CA  MLY B   1      10.574  48.651  56.514  1.00 11.54           C
 HETATM    6 CA    CA B 300       1.000   1.000   1.000  1.00 99.00          CA
 """
 
@@ -25,8 +25,8 @@ def test_reads_what_counts(tmp_path):
     assert protein.id == "1ABC"
     np.testing.assert_allclose(protein.b_iso, [21.80, 13.93, 13.07, 11.54])
     np.testing.assert_allclose(protein.position[0], [19.791, 50.519, 58.057])
-    assert protein.letters == "MMGF"
-    assert protein.sequences() == {"A": "MMG", "B": "F"}
+    assert protein.letters == "MMGK"
+    assert protein.sequences() == {"A": "MMG", "B": "K"}
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_learns_categories_and_numbers(samples):
     graph = samples[2].graph
     truth = CODES[graph.categories[:, 0]] - graph.scalars[:, 0]
     found = torch.corrcoef(torch.stack([model(graph).profile, truth]))[0, 1]
-    assert found > 0.9
+    assert found > 0.8
 
 
 def test_few_structures_have_the_mean_level(samples):
