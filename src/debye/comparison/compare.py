@@ -60,6 +60,8 @@ class Comparison:
     """Contender that all others are compared with in the report; empty: meta_gnn, or else the first."""
     say: Callable[[Step], None] = lambda step: None
     samples: Samples = field(init=False)
+    _chosen: set[str] = field(init=False, default_factory=set)
+    """Contenders whose search is over."""
 
     def __post_init__(self) -> None:
         train, val = _one_split(self.contenders)
@@ -275,7 +277,7 @@ class Comparison:
 
     def _follow(self, task: Task, failure: Failure | None, schedule: Schedule) -> Sequence[Task]:
         """After the last trial of a contender, return its runs with the best settings."""
-        if task.job.kind != "search":
+        if task.job.kind != "search" or task.job.contender in self._chosen:
             return []
         contender = next(each for each in self.contenders if each.name == task.job.contender)
         failed = {
@@ -284,6 +286,7 @@ class Comparison:
         trials = self._trials(contender)
         if not all(each.is_done or each.job.run in failed for each in trials):
             return []
+        self._chosen.add(contender.name)
         best = choose_trial([each.folder for each in trials if each.is_done])
         if best is None:
             runs = self._runs(contender, {})
