@@ -59,6 +59,9 @@ class Comparison:
     reference: str = ""
     """Contender that all others are compared with in the report; empty: meta_gnn, or else the first."""
     say: Callable[[Step], None] = lambda step: None
+    """Told whenever a run has ended."""
+    note: Callable[[str], None] = lambda text: None
+    """Told what else takes long."""
     samples: Samples = field(init=False)
     _chosen: set[str] = field(init=False, default_factory=set)
     """Contenders whose search is over."""
@@ -173,7 +176,9 @@ class Comparison:
                 uses[config, split] = uses.get((config, split), 0) + count
         for (config, split), count in uses.items():
             known = find_graph_cache(self.store, split, config)
-            if known is None and count > len(self.store.entries(split)):
+            total = len(self.store.entries(split))
+            if known is None and count > total:
+                self.note(f"building the graphs of {split}, {total} entries, once for all runs")
                 open_graph_cache(self.store, split, config, workers=self.jobs)
         return failures
 
