@@ -128,6 +128,7 @@ def compare(
         command=shlex.join(["debye", *sys.argv[1:]]),
         reference=reference,
         say=_say,
+        note=lambda text: typer.echo(text, err=True),
     )
     failures = comparison.run()
     for path in write_report(out):

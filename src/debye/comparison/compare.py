@@ -59,7 +59,12 @@ class Comparison:
     reference: str = ""
     """Contender that all others are compared with in the report; empty: meta_gnn, or else the first."""
     say: Callable[[Step], None] = lambda step: None
+    """Told whenever a run has ended."""
+    note: Callable[[str], None] = lambda text: None
+    """Told what else takes long."""
     samples: Samples = field(init=False)
+    _chosen: set[str] = field(init=False, default_factory=set)
+    """Contenders whose search is over."""
 
     def __post_init__(self) -> None:
         train, val = _one_split(self.contenders)
@@ -171,7 +176,9 @@ class Comparison:
                 uses[config, split] = uses.get((config, split), 0) + count
         for (config, split), count in uses.items():
             known = find_graph_cache(self.store, split, config)
-            if known is None and count > len(self.store.entries(split)):
+            total = len(self.store.entries(split))
+            if known is None and count > total:
+                self.note(f"building the graphs of {split}, {total} entries, once for all runs")
                 open_graph_cache(self.store, split, config, workers=self.jobs)
         return failures
 
@@ -275,7 +282,7 @@ class Comparison:
 
     def _follow(self, task: Task, failure: Failure | None, schedule: Schedule) -> Sequence[Task]:
         """After the last trial of a contender, return its runs with the best settings."""
-        if task.job.kind != "search":
+        if task.job.kind != "search" or task.job.contender in self._chosen:
             return []
         contender = next(each for each in self.contenders if each.name == task.job.contender)
         failed = {
@@ -284,6 +291,7 @@ class Comparison:
         trials = self._trials(contender)
         if not all(each.is_done or each.job.run in failed for each in trials):
             return []
+        self._chosen.add(contender.name)
         best = choose_trial([each.folder for each in trials if each.is_done])
         if best is None:
             runs = self._runs(contender, {})

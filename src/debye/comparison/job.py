@@ -75,7 +75,11 @@ def run_job(job: Job, folder: Path) -> None:
             from debye.comparison.score import score_run
 
             summaries = score_run(job, checkpoint, folder, facts)
-        facts |= {"started": started, "seconds": time.time() - started, "peak_mib": peak_mib()}
+        facts |= {
+            "started": round(started),
+            "seconds": time.time() - started,
+            "peak_mib": peak_mib(),
+        }
         result = without_nan({"facts": facts, "summaries": [asdict(row) for row in summaries]})
         write_text(folder / RESULT_FILE, json.dumps(result, indent=1))
         (folder / FAILURE_FILE).unlink(missing_ok=True)

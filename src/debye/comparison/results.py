@@ -116,8 +116,18 @@ def replace_table(path: Path, frame: pd.DataFrame | None) -> None:
     if path.suffix == ".parquet":
         frame.to_parquet(partial, index=False)
     else:
-        frame.to_csv(partial, index=False, float_format="%.6g")
+        frame.to_csv(partial, index=False, float_format=_cell)
     partial.replace(path)
+
+
+def _cell(value: float) -> str:
+    """Return a number with six digits, a whole one with all of them.
+
+    Example:
+        >>> _cell(1234567.0), _cell(0.12345678)
+        ('1234567', '0.123457')
+    """
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
 
 
 def _rows(found: dict[str, Any]) -> list[Row]:

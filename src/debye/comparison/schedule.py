@@ -135,7 +135,7 @@ class Schedule:
             if process.stdin is not None:
                 process.stdin.close()
             seconds = time.monotonic() - begun
-            if process.returncode == 0 and task.is_done:
+            if task.is_done:
                 self._end(task, None, f"took {_duration(seconds)}", seconds)
             else:
                 failure = _failure(task, process.returncode)

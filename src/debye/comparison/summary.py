@@ -140,11 +140,8 @@ class Overview:
             }
             for name in PER_STRUCTURE:
                 values[name] = np.mean([_number(row[name]) for row in rows])
-            scores.append(
-                StructureScore(
-                    **{name: np.nan if value is None else value for name, value in values.items()}
-                )
-            )
+            values |= {name: np.nan for name, value in values.items() if value is None}
+            scores.append(StructureScore(**values))
         return scores
 
     def correlations(self, contender: str, split: str) -> NDArray[np.float64]:
