@@ -50,11 +50,14 @@ def test_waters_and_second_conformers_are_not_drawn(in_crystal, tmp_path):
 
 
 def test_a_predicted_model_has_no_deposited_b(in_crystal, tmp_path):
-    model = replace(in_crystal, entry=Entry(id="AF-P69905-F1", is_predicted=True), crystal=None)
-    (case,), _ = cases_from_pairs(
-        [write(model, tmp_path / "a.cif")], [write(in_crystal, tmp_path / "b.cif")]
-    )
-    assert case.has_deposited == (not case.structure.entry.is_predicted)
+    model = replace(in_crystal, entry=Entry(id="AF-P69905-F1"), crystal=None)
+    paths = [write(model, tmp_path / "model.cif"), write(in_crystal, tmp_path / "crystal.cif")]
+    (predicted, crystal), failures = cases_from_files(paths, MODEL)
+    assert not failures
+    assert predicted.structure.entry.is_predicted
+    assert not predicted.has_deposited
+    assert np.isfinite(predicted.predicted).all()
+    assert crystal.has_deposited
 
 
 def test_pairs_are_matched_by_name_whatever_the_order(in_crystal, crystal_file, tmp_path):
