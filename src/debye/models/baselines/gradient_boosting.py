@@ -96,7 +96,7 @@ class GradientBoosting(TableModel):
         ]
         known = np.concatenate(facts)
         for column in np.concatenate(levels).T:
-            data = lightgbm.Dataset(known, column)
+            data = lightgbm.Dataset(known, np.array(column))  # LightGBM warns of views
             grown.append(
                 self._grow(data, trees=LEVEL_TREES, leaves=LEVEL_LEAVES, least=LEVEL_LEAST)
             )
