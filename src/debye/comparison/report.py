@@ -23,6 +23,7 @@ from debye.comparison.summary import Overview
 from debye.comparison.tables import (
     QUANTITIES,
     ceiling_values,
+    column_name,
     class_table,
     cost_table,
     crystal_table,
@@ -204,7 +205,7 @@ def _bars(overview: Overview, reference: str, number: int) -> Picture:
     figure = plot_bars(
         _rows(overview, reference, names),
         {
-            split: [Bar(panel[name].mean, panel[name].sd) for name in names]
+            column_name(split): [Bar(panel[name].mean, panel[name].sd) for name in names]
             for split, panel in panels.items()
         },
         axis=f"{quantity.label}, mean over structures",

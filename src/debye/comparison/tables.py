@@ -99,7 +99,7 @@ def data_table(rows: Sequence[Row]) -> TextTable:
         "Heavy atoms without waters; directed edges of the shared graph, those from symmetry mates "
         "included. B: means over structures of mean and standard deviation."
     )
-    return TextTable("Data", header, tuple(shown), 2, note)
+    return TextTable("What was trained on and scored", header, tuple(shown), 2, note)
 
 
 def quantity_table(overview: Overview, quantity: Quantity, *, pooled: bool = False) -> TextTable:
@@ -120,7 +120,7 @@ def quantity_table(overview: Overview, quantity: Quantity, *, pooled: bool = Fal
         first = overview.contenders[0]
         values = [overview.spread(first, split, oracle).mean for split in overview.splits]
         rows.append((ORACLE, "", "", *(number(value, quantity.digits) for value in values)))
-    header = ("model", "runs", "mates", *map(_column, overview.splits))
+    header = ("model", "runs", "mates", *map(column_name, overview.splits))
     how = "over all atoms of all structures" if pooled else "per structure, then the mean"
     note = (
         f"{quantity.meaning[0].upper()}{quantity.meaning[1:]}; {how}. Mean ± sd of runs. {NO_LEVEL}"
@@ -377,7 +377,8 @@ def _named(overview: Overview, name: str) -> tuple[str, str, str]:
     return name, str(len(overview.runs(name))), overview.crystal(name)
 
 
-def _column(split: str) -> str:
+def column_name(split: str) -> str:
+    """Return the heading of a split."""
     return "train (sample)" if split == TRAIN_SAMPLE else split
 
 

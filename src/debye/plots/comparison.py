@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from debye.errors import ConfigError
@@ -48,6 +50,20 @@ class Row:
         return TRAINED if self.is_trained else OTHER
 
 
+def _explain_colors(figure: Figure, rows: Sequence[Row]) -> None:
+    """Say below the axes what the colors mean, where there is more than one."""
+    meanings = {
+        CHOSEN: "reference",
+        TRAINED: "trained here",
+        OTHER: "fitted in one pass, or evaluated as it stands",
+    }
+    shown = [color for color in meanings if color in {row.color for row in rows}]
+    handles = [Patch(color=color, label=meanings[color]) for color in shown]
+    if len(handles) > 1:
+        place = "outside lower center"
+        figure.legend(handles=handles, loc=place, frameon=False, fontsize=8, ncols=3)
+
+
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
@@ -78,6 +94,7 @@ def plot_bars(
         each.set_title(name, fontsize=10, color=INK, fontweight="bold", loc="left")
         each.set_xlabel(axis, fontsize=8, color=INK)
     _name_rows(axes[0], rows)
+    _explain_colors(figure, rows)
     return figure
 
 
@@ -138,7 +155,8 @@ def plot_ridges(
     axes.set_xlim(max(-1.0, low - 0.05), 1.0)
     axes.set_xlabel(axis, fontsize=9, color=INK)
     if band is not None:
-        figure.legend(loc="outside lower center", frameon=False, fontsize=8)
+        axes.legend(loc="upper left", frameon=False, fontsize=8, bbox_to_anchor=(0, 1.0))
+    _explain_colors(figure, rows)
     return figure
 
 
@@ -188,8 +206,10 @@ def plot_differences(
         each.axvline(0, color=CHOSEN, linewidth=1)
         each.set_title(name, fontsize=10, color=INK, fontweight="bold", loc="left")
         each.set_xlabel(axis, fontsize=8, color=INK)
+        each.xaxis.set_major_locator(MaxNLocator(5))
         _tidy(each)
     _name_rows(axes[0], rows)
+    _explain_colors(figure, rows)
     return figure
 
 

@@ -34,7 +34,7 @@ def test_ridges_have_a_band_and_the_mean_of_each_model():
     figure = plot_ridges(ROWS, values, axis="r", band=band)
     shown = [text.get_text() for text in figure.axes[0].texts]
     assert shown == [f"{values[0].mean():.3f}", "0.300"]
-    assert "ceiling" in figure.legends[0].get_texts()[0].get_text()
+    assert "ceiling" in figure.axes[0].get_legend().get_texts()[0].get_text()
     assert png(figure).startswith(b"\x89PNG")
 
 
