@@ -48,7 +48,7 @@ def pseudo_inverse_diagonal(
 
 
 def _densely(matrix: csr_array) -> NDArray[np.float64]:
-    rows = matrix.shape[0]
+    rows = len(matrix.indptr) - 1
     if rows > LARGEST_DENSE:
         raise GraphError(
             "elastic network",
