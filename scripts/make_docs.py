@@ -281,7 +281,10 @@ def own_rows(name: str, reports: dict[str, Any]) -> list[str]:
 def catalogs() -> str:
     """Return the page of all catalogs."""
     models = [
-        [f"`{card.name}`", card.summary, "yes" if card.learned else "baseline"]
+        [f"`{card.name}`", card.summary]
+        + ["yes" if fact else "no" for fact in (card.learned, card.edge_features, card.vectors)]
+        if card.learned
+        else [f"`{card.name}`", card.summary, "baseline", "", ""]
         for card in CATALOG.values()
     ]
     features = [
@@ -299,7 +302,11 @@ def catalogs() -> str:
             "",
             "## Models",
             "",
-            table(["name", "what it is", "trained"], models),
+            table(["name", "what it is", "trained", "edge features", "vectors"], models),
+            "Edge features: what an edge is (length, bond order, mate) can reach the messages that pass "
+            "along it.",
+            "Vectors: its direction can, too. [How they are compared](training.md#the-comparison).",
+            "",
             "## Atom features (`node_categories`, `node_scalars`)",
             "",
             table(["name", "unit", "definition and source"], features),

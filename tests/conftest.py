@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_pymol import FakePymol
 
 from debye.structure.structure import Crystal, Entry, Structure
 
@@ -87,3 +88,23 @@ def mmseqs() -> str:
     if os.environ.get(REQUIRE_VARIABLE) == "1":
         pytest.fail(f"{reason}, and {REQUIRE_VARIABLE}=1 forbids to skip")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def pymol() -> str:
+    """Path of PyMOL; the test is skipped without it, or fails where nothing may be skipped."""
+    path = shutil.which("pymol")
+    if path:
+        return path
+    reason = "PyMOL is not on PATH (Debian: apt-get install pymol)"
+    if os.environ.get(REQUIRE_VARIABLE) == "1":
+        pytest.fail(f"{reason}, and {REQUIRE_VARIABLE}=1 forbids to skip")
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def fake_pymol(tmp_path: Path) -> FakePymol:
+    """A stand-in for PyMOL, not written yet."""
+    folder = tmp_path / "program"
+    folder.mkdir()
+    return FakePymol(folder)

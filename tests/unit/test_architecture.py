@@ -11,7 +11,7 @@ import debye
 
 UPSTREAM_FIRST = [
     "errors", "structure", "graph", "data", "models", "evaluation", "training", "prediction", "finetuning",
-    "explanation", "plots", "cli",
+    "explanation", "plots", "comparison", "cli",
 ]  # fmt: skip
 
 

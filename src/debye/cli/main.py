@@ -9,6 +9,7 @@ import typer
 
 import debye
 from debye.cli import (
+    compare,
     data,
     data_fetch,
     data_search,
@@ -17,6 +18,7 @@ from debye.cli import (
     explain,
     finetune,
     models,
+    plot,
     predict,
     train,
 )
@@ -33,6 +35,7 @@ app = typer.Typer(
 data_app = typer.Typer(
     help="Build, update and describe data stores for training and evaluation.", no_args_is_help=True
 )
+plot_app = typer.Typer(help="Draw structures by their B-factors.", no_args_is_help=True)
 
 # A command's file imports what is slow (numpy, gemmi, torch) only inside its function, so that `--help` is quick.
 app.command()(predict.predict)
@@ -40,6 +43,7 @@ app.command()(explain.explain)
 app.command()(evaluate.evaluate)
 app.command()(train.train)
 app.command()(finetune.finetune)
+app.command()(compare.compare)
 app.command()(models.models)
 data_app.command()(data_search.search)
 data_app.command()(data_fetch.fetch)
@@ -47,6 +51,8 @@ data_app.command()(data.build)
 data_app.command()(data_update.update)
 data_app.command()(data.stats)
 app.add_typer(data_app, name="data")
+plot_app.command()(plot.structure)
+app.add_typer(plot_app, name="plot")
 
 
 def _show_version(wanted: bool) -> None:

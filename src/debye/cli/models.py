@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from debye.models.catalog import ModelCard
 
 
 def models() -> None:
@@ -19,8 +24,16 @@ def models() -> None:
         typer.echo("  none in this installation: train one with `debye train`")
     typer.echo('Models (`model = "NAME"` in a recipe of debye train):')
     for card in CATALOG.values():
-        kind = "" if card.learned else " [baseline]"
-        typer.echo(f"  {card.name:<{width}}  {card.summary}{kind}")
+        typer.echo(f"  {card.name:<{width}}  {card.summary} [{_kind(card)}]")
+
+
+def _kind(card: ModelCard) -> str:
+    """Say what a model makes of edges, or that it is a baseline."""
+    if not card.learned:
+        return "baseline"
+    if card.vectors:
+        return "edge features and vectors"
+    return "edge features" if card.edge_features else "no edge features"
 
 
 def _describe(model: str, target: str, version: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,12 +95,13 @@ def integrate_gradients(
         if abs(remainder) <= allowed or 2 * steps > most:
             break
         steps *= 2
+    nothing = partial(
+        torch.zeros, dtype=torch.float64
+    )  # said by edges that the model does not read
     return Attribution(
         atoms=found["atoms"],
-        edges=found["edges"],
-        residue_edges=found.get(
-            "residue_edges", torch.zeros(len(case.graph.residue_edge_mate), dtype=torch.float64)
-        ),
+        edges=found.get("edges", nothing(case.graph.n_edges)),
+        residue_edges=found.get("residue_edges", nothing(len(case.graph.residue_edge_mate))),
         facts=found[FACTS],
         baseline=first,
         remainder=remainder,

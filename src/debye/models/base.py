@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from debye.graph.config import GraphConfig
@@ -58,8 +58,7 @@ class AtomModel(nn.Module, ABC):
 class Sample(NamedTuple):
     """What a table is fitted to: one structure or batch."""
 
-    categories: Int[Tensor, "atoms categories"]
-    """Of the graph."""
+    graph: AtomGraph
     value: Float[Tensor, " atoms"]
     """Standardized; NaN where an atom has no usable one."""
     level: Float[Tensor, "structures 2"]
@@ -67,7 +66,7 @@ class Sample(NamedTuple):
 
 
 class TableModel(AtomModel):
-    """A model that is fitted by counting, in one pass over a training set."""
+    """A model that is fitted in one pass over a training set, without gradients."""
 
     @abstractmethod
     def fit(self, stream: Iterable[Sample]) -> None:

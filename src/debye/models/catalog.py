@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +28,26 @@ class ModelCard:
     """One line for ``debye models`` and for the table in the docs."""
     learned: bool = True
     """False for baselines with nothing to train by gradient."""
+    edge_features: bool | None = None
+    """Whether what an edge is (length, bond order, mate) can reach the messages that pass along it; None: there
+    are no messages."""
+    vectors: bool | None = None
+    """Whether the directions of edges can, too."""
+    extra: str | None = None
+    """Optional dependencies of this package that the model needs."""
+
+
+def _convolutional(
+    name: str, summary: str, *, edge_features: bool = False, vectors: bool = False
+) -> ModelCard:
+    return ModelCard(
+        name,
+        f"debye.models.convolutional.{name}",
+        summary,
+        edge_features=edge_features,
+        vectors=vectors,
+        extra="train",
+    )
 
 
 CATALOG: Mapping[str, ModelCard] = {
@@ -36,11 +57,51 @@ CATALOG: Mapping[str, ModelCard] = {
             "waller",
             "debye.models.waller",
             "Messages between atoms, between residues and along rigid bodies, in the crystal.",
+            edge_features=True,
+            vectors=True,
         ),
         ModelCard(
             "meta_gnn",
             "debye.models.meta_gnn",
             "Graph network with edge, node and global updates over bonds and contacts.",
+            edge_features=True,
+            vectors=False,
+        ),
+        _convolutional(
+            "gcn", "Mean of the neighbors by degree; takes one number an edge, given none."
+        ),
+        _convolutional("graphsage", "Plain mean of the neighbors; takes nothing about an edge."),
+        _convolutional(
+            "gin", "Sum of the neighbors, each shifted by its edge.", edge_features=True
+        ),
+        _convolutional(
+            "gatv2",
+            "Mean of the neighbors, weighted by attention that sees the edge.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "graph_transformer",
+            "Dot-product attention with the edge in keys and values.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "nnconv", "Each edge is a matrix through which its sender is seen.", edge_features=True
+        ),
+        _convolutional(
+            "pna",
+            "Mean, extremes and spread of what the neighbors send, scaled by degree.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "schnet",
+            "Sum of the neighbors through filters that the edge makes.",
+            edge_features=True,
+        ),
+        _convolutional(
+            "egnn",
+            "Messages that know distances, and atoms that they displace.",
+            edge_features=True,
+            vectors=True,
         ),
         ModelCard(
             "structure_mean",
@@ -72,6 +133,24 @@ CATALOG: Mapping[str, ModelCard] = {
             "1/WCN, the inverse of the sum of 1/d² over the atoms within 25 Å.",
             learned=False,
         ),
+        ModelCard(
+            "gnm",
+            "debye.models.baselines.gnm",
+            "Gaussian network of residues (or atoms), all modes, symmetry mates included.",
+            learned=False,
+        ),
+        ModelCard(
+            "anm",
+            "debye.models.baselines.anm",
+            "Anisotropic network of residues, all modes.",
+            learned=False,
+        ),
+        ModelCard(
+            "gradient_boosting",
+            "debye.models.baselines.gradient_boosting",
+            "Gradient-boosted trees on the features of each atom (needs the extra peers).",
+            learned=False,
+        ),
     )
 }
 
@@ -91,9 +170,9 @@ def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseMo
     """Validate the settings of a model and return its frozen config.
 
     Raises:
-        ConfigError: no such model, or a setting is unknown or not valid.
+        ConfigError: no such model, a setting is unknown or not valid, or a dependency is missing.
     """
-    module = import_module(find_model(name).module)
+    module = _load(find_model(name))
     try:
         return module.CONFIG.model_validate(dict(settings or {}))
     except ValidationError as error:
@@ -108,7 +187,21 @@ def build_model(name: str, settings: Mapping[str, Any] | None = None) -> AtomMod
     """Build an untrained model from its name and settings.
 
     Raises:
-        ConfigError: no such model, or a setting is unknown or not valid.
+        ConfigError: no such model, a setting is unknown or not valid, or a dependency is missing.
     """
     config = model_config(name, settings)
-    return import_module(find_model(name).module).MODEL(config)
+    return _load(find_model(name)).MODEL(config)
+
+
+def _load(card: ModelCard) -> ModuleType:
+    """Import a model; say what to install where an optional dependency is missing."""
+    try:
+        return import_module(card.module)
+    except ModuleNotFoundError as error:
+        if card.extra is None or (error.name or "").startswith("debye"):
+            raise
+        raise ConfigError(
+            f"model {card.name}",
+            problem=f"needs {error.name}, which is not installed",
+            remedy=f"Install it with pip install 'debye[{card.extra}]', or choose another model",
+        ) from error

@@ -16,12 +16,10 @@ from torch import Tensor, nn
 
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.graph.node_features import category_size
 from debye.models.base import AtomModel, ModelOutput
-from debye.models.layers.basis import GaussianBasis
 from debye.models.layers.connectivity import EdgeChunk, Grouping, edge_chunks
+from debye.models.layers.encoders import AtomEncoder, EdgeEncoder, mlp
 
-N_BOND_ORDERS = 5
 EDGE_CHUNK = 100_000
 """Edges processed at once without gradients: bounds the memory, and fits the cache of a core."""
 
@@ -40,39 +38,6 @@ class MetaGNNConfig(BaseModel, frozen=True, extra="forbid"):
     """Number of Gaussians that describe an edge's length."""
     usual_degree: Annotated[float, Field(gt=0)] = 16.0
     """Sums over edges are divided by this constant, so that they start near unit scale."""
-
-
-class AtomEncoder(nn.Module):
-    """Embeds categorical features and appends the continuous ones."""
-
-    def __init__(self, config: GraphConfig, embedding_width: int, width: int) -> None:
-        super().__init__()
-        self.embeddings = nn.ModuleList(
-            nn.Embedding(category_size(name), embedding_width) for name in config.node_categories
-        )
-        inputs = embedding_width * len(config.node_categories) + len(config.node_scalars)
-        self.project = nn.Linear(inputs, width)
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, "atoms width"]:
-        """Encode every atom of a graph."""
-        columns = [table(graph.categories[:, i]) for i, table in enumerate(self.embeddings)]
-        return self.project(torch.cat([*columns, graph.scalars], dim=1))
-
-
-class EdgeEncoder(nn.Module):
-    """Describes an edge by its length, bond order and whether its sender is a symmetry mate."""
-
-    def __init__(self, config: GraphConfig, basis_size: int, width: int) -> None:
-        super().__init__()
-        self.basis = GaussianBasis(largest=config.radius or 5.0, size=basis_size)
-        self.length = nn.Linear(basis_size, width)
-        self.kind = nn.Embedding(2 * N_BOND_ORDERS, width)
-
-    def forward(self, graph: AtomGraph, edges: slice) -> Float[Tensor, "edges width"]:
-        """Encode some edges of a graph."""
-        kind = graph.edge_bond[edges] + N_BOND_ORDERS * graph.edge_mate[edges]
-        length = self.length(self.basis(graph.edge_vector[edges].norm(dim=-1)))
-        return F.silu(length + self.kind(kind).to(length.dtype))
 
 
 class MetaLayer(nn.Module):
@@ -98,9 +63,9 @@ class MetaLayer(nn.Module):
         self.to_sender = nn.Linear(node, edge, bias=False)
         self.edge_in = nn.Linear(edge, edge, bias=False)
         self.edge_out = nn.Linear(edge, edge)
-        self.node_update = _mlp(node + edge + state, 2 * node, node)
+        self.node_update = mlp(node + edge + state, 2 * node, node)
         self.global_norm = nn.LayerNorm(state)
-        self.global_update = _mlp(state + node + edge, 2 * state, state)
+        self.global_update = mlp(state + node + edge, 2 * state, state)
 
     def forward(
         self,
@@ -145,8 +110,8 @@ class MetaGNN(AtomModel):
         self.structures = nn.Linear(n_facts + config.node_width, config.global_width)
         self.layers = nn.ModuleList(MetaLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.node_width)
-        self.readout = _mlp(config.node_width + config.global_width, config.node_width, 2)
-        self.level = _mlp(config.global_width, config.global_width, 2)
+        self.readout = mlp(config.node_width + config.global_width, config.node_width, 2)
+        self.level = mlp(config.global_width, config.global_width, 2)
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict profile, spread and level of every structure of a batch."""
@@ -162,10 +127,6 @@ class MetaGNN(AtomModel):
         both = self.readout(torch.cat([self.norm(nodes), around], dim=1)).float()
         level = self.level(state).float()
         return ModelOutput(profile=both[:, 0], log_spread=both[:, 1], level=level)
-
-
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
 
 CONFIG = MetaGNNConfig

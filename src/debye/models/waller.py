@@ -24,6 +24,7 @@ from debye.models.base import AtomModel, ModelOutput
 from debye.models.layers.basis import GaussianBasis, cosine_cutoff
 from debye.models.layers.connectivity import Grouping
 from debye.models.layers.convolution import PIECE_EDGES, Neighborhood
+from debye.models.layers.encoders import mlp
 from debye.models.layers.rigid_body import RigidBody
 from debye.structure.bonds import BondOrder
 
@@ -77,7 +78,7 @@ class AtomEncoder(nn.Module):
         self.register_buffer("offset", torch.tensor([sum(sizes[:i]) for i in range(len(sizes))]))
         scalars = len(config.node_scalars)
         self.project = nn.Linear(scalars, width) if scalars else None
-        self.mix = _mlp(width, 2 * width, width)
+        self.mix = mlp(width, 2 * width, width)
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, "atoms width"]:
         """Encode every atom of a graph."""
@@ -239,7 +240,7 @@ class Layer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.send = nn.Linear(width, width)
         self.filters = nn.Linear(config.edge_width, width, bias=False)
-        self.update = _mlp(2 * width + extra, 2 * width, width)
+        self.update = mlp(2 * width + extra, 2 * width, width)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -328,7 +329,7 @@ class Waller(AtomModel):
             for _ in range(config.residue_layers)
         )
         self.state_updates = nn.ModuleList(
-            _mlp(2 * residue, residue, residue) for _ in range(config.residue_layers)
+            mlp(2 * residue, residue, residue) for _ in range(config.residue_layers)
         )
         self.residue_norm = nn.LayerNorm(residue)
         self.spread_out = nn.Linear(residue, atom)
@@ -336,9 +337,9 @@ class Waller(AtomModel):
             Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.last_layers)
         )
         self.atom_norm = nn.LayerNorm(atom)
-        self.residue_readout = _mlp(residue, residue, 2)
-        self.atom_readout = _mlp(atom, atom, 2)
-        self.level = _mlp(residue, residue, 2)
+        self.residue_readout = mlp(residue, residue, 2)
+        self.atom_readout = mlp(atom, atom, 2)
+        self.level = mlp(residue, residue, 2)
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict profile, spread and level of every structure of a batch."""
@@ -395,10 +396,6 @@ def _along(
 ) -> Float[Tensor, "edges vectors"]:
     x, y, z = vectors.chunk(3, dim=1)
     return x * direction[:, 0:1] + y * direction[:, 1:2] + z * direction[:, 2:3]
-
-
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
 
 CONFIG = WallerConfig

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 BLUE, WHITE, RED = (0.13, 0.29, 0.69), (0.93, 0.93, 0.93), (0.75, 0.11, 0.15)
 PERCENTILES = (5.0, 95.0)
+GRAY = (0.6, 0.6, 0.6)
+"""Color of what has no B."""
+Palette = Literal["blue-red", "cividis"]
+"""Both are told apart with every common color vision; ``cividis`` also grows evenly in lightness."""
 
 
-def color_limits(b: NDArray[np.floating]) -> tuple[float, float]:
-    """Return the 5th and the 95th percentile of the finite values, Å²: the ends of the scale.
+def color_stops(palette: Palette) -> list[tuple[float, float, float]]:
+    """Return red, green, blue (0 to 1) of evenly spaced points of a scale, from low to high B.
+
+    Example:
+        >>> color_stops("blue-red") == [BLUE, WHITE, RED]
+        True
+        >>> len(color_stops("cividis"))
+        9
+    """
+    if palette == "blue-red":
+        return [BLUE, WHITE, RED]
+    from matplotlib import colormaps
+
+    points = colormaps[palette](np.linspace(0, 1, 9))
+    return [(float(red), float(green), float(blue)) for red, green, blue, _ in points]
+
+
+def color_limits(
+    b: NDArray[np.floating], percentiles: tuple[float, float] = PERCENTILES
+) -> tuple[float, float]:
+    """Return two percentiles of the finite values, Å²: the ends of the scale.
 
     A constant gets half an Å² on both sides, and no values at all the limits 0 and 1.
 
@@ -23,7 +48,7 @@ def color_limits(b: NDArray[np.floating]) -> tuple[float, float]:
     finite = b[np.isfinite(b)]
     if not len(finite):
         return 0.0, 1.0
-    low, high = (float(edge) for edge in np.percentile(finite, PERCENTILES))
+    low, high = (float(edge) for edge in np.percentile(finite, percentiles))
     return (low, high) if high - low > 1e-6 else (low - 0.5, high + 0.5)
 
 
@@ -46,5 +71,5 @@ def b_colors(
     colors = np.stack(
         [np.interp(share, [0, 0.5, 1], anchors[:, channel]) for channel in range(3)], axis=-1
     )
-    colors[~np.isfinite(b)] = 0.6
+    colors[~np.isfinite(b)] = GRAY
     return colors

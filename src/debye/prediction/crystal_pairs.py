@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,13 +116,19 @@ class _Scored:
 class _Entries:
     """Every entry is read once and predicted once, also if it is in many pairs."""
 
-    def __init__(self, store: Store, runs: Sequence[Run], config: RunConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runs: Sequence[Run],
+        config: RunConfig,
+        known: Mapping[str, Sequence[NDArray[np.float32]]],
+    ) -> None:
         self.store, self.runs, self.config = store, runs, config
         self.place = locate_entries(store)
         self.trained = frozenset[str]().union(*(run.predictor.trained_splits for run in runs))
         """Splits that a model of the report was trained on."""
         self.failures: list[EntryFailure] = []
-        self._predicted: dict[str, list[NDArray[np.float32]]] = {}
+        self._predicted = dict(known)
 
     def structure(self, entry_id: str) -> Structure:
         return self.store.structure(*self.place[entry_id])
@@ -134,7 +140,7 @@ class _Entries:
     def deposited(self, entry_id: str, structure: Structure) -> NDArray[np.float32]:
         return np.where(self.store.usable(*self.place[entry_id]), structure.b_iso, np.nan)
 
-    def predicted(self, entry_id: str) -> list[NDArray[np.float32]]:
+    def predicted(self, entry_id: str) -> Sequence[NDArray[np.float32]]:
         if entry_id not in self._predicted:
             outcomes = list(
                 predict_entry(self.store, *self.place[entry_id], self.runs, self.config)
@@ -154,6 +160,7 @@ def evaluate_pairs(
     config: RunConfig | None = None,
     bootstrap: BootstrapConfig | None = None,
     progress: Progress | None = None,
+    known: Mapping[str, Sequence[NDArray[np.float32]]] | None = None,
 ) -> CorrelationReport:
     """Correlate the crystals of each pair, and the predictions of models with the same atoms.
 
@@ -169,13 +176,15 @@ def evaluate_pairs(
         config: What the models are told.
         bootstrap: How intervals are made, over the groups of pairs.
         progress: Told after each pair.
+        known: Predictions that were made before, by entry: (atoms,) for each row of
+            :func:`debye.prediction.run.plan_runs`.
 
     Raises:
         ConfigError: no pair is left, or two models have the same name.
     """
     config = config or RunConfig()
     runs = plan_runs(models, config.crystal)
-    entries = _Entries(store, runs, config)
+    entries = _Entries(store, runs, config, known or {})
     wanted = [
         pair
         for pair in pairs

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from debye.data.targets import Transform
@@ -33,6 +34,7 @@ from debye.prediction.prepare import usable_resolution
 from debye.prediction.restore import restore_values
 
 if TYPE_CHECKING:
+    from debye.data.graph_cache import GraphSource
     from debye.data.store import Store
     from debye.graph.config import GraphConfig
     from debye.graph.graph import AtomGraph
@@ -152,9 +154,25 @@ def evaluate_store(
 
 
 def predict_entry(
-    store: Store, split: str, row: int, runs: Sequence[Run], config: RunConfig
+    store: Store,
+    split: str,
+    row: int,
+    runs: Sequence[Run],
+    config: RunConfig,
+    sources: Mapping[GraphConfig, GraphSource] | None = None,
 ) -> Iterator[tuple[StructureValues, EntryFailure | None]]:
-    """Predict one entry by every run, and put deposited and predicted values side by side."""
+    """Predict one entry by every run, and put deposited and predicted values side by side.
+
+    Args:
+        store: A finished data store.
+        split: One of its splits.
+        row: Of the entry.
+        runs: Models, with or without the crystal.
+        config: What the models are told.
+        sources: Graphs of this split that were built before, such as a cache, which rounds edge vectors
+            to 0.0005 Å; used where the atoms are not disturbed.
+    """
+    sources = {} if config.noise or sources is None else sources
     structure = disturb(store.structure(split, row), config.noise, config.noise_seed)
     deposited = _deposited(store, split, row, structure)
     # Bonds that were measured do not fit atoms that have moved: they are found again.
@@ -165,7 +183,12 @@ def predict_entry(
     for run in runs:
         key = (run.predictor.graph_config, run.crystal)
         try:
-            if key not in graphs:
+            # Without its crystal an atom has other nearest neighbors: such a graph is built anew.
+            is_stored = key[0] in sources and (run.crystal or key[0].nearest is None)
+            if key not in graphs and is_stored:
+                graph = sources[key[0]].graph(row)
+                graphs[key] = _shown(graph, run.crystal, resolution is not None)
+            elif key not in graphs:
                 graphs[key] = _graph(structure, bonds, *key)
             values = _values(run, structure, graphs[key], deposited)
             yield values, None
@@ -202,6 +225,13 @@ def _graph(
     """Build the graph that ``debye predict`` builds: not from a cache, which rounds edge vectors."""
     shown = structure if crystal else replace(structure, crystal=None)
     return build_graph(shown, config, bonds=bonds)
+
+
+def _shown(graph: AtomGraph, crystal: bool, resolution: bool) -> AtomGraph:
+    """Hide of a finished graph what the model is not to be told."""
+    if not resolution:
+        graph = graph.without_resolution(torch.ones(1, dtype=torch.bool))
+    return graph if crystal else graph.without_crystal()
 
 
 def _deposited(store: Store, split: str, row: int, structure: Structure) -> StructureValues:

@@ -19,8 +19,11 @@ from pydantic import (
 
 from debye.data.loader import LoaderConfig
 from debye.errors import ConfigError, explain_validation
+from debye.models.catalog import model_config
 
 Share = Annotated[float, Field(ge=0, le=1)]
+SEARCHED = ("settings", "data", "loss", "training")
+"""Sections whose settings a search may try."""
 
 
 class TrainingLoaderConfig(LoaderConfig, frozen=True, extra="forbid"):
@@ -156,6 +159,35 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     start: StartConfig | None = None
     """None: random weights."""
     rehearsal: RehearsalConfig | None = None
+    search: dict[str, list[Any]] = Field(default_factory=dict)
+    """Values to try, by dotted setting, as ``"training.learning_rate" = [1e-3, 3e-3]``. Read by
+    ``debye compare``, which tries every combination on the validation split; ``debye train`` ignores it."""
+
+    @model_validator(mode="after")
+    def _searches_settings_that_exist(self) -> Recipe:
+        if not self.search:
+            return self
+        known = self.model_dump(include=set(SEARCHED))
+        known["settings"] = model_config(self.model, self.settings).model_dump()
+        for key, values in self.search.items():
+            if not values:
+                raise ValueError(f"search of {key} has no value to try")
+            if not _holds(known, key):
+                raise ValueError(
+                    f"search of {key}: no such setting; write section.key with a section of "
+                    f"{', '.join(SEARCHED)}"
+                )
+        return self
+
+
+def _holds(settings: dict[str, Any], key: str) -> bool:
+    """Tell whether nested settings have a dotted key that is no section."""
+    *parents, name = key.split(".")
+    for parent in parents:
+        settings = settings.get(parent, {})
+        if not isinstance(settings, dict):
+            return False
+    return bool(parents) and name in settings and not isinstance(settings[name], dict)
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,14 @@ def fit(
     accelerator: str = "auto",
     devices: int | str = "auto",
     progress: bool = True,
+    callbacks: Sequence[L.Callback] = (),
 ) -> FitResult:
     """Train a recipe on a store; a run that was killed goes on where it stopped with ``resume``.
 
     Writes into ``out``: ``<name>.safetensors`` (the best epoch), ``last.ckpt`` and ``best.ckpt`` (to
     resume from), ``recipe.json``, and the logs for TensorBoard and as CSV. ``old`` is the store that a
-    recipe with a rehearsal draws old batches from.
+    recipe with a rehearsal draws old batches from. ``callbacks`` watch the loop, and are part of what is
+    resumed; a table, which is fitted in one pass, has no loop.
 
     Raises:
         ConfigError: the model or a setting is unknown, or ``out`` holds another run.
@@ -92,7 +95,7 @@ def fit(
     keep_freed_memory()
     if isinstance(model, TableModel):
         return _fit_table(model, recipe, store, out, config.model_dump(mode="json"))
-    trainer = _trainer(recipe, out, accelerator, devices, progress)
+    trainer = _trainer(recipe, out, accelerator, devices, progress, callbacks)
     graphs = open_graphs(recipe, store, model.graph_config, progress)
     share = ProcessShare(rank=trainer.global_rank, world_size=trainer.world_size)
     training = training_loader(recipe, store, graphs[recipe.data.split], share)
@@ -132,12 +135,12 @@ def fit(
 def _fit_table(
     model: TableModel, recipe: Recipe, store: Store, out: Path, config: dict[str, Any]
 ) -> FitResult:
-    """Count once over the training split, and correlate once over the validation split."""
+    """Fit in one pass over the training split, and correlate once over the validation split."""
     alone = ProcessShare(rank=0, world_size=1)
     graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
     model.fit(
         Sample(
-            batch.graph.categories,
+            batch.graph,
             torch.where(batch.weight > 0, batch.target, torch.nan),
             batch.level,
         )
@@ -236,10 +239,16 @@ def _completed(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trainer(
-    recipe: Recipe, out: Path, accelerator: str, devices: int | str, progress: bool
+    recipe: Recipe,
+    out: Path,
+    accelerator: str,
+    devices: int | str,
+    progress: bool,
+    watchers: Sequence[L.Callback],
 ) -> L.Trainer:
     training = recipe.training
     callbacks: list[L.Callback] = [
+        *watchers,
         ModelCheckpoint(
             out,
             filename="best",

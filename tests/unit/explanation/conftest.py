@@ -25,6 +25,7 @@ GRAPH = {
     "structure_scalars": ["resolution", "resolution_known", "crystal_known", "log_atoms"],
 }
 SMALL = {
+    "gcn": {"layers": 2, "width": 16, "graph": GRAPH},
     "meta_gnn": {
         "layers": 2, "node_width": 16, "edge_width": 8, "global_width": 8, "graph": GRAPH,
     },
@@ -68,17 +69,23 @@ def _small(name: str) -> Predictor:
     with torch.no_grad():
         # Untrained outputs are nearly 0: effects would be too small to be told from rounding.
         for module in (
-            [model.readout] if name == "meta_gnn" else [model.atom_readout, model.residue_readout]
+            [model.atom_readout, model.residue_readout] if name == "waller" else [model.readout]
         ):
             module[-1].weight[0].mul_(20)
         model.level[-1].bias.copy_(torch.tensor([math.log(90.0), math.log(8.0)]))
     return predictor_of(model, name)
 
 
-@pytest.fixture(scope="session", params=list(SMALL))
+@pytest.fixture(scope="session", params=["meta_gnn", "waller"])
 def predictor(request: pytest.FixtureRequest) -> Predictor:
     """A small untrained model, one of each learned kind."""
     return _small(request.param)
+
+
+@pytest.fixture(scope="session")
+def gcn() -> Predictor:
+    """A model that reads nothing about edges."""
+    return _small("gcn")
 
 
 @pytest.fixture(scope="session")

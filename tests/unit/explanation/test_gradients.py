@@ -39,6 +39,16 @@ def test_the_effects_that_are_shown_leave_nothing_out(case):
     )
 
 
+def test_edges_that_a_model_does_not_read_explain_nothing(gcn, in_crystal):
+    case = make_case(gcn, in_crystal, "A:5")
+    found = integrate_gradients(case, neighbors_of(case), tolerance=1e-3)
+    assert found.edges.shape == (case.graph.n_edges,)
+    assert found.edges.abs().max() == 0.0
+    total = float(found.atoms.sum() + found.facts.sum())
+    assert abs(case.b_predicted - found.baseline) > 0.1
+    assert total + found.remainder == pytest.approx(case.b_predicted - found.baseline, abs=1e-3)
+
+
 def test_only_neighbors_are_varied(case):
     neighbors = neighbors_of(case, 3.5)
     found = integrate_gradients(case, neighbors, most=8)

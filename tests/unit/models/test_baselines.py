@@ -66,7 +66,7 @@ LEVEL = torch.tensor([[3.0, 2.0]], dtype=torch.float64)
 def fitted(structure: Structure) -> AtomModel:
     model = make(locant_element_mean)
     graph = build_graph(structure, model.graph_config)
-    model.fit([Sample(graph.categories, torch.linspace(-1, 2, graph.n_atoms), LEVEL)])
+    model.fit([Sample(graph, torch.linspace(-1, 2, graph.n_atoms), LEVEL)])
     return model
 
 
@@ -139,7 +139,7 @@ def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
         graph = build_graph(structure, model.graph_config)
         value = torch.randn(graph.n_atoms, generator=generator)
         value[::7] = torch.nan
-        stream.append(Sample(graph.categories, value, LEVEL + len(stream)))
+        stream.append(Sample(graph, value, LEVEL + len(stream)))
         rows.append(torch.cat([graph.categories, value[:, None].double()], dim=1))
     model.fit(iter(stream))
     graph = build_graph(crystal, model.graph_config)
@@ -161,7 +161,7 @@ def test_train_mean_is_the_mean_over_structures_of_their_means(peptide):
     graph = build_graph(peptide, model.graph_config)
     means = torch.tensor([10.0, 20.0, 60.0], dtype=torch.float64)
     levels = torch.stack([means, torch.full((3,), 4.0, dtype=torch.float64)], dim=1).log()
-    model.fit(Sample(graph.categories, torch.zeros(graph.n_atoms), level[None]) for level in levels)
+    model.fit(Sample(graph, torch.zeros(graph.n_atoms), level[None]) for level in levels)
     output = model(graph)
     torch.testing.assert_close(output.level.exp(), torch.tensor([[30.0, 4.0]]))
     assert not output.profile.any()

@@ -65,7 +65,8 @@ class LocantElementMean(TableModel):
         self.count.zero_()
         levels = []
         locants = self.total.shape[1]
-        for categories, value, level in stream:
+        for graph, value, level in stream:
+            categories = graph.categories
             usable = torch.isfinite(value)
             cell = (categories[:, 0] * locants + categories[:, 1])[usable]
             self.total.view(-1).index_add_(0, cell, value[usable].double())

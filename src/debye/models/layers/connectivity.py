@@ -124,30 +124,37 @@ class EdgeChunk:
         return self.senders.gather(values)
 
 
-def edge_chunks(graph: AtomGraph, largest: int) -> list[EdgeChunk]:
-    """Cut the edges of a graph between receivers, into chunks of about ``largest`` edges.
+def receiver_runs(graph: AtomGraph, largest: int) -> list[tuple[slice, slice]]:
+    """Cut atoms into runs that receive about ``largest`` edges each; return them with their edges.
 
-    With gradients there is one chunk: then nothing is gained, since autograd keeps every edge anyway.
+    With gradients there is one run: then nothing is gained, since autograd keeps every edge anyway.
     """
-    with_gradient = torch.is_grad_enabled()
     pointer = graph.receiver_pointer()
     starts = [0]
     while starts[-1] < graph.n_atoms:
-        if with_gradient:
+        if torch.is_grad_enabled():
             starts.append(graph.n_atoms)
             continue
         limit = int(pointer[starts[-1]]) + largest
         stop = int(torch.searchsorted(pointer, limit, right=True)) - 1
         starts.append(min(max(stop, starts[-1] + 1), graph.n_atoms))
+    return [
+        (slice(first, last), slice(int(pointer[first]), int(pointer[last])))
+        for first, last in pairwise(starts)
+    ]
+
+
+def edge_chunks(graph: AtomGraph, largest: int) -> list[EdgeChunk]:
+    """Cut the edges of a graph as :func:`receiver_runs` does, ready to be gathered and summed."""
+    with_gradient = torch.is_grad_enabled()
     chunks = []
-    for first, last in pairwise(starts):
-        edges = slice(int(pointer[first]), int(pointer[last]))
+    for atoms, edges in receiver_runs(graph, largest):
         sender, receiver = graph.edge_index[:, edges]
         chunks.append(
             EdgeChunk(
                 edges=edges,
-                receivers=Grouping.of_sorted(receiver - first, last - first),
-                atoms=slice(first, last),
+                receivers=Grouping.of_sorted(receiver - atoms.start, atoms.stop - atoms.start),
+                atoms=atoms,
                 sender=sender,
                 senders=Grouping.of(sender, graph.n_atoms) if with_gradient else None,
             )

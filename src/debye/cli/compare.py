@@ -1,0 +1,154 @@
+"""``debye compare``: many models on the same data, with several seeds, side by side."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from debye.errors import ConfigError
+
+if TYPE_CHECKING:
+    from debye.comparison.schedule import Failure, Step
+
+
+def compare(
+    recipes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Recipes (.toml) to train; released models, checkpoints and baselines to evaluate.",
+        ),
+    ] = None,
+    *,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Data store, made by `debye data build`.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the runs, results and the report.")
+    ] = Path("comparison"),
+    seeds: Annotated[int, typer.Option(help="Runs of each recipe.", min=1)] = 3,
+    splits: Annotated[
+        str | None,
+        typer.Option(help="Splits to evaluate, with commas [val,test,kinase, as the store has]."),
+    ] = None,
+    subset: Annotated[
+        int | None,
+        typer.Option(help="Entries of the training split that all recipes train on [all].", min=1),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Entries of each split that are scored [all].", min=1)
+    ] = None,
+    share: Annotated[
+        float, typer.Option(help="Share of the budget that each trial of a [search] gets.")
+    ] = 0.2,
+    draw: Annotated[int, typer.Option(help="Seed of the subset and of all samples.", min=0)] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change every trained recipe: section.key=value; repeatable."),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="Whom all others are compared with [meta_gnn, else the first].")
+    ] = "",
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of pairs of crystals of one protein: the ceiling.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Runs at a time [one a core, or one on a GPU].", min=1),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Everything with hardly any data: to try it out.")
+    ] = False,
+    report_only: Annotated[
+        Path | None,
+        typer.Option(
+            "--report-only",
+            help="Make the report of this folder again, without any run.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Train recipes with several seeds, evaluate them beside other models, and write a report.
+
+    The same command again goes on where it was stopped: finished runs are kept.
+    """
+    from debye.comparison.report import write_report
+
+    if report_only is not None:
+        for path in write_report(report_only):
+            typer.echo(str(path))
+        return
+    if data is None:
+        raise typer.BadParameter("is needed, but for --report-only", param_hint="--data")
+    from debye.cli.train import check_extra
+
+    check_extra("debye compare")
+    from pydantic import ValidationError
+
+    from debye.comparison.compare import Comparison, usual_jobs
+    from debye.comparison.config import CompareConfig
+    from debye.comparison.contenders import read_contenders
+    from debye.data.store import Store
+    from debye.errors import explain_validation
+
+    try:
+        config = CompareConfig(
+            seeds=seeds,
+            splits=tuple(name for name in (splits or "").split(",") if name),
+            subset=subset,
+            limit=limit,
+            share=share,
+            draw_seed=draw,
+            settings=tuple(settings or ()),
+            device=device,
+        )
+    except ValidationError as error:
+        raise ConfigError(
+            "compare", problem=explain_validation(error), remedy="See docs/comparison.md"
+        ) from error
+    config = config.quick() if quick else config
+    comparison = Comparison(
+        contenders=read_contenders(recipes or [], config.settings),
+        store=Store.open(data),
+        out=out,
+        config=config,
+        jobs=jobs or usual_jobs(device),
+        pairs=pairs,
+        command=shlex.join(["debye", *sys.argv[1:]]),
+        reference=reference,
+        say=_say,
+        note=lambda text: typer.echo(text, err=True),
+    )
+    failures = comparison.run()
+    for path in write_report(out):
+        typer.echo(str(path))
+    _show(failures)
+
+
+def _say(step: Step) -> None:
+    """Write one line for each run that ended."""
+    left = ""
+    if step.seconds_left is not None and step.done < step.total:
+        left = f", about {step.seconds_left / 60:.0f} min left"
+    now = f"; now {', '.join(step.running)}" if step.running else ""
+    typer.echo(f"[{step.done}/{step.total}{left}] {step.ended}{now}", err=True)
+
+
+def _show(failures: list[Failure]) -> None:
+    """Say what failed or was left out; exit with 1 where something failed."""
+    for failure in failures:
+        word = "left out" if failure.is_missing_package else "failed"
+        typer.echo(f"{word}: {failure.job.title}: {failure.reason}", err=True)
+    if any(not failure.is_missing_package for failure in failures):
+        raise typer.Exit(1)

@@ -1,0 +1,164 @@
+"""The figures of all runs as files: ``results.csv``, ``per_structure.parquet``, ``pairs.csv``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from debye.comparison.job import FAILURE_FILE, JOB_FILE, PAIRS_FILE, RESULT_FILE, SCORES_FILE
+from debye.comparison.schedule import Failure, read_failure
+from debye.errors import ConfigError
+from debye.evaluation.evaluation import EVERY_STRATUM
+from debye.evaluation.strata import PRIMARY
+from debye.evaluation.summary import MEASURES
+
+RESULTS_FILE, STRUCTURES_FILE = "results.csv", "per_structure.parquet"
+FACTS = (
+    *("contender", "kind", "run", "seed", "status", "reason", "settings", "model"),
+    *("parameters", "edge_features", "vectors", "reads_crystal", "best_epoch", "val_r"),
+    *("train_atoms", "train_seconds", "train_seconds_per_million", "train_peak_mib"),
+    *("predict_seconds_per_million", "graph_seconds_per_million", "peak_mib"),
+    *("started", "seconds", "hardware", "version", "store"),
+)
+"""Columns of a run."""
+COUNTS = ("structures", "undefined", "atoms", "unpredicted", "failures")
+GROUPS = ("split", "crystal", "atom_class", "stratum")
+COLUMNS = (*FACTS, *GROUPS, *COUNTS, *MEASURES)
+DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+Row = dict[str, Any]
+"""One row of a table by the names of its columns; None where a cell is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that the report is made from."""
+
+    rows: list[Row]
+    """``results.csv``: a row for each run, split, crystal, class of atoms and stratum."""
+    structures: list[Row]
+    """``per_structure.parquet``: a row for each run, split, crystal and structure; protein atoms."""
+    pairs: list[Row]
+    """``pairs.csv``: a row for each run, pair of crystals and predictor; empty without pairs."""
+
+
+def collect_results(folder: Path, contenders: Sequence[str]) -> Results:
+    """Gather what the runs of a comparison left, failures too, and write it into its folder.
+
+    Args:
+        folder: Of the comparison.
+        contenders: In the order of the report; folders of others are not looked at.
+    """
+    rows: list[Row] = []
+    structures: list[pd.DataFrame] = []
+    pairs: list[pd.DataFrame] = []
+    for contender in contenders:
+        for path in sorted((folder / "runs" / contender).glob(f"*/{JOB_FILE}"), key=_run_order):
+            run = path.parent
+            if not (run / RESULT_FILE).exists():
+                if (run / FAILURE_FILE).exists():
+                    rows.append(_failed_row(read_failure(run)))
+                continue
+            found = json.loads((run / RESULT_FILE).read_text())
+            rows += _rows(found)
+            labels = {name: found["facts"][name] for name in ("contender", "run")}
+            if (run / SCORES_FILE).exists():
+                structures.append(pd.read_parquet(run / SCORES_FILE).assign(**labels))
+            if (run / PAIRS_FILE).exists():
+                pairs.append(pd.read_csv(run / PAIRS_FILE).assign(**labels))
+    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    replace_table(folder / RESULTS_FILE, table)
+    replace_table(folder / STRUCTURES_FILE, pd.concat(structures) if structures else None)
+    replace_table(folder / PAIRS_FILE, pd.concat(pairs) if pairs else None)
+    return read_results(folder)
+
+
+def read_results(folder: Path) -> Results:
+    """Read what :func:`collect_results` wrote.
+
+    Raises:
+        ConfigError: the folder holds no results.
+    """
+    if not (folder / RESULTS_FILE).is_file():
+        raise ConfigError(
+            str(folder),
+            problem=f"has no {RESULTS_FILE}",
+            remedy="Give the folder of a comparison, or make one with debye compare RECIPE…",
+        )
+    return Results(
+        rows=records(pd.read_csv(folder / RESULTS_FILE, dtype={"run": str})),
+        structures=records(pd.read_parquet(folder / STRUCTURES_FILE))
+        if (folder / STRUCTURES_FILE).exists()
+        else [],
+        pairs=records(pd.read_csv(folder / PAIRS_FILE, dtype={"run": str}))
+        if (folder / PAIRS_FILE).exists()
+        else [],
+    )
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table as plain values."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+
+
+def replace_table(path: Path, frame: pd.DataFrame | None) -> None:
+    """Write a table that appears whole or not at all; None removes it."""
+    if frame is None:
+        path.unlink(missing_ok=True)
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    if path.suffix == ".parquet":
+        frame.to_parquet(partial, index=False)
+    else:
+        frame.to_csv(partial, index=False, float_format=_cell)
+    partial.replace(path)
+
+
+def _cell(value: float) -> str:
+    """Return a number with six digits, a whole one with all of them.
+
+    Example:
+        >>> _cell(1234567.0), _cell(0.12345678)
+        ('1234567', '0.123457')
+    """
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
+
+
+def _rows(found: dict[str, Any]) -> list[Row]:
+    facts = {"status": DONE} | found["facts"]
+    if not found["summaries"]:
+        # A trial of a search: its one figure is the correlation on the validation sample.
+        return [facts | {"atom_class": PRIMARY, "stratum": EVERY_STRATUM}]
+    rows = []
+    for summary in found["summaries"]:
+        measures = {name: np.nan if v is None else v for name, v in summary["measures"].items()}
+        own = {key: value for key, value in summary.items() if key != "measures"}
+        rows.append(facts | own | {"crystal": "on" if own["crystal"] else "off"} | measures)
+    return rows
+
+
+def _failed_row(failure: Failure) -> Row:
+    job = failure.job
+    return {
+        "contender": job.contender,
+        "kind": job.kind,
+        "run": job.run,
+        "seed": job.seed,
+        "model": job.model,
+        "status": SKIPPED if failure.is_missing_package else FAILED,
+        "reason": failure.reason,
+        "settings": json.dumps(job.settings) if job.settings else "",
+        "store": job.digest,
+    }
+
+
+def _run_order(path: Path) -> tuple[int, str, int]:
+    """Sort trials before runs, and both by number."""
+    name, _, number = path.parent.name.rpartition("-")
+    return (0 if name else 1, name, int(number) if number.isdigit() else 0)

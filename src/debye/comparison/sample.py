@@ -1,0 +1,77 @@
+"""Equal samples for all models: which entries are trained on, validated on and scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from debye.comparison.config import USUAL_SPLITS, CompareConfig
+from debye.data.splits import draw
+from debye.data.store import Store
+from debye.errors import ConfigError
+
+TRAIN_SAMPLE = "train"
+"""Name of the column of figures on what was trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Entries by id, the same for every model."""
+
+    train_split: str
+    train: tuple[str, ...]
+    """Trained on; all of the split where the comparison names no subset."""
+    is_subset: bool
+    val_split: str
+    val: tuple[str, ...]
+    """Epochs are chosen, and searches scored, on these."""
+    scored: dict[str, tuple[str, ...]]
+    """Of each split, in the order of the report, the training split first."""
+
+
+def draw_samples(store: Store, config: CompareConfig, train: str, val: str) -> Samples:
+    """Draw the samples of a comparison: by a hash of seed and name, so that each entry's draw is its own.
+
+    For training whole sequence clusters are drawn, one after the other until there are enough entries;
+    the last one may be cut.
+
+    Args:
+        store: The data store.
+        config: Sizes and seed.
+        train: Split that is trained on.
+        val: Split that is validated on.
+
+    Raises:
+        ConfigError: the store has no split to evaluate.
+        StoreError: a split that the store does not have.
+    """
+    splits = config.splits or tuple(name for name in USUAL_SPLITS if name in store.splits)
+    if not splits:
+        raise ConfigError(
+            str(store.path),
+            problem=f"has none of the splits {', '.join(USUAL_SPLITS)}",
+            remedy="Name the splits to evaluate with --splits",
+        )
+    entries = store.entries(train)
+    by_cluster = sorted(
+        entries, key=lambda entry: (draw(config.draw_seed, entry.cluster or entry.id), entry.id)
+    )
+    trained = sorted(entry.id for entry in by_cluster[: config.subset])
+    scored = {TRAIN_SAMPLE: tuple(_drawn(trained, config.train_sample, config.draw_seed))}
+    for split in splits:
+        if split != train:
+            ids = [entry.id for entry in store.entries(split)]
+            scored[split] = tuple(_drawn(ids, config.limit, config.draw_seed))
+    ids = [entry.id for entry in store.entries(val)]
+    return Samples(
+        train_split=train,
+        train=tuple(trained),
+        is_subset=config.subset is not None and config.subset < len(entries),
+        val_split=val,
+        val=tuple(_drawn(ids, config.val_sample, config.draw_seed)),
+        scored=scored,
+    )
+
+
+def _drawn(ids: list[str], count: int | None, seed: int) -> list[str]:
+    """Return some entries, in alphabetical order."""
+    return sorted(sorted(ids, key=lambda name: (draw(seed, name), name))[:count])

@@ -1,0 +1,1 @@
+"""Models that differ in their convolution alone: same features, same readout, on torch_geometric."""

@@ -1,0 +1,142 @@
+"""PyMOL, found on PATH: runs a script without a screen and returns the images that it made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from debye.errors import ConfigError, StructureError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PROGRAM = "pymol"
+VARIABLE = "DEBYE_PYMOL"
+"""Environment variable with the path of PyMOL, where it is not on PATH."""
+LOG_LINES = 6
+"""Last lines of what PyMOL said that an error repeats."""
+
+
+class RenderError(StructureError):
+    """PyMOL failed, took too long or made no image."""
+
+
+def find_pymol(path: str | Path | None = None) -> str:
+    """Return the path of PyMOL: the one given, that of ``DEBYE_PYMOL``, or the one on PATH.
+
+    Raises:
+        ConfigError: there is none; says how to get it.
+    """
+    wanted = str(path or os.environ.get(VARIABLE) or PROGRAM)
+    found = shutil.which(wanted)
+    if found is None:
+        raise ConfigError(
+            wanted,
+            problem="PyMOL is not there or cannot be run, and structures are drawn by it",
+            remedy="Install it (Debian and Ubuntu: apt-get install pymol; conda install -c "
+            f"conda-forge pymol-open-source; Homebrew: brew install pymol), or say where it is by "
+            f"--pymol or {VARIABLE}",
+        )
+    return str(Path(found).absolute())
+
+
+def run_pymol(
+    script: str,
+    folder: Path,
+    images: Sequence[str],
+    *,
+    source: str,
+    program: str | Path | None = None,
+    timeout: float = 600.0,
+) -> list[NDArray[np.uint8]]:
+    """Run a script in a folder and return its images, each (height, width, 3).
+
+    Args:
+        script: PyMOL commands; file names in them are relative to the folder.
+        folder: Where the script is written and runs.
+        images: PNG files that the script writes there.
+        source: What is drawn, for error messages.
+        program: PyMOL; None: see :func:`find_pymol`.
+        timeout: Seconds; PyMOL is stopped after them.
+
+    Raises:
+        ConfigError: no PyMOL.
+        RenderError: it failed, took too long or left out an image; tells what PyMOL said.
+    """
+    (folder / "scene.pml").write_text(script, encoding="utf-8")
+    # c: no window, k: no settings of the user's, q: no banner.
+    command = [find_pymol(program), "-ckq", "scene.pml"]
+    log = folder / "pymol.log"
+    with open(log, "wb") as said:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(command[0]),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise RenderError(
+                source,
+                problem=f"PyMOL had not finished after {timeout:g} s{_said(log)}",
+                remedy="Allow more time (--timeout) or draw smaller panels (--size)",
+            ) from error
+        finally:
+            _stop(process)
+    missing = [name for name in images if not (folder / name).is_file()]
+    if code or missing:
+        what = f"ended with code {code}" if code else f"made no image {', '.join(missing)}"
+        raise RenderError(
+            source,
+            problem=f"PyMOL {what}{_said(log)}",
+            remedy="Check the installation (pymol -c), and that it is version 2.0 or later",
+        )
+    return [_read_image(folder / name, source) for name in images]
+
+
+def _environment(program: str) -> dict[str, str]:
+    """Return the environment in which PyMOL's launcher finds the Python that PyMOL is installed for.
+
+    Debian's takes the first ``python3`` on PATH, which may be that of a virtual environment; the right one
+    is beside it.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    kept["PATH"] = os.pathsep.join([str(Path(program).parent), kept.get("PATH", os.defpath)])
+    return kept
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop PyMOL and what it started, if it still runs: its launcher may be a shell script."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _said(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f": {' / '.join(lines[-LOG_LINES:])}" if lines else ", without a message"
+
+
+def _read_image(path: Path, source: str) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise RenderError(
+            source,
+            problem=f"PyMOL wrote an image that cannot be read, {path.name} ({error})",
+            remedy="Check the free disk space",
+        ) from error

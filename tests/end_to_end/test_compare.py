@@ -1,0 +1,267 @@
+"""``debye compare`` as a user runs it: killed and resumed, with a search, a failure, pairs and a report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from debye.cli.main import app
+from debye.data.build import build_store
+from debye.data.store import Store
+from debye.errors import ConfigError
+from debye.structure.export import write_structure
+from debye.structure.peptide import build_peptide
+from debye.structure.structure import Crystal, EntityKind, Entry
+
+pytest.importorskip("lightning")
+RECIPE = """
+name = "meta_gnn"
+model = "meta_gnn"
+[settings]
+layers = 1
+node_width = 8
+edge_width = 8
+global_width = 8
+embedding_width = 4
+[data]
+batches_per_epoch = 2
+[data.loader]
+batch_atoms = 300
+min_usable = 10
+[training]
+epochs = 20
+validate_every = 10
+learning_rate = 1e-2
+[search]
+"settings.node_width" = [6, 8]
+"""
+SPLITS = {"train": 6, "val": 3, "test": 4}
+
+
+def write_entry(path: Path, number: int, sequence: str) -> None:
+    generator = np.random.default_rng(number)
+    structure = build_peptide(sequence)
+    b = 15 + 3 * np.abs(structure.residue_index - 6.5) + generator.gamma(4.0, 0.5, len(structure))
+    extent = np.ptp(structure.position, axis=0) + 2.6
+    structure = replace(
+        structure,
+        b_iso=np.round(b, 2).astype(np.float32),
+        crystal=Crystal(cell=(*map(float, extent), 90.0, 90.0, 90.0), space_group="P 1"),
+        entry=Entry(id=path.stem, method="X-RAY DIFFRACTION", resolution=1.5),
+    )
+    write_structure(structure, path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose last two test entries are crystals of one protein, a pair table, and two recipes."""
+    folder = tmp_path_factory.mktemp("compare")
+    generator = np.random.default_rng(0)
+    rows, sequence = ["id,split,cluster"], ""
+    for split, count in SPLITS.items():
+        for number in range(count):
+            entry_id = f"{len(rows):03d}{split[0]}"
+            if not (split == "test" and number == count - 1):
+                sequence = "".join(generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), 14))
+            write_entry(folder / f"{entry_id}.cif", len(rows), sequence)
+            rows.append(f"{entry_id},{split},c{len(rows)}")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    build_store(folder / "index.csv", folder, folder / "store")
+    (folder / "pairs.csv").write_text(
+        "id1,chain1,id2,chain2,same_space_group,pair_group\n012t,A,013t,A,0,p1\n"
+    )
+    (folder / "tiny.toml").write_text(RECIPE)
+    broken = RECIPE.partition("[search]")[0].replace("min_usable = 10", "min_usable = 100000")
+    (folder / "broken.toml").write_text(broken.replace('name = "meta_gnn"', 'name = "broken"'))
+    return folder
+
+
+def command(place: Path, out: Path) -> list[str]:
+    recipes = [str(place / "tiny.toml"), str(place / "broken.toml"), "contact_number"]
+    options = ["--data", str(place / "store"), "--pairs", str(place / "pairs.csv"), "--seeds", "2"]
+    return ["compare", *recipes, *options, "--jobs", "2", "-o", str(out)]
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path) -> tuple[Path, subprocess.CompletedProcess[str], float]:
+    """A comparison that was killed while a seed was trained, then run again; and when it was killed."""
+    words = [sys.executable, "-W", "ignore", "-m", "debye", *command(place, place / "out")]
+    trained = place / "out" / "runs" / "meta_gnn" / "1"
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 400
+    while not (trained / "last.ckpt").exists() and process.poll() is None:
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the comparison ended before it could be killed"
+    with FileLock(trained / "lock", timeout=60):
+        assert not (trained / "result.json").exists(), "the run was at its end when it was killed"
+    killed = time.time()
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    return place / "out", done, killed
+
+
+def results(out: Path) -> list[dict[str, str]]:
+    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def rows_of(out: Path, **wanted: str) -> list[dict[str, str]]:
+    wanted = {"atom_class": "protein", "stratum": "all"} | wanted
+    return [row for row in results(out) if all(row[key] == value for key, value in wanted.items())]
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on_and_repeats_nothing(finished) -> None:
+    out, done, killed = finished
+    assert done.returncode == 1, done.stderr
+    assert "meta_gnn search 1 was finished before" in done.stderr
+    for number in (1, 2):
+        result = out / "runs" / "meta_gnn" / f"search-{number}" / "result.json"
+        assert result.stat().st_mtime < killed, "a finished trial was run again"
+    logs = sorted((out / "runs" / "meta_gnn" / "1").glob("logs/version_*/metrics.csv"))
+    with logs[-1].open(newline="") as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file) if row["epoch"]]
+    assert min(epochs) > 0, "the training began again instead of going on"
+    steps = {float(row["train_atoms"]) for row in rows_of(out, kind="seed", split="test")}
+    assert all(atoms > 20 * 2 * 100 for atoms in steps), "atoms before the kill were not counted"
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_reported_and_the_others_go_on(finished) -> None:
+    out, done, _ = finished
+    assert "failed: broken seed 1" in done.stderr
+    failed = [row for row in results(out) if row["status"] == "failed"]
+    assert [(row["contender"], row["run"]) for row in failed] == [("broken", "1"), ("broken", "2")]
+    assert "100000 usable atoms" in failed[0]["reason"]
+    assert "100000 usable atoms" in (out / "report.md").read_text()
+    done_runs = {
+        (row["contender"], row["run"]) for row in rows_of(out, status="done", split="test")
+    }
+    assert done_runs == {("meta_gnn", "1"), ("meta_gnn", "2"), ("contact_number", "1")}
+
+
+@pytest.mark.slow
+def test_the_search_chooses_the_best_on_validation(finished) -> None:
+    out, _, _ = finished
+    trials = rows_of(out, kind="search")
+    best = max(trials, key=lambda row: float(row["val_r"]))
+    chosen = {row["settings"] for row in rows_of(out, kind="seed", split="test")}
+    assert len(trials) == 2
+    assert chosen == {best["settings"]}
+    recipe = json.loads((out / "runs" / "meta_gnn" / "1" / "recipe.json").read_text())["recipe"]
+    width = json.loads(best["settings"])["settings.node_width"]
+    assert recipe["settings"]["node_width"] == width
+    trial = json.loads((out / "runs" / "meta_gnn" / "search-1" / "recipe.json").read_text())
+    assert trial["recipe"]["data"]["batches_per_epoch"] == 8  # a fifth of 20 epochs of 2
+
+
+def scored(store: Store, out: Path, run: str, crystal: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Deposited and predicted B of the protein atoms of each test structure."""
+    pairs = []
+    with np.load(out / "runs" / run / "predictions-test.npz") as predictions:
+        for row, entry in enumerate(store.entries("test")):
+            structure = store.structure("test", row)
+            keep = store.usable("test", row) & (structure.entity_kind == EntityKind.PROTEIN)
+            predicted = predictions[f"{entry.id}.{crystal}"][keep].astype(float)
+            pairs.append((structure.b_iso[keep].astype(float), predicted))
+    return pairs
+
+
+@pytest.mark.slow
+def test_cells_of_the_report_follow_from_the_raw_predictions(finished, place: Path) -> None:
+    out, _, _ = finished
+    store = Store.open(place / "store")
+    correlations, errors, relative = [], [], []
+    for seed in ("1", "2"):
+        pairs = scored(store, out, f"meta_gnn/{seed}", "on")
+        correlations.append([np.corrcoef(true, found)[0, 1] for true, found in pairs])
+        errors.append(np.mean([np.abs(true - found).mean() for true, found in pairs]))
+        relative.append(
+            np.mean(
+                [
+                    np.sqrt(((true - found) ** 2).sum() / ((true - true.mean()) ** 2).sum())
+                    for true, found in pairs
+                ]
+            )
+        )
+    report = (out / "report.md").read_text()
+    for values, digits in ((np.mean(correlations, axis=1), 3), (errors, 2), (relative, 3)):
+        cell = f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+        assert cell in report
+    number = [np.corrcoef(*pair)[0, 1] for pair in scored(store, out, "contact_number/1", "on")]
+    difference = np.mean(number - np.mean(correlations, axis=0))
+    with (out / "differences.csv").open(newline="") as file:
+        (found,) = [
+            row
+            for row in csv.DictReader(file)
+            if (row["contender"], row["split"], row["measure"])
+            == ("contact_number", "test", "pearson_mean")
+        ]
+    assert float(found["estimate"]) == pytest.approx(difference, abs=1e-5)
+    assert f"{difference:+.3f}" in report
+    both = np.concatenate(scored(store, out, "meta_gnn/1", "on"), axis=1)
+    pooled = float(
+        rows_of(out, contender="meta_gnn", run="1", split="test", crystal="on")[0]["pooled_pearson"]
+    )
+    assert pooled == pytest.approx(np.corrcoef(*both)[0, 1], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_page_needs_nothing_else_and_the_ceiling_is_in_it(finished) -> None:
+    out, _, _ = finished
+    page = (out / "report.html").read_text()
+    assert "http://" not in page
+    assert "https://" not in page
+    assert page.count("<img ") == page.count('src="data:image/png;base64,') == 6
+    assert page.count('alt="') == 6
+    assert "crystal to crystal" in page
+    with (out / "pairs.csv").open(newline="") as file:
+        predictors = {row["predictor"] for row in csv.DictReader(file)}
+    assert predictors == {"crystal to crystal", "meta_gnn", "contact_number"}
+
+
+@pytest.mark.slow
+def test_the_report_is_made_again_from_the_tables_alone(finished, tmp_path: Path) -> None:
+    out, _, _ = finished
+    for name in ("plan.json", "data.csv", "results.csv", "per_structure.parquet", "pairs.csv"):
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    done = CliRunner().invoke(app, ["compare", "--report-only", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report.md").read_text() == (out / "report.md").read_text()
+    empty = CliRunner().invoke(app, ["compare", "--report-only", str(tmp_path / "figures")])
+    assert isinstance(empty.exception, ConfigError)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["recipe", "sample", "pairs"])
+def test_a_changed_comparison_is_refused(
+    finished, place: Path, tmp_path: Path, change: str
+) -> None:
+    out, _, _ = finished
+    words = command(place, out)
+    if change == "recipe":
+        other = tmp_path / "tiny.toml"
+        other.write_text(RECIPE.replace("learning_rate = 1e-2", "learning_rate = 1e-3"))
+        words[1] = str(other)
+    elif change == "sample":
+        words += ["--limit", "2"]
+    else:
+        other = tmp_path / "pairs.csv"
+        other.write_text((place / "pairs.csv").read_text().replace(",0,p1", ",1,p1"))
+        words[words.index("--pairs") + 1] = str(other)
+    refused = CliRunner().invoke(app, words)
+    assert isinstance(refused.exception, ConfigError)
+    assert "holds a run of another" in str(refused.exception)
+    assert change in str(refused.exception)

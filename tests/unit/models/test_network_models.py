@@ -1,0 +1,88 @@
+"""GNM and ANM of a graph: which atoms are nodes, who touches whom, and what each atom gets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from debye.graph.build import build_graph
+from debye.models.baselines import anm, gnm
+from debye.models.baselines.elastic_network import anisotropic_network, gaussian_network
+from debye.models.baselines.network_nodes import residue_nodes, spread
+from debye.structure.assemble import combine, from_atoms
+
+
+def z_score(value: np.ndarray) -> np.ndarray:
+    return (value - value.mean()) / value.std()
+
+
+@pytest.fixture(scope="module")
+def with_ligand(peptide):
+    """A ligand of two atoms, far away: the inner one is its node."""
+    x, y, z = peptide.position.mean(axis=0)
+    pair = [("C1", "C", np.array([x + 61.2, y, z])), ("O1", "O", np.array([x + 60.0, y, z]))]
+    return combine([peptide, from_atoms(pair, residue_name="CMO", residue_number=99, chain="B")])
+
+
+def test_nodes_are_alpha_carbons_and_the_inner_atom_of_a_pair(with_ligand):
+    graph = build_graph(with_ligand, anm.CONFIG().graph)
+    nodes = residue_nodes(graph)
+    assert with_ligand.atom_name[nodes.atom].tolist() == ["CA"] * 13 + ["O1"]
+    np.testing.assert_array_equal(nodes.of_atom, with_ligand.residue_index)
+
+
+def test_gnm_gives_each_residue_that_of_its_alpha_carbon(peptide):
+    model = gnm.MODEL(gnm.CONFIG(crystal=False))
+    profile = model(build_graph(peptide, model.graph_config)).profile.numpy()
+    expected = gaussian_network(peptide.position[peptide.atom_name == "CA"])
+    np.testing.assert_allclose(profile, z_score(expected[peptide.residue_index]), atol=1e-4)
+
+
+def test_gnm_of_all_atoms(peptide):
+    model = gnm.MODEL(gnm.CONFIG(level="atom", cutoff=5.0, crystal=False))
+    profile = model(build_graph(peptide, model.graph_config)).profile.numpy()
+    expected = gaussian_network(peptide.position, 5.0)
+    np.testing.assert_allclose(profile, z_score(expected), atol=1e-4)
+
+
+def test_anm_gives_each_residue_that_of_its_alpha_carbon(peptide):
+    model = anm.MODEL(anm.CONFIG())
+    profile = model(build_graph(peptide, model.graph_config)).profile.numpy()
+    expected = anisotropic_network(peptide.position[peptide.atom_name == "CA"])
+    assert np.flatnonzero(np.isnan(expected)).tolist() == [12], "the end of the strand is loose"
+    expected[12] = np.nanmax(expected)
+    np.testing.assert_allclose(profile, z_score(expected[peptide.residue_index]), atol=1e-3)
+
+
+def test_mates_are_springs_to_their_originals(in_crystal):
+    model, isolated = (gnm.MODEL(gnm.CONFIG(cutoff=12.0, crystal=shown)) for shown in (True, False))
+    graph = build_graph(in_crystal, model.graph_config)
+    hidden = model(graph.without_crystal()).profile
+    torch.testing.assert_close(
+        hidden, isolated(build_graph(in_crystal, isolated.graph_config)).profile
+    )
+    assert not torch.allclose(hidden, model(graph).profile, atol=1e-2)
+    # Kirchhoff matrix of the nodes, every image of a node counted, inverted by numpy.
+    nodes = np.flatnonzero(in_crystal.atom_name == "CA")
+    shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
+    matrix = np.zeros((len(nodes), len(nodes)))
+    place = in_crystal.position[nodes].astype(np.float64)
+    for shift in shifts * np.array(in_crystal.crystal.cell[:3]):
+        near = np.linalg.norm(place[:, None] - place[None] - shift, axis=2) <= 12.0
+        np.fill_diagonal(near, False)
+        matrix -= near
+    np.fill_diagonal(matrix, -matrix.sum(axis=1))
+    expected = np.linalg.pinv(matrix, hermitian=True).diagonal()
+    of_residue = z_score(expected[in_crystal.residue_index])
+    np.testing.assert_allclose(model(graph).profile.numpy(), of_residue, atol=1e-4)
+
+
+def test_what_nothing_holds_gets_the_largest_value(with_ligand):
+    for module in (gnm, anm):
+        model = module.MODEL(module.CONFIG())
+        profile = model(build_graph(with_ligand, model.graph_config)).profile
+        assert profile[-1].item() == profile.max().item() == profile[:-2].max().item()
+    graph = build_graph(with_ligand, anm.CONFIG().graph)
+    nodes = residue_nodes(graph)
+    assert not spread(np.full(len(nodes.atom), np.nan), nodes, graph).profile.any()

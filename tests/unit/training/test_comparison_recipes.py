@@ -1,0 +1,85 @@
+"""Recipes of the comparison: the same for every model, apart from what is searched."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from debye.models.catalog import CATALOG, build_model, model_config
+from debye.training.config import Recipe, apply_override, read_recipe
+
+FOLDER = Path(__file__).parents[3] / "recipes" / "comparison"
+LEARNED = [
+    "meta_gnn",
+    *(name for name, card in CATALOG.items() if ".convolutional." in card.module),
+]
+SHARED_SETTINGS = ("graph", "layers")
+
+
+@pytest.fixture(scope="module")
+def recipes() -> dict[str, Recipe]:
+    return {name: read_recipe(FOLDER / f"{name}.toml") for name in LEARNED}
+
+
+def test_they_are_valid(recipes):
+    assert len(recipes) == 10
+    for name, recipe in recipes.items():
+        assert recipe.name == recipe.model == name
+        model_config(recipe.model, recipe.settings)
+
+
+def test_they_differ_in_size_alone(recipes):
+    first = recipes["meta_gnn"]
+    for recipe in recipes.values():
+        for part in ("data", "loss", "training", "target", "start", "rehearsal"):
+            assert getattr(recipe, part) == getattr(first, part), (recipe.name, part)
+        for setting in SHARED_SETTINGS:
+            assert recipe.settings[setting] == first.settings[setting], (recipe.name, setting)
+        assert all("width" in key for key in recipe.settings.keys() - set(SHARED_SETTINGS))
+
+
+def test_they_read_what_the_released_meta_gnn_reads(recipes):
+    graph = recipes["meta_gnn"].settings["graph"]
+    released = read_recipe(FOLDER.parent / "meta_gnn.toml").settings["graph"]
+    assert {**released, "radius": 4.0} == graph
+
+
+def test_they_search_width_and_learning_rate(recipes):
+    for name, recipe in recipes.items():
+        width = "settings.node_width" if name == "meta_gnn" else "settings.width"
+        assert list(recipe.search) == [width, "training.learning_rate"]
+        assert all(len(values) == 2 for values in recipe.search.values())
+        assert recipe.search["training.learning_rate"] == [1e-3, 4e-3]
+
+
+def test_all_sizes_lie_within_a_factor_of_two(recipes):
+    sizes = {
+        (name, width): parameters(recipe, width)
+        for name, recipe in recipes.items()
+        for width in widths(recipe)
+    }
+    assert max(sizes.values()) <= 2 * min(sizes.values()), sizes
+
+
+def widths(recipe: Recipe) -> list[int]:
+    return next(values for key, values in recipe.search.items() if key.startswith("settings."))
+
+
+def parameters(recipe: Recipe, width: int) -> int:
+    content = recipe.model_dump(mode="json")
+    key = next(key for key in recipe.search if key.startswith("settings."))
+    apply_override(content, f"{key}={width}")
+    model = build_model(recipe.model, content["settings"])
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_every_combination_is_valid(recipes):
+    for recipe in recipes.values():
+        for values in product(*recipe.search.values()):
+            content = recipe.model_dump(mode="json")
+            for key, value in zip(recipe.search, values, strict=True):
+                apply_override(content, f"{key}={value}")
+            Recipe.model_validate(content)
+            model_config(recipe.model, content["settings"])
