@@ -23,8 +23,8 @@ from debye.comparison.summary import Overview
 from debye.comparison.tables import (
     QUANTITIES,
     ceiling_values,
-    column_name,
     class_table,
+    column_name,
     cost_table,
     crystal_table,
     data_table,
