@@ -99,16 +99,18 @@ def finished(place: Path) -> tuple[Path, subprocess.CompletedProcess[str], float
     words = [sys.executable, "-W", "ignore", "-m", "debye", *command(place, place / "out")]
     trained = place / "out" / "runs" / "meta_gnn" / "1"
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 400
-    while not (trained / "last.ckpt").exists() and process.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint appeared"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
+    try:
+        deadline = time.monotonic() + 1500
+        while not (trained / "last.ckpt").exists() and process.poll() is None:
+            assert time.monotonic() < deadline, "no checkpoint appeared"
+            time.sleep(0.005)
+    finally:
+        process.kill()
     assert process.wait() == -signal.SIGKILL, "the comparison ended before it could be killed"
     with FileLock(trained / "lock", timeout=60):
         assert not (trained / "result.json").exists(), "the run was at its end when it was killed"
     killed = time.time()
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False)
     return place / "out", done, killed
 
 

@@ -93,7 +93,7 @@ class Comparison:
         self._describe_data(unbuildable)
         taking_part = [each for each in self.contenders if each.name not in unbuildable]
         searching = [each for each in taking_part if len(each.trials) > 1]
-        runs = {each.name: self._runs(each, {}) for each in taking_part}
+        runs = {each.name: self._runs(each, each.trials[0]) for each in taking_part}
         weight = sum(task.weight for tasks in runs.values() for task in tasks)
         trials = [task for each in searching for task in self._trials(each)]
         schedule = Schedule(
@@ -104,12 +104,8 @@ class Comparison:
             expected_weight=weight + sum(task.weight for task in trials),
         )
         schedule.failures += list(unbuildable.values())
-        direct = [
-            task
-            for each in taking_part
-            if len(each.trials) == 1
-            for task in self._runs(each, each.trials[0])
-        ]
+        # The runs of the others wait for their search.
+        direct = [task for each in taking_part if each not in searching for task in runs[each.name]]
         return schedule.run([*trials, *direct])
 
     def _claim(self) -> None:

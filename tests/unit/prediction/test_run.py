@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from debye.data.build import build_store
+from debye.data.graph_cache import GraphBuilder
 from debye.data.store import Store
 from debye.errors import CheckpointError, ConfigError, StoreError, StructureError
 from debye.evaluation.evaluation import BootstrapConfig
@@ -17,7 +18,14 @@ from debye.graph.config import GraphConfig
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
-from debye.prediction.run import RunConfig, disturb, evaluate_store, load_models, plan_runs
+from debye.prediction.run import (
+    RunConfig,
+    disturb,
+    evaluate_store,
+    load_models,
+    plan_runs,
+    predict_entry,
+)
 from debye.structure.export import write_structure
 from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry
@@ -237,3 +245,28 @@ def test_unknown_settings_are_refused(settings):
 def test_an_unknown_model_is_refused():
     with pytest.raises(CheckpointError, match="metagnn"):
         load_models(["metagnn"])
+
+
+@pytest.mark.parametrize("resolution", ["given", "unknown"])
+def test_graphs_that_were_built_before_give_the_same_predictions(store, resolution) -> None:
+    predictor = predictor_of()
+    runs = plan_runs([("slope", predictor)], "both")
+    config = RunConfig(resolution=resolution)
+    asked = []
+
+    class Source(GraphBuilder):
+        def graph(self, row):
+            asked.append(row)
+            return super().graph(row)
+
+    sources = {predictor.graph_config: Source(store, "test", predictor.graph_config)}
+    for row in range(len(store.entries("test"))):
+        anew = predict_entry(store, "test", row, runs, config)
+        before = predict_entry(store, "test", row, runs, config, sources)
+        for (first, _), (second, _) in zip(anew, before, strict=True):
+            np.testing.assert_allclose(first.predicted, second.predicted, atol=1e-5)
+            assert first.has_crystal == second.has_crystal
+    assert len(asked) == 2 * len(store.entries("test"))
+    asked.clear()
+    list(predict_entry(store, "test", 0, runs, RunConfig(noise=0.1), sources))
+    assert not asked, "atoms that were moved need other graphs"
