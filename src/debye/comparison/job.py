@@ -53,7 +53,6 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     """Split of the store of each of these columns."""
     pairs: str | None = None
     """Table of crystal pairs."""
-    pair_splits: tuple[str, ...] = ()
     device: str = "cpu"
 
     @property
