@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class Comparison:
             "subset": self.samples.train if self.samples.is_subset else None,
             "validation sample": self.samples.val,
             "share of a search": self.config.share,
-            "table of pairs": [asdict(pair) for pair in self.chosen_pairs],
+            "table of pairs": self.pairs.read_text() if self.pairs else None,
         }
         claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
         for each in self.contenders:
@@ -285,6 +285,7 @@ class Comparison:
             scored=scored,
             splits=splits,
             pairs=str((self.out / PAIRS_FILE).resolve()) if self.chosen_pairs and scored else None,
+            pair_splits=tuple(scored)[-1:],
             device=self.config.device,
         )
 

@@ -53,6 +53,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     """Split of the store of each of these columns."""
     pairs: str | None = None
     """Table of crystal pairs."""
+    pair_splits: tuple[str, ...] = ()
+    """Only those with an entry in one of these splits; empty: all."""
     device: str = "cpu"
 
     @property

@@ -236,6 +236,7 @@ def _score_pairs(
         provenance=Provenance(
             version="", data="", digest=store.digest, split="", command="", settings={}
         ),
+        splits=job.pair_splits,
         config=RunConfig(crystal="on"),
         bootstrap=BootstrapConfig(repeats=0),
         # Crystal on comes first, where the model reads it at all.
