@@ -23,7 +23,13 @@ from debye.comparison.job import (
     write_failure,
     write_text,
 )
-from debye.comparison.sample import TRAIN_SAMPLE, Samples, draw_samples
+from debye.comparison.sample import (
+    TRAIN_SAMPLE,
+    Samples,
+    draw_pairs,
+    draw_samples,
+    pair_table,
+)
 from debye.comparison.schedule import Failure, Schedule, Step, Task, read_failure
 from debye.comparison.search import trial, with_settings
 from debye.data.graph_cache import find_graph_cache, open_graph_cache
@@ -32,10 +38,11 @@ from debye.errors import ConfigError, DebyeError
 from debye.graph.config import GraphConfig
 from debye.models.catalog import build_model
 from debye.models.checkpoint import checkpoint_digest
+from debye.prediction.crystal_pairs import CrystalPair
 from debye.training.config import Recipe
 from debye.training.fit import claim_folder
 
-COMPARISON_FILE, SUBSET_FILE = "comparison.json", "subset.txt"
+COMPARISON_FILE, SUBSET_FILE, PAIRS_FILE = "comparison.json", "subset.txt", "chosen_pairs.csv"
 PLAN_FILE = "plan.json"
 USUAL_REFERENCE = "meta_gnn"
 FIXED_WEIGHT = 0.3
@@ -63,12 +70,16 @@ class Comparison:
     note: Callable[[str], None] = lambda text: None
     """Told what else takes long."""
     samples: Samples = field(init=False)
+    chosen_pairs: list[CrystalPair] = field(init=False, default_factory=list)
+    """Those with an entry in the last scored split."""
     _chosen: set[str] = field(init=False, default_factory=set)
     """Contenders whose search is over."""
 
     def __post_init__(self) -> None:
         train, val = _one_split(self.contenders)
         self.samples = draw_samples(self.store, self.config, train, val)
+        if self.pairs is not None:
+            self.chosen_pairs = draw_pairs(self.store, self.pairs, self.samples, self.config)
         names = [each.name for each in self.contenders]
         if not self.reference:
             self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
@@ -122,6 +133,8 @@ class Comparison:
         for each in self.contenders:
             folder = self.out / "runs" / each.name
             claim_folder(folder / "contender.json", _plain(_described(each)), resume=True)
+        if self.chosen_pairs:
+            write_text(self.out / PAIRS_FILE, pair_table(self.chosen_pairs))
         write_text(self.out / SUBSET_FILE, "".join(f"{name}\n" for name in self.samples.train))
         plan = {
             "contenders": [each.name for each in self.contenders],
@@ -142,7 +155,7 @@ class Comparison:
             "train_entries": len(self.samples.train),
             "train_split_entries": len(self.store.entries(self.samples.train_split)),
             "val_sample": len(self.samples.val),
-            "pairs": self.pairs.name if self.pairs else None,
+            "pairs": f"{len(self.chosen_pairs)} of {self.pairs.name}" if self.pairs else None,
             "scored": {name: len(ids) for name, ids in self.samples.scored.items()},
         }
         write_text(self.out / PLAN_FILE, json.dumps(plan, indent=1))
@@ -271,8 +284,8 @@ class Comparison:
             digest=self.store.digest,
             scored=scored,
             splits=splits,
-            pairs=str(self.pairs.resolve()) if self.pairs and scored else None,
-            pair_splits=tuple(name for name in scored if name != TRAIN_SAMPLE),
+            pairs=str((self.out / PAIRS_FILE).resolve()) if self.chosen_pairs and scored else None,
+            pair_splits=tuple(scored)[-1:],
             device=self.config.device,
         )
 

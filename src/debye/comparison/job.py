@@ -54,6 +54,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     pairs: str | None = None
     """Table of crystal pairs."""
     pair_splits: tuple[str, ...] = ()
+    """Only those with an entry in one of these splits; empty: all."""
     device: str = "cpu"
 
     @property

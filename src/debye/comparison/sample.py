@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from debye.comparison.config import USUAL_SPLITS, CompareConfig
 from debye.data.splits import draw
 from debye.data.store import Store
 from debye.errors import ConfigError
+from debye.prediction.crystal_pairs import COLUMNS, CrystalPair, locate_entries, read_pairs
 
 TRAIN_SAMPLE = "train"
 """Name of the column of figures on what was trained on."""
@@ -70,6 +75,56 @@ def draw_samples(store: Store, config: CompareConfig, train: str, val: str) -> S
         val=tuple(_drawn(ids, config.val_sample, config.draw_seed)),
         scored=scored,
     )
+
+
+def draw_pairs(
+    store: Store, path: Path, samples: Samples, config: CompareConfig
+) -> list[CrystalPair]:
+    """Return the pairs of crystals with an entry in the last scored split.
+
+    With a limit, pairs are drawn until they have as many entries as a split is allowed to have.
+
+    Args:
+        store: The data store.
+        path: Table of pairs.
+        samples: What is scored.
+        config: Limit and seed.
+
+    Raises:
+        ConfigError: the table cannot be read, or has no such pair.
+    """
+    split, place = next(reversed(samples.scored)), locate_entries(store)
+    pairs = read_pairs(path)
+    usable = [
+        pair
+        for pair in pairs
+        if all(name in place for name in pair.ids)
+        and any(place[name][0] == split for name in pair.ids)
+    ]
+    if not usable:
+        raise ConfigError(
+            str(path),
+            problem=f"none of {len(pairs)} pairs has both entries in the store and one in {split}",
+            remedy="Give pairs of that split, or another split last in --splits",
+        )
+    chosen: list[CrystalPair] = []
+    entries: set[str] = set()
+    for pair in sorted(usable, key=lambda pair: draw(config.draw_seed, "-".join(pair.ids))):
+        if config.limit is None or not chosen or len(entries | {*pair.ids}) <= config.limit:
+            chosen.append(pair)
+            entries |= {*pair.ids}
+    return sorted(chosen, key=lambda pair: (pair.ids, pair.chains))
+
+
+def pair_table(pairs: Sequence[CrystalPair]) -> str:
+    """Return pairs as CSV that :func:`debye.prediction.crystal_pairs.read_pairs` reads."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair in pairs:
+        (first, second), (chain, other) = pair.ids, pair.chains
+        writer.writerow([first, chain, second, other, int(pair.same_form), pair.group])
+    return text.getvalue()
 
 
 def _drawn(ids: list[str], count: int | None, seed: int) -> list[str]:

@@ -225,7 +225,10 @@ def _score_pairs(
     predicted: Mapping[str, list[NDArray[np.float32]]],
     path: Path,
 ) -> None:
-    """Correlate the crystals of each pair, and the model with the same atoms; a row a pair and predictor."""
+    """Correlate the crystals of each pair, and the model with the same atoms; a row a pair and predictor.
+
+    Models that read symmetry mates are shown them.
+    """
     report = evaluate_pairs(
         store,
         read_pairs(Path(job.pairs or "")),
@@ -234,8 +237,10 @@ def _score_pairs(
             version="", data="", digest=store.digest, split="", command="", settings={}
         ),
         splits=job.pair_splits,
+        config=RunConfig(crystal="on"),
         bootstrap=BootstrapConfig(repeats=0),
-        known=predicted,
+        # Crystal on comes first, where the model reads it at all.
+        known={name: values[:1] for name, values in predicted.items()},
     )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

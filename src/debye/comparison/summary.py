@@ -60,7 +60,8 @@ class Overview:
         self.failed = [row for row in results.rows if row["status"] != DONE]
         """Runs without a result."""
         self.trials = [row for row in done if row["kind"] == "search"]
-        self.pairs = results.pairs
+        self.pairs = _common_pairs(results.pairs)
+        """Pairs of crystals that every run was scored on."""
         self._cells: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         self._runs: dict[str, dict[str, Row]] = defaultdict(dict)
         splits: dict[str, None] = {}
@@ -178,6 +179,19 @@ class Overview:
             return not self.is_trained(name), -mean if np.isfinite(mean) else np.inf
 
         return sorted(names, key=rank)
+
+
+def _common_pairs(rows: Sequence[Row]) -> list[Row]:
+    """Leave out pairs that a run lacks: means over other pairs could not be compared."""
+    runs: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
+    for row in rows:
+        runs[row["contender"], row["run"]].add(_pair(row))
+    common = set.intersection(*runs.values()) if runs else set()
+    return [row for row in rows if _pair(row) in common]
+
+
+def _pair(row: Row) -> tuple[str, ...]:
+    return row["id1"], row["chain1"], row["id2"], row["chain2"]
 
 
 def _number(value: Any) -> float:

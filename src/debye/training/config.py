@@ -167,6 +167,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     def _searches_settings_that_exist(self) -> Recipe:
         if not self.search:
             return self
+        if self.training.keep == "last":
+            raise ValueError("a search needs training.keep = best: validation chooses")
         known = self.model_dump(include=set(SEARCHED))
         known["settings"] = model_config(self.model, self.settings).model_dump()
         for key, values in self.search.items():

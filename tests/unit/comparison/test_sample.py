@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from debye.comparison.config import CompareConfig
-from debye.comparison.sample import draw_samples
+from debye.comparison.sample import draw_pairs, draw_samples, pair_table
 from debye.data.store import StoreEntry
 from debye.errors import ConfigError
+from debye.prediction.crystal_pairs import read_pairs
 
 
 @dataclass
@@ -62,6 +63,27 @@ def test_what_is_scored_is_limited_and_training_entries_come_from_the_subset():
     assert draw().scored["test"] == tuple(entry.id for entry in STORE.entries("test"))
     assert not draw().is_subset
     assert not draw(subset=1000).is_subset
+
+
+def test_pairs_are_those_of_the_last_split_within_the_limit(tmp_path: Path):
+    path = tmp_path / "pairs.csv"
+    lines = ["id1,chain1,id2,chain2,same_space_group,pair_group"]
+    lines += [f"test{n:03d},A,test{n + 10:03d},B,{n % 2},p{n}" for n in range(9)]
+    lines += ["train001,A,train002,A,0,p10", "test001,A,gone,A,0,p11"]
+    path.write_text("\n".join(lines) + "\n")
+
+    def chosen(**settings):
+        config = CompareConfig(**settings)
+        return draw_pairs(STORE, path, draw(**settings), config)  # type: ignore[arg-type]
+
+    assert len(chosen()) == 9
+    assert len(chosen(limit=6)) == 3
+    assert chosen(limit=6) == chosen(limit=6)
+    copy = tmp_path / "copy.csv"
+    copy.write_text(pair_table(chosen()))
+    assert read_pairs(copy) == chosen()
+    with pytest.raises(ConfigError, match="none of 11 pairs"):
+        chosen(splits=("other",))
 
 
 def test_splits_are_those_that_are_named_or_there():
