@@ -43,7 +43,7 @@ from debye.training.config import Recipe
 from debye.training.fit import claim_folder
 
 COMPARISON_FILE, SUBSET_FILE, PAIRS_FILE = "comparison.json", "subset.txt", "chosen_pairs.csv"
-PLAN_FILE = "plan.json"
+PLAN_FILE, CHOSEN_FILE = "plan.json", "chosen.json"
 USUAL_REFERENCE = "meta_gnn"
 FIXED_WEIGHT = 0.3
 """What a run without training takes, in runs of a whole budget: only for the time left."""
@@ -77,7 +77,12 @@ class Comparison:
 
     def __post_init__(self) -> None:
         train, val = _one_split(self.contenders)
-        self.samples = draw_samples(self.store, self.config, train, val)
+        loaders = [
+            each.recipe.data.loader
+            for each in self.contenders
+            if each.recipe is not None and each.kind != "fixed"
+        ]
+        self.samples = draw_samples(self.store, self.config, train, val, loaders)
         if self.pairs is not None:
             self.chosen_pairs = draw_pairs(self.store, self.pairs, self.samples, self.config)
         names = [each.name for each in self.contenders]
@@ -154,7 +159,12 @@ class Comparison:
             "train_split": self.samples.train_split,
             "train_entries": len(self.samples.train),
             "train_split_entries": len(self.store.entries(self.samples.train_split)),
+            "left_out": self.samples.left_out,
             "val_sample": len(self.samples.val),
+            "val_sample_scored": sum(
+                name in self.samples.val
+                for name in self.samples.scored.get(self.samples.val_split, ())
+            ),
             "pairs": f"{len(self.chosen_pairs)} of {self.pairs.name}" if self.pairs else None,
             "scored": {name: len(ids) for name, ids in self.samples.scored.items()},
         }
@@ -301,13 +311,26 @@ class Comparison:
         if not all(each.is_done or each.job.run in failed for each in trials):
             return []
         self._chosen.add(contender.name)
-        best = choose_trial([each.folder for each in trials if each.is_done])
-        if best is None:
+        settings = self._chosen_settings(contender, [each for each in trials if each.is_done])
+        if settings is None:
             runs = self._runs(contender, {})
             schedule.drop(len(runs), sum(each.weight for each in runs))
             return []
-        settings = next(each.job.settings for each in trials if each.folder == best)
         return self._runs(contender, settings)
+
+    def _chosen_settings(
+        self, contender: Contender, trials: Sequence[Task]
+    ) -> dict[str, Any] | None:
+        """Return the settings of the best trial; what was chosen once stays, so that all seeds have the same."""
+        path = self.out / "runs" / contender.name / CHOSEN_FILE
+        if path.exists():
+            return json.loads(path.read_text())
+        best = choose_trial([each.folder for each in trials])
+        if best is None:
+            return None
+        settings = next(each.job.settings for each in trials if each.folder == best)
+        write_text(path, json.dumps(settings))
+        return settings
 
 
 def usual_jobs(device: str) -> int:

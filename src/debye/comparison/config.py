@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
@@ -37,8 +37,7 @@ class CompareConfig(BaseModel, frozen=True, extra="forbid"):
     """Chooses the samples."""
     settings: tuple[str, ...] = ()
     """Changes of every recipe, ``section.key=value``."""
-    device: str = "cpu"
-    """``cpu`` or ``cuda``."""
+    device: Literal["cpu", "cuda"] = "cpu"
 
     def quick(self) -> CompareConfig:
         """Return a comparison of minutes: the same steps with hardly any data, its figures mean nothing."""

@@ -294,16 +294,21 @@ def _provenance(
     scored = ", ".join(f"{count} of {name}" for name, count in plan["scored"].items())
     subset = (
         f"{plan['train_entries']} of {plan['train_split_entries']} entries of {plan['train_split']}, the "
-        f"same for all models, whole sequence clusters drawn with seed {plan['draw_seed']} ({SUBSET_FILE})"
+        f"same for all models, sequence clusters drawn with seed {plan['draw_seed']} ({SUBSET_FILE})"
         if plan["is_subset"]
         else f"all {plan['train_split_entries']} entries of {plan['train_split']}"
     )
+    if plan["left_out"]:
+        subset += f"; {plan['left_out']} that some recipe filters out were not drawn from"
+    selection = f"{plan['val_sample']} entries of the validation split"
+    if plan["val_sample_scored"]:
+        selection += f", {plan['val_sample_scored']} of which are scored too"
     facts = {
         "command": f"`{plan['command']}`",
         "debye": plan["version"],
         "data": f"`{plan['data']}`, digest `{plan['digest']}`",
         "trained on": subset,
-        "epochs chosen, and searches scored, on": f"{plan['val_sample']} entries of the validation split",
+        "epochs chosen, and searches scored, on": selection,
         "scored": scored + (", drawn with the same seed" if plan["limit"] else ""),
         "runs": f"{len(runs)} finished; {plan['seeds']} seeds of each recipe; each trial of a search has "
         f"{plan['share']:.0%} of the budget",
@@ -314,7 +319,9 @@ def _provenance(
         "bootstrap": f"{bootstrap.repeats} draws, seed {bootstrap.seed}",
     }
     if plan["settings"]:
-        facts["changed in every recipe"] = ", ".join(f"`{text}`" for text in plan["settings"])
+        facts["changed in every trained recipe"] = ", ".join(
+            f"`{text}`" for text in plan["settings"]
+        )
     if plan["pairs"]:
         facts["pairs of crystals"] = f"`{plan['pairs']}`"
     return facts

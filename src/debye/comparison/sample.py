@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from debye.comparison.config import USUAL_SPLITS, CompareConfig
+from debye.data.loader import LoaderConfig, choose_rows
 from debye.data.splits import draw
 from debye.data.store import Store
 from debye.errors import ConfigError
@@ -26,6 +27,9 @@ class Samples:
     train: tuple[str, ...]
     """Trained on; all of the split where the comparison names no subset."""
     is_subset: bool
+    """These are fewer than a recipe would train on by itself."""
+    left_out: int
+    """Entries of the training split that some recipe cannot train on: nobody does."""
     val_split: str
     val: tuple[str, ...]
     """Epochs are chosen, and searches scored, on these."""
@@ -33,46 +37,67 @@ class Samples:
     """Of each split, in the order of the report, the training split first."""
 
 
-def draw_samples(store: Store, config: CompareConfig, train: str, val: str) -> Samples:
+def draw_samples(
+    store: Store,
+    config: CompareConfig,
+    train: str,
+    val: str,
+    loaders: Sequence[LoaderConfig] = (),
+) -> Samples:
     """Draw the samples of a comparison: by a hash of seed and name, so that each entry's draw is its own.
 
     For training whole sequence clusters are drawn, one after the other until there are enough entries;
-    the last one may be cut.
+    the last one may be cut. Nobody trains on an entry that one of the recipes leaves out. Entries of the
+    validation split that choose epochs and settings are not scored, where there are others.
 
     Args:
         store: The data store.
         config: Sizes and seed.
         train: Split that is trained on.
         val: Split that is validated on.
+        loaders: Of the recipes that are trained.
 
     Raises:
-        ConfigError: the store has no split to evaluate.
+        ConfigError: the store has no split to evaluate, or no entry that all recipes can train on.
         StoreError: a split that the store does not have.
     """
     splits = config.splits or tuple(name for name in USUAL_SPLITS if name in store.splits)
-    if not splits:
+    if not set(splits) - {train}:
         raise ConfigError(
             str(store.path),
-            problem=f"has none of the splits {', '.join(USUAL_SPLITS)}",
+            problem="has nothing to evaluate but what is trained on",
             remedy="Name the splits to evaluate with --splits",
         )
     entries = store.entries(train)
+    kept = [set(choose_rows(entries, loader)[0]) for loader in loaders]
+    usable = set(range(len(entries))).intersection(*kept)
+    if not usable:
+        raise ConfigError(
+            str(store.path),
+            problem=f"the recipes have no entry of {train} in common that all can train on",
+            remedy="Give them the same filters (data.loader)",
+        )
     by_cluster = sorted(
-        entries, key=lambda entry: (draw(config.draw_seed, entry.cluster or entry.id), entry.id)
+        (entries[row] for row in usable),
+        key=lambda entry: (draw(config.draw_seed, entry.cluster or entry.id), entry.id),
     )
     trained = sorted(entry.id for entry in by_cluster[: config.subset])
+    validated = _drawn(
+        [entry.id for entry in store.entries(val)], config.val_sample, config.draw_seed
+    )
     scored = {TRAIN_SAMPLE: tuple(_drawn(trained, config.train_sample, config.draw_seed))}
     for split in splits:
         if split != train:
             ids = [entry.id for entry in store.entries(split)]
-            scored[split] = tuple(_drawn(ids, config.limit, config.draw_seed))
-    ids = [entry.id for entry in store.entries(val)]
+            others = sorted(set(ids).difference(validated))
+            scored[split] = tuple(_drawn(others or ids, config.limit, config.draw_seed))
     return Samples(
         train_split=train,
         train=tuple(trained),
-        is_subset=config.subset is not None and config.subset < len(entries),
+        is_subset=len(trained) < max((len(rows) for rows in kept), default=len(entries)),
+        left_out=len(entries) - len(usable),
         val_split=val,
-        val=tuple(_drawn(ids, config.val_sample, config.draw_seed)),
+        val=tuple(validated),
         scored=scored,
     )
 

@@ -185,7 +185,8 @@ def _common_pairs(rows: Sequence[Row]) -> list[Row]:
     """Leave out pairs that a run lacks: means over other pairs could not be compared."""
     runs: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
     for row in rows:
-        runs[row["contender"], row["run"]].add(_pair(row))
+        if row["predictor"] == row["contender"]:  # the ceiling knows all pairs
+            runs[row["contender"], row["run"]].add(_pair(row))
     common = set.intersection(*runs.values()) if runs else set()
     return [row for row in rows if _pair(row) in common]
 

@@ -68,7 +68,8 @@ CATALOG: Mapping[str, ModelCard] = {
             vectors=False,
         ),
         _convolutional(
-            "gcn", "Mean of the neighbors by degree; takes one number an edge, given none."
+            "gcn",
+            "Sum of the neighbors, scaled by the degrees at both ends; takes one number an edge, given none.",
         ),
         _convolutional("graphsage", "Plain mean of the neighbors; takes nothing about an edge."),
         _convolutional(

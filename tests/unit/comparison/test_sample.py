@@ -10,6 +10,7 @@ import pytest
 
 from debye.comparison.config import CompareConfig
 from debye.comparison.sample import draw_pairs, draw_samples, pair_table
+from debye.data.loader import LoaderConfig, choose_rows
 from debye.data.store import StoreEntry
 from debye.errors import ConfigError
 from debye.prediction.crystal_pairs import read_pairs
@@ -28,7 +29,13 @@ class FakeStore:
 
     def entries(self, split: str) -> tuple[StoreEntry, ...]:
         return tuple(
-            StoreEntry(id=f"{split}{row:03d}", split=split, cluster=f"{split}-{row // 3}")
+            StoreEntry(
+                id=f"{split}{row:03d}",
+                split=split,
+                cluster=f"{split}-{row // 3}",
+                n_atoms=100 * row,
+                n_usable=100 * row,
+            )
             for row in range(self.counts[split])
         )
 
@@ -89,5 +96,36 @@ def test_pairs_are_those_of_the_last_split_within_the_limit(tmp_path: Path):
 def test_splits_are_those_that_are_named_or_there():
     assert list(draw(splits=("other",)).scored) == ["train", "other"]
     bare = FakeStore({"train": 5})
-    with pytest.raises(ConfigError, match="none of the splits val, test, kinase"):
+    with pytest.raises(ConfigError, match="nothing to evaluate"):
         draw_samples(bare, CompareConfig(), "train", "train")  # type: ignore[arg-type]
+
+
+def test_nobody_trains_on_what_a_recipe_leaves_out():
+    loaders = [LoaderConfig(max_atoms=3_000), LoaderConfig(min_usable=1_000)]
+    for subset in (None, 9):
+        samples = draw_samples(STORE, CompareConfig(subset=subset), "train", "val", loaders)  # type: ignore[arg-type]
+        sizes = [100 * int(name.removeprefix("train")) for name in samples.train]
+        assert len(sizes) == subset or (min(sizes) == 1_000 and max(sizes) == 3_000)
+        assert samples.is_subset
+        assert samples.left_out == 60 - 21
+        for loader in loaders:
+            chosen = loader.model_copy(update={"only": samples.train})
+            assert len(choose_rows(STORE.entries("train"), chosen)[0]) == len(sizes)
+
+
+def test_recipes_with_nothing_in_common_are_refused():
+    loaders = [LoaderConfig(max_atoms=1_000), LoaderConfig(min_usable=2_000)]
+    with pytest.raises(ConfigError, match="in common"):
+        draw_samples(STORE, CompareConfig(), "train", "val", loaders)  # type: ignore[arg-type]
+
+
+def test_entries_that_choose_are_not_scored():
+    samples = draw(val_sample=4)
+    assert len(samples.scored["val"]) == 8
+    assert not set(samples.val) & set(samples.scored["val"])
+    assert draw(val_sample=12).scored["val"] == draw(val_sample=12).val
+
+
+def test_the_training_split_alone_is_no_evaluation():
+    with pytest.raises(ConfigError, match="nothing to evaluate"):
+        draw(splits=("train",))

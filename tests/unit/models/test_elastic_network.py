@@ -118,3 +118,16 @@ def test_contacts_with_two_images_count_twice():
 def test_no_nodes():
     assert gaussian_network(np.zeros((0, 3))).shape == (0,)
     assert np.isnan(gaussian_network(np.zeros((1, 3)))).all()
+
+
+def test_a_contact_that_one_end_sees_twice_counts_once():
+    """As that of an ion on an axis, which sees a node and its image, and is seen once."""
+    sender, receiver = np.array([0, 1, 1, 2, 0, 2, 0]), np.array([1, 0, 2, 1, 2, 0, 2])
+    laplacian = np.array([[2.0, -1, -1], [-1, 2, -1], [-1, -1, 2]])
+    expected = np.diag(np.linalg.pinv(laplacian))
+    np.testing.assert_allclose(kirchhoff_fluctuations(3, sender, receiver), expected)
+    np.testing.assert_allclose(kirchhoff_fluctuations(3, 2 - sender, 2 - receiver), expected)
+
+
+def test_nodes_at_one_place_have_no_contact():
+    assert np.isnan(anisotropic_network(np.zeros((2, 3)))).all()

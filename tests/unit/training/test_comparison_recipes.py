@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from debye.models.catalog import CATALOG, build_model, model_config
+from debye.models.convolutional.base import USUAL_DEGREE
 from debye.training.config import Recipe, apply_override, read_recipe
 
 FOLDER = Path(__file__).parents[3] / "recipes" / "comparison"
@@ -37,7 +38,15 @@ def test_they_differ_in_size_alone(recipes):
             assert getattr(recipe, part) == getattr(first, part), (recipe.name, part)
         for setting in SHARED_SETTINGS:
             assert recipe.settings[setting] == first.settings[setting], (recipe.name, setting)
-        assert all("width" in key for key in recipe.settings.keys() - set(SHARED_SETTINGS))
+        own = recipe.settings.keys() - set(SHARED_SETTINGS) - {"distance_basis", "usual_degree"}
+        assert all("width" in key for key in own)
+
+
+def test_meta_gnn_describes_edges_as_the_others_do(recipes):
+    meta, gin = (model_config(name, recipes[name].settings) for name in ("meta_gnn", "gin"))
+    for setting in ("layers", "embedding_width", "distance_basis"):
+        assert getattr(meta, setting) == getattr(gin, setting)
+    assert meta.usual_degree == USUAL_DEGREE
 
 
 def test_they_read_what_the_released_meta_gnn_reads(recipes):

@@ -18,6 +18,7 @@ from debye.models.baselines.pseudo_inverse import pseudo_inverse_diagonal
 
 GNM_CUTOFF = 7.0  # Å, between Cα atoms
 ANM_CUTOFF = 15.0  # Å, between Cα atoms
+COINCIDENT = 1e-3  # Å
 HELD = 0.01
 """Spring constants. A node that its contacts hold less than this in some direction counts as loose."""
 
@@ -52,13 +53,16 @@ def kirchhoff_fluctuations(
     Args:
         n_nodes: Number of nodes.
         sender: Of each contact, both directions listed. A contact listed twice (with two images of one
-            node) counts twice; one of a node with its own image exerts no force.
+            node) counts twice; one of a node with its own image exerts no force. Where the directions differ the
+            smaller number counts: a node on a symmetry element, whose images are itself, sees both images of a
+            node that sees it once.
         receiver: Of each contact.
     """
     other = sender != receiver
     ones = np.ones(int(other.sum()))
     shape = (n_nodes, n_nodes)
     count = coo_array((ones, (receiver[other], sender[other])), shape=shape).tocsr()
+    count = csr_array(count.minimum(count.T.tocsr()))
     kirchhoff = csr_array(-count)
     kirchhoff.setdiag(count.sum(axis=1))
     found = np.full(n_nodes, np.nan)
@@ -73,7 +77,7 @@ def anisotropic_network(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the fluctuations of an anisotropic network model, summed over x, y, z; NaN for loose nodes.
 
-    A node is loose where its contacts do not hold it in three directions, contacts with loose nodes not
+    Two nodes at one place have no direction, and so no contact. A node is loose where its contacts do not hold it in three directions, contacts with loose nodes not
     counted: it can leave its place without any force.
 
     Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001),
@@ -85,6 +89,7 @@ def anisotropic_network(
     """
     place = np.asarray(position, np.float64)
     pairs = contacts(place, cutoff)
+    pairs = pairs[np.linalg.norm(place[pairs[:, 1]] - place[pairs[:, 0]], axis=1) > COINCIDENT]
     vector = place[pairs[:, 1]] - place[pairs[:, 0]]
     spring = vector[:, :, None] * vector[:, None, :] / (vector**2).sum(axis=1)[:, None, None]
     held = np.ones(len(place), bool)

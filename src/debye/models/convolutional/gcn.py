@@ -1,4 +1,4 @@
-r"""GCN: the mean of the neighbors, each weighted by the degrees at both ends.
+r"""GCN: the sum of the neighbors, each scaled by the degrees at both ends.
 
 .. math:: y_i = W \sum_{j \to i} \frac{x_j}{\sqrt{d_i d_j}} + \frac{W x_i}{d_i}
 
