@@ -28,12 +28,13 @@ def models() -> None:
 
 
 def _kind(card: ModelCard) -> str:
-    """Say what a model makes of edges, or that it is a baseline."""
+    """Say what a model makes of edges, or that it is a baseline, and what it needs."""
+    needs = "" if card.extra is None else f", extra {card.extra}"
     if not card.learned:
-        return "baseline"
+        return f"baseline{needs}"
     if card.vectors:
-        return "edge features and vectors"
-    return "edge features" if card.edge_features else "no edge features"
+        return f"edge features and vectors{needs}"
+    return f"{'edge features' if card.edge_features else 'no edge features'}{needs}"
 
 
 def _describe(model: str, target: str, version: str) -> str:

@@ -86,15 +86,26 @@ def read_calpha_set(folder: Path, ids: Sequence[str] | None = None) -> list[Calp
         ids: PDB ids.
 
     Raises:
-        FormatError: a file is missing or cannot be read.
+        FormatError: a file is missing or cannot be read, or the folder holds none.
     """
     return [read_calpha(path) for path in calpha_files(folder, ids)]
 
 
 def calpha_files(folder: Path, ids: Sequence[str] | None = None) -> list[Path]:
-    """Return the files of proteins of the set, sorted; see :func:`read_calpha_set`."""
+    """Return the files of proteins of the set, sorted; see :func:`read_calpha_set`.
+
+    Raises:
+        FormatError: none are named, and the folder holds none.
+    """
     if ids is None:
-        return sorted((folder / "364").glob("*_CA_A2.pdb"))
+        found = sorted((folder / "364").glob("*_CA_A2.pdb"))
+        if not found:
+            raise FormatError(
+                str(folder),
+                problem="no file 364/<id>_CA_A2.pdb is in it",
+                remedy="Give the folder of the set of 364 proteins",
+            )
+        return found
     return [folder / "364" / f"{name}_CA_A2.pdb" for name in sorted(ids)]
 
 

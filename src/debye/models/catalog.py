@@ -125,7 +125,7 @@ CATALOG: Mapping[str, ModelCard] = {
         ModelCard(
             "contact_number",
             "debye.models.baselines.contact_number",
-            "Negative number of heavy atoms within 10 Å.",
+            "Negative number of heavy atoms within a radius, 10 Å if not set.",
             learned=False,
         ),
         ModelCard(
@@ -149,8 +149,9 @@ CATALOG: Mapping[str, ModelCard] = {
         ModelCard(
             "gradient_boosting",
             "debye.models.baselines.gradient_boosting",
-            "Gradient-boosted trees on the features of each atom (needs the extra peers).",
+            "Gradient-boosted trees on the features of each atom.",
             learned=False,
+            extra="peers",
         ),
     )
 }

@@ -46,6 +46,11 @@ def test_missing_files_are_explained(tmp_path):
         superset_ids(tmp_path)
 
 
+def test_a_folder_without_the_set_is_explained(tmp_path):
+    with pytest.raises(FormatError, match=r"no file 364/<id>_CA_A2\.pdb is in it"):
+        read_calpha_set(tmp_path)
+
+
 def test_the_digest_is_of_names_and_contents(tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     first.write_text("x")

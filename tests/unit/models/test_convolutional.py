@@ -134,7 +134,7 @@ def test_a_second_edge_between_a_pair_counts(name, graph, mate):
     sender, receiver = graph.edge_index[:, 40].tolist()
     more = with_edge(graph, sender, receiver, mate=mate)
     model = small(name)
-    assert (profile(model, graph) - profile(model, more))[receiver].abs() > 1e-6
+    assert (profile(model, graph) - profile(model, more))[receiver].abs() > 1e-4
 
 
 def test_an_edge_from_an_atoms_own_mate_counts(name, graph):
@@ -143,8 +143,8 @@ def test_an_edge_from_an_atoms_own_mate_counts(name, graph):
     once = with_edge(graph, 7, 7, mate=True)
     twice = with_edge(once, 7, 7, mate=True)
     found = [profile(model, each)[7] for each in (graph, once, twice)]
-    assert (found[0] - found[1]).abs() > 1e-6
-    assert (found[1] - found[2]).abs() > 1e-6
+    assert (found[0] - found[1]).abs() > 1e-4
+    assert (found[1] - found[2]).abs() > 1e-4
 
 
 def test_only_means_do_not_notice_that_every_edge_is_there_twice(name, graph):

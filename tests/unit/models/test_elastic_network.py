@@ -115,9 +115,16 @@ def test_contacts_with_two_images_count_twice():
     np.testing.assert_allclose(kirchhoff_fluctuations(2, sender, receiver), [0.125, 0.125])
 
 
-def test_no_nodes():
-    assert gaussian_network(np.zeros((0, 3))).shape == (0,)
-    assert np.isnan(gaussian_network(np.zeros((1, 3)))).all()
+@pytest.mark.parametrize("network", [gaussian_network, anisotropic_network])
+def test_no_nodes(network):
+    assert network(np.zeros((0, 3))).shape == (0,)
+    assert np.isnan(network(np.zeros((1, 3)))).all()
+
+
+def test_springs_that_pull_at_one_end_are_refused():
+    matrix = csr_array(np.array([[2.0, -2.0], [-1.0, 1.0]]))
+    with pytest.raises(ValueError, match="differs from its transpose by 1:"):
+        pseudo_inverse_diagonal(matrix, np.full((2, 1), 0.5**0.5))
 
 
 def test_a_contact_that_one_end_sees_twice_counts_once():

@@ -10,7 +10,9 @@ from debye.graph.build import build_graph
 from debye.models.baselines import anm, gnm
 from debye.models.baselines.elastic_network import anisotropic_network, gaussian_network
 from debye.models.baselines.network_nodes import residue_nodes, spread
-from debye.structure.assemble import combine, from_atoms
+from debye.structure.assemble import combine, from_atoms, moved
+from debye.structure.structure import Crystal, EntityKind, Entry
+from debye.testing import check_permutation
 
 
 def z_score(value: np.ndarray) -> np.ndarray:
@@ -76,6 +78,32 @@ def test_mates_are_springs_to_their_originals(in_crystal):
     expected = np.linalg.pinv(matrix, hermitian=True).diagonal()
     of_residue = z_score(expected[in_crystal.residue_index])
     np.testing.assert_allclose(model(graph).profile.numpy(), of_residue, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", ["residue", "atom"])
+def test_on_an_axis_the_order_of_atoms_does_not_matter(peptide, level):
+    """An ion on a two-fold axis sees an atom and its image, and is seen by it once."""
+    corner = peptide.position.min(axis=0) - 2.0
+    extent = np.ptp(peptide.position, axis=0) + 4.0
+    body = moved(peptide, np.eye(3), -corner)
+    touched = body.position[np.argmin(body.position[:, 0])]
+    body = moved(body, np.eye(3), (0.0, 0.0, -touched[2]))  # level with the axis x = z = 0
+    zinc = [("ZN", "ZN", (0.0, touched[1], 0.0))]
+    ion = from_atoms(zinc, residue_name="ZN", residue_number=99, chain="B", kind=EntityKind.ION)
+    cell = (2 * extent[0], extent[1], 2 * extent[2], 90.0, 90.0, 90.0)
+    crystal = Crystal(cell=tuple(map(float, cell)), space_group="P 1 2 1")
+    entry = Entry(id="1aaa", method="X-RAY DIFFRACTION", resolution=1.7)
+    structure = combine([body, ion], entry=entry, crystal=crystal)
+    model = gnm.MODEL(gnm.CONFIG(level=level, cutoff=8.0))
+    graph = build_graph(structure, model.graph_config)
+    sender, receiver = graph.edge_index.numpy()
+    last = len(structure) - 1
+    seen, seeing = np.sum(sender == last), np.sum(receiver == last)
+    assert seeing == 2 * seen > 0, "the ion lies on the axis and touches the peptide"
+    check_permutation(model, graph)
+    rows = np.arange(last, -1, -1)
+    backward = model(build_graph(structure.take(rows), model.graph_config)).profile.numpy()
+    np.testing.assert_allclose(backward[::-1], model(graph).profile.numpy(), atol=1e-4)
 
 
 def test_what_nothing_holds_gets_the_largest_value(with_ligand):

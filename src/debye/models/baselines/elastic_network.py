@@ -20,7 +20,8 @@ GNM_CUTOFF = 7.0  # Å, between Cα atoms
 ANM_CUTOFF = 15.0  # Å, between Cα atoms
 COINCIDENT = 1e-3  # Å
 HELD = 0.01
-"""Spring constants. A node that its contacts hold less than this in some direction counts as loose."""
+"""Spring constants. A node that its contacts hold less than this in some direction counts as loose. A choice, not
+fitted to anything: three contacts that lie within 3° of one plane hold about that much across it."""
 
 
 def gaussian_network(
@@ -77,8 +78,9 @@ def anisotropic_network(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the fluctuations of an anisotropic network model, summed over x, y, z; NaN for loose nodes.
 
-    Two nodes at one place have no direction, and so no contact. A node is loose where its contacts do not hold it in three directions, contacts with loose nodes not
-    counted: it can leave its place without any force.
+    Two nodes at one place have no direction, and so no contact. A node is loose where its contacts do not
+    hold it in three directions (:data:`HELD`), contacts with loose nodes not counted: it can leave its place
+    without any force.
 
     Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001),
     doi:10.1016/S0006-3495(01)76033-X.

@@ -39,8 +39,8 @@ class GNMConfig(BaseModel, frozen=True, extra="forbid"):
 class GNM(AtomModel):
     """Predicts the mean-square fluctuation of each node from all modes, standardized in each structure.
 
-    References: Bahar, Atilgan & Erman (1997), doi:10.1016/S1359-0278(97)00024-2; in the crystal: Kundu,
-    Melton, Sorensen & Phillips (2002), doi:10.1016/S0006-3495(02)75203-X.
+    References: Bahar, Atilgan & Erman (1997), doi:10.1016/S1359-0278(97)00024-2; with crystal
+    contacts: Kundu, Melton, Sorensen & Phillips (2002), doi:10.1016/S0006-3495(02)75203-X.
     """
 
     def __init__(self, config: GNMConfig) -> None:

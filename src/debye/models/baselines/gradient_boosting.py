@@ -74,9 +74,9 @@ class GradientBoosting(TableModel):
         facts, levels = [], []
         for graph, value, level in stream:
             usable = torch.isfinite(value)
-            rows.add(_atom_features(graph)[usable.numpy()], value[usable].numpy())
+            rows.add(_atom_features(graph)[usable.cpu().numpy()], value[usable].cpu().numpy())
             facts.append(_structure_features(graph))
-            levels.append(level.numpy())
+            levels.append(level.cpu().numpy())
         features, value = rows.drawn()
         if not len(value):
             raise ConfigError(

@@ -17,6 +17,8 @@ BLOCK = 128
 """Rows that a block has at least: smaller ones cost more calls than arithmetic."""
 ANCHOR = 0.01
 """Smallest singular value, over the largest, of the zero modes at the rows that are held."""
+ASYMMETRIC = 1e-9
+"""A difference from the transpose below this share of the mean diagonal is rounding."""
 FLOPPY = 1e-9
 """A pivot or eigenvalue below this share of the mean diagonal counts as zero."""
 LARGEST_DENSE = 6_000
@@ -39,8 +41,14 @@ def pseudo_inverse_diagonal(
             densely, and these are left out too.
 
     Raises:
+        ValueError: the matrix is not symmetric.
         GraphError: further zero modes in a matrix of more than :data:`LARGEST_DENSE` rows.
     """
+    apart = abs(matrix - matrix.T).max()
+    if apart > ASYMMETRIC * matrix.diagonal().mean():
+        raise ValueError(
+            f"the matrix differs from its transpose by {apart:g}: a spring pulls at both of its ends alike"
+        )
     try:
         return _in_shells(matrix, null)
     except np.linalg.LinAlgError:

@@ -33,7 +33,7 @@ START_SCALE = 0.2
 else sums over neighbors drown what tells atoms apart, and the first steps overshoot."""
 USUAL_DEGREE = 12
 """Edges into an atom in graphs of radius 4 Å with bonds and mates: 12.1 on average over 64,000 atoms of 34
-training structures."""
+training structures. Another radius wants another value."""
 
 
 class ConvolutionalConfig(BaseModel, frozen=True, extra="forbid"):

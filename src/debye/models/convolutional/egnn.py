@@ -6,9 +6,9 @@ r"""EGNN: messages that know the squared distance, and atoms that they displace.
     y_i &= W (x_i, \textstyle\sum_{j \to i} m_{ij})
 
 with :math:`r_{ij}` from the receiver to the (image of the) sender, both as far displaced as the layers before
-say, and a constant c for the usual degree. A mate stays where the crystal puts it: its displacement would have
-to be turned by the symmetry operation, which the graph does not hold. The last layer has nobody left to
-displace an atom for.
+say, and a constant c for the usual degree (that of 4 Å graphs with mates; another radius wants another value). A mate
+stays where the crystal puts it: its displacement would have to be turned by the symmetry operation, which the
+graph does not hold. The last layer has nobody left to displace an atom for.
 
 Reference: Satorras, Hoogeboom & Welling (2021), arXiv:2102.09844.
 """

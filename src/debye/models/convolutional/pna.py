@@ -30,7 +30,8 @@ class PNAConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
 
     width: PositiveInt = 40
     usual_degree: PositiveInt = USUAL_DEGREE
-    """Number of edges into an atom at which the scalers are 1."""
+    """Number of edges into an atom at which the scalers are 1: that of 4 Å graphs with mates. Another radius wants
+    another value."""
 
 
 class PNA(EdgeConvolutionalModel):
