@@ -281,10 +281,16 @@ def own_rows(name: str, reports: dict[str, Any]) -> list[str]:
 def catalogs() -> str:
     """Return the page of all catalogs."""
     models = [
-        [f"`{card.name}`", card.summary]
-        + ["yes" if fact else "no" for fact in (card.learned, card.edge_features, card.vectors)]
-        if card.learned
-        else [f"`{card.name}`", card.summary, "baseline", "", ""]
+        [
+            f"`{card.name}`",
+            card.summary,
+            "yes" if card.learned else "baseline",
+            *(
+                "" if fact is None else "yes" if fact else "no"
+                for fact in (card.edge_features, card.vectors)
+            ),
+            "" if card.extra is None else f"`{card.extra}`",
+        ]
         for card in CATALOG.values()
     ]
     features = [
@@ -302,10 +308,10 @@ def catalogs() -> str:
             "",
             "## Models",
             "",
-            table(["name", "what it is", "trained", "edge features", "vectors"], models),
+            table(["name", "what it is", "trained", "edge features", "vectors", "extra"], models),
             "Edge features: what an edge is (length, bond order, mate) can reach the messages that pass "
             "along it.",
-            "Vectors: its direction can, too. [How they are compared](training.md#the-comparison).",
+            "Vectors: its direction can, too. Extra: what `pip install 'debye[EXTRA]'` must bring. [How they are compared](training.md#the-comparison).",
             "",
             "## Atom features (`node_categories`, `node_scalars`)",
             "",
