@@ -90,8 +90,8 @@ def test_on_an_axis_the_order_of_atoms_does_not_matter(peptide, level):
     body = moved(body, np.eye(3), (0.0, 0.0, -touched[2]))  # level with the axis x = z = 0
     zinc = [("ZN", "ZN", (0.0, touched[1], 0.0))]
     ion = from_atoms(zinc, residue_name="ZN", residue_number=99, chain="B", kind=EntityKind.ION)
-    cell = (2 * extent[0], extent[1], 2 * extent[2], 90.0, 90.0, 90.0)
-    crystal = Crystal(cell=tuple(map(float, cell)), space_group="P 1 2 1")
+    a, b, c = map(float, extent)
+    crystal = Crystal(cell=(2 * a, b, 2 * c, 90.0, 90.0, 90.0), space_group="P 1 2 1")
     entry = Entry(id="1aaa", method="X-RAY DIFFRACTION", resolution=1.7)
     structure = combine([body, ion], entry=entry, crystal=crystal)
     model = gnm.MODEL(gnm.CONFIG(level=level, cutoff=8.0))
