@@ -28,7 +28,7 @@ from debye.models.baselines.network_nodes import residue_nodes
 from debye.structure.structure import EntityKind, Structure
 
 SEED = 20261125
-GNM_CUTOFFS, ANM_CUTOFFS = (7.0, 8.0, 10.0), (15.0, 12.0, 18.0)
+GNM_CUTOFFS, ANM_CUTOFFS = (7.0, 8.0, 10.0), (15.0, 12.0, 18.0, 21.0)
 """Å; the usual ones first."""
 
 
@@ -100,6 +100,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--entries", type=int, default=40)
+    parser.add_argument("--entries", type=int, default=180)
     parser.add_argument("--largest", type=int, default=6000, help="atoms")
     main(parser.parse_args())
