@@ -225,7 +225,7 @@ class Difference:
     structures: int
     """Structures compared."""
     left_out: int
-    """Structures that only one of the two scores, or whose Pearson r only one defines."""
+    """Structures that only one of the two scores, or for which only one defines the measure."""
     estimate: float
     interval: Interval
     """Paired bootstrap over structures; NaN without draws."""
@@ -245,10 +245,11 @@ def difference(
     """
     mine = {score.id: score for score in first.of_class(atom_class)}
     theirs = {score.id: score for score in second.of_class(atom_class)}
+    column = MEASURES[name].column
     shared = [
         key
         for key in sorted(mine.keys() & theirs.keys())
-        if np.isfinite(mine[key].pearson) == np.isfinite(theirs[key].pearson)
+        if np.isfinite(getattr(mine[key], column)) == np.isfinite(getattr(theirs[key], column))
     ]
     left, right = [mine[key] for key in shared], [theirs[key] for key in shared]
 
