@@ -59,6 +59,7 @@ QUANTITIES = (
         "root relative squared error: 1 is what the mean reaches, lower is better",
     ),
 )  # fmt: skip
+CONSTANT = "A dash: the model predicts one value for all atoms."
 NO_LEVEL = "A dash: the model has no opinion on the level of B, so that errors in Å² mean nothing."
 
 
@@ -123,9 +124,8 @@ def quantity_table(overview: Overview, quantity: Quantity, *, pooled: bool = Fal
         rows.append((ORACLE, "", "", *(number(value, quantity.digits) for value in values)))
     header = ("model", "runs", "mates", *map(column_name, overview.splits))
     how = "over all atoms of all structures" if pooled else "per structure, then the mean"
-    note = (
-        f"{quantity.meaning[0].upper()}{quantity.meaning[1:]}; {how}. Mean ± sd of runs. {NO_LEVEL}"
-    )
+    dash = CONSTANT if quantity.name == "CC" and not pooled else NO_LEVEL
+    note = f"{quantity.meaning[0].upper()}{quantity.meaning[1:]}; {how}. Mean ± sd of runs. {dash}"
     title = f"{quantity.label}, {'pooled' if pooled else 'per structure'}"
     return TextTable(title, header, tuple(rows), 3, note)
 
@@ -352,9 +352,10 @@ def _pair_row(name: str, crystal: str, rows: Sequence[Row]) -> tuple[str, ...]:
         for row in group:
             runs.setdefault(row["run"], []).append(figure(row["pearson"]))
         spreads.append(plus_minus(Spread.of([_mean(values) for values in runs.values()]), 3))
-    values = [figure(row["pearson"]) for row in rows]
-    pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in rows}
-    return (name, crystal, *spreads, number(float(np.nanmedian(values))), str(len(pairs)))
+    known = [row for row in rows if row["pearson"] is not None]
+    middle = float(np.median([row["pearson"] for row in known])) if known else np.nan
+    pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in known}
+    return (name, crystal, *spreads, number(middle), str(len(pairs)))
 
 
 def _mean(values: Sequence[float]) -> float:

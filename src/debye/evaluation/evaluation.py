@@ -223,7 +223,7 @@ class Difference:
     first: str
     second: str
     structures: int
-    """Structures compared."""
+    """Structures for which both define the measure."""
     left_out: int
     """Structures that only one of the two scores, or for which only one defines the measure."""
     estimate: float
@@ -263,7 +263,7 @@ def difference(
         atom_class=atom_class,
         first=first.label,
         second=second.label,
-        structures=len(shared),
+        structures=sum(np.isfinite(getattr(score, column)) for score in left),
         left_out=len(mine.keys() | theirs.keys()) - len(shared),
         estimate=float(measure(left, name)[0] - measure(right, name)[0]),
         interval=interval(by_cluster=False),
