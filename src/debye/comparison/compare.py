@@ -35,7 +35,7 @@ from debye.comparison.sample import (
     pair_table,
 )
 from debye.comparison.schedule import Failure, Schedule, Step, Task, read_failure
-from debye.comparison.search import trial, with_settings
+from debye.comparison.search import trial
 from debye.data.graph_cache import find_graph_cache, open_graph_cache
 from debye.data.store import Store
 from debye.errors import ConfigError, DebyeError
@@ -267,7 +267,7 @@ class Comparison:
         recipe = self._recipe(contender, contender.recipe, 1)
         tasks = []
         for number, settings in enumerate(contender.trials, start=1):
-            own = trial(with_settings(recipe, settings), self.store, self.config.share)
+            own = trial(recipe.changed(settings), self.store, self.config.share)
             job = self._job(contender, "search", str(number), 1, settings, own)
             folder = self.out / "runs" / contender.name / f"search-{number}"
             tasks.append(Task(job, folder, self.config.share, order=(0, number)))
@@ -285,7 +285,7 @@ class Comparison:
         kind = "fitted" if contender.kind == "fitted" else "seed"
         tasks = []
         for seed in range(1, self.config.seeds + 1):
-            recipe = with_settings(self._recipe(contender, contender.recipe, seed), settings)
+            recipe = self._recipe(contender, contender.recipe, seed).changed(settings)
             job = self._job(contender, kind, str(seed), seed, settings, recipe)
             tasks.append(Task(job, folder / str(seed), 1.0, order=(2, seed)))
         return tasks
@@ -307,7 +307,7 @@ class Comparison:
             settings["training.seed"] = seed
             if contender.seed_setting:
                 settings["settings.seed"] = seed
-        return with_settings(recipe, settings)
+        return recipe.changed(settings)
 
     def _job(
         self,

@@ -344,7 +344,11 @@ def _code(runs: Sequence[Row]) -> str:
     states = Counter(row["source"] for row in runs)
     if len(states) == 1:
         (digest,) = states
-        return f"{versions}, source files `{digest}`" if digest else versions
+        return (
+            f"{versions}, source files `{digest}`"
+            if digest
+            else f"{versions}; of unknown source files"
+        )
     counted = ", ".join(
         f"{f'`{digest}`' if digest else 'unknown'} ({count} runs)"
         for digest, count in sorted(states.items(), key=lambda state: state[0] or "")

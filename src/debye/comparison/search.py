@@ -1,41 +1,12 @@
-"""The small search of a recipe: which settings are tried, and what a trial costs."""
+"""The small search of a recipe: what a trial costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import product
 from typing import Any
 
 from debye.data.loader import BatchSampler, choose_rows
 from debye.data.store import Store
 from debye.training.config import Recipe
-
-
-def combinations(recipe: Recipe) -> list[dict[str, Any]]:
-    """Return every combination of the values that a recipe searches, by dotted setting.
-
-    Example:
-        >>> recipe = Recipe(name="a", model="meta_gnn", search={"training.seed": [1, 2]})
-        >>> combinations(recipe)
-        [{'training.seed': 1}, {'training.seed': 2}]
-        >>> combinations(Recipe(name="a", model="meta_gnn"))
-        [{}]
-    """
-    return [
-        dict(zip(recipe.search, values, strict=True)) for values in product(*recipe.search.values())
-    ]
-
-
-def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with some dotted settings changed, and nothing left to search."""
-    content = recipe.model_dump()
-    for key, value in settings.items():
-        *parents, name = key.split(".")
-        section = content
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[name] = value
-    return Recipe.model_validate(content | {"search": {}})
 
 
 def trial(recipe: Recipe, store: Store, share: float) -> Recipe:
@@ -50,7 +21,7 @@ def trial(recipe: Recipe, store: Store, share: float) -> Recipe:
         "training.validate_every": 1,
         "training.weight_average": max(0.0, 1 - (1 - recipe.training.weight_average) / share),
     }
-    return with_settings(recipe, settings)
+    return recipe.changed(settings)
 
 
 def _batches_of_a_pass(recipe: Recipe, store: Store) -> int:

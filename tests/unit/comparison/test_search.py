@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from debye.comparison.compare import choose_trial
-from debye.comparison.search import combinations, trial, with_settings
+from debye.comparison.search import trial
 from debye.training.config import Recipe
 
 SEARCH = {"settings.node_width": [8, 16], "training.learning_rate": [1e-3, 3e-3]}
@@ -20,14 +20,14 @@ def recipe(**more) -> Recipe:
 
 
 def test_every_combination_is_tried_and_nothing_is_left_to_search():
-    tried = combinations(recipe(search=SEARCH))
+    tried = recipe(search=SEARCH).combinations()
     assert [tuple(each.values()) for each in tried] == [
         (8, 1e-3),
         (8, 3e-3),
         (16, 1e-3),
         (16, 3e-3),
     ]
-    changed = with_settings(recipe(search=SEARCH), tried[3])
+    changed = recipe(search=SEARCH).changed(tried[3])
     assert changed.settings == {"node_width": 16}
     assert changed.training.learning_rate == 3e-3
     assert changed.search == {}
@@ -43,6 +43,12 @@ def test_every_combination_is_tried_and_nothing_is_left_to_search():
         ({"settings.graph": [1]}, "settings.graph: no such setting"),
         ({"name": ["b"]}, "name: no such setting"),
         ({"settings.node_width": 8}, "valid list"),
+        (
+            {"training.learning_rate": [1e-3, 5]},
+            "cannot try .*5}: training.learning_rate: Input should be less",
+        ),
+        ({"settings.node_width": [8, -1]}, "node_width: Input should be greater"),
+        ({"training.epochs": [30, 9], "training.validate_every": [10]}, "no multiple"),
     ],
 )
 def test_a_search_of_what_is_not_there_is_refused(search, problem):
