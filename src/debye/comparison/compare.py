@@ -21,7 +21,6 @@ from debye.comparison.files import write_text
 from debye.comparison.job import (
     FAILURE_FILE,
     JOB_FILE,
-    RESULT_FILE,
     Job,
     RunKind,
     needs_package,
@@ -35,7 +34,7 @@ from debye.comparison.sample import (
     pair_table,
 )
 from debye.comparison.schedule import Failure, Schedule, Step, Task, read_failure
-from debye.comparison.search import trial
+from debye.comparison.search import chosen_settings, trial
 from debye.data.graph_cache import find_graph_cache, open_graph_cache
 from debye.data.store import Store
 from debye.errors import ConfigError, DebyeError
@@ -51,7 +50,7 @@ COMPARISON_FILE, SUBSET_FILE, CHOSEN_PAIRS_FILE = (
     "subset.txt",
     "chosen_pairs.csv",
 )
-PLAN_FILE, CHOSEN_FILE = "plan.json", "chosen.json"
+PLAN_FILE = "plan.json"
 PREPARATION_FILE, LOCK_FILE = "preparation.json", ".lock"
 USUAL_REFERENCE = "meta_gnn"
 FIXED_WEIGHT = 0.3
@@ -353,44 +352,17 @@ class Comparison:
         if not all(each.is_done or each.job.run in failed for each in trials):
             return []
         self._chosen.add(contender.name)
-        settings = self._chosen_settings(contender, [each for each in trials if each.is_done])
+        settings = chosen_settings(self.out / "runs" / contender.name, trials)
         if settings is None:
             runs = self._runs(contender, {})
             schedule.drop(len(runs), sum(each.weight for each in runs))
             return []
         return self._runs(contender, settings)
 
-    def _chosen_settings(
-        self, contender: Contender, trials: Sequence[Task]
-    ) -> dict[str, Any] | None:
-        """Return the settings of the best trial; what was chosen once stays, so that all seeds have the same."""
-        path = self.out / "runs" / contender.name / CHOSEN_FILE
-        if path.exists():
-            return json.loads(path.read_text())
-        best = choose_trial([each.folder for each in trials])
-        if best is None:
-            return None
-        settings = next(each.job.settings for each in trials if each.folder == best)
-        write_text(path, json.dumps(settings))
-        return settings
-
 
 def usual_jobs(device: str) -> int:
     """Return how many runs there are at a time: one a core, or one on a GPU."""
     return 1 if device.startswith("cuda") else os.cpu_count() or 1
-
-
-def choose_trial(folders: Sequence[Path]) -> Path | None:
-    """Return the finished trial of the highest correlation on the validation sample; None without any.
-
-    Of equal ones the first.
-    """
-    scores = {
-        folder: json.loads((folder / RESULT_FILE).read_text())["facts"]["val_r"]
-        for folder in folders
-    }
-    known = {folder: value for folder, value in scores.items() if value is not None}
-    return max(known, key=lambda folder: known[folder]) if known else None
 
 
 def _one_split(contenders: Sequence[Contender]) -> tuple[str, str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from debye.comparison.compare import choose_trial
-from debye.comparison.search import trial
+from debye.comparison.job import Job
+from debye.comparison.schedule import Task
+from debye.comparison.search import best_trial, chosen_settings, trial
 from debye.training.config import Recipe
 
 SEARCH = {"settings.node_width": [8, 16], "training.learning_rate": [1e-3, 3e-3]}
@@ -76,6 +77,35 @@ def test_the_best_trial_is_that_of_the_highest_correlation(tmp_path: Path):
         folder.mkdir()
         (folder / "result.json").write_text(json.dumps({"facts": {"val_r": value}}))
         folders.append(folder)
-    assert choose_trial(folders) == folders[1]
-    assert choose_trial(folders[2:3]) is None
-    assert choose_trial([]) is None
+    assert best_trial(folders) == folders[1]
+    assert best_trial(folders[2:3]) is None
+    assert best_trial([]) is None
+
+
+def test_what_was_chosen_stays_when_a_failed_trial_succeeds_later(tmp_path: Path):
+    trials = []
+    for number in (1, 2):
+        job = Job(
+            contender="a",
+            kind="search",
+            run=str(number),
+            settings={"settings.node_width": 8 * number},
+            model="meta_gnn",
+            store="",
+            digest="",
+        )
+        folder = tmp_path / f"search-{number}"
+        folder.mkdir()
+        trials.append(Task(job, folder, 1.0, order=(0, number)))
+
+    def finish(number: int, value: float) -> None:
+        result = {"facts": {"val_r": value}}
+        (trials[number - 1].folder / "result.json").write_text(json.dumps(result))
+
+    assert chosen_settings(tmp_path, trials) is None
+    finish(1, 0.3)
+    assert chosen_settings(tmp_path, trials) == {"settings.node_width": 8}
+    finish(2, 0.9)
+    assert chosen_settings(tmp_path, trials) == {"settings.node_width": 8}
+    (tmp_path / "chosen.json").unlink()
+    assert chosen_settings(tmp_path, trials) == {"settings.node_width": 16}
