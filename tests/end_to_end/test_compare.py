@@ -84,7 +84,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "id1,chain1,id2,chain2,same_space_group,pair_group\n012t,A,013t,A,0,p1\n"
     )
     (folder / "tiny.toml").write_text(RECIPE)
-    broken = RECIPE.partition("[search]")[0].replace("min_usable = 10", "min_usable = 100000")
+    broken = RECIPE.partition("[search]")[0] + '[start]\ncheckpoint = "gone.safetensors"\n'
     (folder / "broken.toml").write_text(broken.replace('name = "meta_gnn"', 'name = "broken"'))
     return folder
 
@@ -154,8 +154,8 @@ def test_a_failed_run_is_reported_and_the_others_go_on(finished) -> None:
     assert "failed: broken seed 1" in done.stderr
     failed = [row for row in results(out) if row["status"] == "failed"]
     assert [(row["contender"], row["run"]) for row in failed] == [("broken", "1"), ("broken", "2")]
-    assert "100000 usable atoms" in failed[0]["reason"]
-    assert "100000 usable atoms" in (out / "report.md").read_text()
+    assert "gone.safetensors" in failed[0]["reason"]
+    assert "gone.safetensors" in (out / "report.md").read_text()
     done_runs = {
         (row["contender"], row["run"]) for row in rows_of(out, status="done", split="test")
     }

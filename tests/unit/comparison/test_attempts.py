@@ -36,9 +36,14 @@ def test_the_file_is_touched_while_it_runs(tmp_path: Path):
 
 def test_an_attempt_that_failed_has_its_time(tmp_path: Path):
     path = tmp_path / "attempts.json"
-    with pytest.raises(ValueError, match="wrong"), Attempts(path):
-        time.sleep(0.02)
-        raise ValueError("wrong")
+
+    def fail() -> None:
+        with Attempts(path):
+            time.sleep(0.02)
+            raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        fail()
     ((_, seconds),) = json.loads(path.read_text())
     assert seconds >= 0.02
     assert read_attempts(tmp_path / "nothing") == []

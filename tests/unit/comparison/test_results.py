@@ -64,5 +64,5 @@ def test_tables_of_an_older_version_can_be_read(tmp_path: Path):
     (tmp_path / "results.csv").write_text("contender,run,status\na,1,done\n")
     (row,) = read_results(tmp_path).rows
     assert (row["run"], row["source"], row["jobs"]) == ("1", None, None)
-    with pytest.raises(ConfigError, match="has no results.csv"):
+    with pytest.raises(ConfigError, match=r"has no results\.csv"):
         read_results(tmp_path / "nothing")

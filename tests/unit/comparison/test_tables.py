@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-
 from debye.comparison.report import _code, _hardware, _time
 from debye.comparison.results import Results
 from debye.comparison.summary import Overview
 from debye.comparison.tables import (
+    QUANTITIES,
     class_table,
     data_table,
     difference_table,
     failure_table,
     quantity_table,
 )
-from debye.comparison.tables import QUANTITIES
 from debye.evaluation.bootstrap import Interval
 from debye.evaluation.evaluation import Difference
 
