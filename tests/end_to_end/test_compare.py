@@ -17,6 +17,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from debye.cli.main import app
+from debye.comparison.source import source_digest
 from debye.data.build import build_store
 from debye.data.store import Store
 from debye.errors import ConfigError
@@ -46,6 +47,7 @@ learning_rate = 1e-2
 [search]
 "settings.node_width" = [6, 8]
 """
+RECIPES = Path(__file__).parents[2] / "recipes" / "comparison"
 SPLITS = {"train": 6, "val": 3, "test": 4}
 
 
@@ -82,7 +84,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "id1,chain1,id2,chain2,same_space_group,pair_group\n012t,A,013t,A,0,p1\n"
     )
     (folder / "tiny.toml").write_text(RECIPE)
-    broken = RECIPE.partition("[search]")[0].replace("min_usable = 10", "min_usable = 100000")
+    broken = RECIPE.partition("[search]")[0] + '[start]\ncheckpoint = "gone.safetensors"\n'
     (folder / "broken.toml").write_text(broken.replace('name = "meta_gnn"', 'name = "broken"'))
     return folder
 
@@ -138,6 +140,12 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(finished) -> None:
     assert min(epochs) > 0, "the training began again instead of going on"
     steps = {float(row["train_atoms"]) for row in rows_of(out, kind="seed", split="test")}
     assert all(atoms > 20 * 2 * 100 for atoms in steps), "atoms before the kill were not counted"
+    (row,) = rows_of(out, kind="seed", run="1", split="test", crystal="on")
+    attempts = json.loads(row["attempts"])
+    assert len(attempts) > 1
+    assert attempts[0][0] + attempts[0][1] < killed + 5
+    assert float(row["seconds"]) == pytest.approx(sum(took for _, took in attempts), rel=1e-4)
+    assert f"source files `{source_digest()}`" in (out / "report.md").read_text()
 
 
 @pytest.mark.slow
@@ -146,8 +154,8 @@ def test_a_failed_run_is_reported_and_the_others_go_on(finished) -> None:
     assert "failed: broken seed 1" in done.stderr
     failed = [row for row in results(out) if row["status"] == "failed"]
     assert [(row["contender"], row["run"]) for row in failed] == [("broken", "1"), ("broken", "2")]
-    assert "100000 usable atoms" in failed[0]["reason"]
-    assert "100000 usable atoms" in (out / "report.md").read_text()
+    assert "gone.safetensors" in failed[0]["reason"]
+    assert "gone.safetensors" in (out / "report.md").read_text()
     done_runs = {
         (row["contender"], row["run"]) for row in rows_of(out, status="done", split="test")
     }
@@ -169,39 +177,81 @@ def test_the_search_chooses_the_best_on_validation(finished) -> None:
     assert trial["recipe"]["data"]["batches_per_epoch"] == 8  # a fifth of 20 epochs of 2
 
 
-def scored(store: Store, out: Path, run: str, crystal: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Deposited and predicted B of the protein atoms of each test structure."""
+BACKBONE = ("N", "CA", "C", "O")
+
+
+def scored(
+    store: Store, out: Path, run: str, crystal: str, names: tuple[str, ...] = ()
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Deposited and predicted B of the protein atoms, or some by name, of each test structure."""
     pairs = []
     with np.load(out / "runs" / run / "predictions-test.npz") as predictions:
         for row, entry in enumerate(store.entries("test")):
             structure = store.structure("test", row)
             keep = store.usable("test", row) & (structure.entity_kind == EntityKind.PROTEIN)
+            if names:
+                keep &= np.isin(structure.atom_name, names)
             predicted = predictions[f"{entry.id}.{crystal}"][keep].astype(float)
             pairs.append((structure.b_iso[keep].astype(float), predicted))
     return pairs
 
 
+def read_table(report: Path, title: str) -> dict[str, dict[str, str]]:
+    """Cells of one table of report.md by model and heading, counts in brackets left out of the heading."""
+    _, _, after = report.read_text().partition(f"\n### {title}\n\n")
+    lines = after.partition("\n\n")[0].splitlines()
+    assert lines, f"no table {title}"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    header = [name.partition(" (")[0] for name in rows[0]]
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows[2:]}
+
+
+def relative_error(true: np.ndarray, found: np.ndarray) -> float:
+    return np.sqrt(((true - found) ** 2).sum() / ((true - true.mean()) ** 2).sum())
+
+
+def percent_error(true: np.ndarray, found: np.ndarray) -> float:
+    known = true >= 1
+    return 100 * (np.abs(true - found)[known] / true[known]).mean()
+
+
 @pytest.mark.slow
-def test_cells_of_the_report_follow_from_the_raw_predictions(finished, place: Path) -> None:
+@pytest.mark.parametrize(
+    ("title", "column", "digits", "names", "compute"),
+    [
+        ("CC, per structure", "test", 3, (), lambda true, found: np.corrcoef(true, found)[0, 1]),
+        ("MAE / Å², per structure", "test", 2, (), lambda true, found: abs(true - found).mean()),
+        ("MAPE / %, per structure", "test", 1, (), percent_error),
+        ("RRSE, per structure", "test", 3, (), relative_error),
+        (
+            *("CC by class of atoms, test", "backbone", 3, BACKBONE),
+            lambda true, found: np.corrcoef(true, found)[0, 1],
+        ),
+    ],
+)
+def test_cells_of_the_report_follow_from_the_raw_predictions(
+    finished, place: Path, title: str, column: str, digits: int, names, compute
+) -> None:
     out, _, _ = finished
     store = Store.open(place / "store")
-    correlations, errors, relative = [], [], []
-    for seed in ("1", "2"):
-        pairs = scored(store, out, f"meta_gnn/{seed}", "on")
-        correlations.append([np.corrcoef(true, found)[0, 1] for true, found in pairs])
-        errors.append(np.mean([np.abs(true - found).mean() for true, found in pairs]))
-        relative.append(
-            np.mean(
-                [
-                    np.sqrt(((true - found) ** 2).sum() / ((true - true.mean()) ** 2).sum())
-                    for true, found in pairs
-                ]
-            )
-        )
-    report = (out / "report.md").read_text()
-    for values, digits in ((np.mean(correlations, axis=1), 3), (errors, 2), (relative, 3)):
-        cell = f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
-        assert cell in report
+    runs = [
+        np.mean([compute(*pair) for pair in scored(store, out, f"meta_gnn/{seed}", "on", names)])
+        for seed in ("1", "2")
+    ]
+    cell = f"{np.mean(runs):.{digits}f} ± {np.std(runs, ddof=1):.{digits}f}"
+    assert read_table(out / "report.md", title)["meta_gnn"][column] == cell
+
+
+@pytest.mark.slow
+def test_differences_and_pooled_figures_follow_from_the_raw_predictions(
+    finished, place: Path
+) -> None:
+    out, _, _ = finished
+    store = Store.open(place / "store")
+    correlations = [
+        [np.corrcoef(*pair)[0, 1] for pair in scored(store, out, f"meta_gnn/{seed}", "on")]
+        for seed in ("1", "2")
+    ]
     number = [np.corrcoef(*pair)[0, 1] for pair in scored(store, out, "contact_number/1", "on")]
     difference = np.mean(number - np.mean(correlations, axis=0))
     with (out / "differences.csv").open(newline="") as file:
@@ -212,7 +262,8 @@ def test_cells_of_the_report_follow_from_the_raw_predictions(finished, place: Pa
             == ("contact_number", "test", "pearson_mean")
         ]
     assert float(found["estimate"]) == pytest.approx(difference, abs=1e-5)
-    assert f"{difference:+.3f}" in report
+    shown = read_table(out / "report.md", "Differences from meta_gnn, test")["contact_number"]
+    assert shown["CC"] == f"{difference:+.3f}"
     both = np.concatenate(scored(store, out, "meta_gnn/1", "on"), axis=1)
     pooled = float(
         rows_of(out, contender="meta_gnn", run="1", split="test", crystal="on")[0]["pooled_pearson"]
@@ -267,3 +318,42 @@ def test_a_changed_comparison_is_refused(
     assert isinstance(refused.exception, ConfigError)
     assert "holds a run of another" in str(refused.exception)
     assert change in str(refused.exception)
+
+
+@pytest.mark.slow
+def test_a_folder_belongs_to_one_comparison_at_a_time(place: Path, tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"):
+        refused = CliRunner().invoke(app, command(place, tmp_path))
+    assert isinstance(refused.exception, ConfigError)
+    assert "another debye compare is at work" in str(refused.exception)
+    assert not (tmp_path / "comparison.json").exists()
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    refused = CliRunner().invoke(app, [*command(place, tmp_path / "out"), "--device", "cuda"])
+    assert isinstance(refused.exception, ConfigError)
+    assert "finds no GPU" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+    unknown = CliRunner().invoke(app, [*command(place, tmp_path / "out"), "--device", "tpu"])
+    assert unknown.exit_code == 2
+
+
+@pytest.mark.slow
+def test_quick_trains_the_real_recipes_and_reports(place: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch_geometric")
+    recipes = [str(RECIPES / f"{name}.toml") for name in ("gcn", "meta_gnn")]
+    words = ["compare", *recipes, "structure_mean", "--quick", "--data", str(place / "store")]
+    words += ["--set", "data.loader.min_usable=10", "--set", "search={}", "-o", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert {row["contender"] for row in rows_of(tmp_path, split="test", status="done")} == {
+        *("gcn", "meta_gnn", "structure_mean")
+    }
+    table = read_table(tmp_path / "report.md", "CC, per structure")
+    assert all(np.isfinite(float(table[name]["test"])) for name in ("gcn", "meta_gnn"))
+    assert table["structure_mean"]["test"] == "–"
+    assert "directed edges of the graphs of " in (tmp_path / "report.md").read_text()

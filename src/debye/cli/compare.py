@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -65,7 +65,9 @@ def compare(
         int | None,
         typer.Option(help="Runs at a time [one a core, or one on a GPU].", min=1),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="What trains and predicts.")
+    ] = "cpu",
     quick: Annotated[
         bool, typer.Option("--quick", help="Everything with hardly any data: to try it out.")
     ] = False,

@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from filelock import FileLock, Timeout
+
 import debye
+from debye.comparison.attempts import Attempts
 from debye.comparison.config import CompareConfig
 from debye.comparison.contenders import Contender
-from debye.comparison.dataset import write_dataset
+from debye.comparison.dataset import EVERY_TRAINED, write_dataset
+from debye.comparison.files import write_text
 from debye.comparison.job import (
     FAILURE_FILE,
     JOB_FILE,
-    RESULT_FILE,
     Job,
     RunKind,
     needs_package,
     write_failure,
-    write_text,
 )
 from debye.comparison.sample import (
     TRAIN_SAMPLE,
@@ -31,7 +34,7 @@ from debye.comparison.sample import (
     pair_table,
 )
 from debye.comparison.schedule import Failure, Schedule, Step, Task, read_failure
-from debye.comparison.search import trial, with_settings
+from debye.comparison.search import chosen_settings, trial
 from debye.data.graph_cache import find_graph_cache, open_graph_cache
 from debye.data.store import Store
 from debye.errors import ConfigError, DebyeError
@@ -42,8 +45,13 @@ from debye.prediction.crystal_pairs import CrystalPair
 from debye.training.config import Recipe
 from debye.training.fit import claim_folder
 
-COMPARISON_FILE, SUBSET_FILE, PAIRS_FILE = "comparison.json", "subset.txt", "chosen_pairs.csv"
-PLAN_FILE, CHOSEN_FILE = "plan.json", "chosen.json"
+COMPARISON_FILE, SUBSET_FILE, CHOSEN_PAIRS_FILE = (
+    "comparison.json",
+    "subset.txt",
+    "chosen_pairs.csv",
+)
+PLAN_FILE = "plan.json"
+PREPARATION_FILE, LOCK_FILE = "preparation.json", ".lock"
 USUAL_REFERENCE = "meta_gnn"
 FIXED_WEIGHT = 0.3
 """What a run without training takes, in runs of a whole budget: only for the time left."""
@@ -76,6 +84,12 @@ class Comparison:
     """Contenders whose search is over."""
 
     def __post_init__(self) -> None:
+        if self.config.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(
+                "compare",
+                problem="device cuda, but torch finds no GPU that it can use here",
+                remedy="Choose cpu, or install a driver and a build of torch that fit the GPU",
+            )
         train, val = _one_split(self.contenders)
         loaders = [
             each.recipe.data.loader
@@ -102,11 +116,25 @@ class Comparison:
 
         Raises:
             ConfigError: the folder holds a comparison of another store, sample or budget, or runs of
-                another recipe.
+                another recipe, or another process works in it.
         """
+        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.out / LOCK_FILE, timeout=0):
+                return self._run()
+        except Timeout as error:
+            raise ConfigError(
+                str(self.out),
+                problem="another debye compare is at work in this folder",
+                remedy="Wait until it has ended, or give another folder with -o",
+            ) from error
+
+    def _run(self) -> list[Failure]:
         self._claim()
-        unbuildable = self._build_graphs()
-        self._describe_data(unbuildable)
+        with Attempts(self.out / PREPARATION_FILE) as preparation:
+            unbuildable = self._build_graphs()
+            self._describe_data(unbuildable)
+        self._write_plan(preparation.times)
         taking_part = [each for each in self.contenders if each.name not in unbuildable]
         searching = [each for each in taking_part if len(each.trials) > 1]
         runs = {each.name: self._runs(each, each.trials[0]) for each in taking_part}
@@ -139,12 +167,16 @@ class Comparison:
             folder = self.out / "runs" / each.name
             claim_folder(folder / "contender.json", _plain(_described(each)), resume=True)
         if self.chosen_pairs:
-            write_text(self.out / PAIRS_FILE, pair_table(self.chosen_pairs))
+            write_text(self.out / CHOSEN_PAIRS_FILE, pair_table(self.chosen_pairs))
         write_text(self.out / SUBSET_FILE, "".join(f"{name}\n" for name in self.samples.train))
+
+    def _write_plan(self, preparation: Sequence[tuple[float, float]]) -> None:
+        """Leave what the report says of the comparison as a whole."""
         plan = {
             "contenders": [each.name for each in self.contenders],
             "reference": self.reference,
             "command": self.command,
+            "preparation": preparation,
             "version": debye.__version__,
             "data": self.store.path.name,
             "digest": self.store.digest,
@@ -203,12 +235,16 @@ class Comparison:
 
     def _describe_data(self, unbuildable: Collection[str]) -> None:
         """Write the table of the data, with the edges of the first recipe that is trained by gradient."""
-        for each in self.contenders:
-            if each.recipe is not None and each.kind == "learned" and each.name not in unbuildable:
-                config = build_model(each.model, each.recipe.settings).graph_config
-                write_dataset(self.store, self.samples, config, self.out)
-                return
-        write_dataset(self.store, self.samples, None, self.out)
+        graphs = {
+            each.name: build_model(each.model, each.recipe.settings).graph_config
+            for each in self.contenders
+            if each.recipe is not None and each.kind == "learned" and each.name not in unbuildable
+        }
+        config, edges_of = None, ""
+        if graphs:
+            name, config = next(iter(graphs.items()))
+            edges_of = name if len(set(graphs.values())) > 1 else EVERY_TRAINED
+        write_dataset(self.store, self.samples, config, edges_of, self.out)
 
     def _entries_used(self, runs: int) -> dict[str, int]:
         """Return how many graphs of each split the runs of a contender ask for."""
@@ -225,10 +261,12 @@ class Comparison:
 
     def _trials(self, contender: Contender) -> list[Task]:
         """Return the trials of a search: the first seed, a share of the budget, no evaluation."""
-        recipe = self._recipe(contender, 1)
+        if contender.recipe is None:
+            return []
+        recipe = self._recipe(contender, contender.recipe, 1)
         tasks = []
         for number, settings in enumerate(contender.trials, start=1):
-            own = trial(with_settings(recipe, settings), self.store, self.config.share)
+            own = trial(recipe.changed(settings), self.store, self.config.share)
             job = self._job(contender, "search", str(number), 1, settings, own)
             folder = self.out / "runs" / contender.name / f"search-{number}"
             tasks.append(Task(job, folder, self.config.share, order=(0, number)))
@@ -237,27 +275,27 @@ class Comparison:
     def _runs(self, contender: Contender, settings: dict[str, Any]) -> list[Task]:
         """Return the runs that are evaluated, with the settings that a search chose."""
         folder = self.out / "runs" / contender.name
-        if not contender.has_seeds:
+        if contender.recipe is None or not contender.has_seeds:
             kind: RunKind = "fitted" if contender.kind == "fitted" else "fixed"
-            recipe = self._recipe(contender, None) if contender.recipe is not None else None
+            given = contender.recipe
+            recipe = self._recipe(contender, given, None) if given is not None else None
             job = self._job(contender, kind, "1", None, settings, recipe)
             return [Task(job, folder / "1", FIXED_WEIGHT, order=(1, 0))]
         kind = "fitted" if contender.kind == "fitted" else "seed"
         tasks = []
         for seed in range(1, self.config.seeds + 1):
-            recipe = with_settings(self._recipe(contender, seed), settings)
+            recipe = self._recipe(contender, contender.recipe, seed).changed(settings)
             job = self._job(contender, kind, str(seed), seed, settings, recipe)
             tasks.append(Task(job, folder / str(seed), 1.0, order=(2, seed)))
         return tasks
 
-    def _recipe(self, contender: Contender, seed: int | None) -> Recipe:
+    def _recipe(self, contender: Contender, recipe: Recipe, seed: int | None) -> Recipe:
         """Return the recipe of one run: its seed, the entries that all are trained and validated on."""
-        assert contender.recipe is not None
         settings: dict[str, Any] = {}
         if contender.kind != "fixed":
             settings["data.validation_only"] = self.samples.val
         if contender.kind != "fixed" and self.samples.is_subset:
-            if contender.recipe.data.loader.only:
+            if recipe.data.loader.only:
                 raise ConfigError(
                     contender.source,
                     problem="trains on entries of its own choice (data.loader.only)",
@@ -268,7 +306,7 @@ class Comparison:
             settings["training.seed"] = seed
             if contender.seed_setting:
                 settings["settings.seed"] = seed
-        return with_settings(contender.recipe, settings)
+        return recipe.changed(settings)
 
     def _job(
         self,
@@ -294,9 +332,12 @@ class Comparison:
             digest=self.store.digest,
             scored=scored,
             splits=splits,
-            pairs=str((self.out / PAIRS_FILE).resolve()) if self.chosen_pairs and scored else None,
+            pairs=str((self.out / CHOSEN_PAIRS_FILE).resolve())
+            if self.chosen_pairs and scored
+            else None,
             pair_splits=tuple(scored)[-1:],
             device=self.config.device,
+            jobs=self.jobs,
         )
 
     def _follow(self, task: Task, failure: Failure | None, schedule: Schedule) -> Sequence[Task]:
@@ -311,44 +352,17 @@ class Comparison:
         if not all(each.is_done or each.job.run in failed for each in trials):
             return []
         self._chosen.add(contender.name)
-        settings = self._chosen_settings(contender, [each for each in trials if each.is_done])
+        settings = chosen_settings(self.out / "runs" / contender.name, trials)
         if settings is None:
             runs = self._runs(contender, {})
             schedule.drop(len(runs), sum(each.weight for each in runs))
             return []
         return self._runs(contender, settings)
 
-    def _chosen_settings(
-        self, contender: Contender, trials: Sequence[Task]
-    ) -> dict[str, Any] | None:
-        """Return the settings of the best trial; what was chosen once stays, so that all seeds have the same."""
-        path = self.out / "runs" / contender.name / CHOSEN_FILE
-        if path.exists():
-            return json.loads(path.read_text())
-        best = choose_trial([each.folder for each in trials])
-        if best is None:
-            return None
-        settings = next(each.job.settings for each in trials if each.folder == best)
-        write_text(path, json.dumps(settings))
-        return settings
-
 
 def usual_jobs(device: str) -> int:
     """Return how many runs there are at a time: one a core, or one on a GPU."""
     return 1 if device.startswith("cuda") else os.cpu_count() or 1
-
-
-def choose_trial(folders: Sequence[Path]) -> Path | None:
-    """Return the finished trial of the highest correlation on the validation sample; None without any.
-
-    Of equal ones the first.
-    """
-    scores = {
-        folder: json.loads((folder / RESULT_FILE).read_text())["facts"]["val_r"]
-        for folder in folders
-    }
-    known = {folder: value for folder, value in scores.items() if value is not None}
-    return max(known, key=lambda folder: known[folder]) if known else None
 
 
 def _one_split(contenders: Sequence[Contender]) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from debye.comparison.search import combinations
 from debye.errors import ConfigError
 from debye.models.base import TableModel
 from debye.models.catalog import CATALOG, find_model, model_config
@@ -98,7 +97,7 @@ def _from_recipe(path: Path, settings: Sequence[str]) -> Contender:
         kind=kind,
         model=recipe.model,
         recipe=recipe,
-        trials=tuple(combinations(recipe)) if kind == "learned" else ({},),
+        trials=tuple(recipe.combinations()) if kind == "learned" else ({},),
     )
 
 

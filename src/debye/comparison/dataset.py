@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from debye.comparison.results import Row, records, replace_table
+from debye.comparison.files import write_table
+from debye.comparison.results import Row, records
 from debye.comparison.sample import TRAIN_SAMPLE, Samples
 from debye.data.graph_cache import GraphBuilder, find_graph_cache
 from debye.data.statistics import split_figures
@@ -15,27 +16,33 @@ from debye.data.store import Store
 from debye.graph.config import GraphConfig
 
 DATA_FILE = "data.csv"
+EVERY_TRAINED = "every trained recipe"
+"""Whose edges are counted, where all have the same graphs."""
 
 
-def write_dataset(store: Store, samples: Samples, config: GraphConfig | None, folder: Path) -> Path:
-    """Write one row for what was trained on and for each scored split; a table that is there is kept.
+def write_dataset(
+    store: Store, samples: Samples, config: GraphConfig | None, edges_of: str, folder: Path
+) -> Path:
+    """Write one row for what was trained on and for each scored split; the same table is kept.
 
     Args:
         store: The data store.
         samples: Entries by id.
         config: The graphs whose edges are counted, with symmetry mates; None: none are.
+        edges_of: Whose graphs these are, in words.
         folder: Of the comparison.
     """
     path = folder / DATA_FILE
-    if path.exists():
+    if path.exists() and read_dataset(folder)[0].get("edges_of") == (edges_of or None):
         return path
     used = {TRAIN_SAMPLE: samples.train}
     used |= {name: ids for name, ids in samples.scored.items() if name != TRAIN_SAMPLE}
     rows = []
     for name, ids in used.items():
         split = samples.train_split if name == TRAIN_SAMPLE else name
-        rows.append({"role": _role(name), "split": split} | _figures(store, split, ids, config))
-    replace_table(path, pd.DataFrame(rows))
+        own = {"role": _role(name), "split": split, "edges_of": edges_of}
+        rows.append(own | _figures(store, split, ids, config))
+    write_table(path, pd.DataFrame(rows))
     return path
 
 

@@ -1,8 +1,8 @@
 """One run of a comparison, in a process of its own: train, evaluate, leave the figures in its folder.
 
-``python -m debye.comparison.job RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
+``python -m debye.comparison RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
 ``scores.parquet`` (a row for each structure), ``predictions-SPLIT.npz`` (Å², a row an atom), ``pairs.csv``,
-``result.json``. The process ends with the one that started it.
+``result.json``. With ``--watch-parent`` it ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from typing import Any, Literal
 from filelock import FileLock
 from pydantic import BaseModel
 
+from debye.comparison.attempts import Attempts
+from debye.comparison.files import write_text
 from debye.errors import DebyeError
 from debye.evaluation.report import without_nan
 from debye.training.config import Recipe
 
 JOB_FILE, RESULT_FILE, FAILURE_FILE = "job.json", "result.json", "failure.json"
-SCORES_FILE, PAIRS_FILE = "scores.parquet", "pairs.csv"
+SCORES_FILE, PAIRS_FILE, ATTEMPTS_FILE = "scores.parquet", "pairs.csv", "attempts.json"
+WATCH_PARENT = "--watch-parent"
 RunKind = Literal["search", "seed", "fitted", "fixed"]
 
 
@@ -56,6 +59,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     pair_splits: tuple[str, ...] = ()
     """Only those with an entry in one of these splits; empty: all."""
     device: str = "cpu"
+    jobs: int | None = None
+    """Runs at a time, this one included: they share the processor."""
 
     @property
     def title(self) -> str:
@@ -68,17 +73,18 @@ def run_job(job: Job, folder: Path) -> None:
     with FileLock(folder / "lock"):
         if (folder / RESULT_FILE).exists():
             return
-        started = time.time()
-        facts = _facts(job)
-        checkpoint = _train(job, folder, facts)
-        summaries = []
-        if job.scored:
-            from debye.comparison.score import score_run
+        with Attempts(folder / ATTEMPTS_FILE) as attempts:
+            facts = _facts(job)
+            checkpoint = _train(job, folder, facts)
+            summaries = []
+            if job.scored:
+                from debye.comparison.score import score_run
 
-            summaries = score_run(job, checkpoint, folder, facts)
+                summaries = score_run(job, checkpoint, folder, facts)
         facts |= {
-            "started": round(started),
-            "seconds": time.time() - started,
+            "started": round(attempts.started),
+            "seconds": attempts.seconds,
+            "attempts": json.dumps(attempts.times),
             "peak_mib": peak_mib(),
         }
         result = without_nan({"facts": facts, "summaries": [asdict(row) for row in summaries]})
@@ -90,6 +96,7 @@ def _facts(job: Job) -> dict[str, Any]:
     """Return what is known of a run before it starts."""
     import debye
     from debye.comparison.hardware import hardware
+    from debye.comparison.source import source_digest
     from debye.models.catalog import find_model
 
     card = find_model(job.model)
@@ -103,7 +110,10 @@ def _facts(job: Job) -> dict[str, Any]:
         "edge_features": card.edge_features,
         "vectors": card.vectors,
         "hardware": hardware(job.device),
+        "device": job.device,
+        "jobs": job.jobs,
         "version": debye.__version__,
+        "source": source_digest(),
         "store": job.digest,
     }
 
@@ -156,9 +166,8 @@ def trained_atoms(job: Job) -> int:
 def peak_mib() -> float:
     """Return the largest memory that this process had, MiB, mapped files included."""
     status = Path("/proc/self/status")
-    if (
-        status.exists()
-    ):  # on Linux ru_maxrss starts with the peak of the process that started this one
+    # On Linux ru_maxrss starts with the peak of the process that started this one.
+    if status.exists():
         found = next(
             (line for line in status.read_text().splitlines() if line.startswith("VmHWM")), ""
         )
@@ -166,13 +175,6 @@ def peak_mib() -> float:
             return int(found.split()[1]) / (1 << 10)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def write_failure(folder: Path, reason: str, is_missing_package: bool = False) -> None:
@@ -198,9 +200,15 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def main(folder: Path) -> int:
-    """Run the job of a folder; a failure is left there as text."""
-    _end_with_parent()
+def main(folder: Path, *, watch_parent: bool = False) -> int:
+    """Run the job of a folder; a failure is left there as text.
+
+    Args:
+        folder: Of the run.
+        watch_parent: End when standard input does: the process that started this one holds its other end.
+    """
+    if watch_parent:
+        _end_with_parent()
     try:
         run_job(Job.model_validate_json((folder / JOB_FILE).read_text()), folder)
     except Exception as error:
@@ -210,7 +218,3 @@ def main(folder: Path) -> int:
             return 2
         raise
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

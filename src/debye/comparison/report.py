@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +19,9 @@ from markupsafe import Markup
 
 from debye.comparison.compare import PLAN_FILE, SUBSET_FILE
 from debye.comparison.dataset import read_dataset
-from debye.comparison.job import write_text
-from debye.comparison.results import DONE, collect_results, read_results, replace_table
-from debye.comparison.results import Row as Result
+from debye.comparison.files import write_table, write_text
+from debye.comparison.results import DONE, Row, collect_results, read_results
+from debye.comparison.schedule import duration
 from debye.comparison.summary import Overview
 from debye.comparison.tables import (
     QUANTITIES,
@@ -38,14 +41,14 @@ from debye.comparison.tables import (
 from debye.errors import ConfigError
 from debye.evaluation.evaluation import BootstrapConfig, Difference
 from debye.evaluation.tables import TextTable
-from debye.plots.comparison import Bar, Row, plot_bars, plot_differences, plot_ridges, png
+from debye.plots.comparison import Bar, ModelRow, plot_bars, plot_differences, plot_ridges, png
 from debye.plots.distribution import Band
 
 REPORT, PAGE, FIGURES, DIFFERENCES_FILE = "report.md", "report.html", "figures", "differences.csv"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Drawing:
     """A picture of the report."""
 
     name: str
@@ -66,14 +69,20 @@ class Section:
     """A heading with pictures, tables, and tables that only some readers want."""
 
     title: str
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[Drawing, ...] = ()
     tables: tuple[TextTable, ...] = ()
     details: tuple[TextTable, ...] = ()
 
     @property
     def anchor(self) -> str:
-        """Return its name in links."""
-        return "-".join(self.title.lower().split())
+        """Return its name in links.
+
+        Example:
+            >>> Section("CC of each structure, kinase").anchor, Section("MAE / Å²").anchor
+            ('cc-of-each-structure-kinase', 'mae-a2')
+        """
+        plain = unicodedata.normalize("NFKD", self.title).encode("ascii", "ignore").decode().lower()
+        return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def write_report(folder: Path, bootstrap: BootstrapConfig | None = None) -> list[Path]:
@@ -101,7 +110,11 @@ def write_report(folder: Path, bootstrap: BootstrapConfig | None = None) -> list
         )
     plan = json.loads(path.read_text())
     has_runs = (folder / "runs").is_dir()
-    results = collect_results(folder, plan["contenders"]) if has_runs else read_results(folder)
+    results = (
+        collect_results(folder, plan["contenders"], plan["seeds"])
+        if has_runs
+        else read_results(folder)
+    )
     overview = Overview(results, plan["contenders"])
     if not overview.contenders:
         raise ConfigError(
@@ -131,7 +144,7 @@ def _sections(
     overview: Overview,
     differences: Sequence[tuple[str, str, Difference]],
     reference: str,
-    data: Sequence[Result],
+    data: Sequence[Row],
 ) -> list[Section]:
     """Return the parts of the report, in order; those that have nothing to say are left out."""
     shown = overview.scored[-1]
@@ -185,11 +198,11 @@ def _sections(
     return sections
 
 
-def _rows(overview: Overview, reference: str, names: Sequence[str]) -> list[Row]:
-    return [Row(name, overview.is_trained(name), name == reference) for name in names]
+def _rows(overview: Overview, reference: str, names: Sequence[str]) -> list[ModelRow]:
+    return [ModelRow(name, overview.is_trained(name), name == reference) for name in names]
 
 
-def _bars(overview: Overview, reference: str, number: int) -> Picture:
+def _bars(overview: Overview, reference: str, number: int) -> Drawing:
     quantity = QUANTITIES[number]
     panels = {
         split: {
@@ -212,12 +225,12 @@ def _bars(overview: Overview, reference: str, number: int) -> Picture:
         digits=quantity.digits,
     )
     alt = f"{quantity.name} ({quantity.meaning}) of {len(names)} models on " + ", ".join(panels)
-    return Picture(
+    return Drawing(
         quantity.name.lower(), f"Bars: {alt}; the lines are the sd of runs.", png(figure)
     )
 
 
-def _ridges(overview: Overview, reference: str, split: str) -> Picture:
+def _ridges(overview: Overview, reference: str, split: str) -> Drawing:
     values = {name: overview.correlations(name, split) for name in overview.contenders}
     names = sorted(
         (name for name, found in values.items() if np.isfinite(found).any()),
@@ -235,12 +248,12 @@ def _ridges(overview: Overview, reference: str, split: str) -> Picture:
         "first; circle: median, thick line: quartiles"
     )
     behind = "; the band is what one crystal tells of another of the same protein." if band else "."
-    return Picture("per_structure", alt + behind, png(figure))
+    return Drawing("per_structure", alt + behind, png(figure))
 
 
 def _forest(
     overview: Overview, differences: Sequence[tuple[str, str, Difference]], reference: str
-) -> Picture:
+) -> Drawing:
     found = {
         (name, split): row for name, split, row in differences if row.measure == "pearson_mean"
     }
@@ -267,7 +280,7 @@ def _forest(
         f"Points with 95 % intervals: difference of the mean CC of each model from {reference} on "
         f"{', '.join(panels)}, paired bootstrap over structures."
     )
-    return Picture("differences", alt, png(figure))
+    return Drawing("differences", alt, png(figure))
 
 
 def _write_differences(found: Sequence[tuple[str, str, Difference]], path: Path) -> None:
@@ -280,17 +293,16 @@ def _write_differences(found: Sequence[tuple[str, str, Difference]], path: Path)
             else:
                 cells[name] = value
         rows.append(cells)
-    replace_table(path, pd.DataFrame(rows))
+    write_table(path, pd.DataFrame(rows))
 
 
 def _provenance(
-    plan: dict[str, Any], rows: Sequence[Result], bootstrap: BootstrapConfig
+    plan: dict[str, Any], rows: Sequence[Row], bootstrap: BootstrapConfig
 ) -> dict[str, str]:
     """Return what is needed to make the report again, and what it took."""
     done = [row for row in rows if row["status"] == DONE]
     runs = list({(row["contender"], row["kind"], row["run"]): row for row in done}.values())
-    times = [(float(row["started"]), float(row["seconds"])) for row in runs]
-    hardware = " and ".join(sorted({row["hardware"] for row in runs}))
+    times = [pair for row in runs for pair in _attempts(row)]
     scored = ", ".join(f"{count} of {name}" for name, count in plan["scored"].items())
     subset = (
         f"{plan['train_entries']} of {plan['train_split_entries']} entries of {plan['train_split']}, the "
@@ -305,7 +317,7 @@ def _provenance(
         selection += f", {plan['val_sample_scored']} of which are scored too"
     facts = {
         "command": f"`{plan['command']}`",
-        "debye": plan["version"],
+        "debye": _code(runs),
         "data": f"`{plan['data']}`, digest `{plan['digest']}`",
         "trained on": subset,
         "epochs chosen, and searches scored, on": selection,
@@ -313,9 +325,8 @@ def _provenance(
         "runs": f"{len(runs)} finished; {plan['seeds']} seeds of each recipe; each trial of a search has "
         f"{plan['share']:.0%} of the budget",
         "budget": _budget(runs),
-        "hardware": f"{hardware}; {plan['jobs']} runs at a time, each in one thread, on {plan['device']}",
-        "time": f"{_hours(busy_seconds(times))} by the clock, "
-        f"{_hours(sum(seconds for _, seconds in times))} of runs",
+        "hardware": " and ".join(sorted({_hardware(row, plan) for row in runs})),
+        "time": _time(times, plan.get("preparation")),
         "bootstrap": f"{bootstrap.repeats} draws, seed {bootstrap.seed}",
     }
     if plan["settings"]:
@@ -327,7 +338,53 @@ def _provenance(
     return facts
 
 
-def _budget(runs: Sequence[Result]) -> str:
+def _code(runs: Sequence[Row]) -> str:
+    """Return versions and digests of the source files, and how many runs each where they differ."""
+    versions = " and ".join(sorted({row["version"] for row in runs}))
+    states = Counter(row["source"] for row in runs)
+    if len(states) == 1:
+        (digest,) = states
+        return (
+            f"{versions}, source files `{digest}`"
+            if digest
+            else f"{versions}; of unknown source files"
+        )
+    counted = ", ".join(
+        f"{f'`{digest}`' if digest else 'unknown'} ({count} runs)"
+        for digest, count in sorted(states.items(), key=lambda state: state[0] or "")
+    )
+    return f"{versions}; the runs were made by different states of the source files: {counted}"
+
+
+def _hardware(run: Row, plan: dict[str, Any]) -> str:
+    """Return what a run was computed on; earlier versions kept only the last call's jobs and device."""
+    jobs = int(run["jobs"] or plan["jobs"])
+    device = run["device"] or plan["device"]
+    return f"{run['hardware']}; {jobs} runs at a time, each in one thread, on {device}"
+
+
+def _attempts(run: Row) -> list[tuple[float, float]]:
+    """Return start and duration of each attempt of a run, s."""
+    if run["attempts"] is None:  # an earlier version knew the last one only
+        return [(float(run["started"]), float(run["seconds"]))]
+    return [(started, seconds) for started, seconds in json.loads(run["attempts"])]
+
+
+def _time(
+    runs: Sequence[tuple[float, float]], preparation: Sequence[tuple[float, float]] | None
+) -> str:
+    """Return what a comparison took by the clock, what its runs took, and what is not in it."""
+    before = [(started, seconds) for started, seconds in preparation or ()]
+    text = (
+        f"{duration(busy_seconds([*before, *runs]))} by the clock, "
+        f"{duration(sum(seconds for _, seconds in runs))} of runs"
+    )
+    if preparation is None:
+        return text + "; graphs built beforehand, and runs that were killed, are not in it"
+    return text + f", {duration(sum(seconds for _, seconds in before))} of graphs built beforehand"
+
+
+def _budget(runs: Sequence[Row]) -> str:
     atoms = [row["train_atoms"] / 1e6 for row in runs if row["kind"] == "seed"]
     if not atoms:
         return "nothing was trained"
@@ -351,10 +408,6 @@ def busy_seconds(times: Sequence[tuple[float, float]]) -> float:
     return total
 
 
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
-
-
 def _markdown(facts: dict[str, str], sections: Sequence[Section]) -> str:
     lines = ["# Comparison of models", ""]
     lines += [f"- {name}: {text}" for name, text in facts.items()] + [""]
@@ -375,11 +428,11 @@ def _html(facts: dict[str, str], sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = _code
+    environment.filters["code"] = _fixed_width
     return environment.get_template("report.html.jinja").render(facts=facts, sections=sections)
 
 
-def _code(text: str) -> Markup:
+def _fixed_width(text: str) -> Markup:
     """Set what stands between backticks in a fixed-width font; all else is escaped."""
     parts = text.split("`")
     return Markup("").join(

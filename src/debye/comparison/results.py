@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from debye.comparison.files import write_table
 from debye.comparison.job import FAILURE_FILE, JOB_FILE, PAIRS_FILE, RESULT_FILE, SCORES_FILE
 from debye.comparison.schedule import Failure, read_failure
 from debye.errors import ConfigError
@@ -24,7 +25,7 @@ FACTS = (
     *("parameters", "edge_features", "vectors", "reads_crystal", "best_epoch", "val_r"),
     *("train_atoms", "train_seconds", "train_seconds_per_million", "train_peak_mib"),
     *("predict_seconds_per_million", "graph_seconds_per_million", "peak_mib"),
-    *("started", "seconds", "hardware", "version", "store"),
+    *("started", "seconds", "attempts", "hardware", "device", "jobs", "version", "source", "store"),
 )
 """Columns of a run."""
 COUNTS = ("structures", "undefined", "atoms", "unpredicted", "failures")
@@ -47,12 +48,13 @@ class Results:
     """``pairs.csv``: a row for each run, pair of crystals and predictor; empty without pairs."""
 
 
-def collect_results(folder: Path, contenders: Sequence[str]) -> Results:
+def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Results:
     """Gather what the runs of a comparison left, failures too, and write it into its folder.
 
     Args:
         folder: Of the comparison.
         contenders: In the order of the report; folders of others are not looked at.
+        seeds: Runs of each recipe; those of further seeds, asked for by an earlier call, are not looked at.
     """
     rows: list[Row] = []
     structures: list[pd.DataFrame] = []
@@ -62,9 +64,12 @@ def collect_results(folder: Path, contenders: Sequence[str]) -> Results:
             run = path.parent
             if not (run / RESULT_FILE).exists():
                 if (run / FAILURE_FILE).exists():
-                    rows.append(_failed_row(read_failure(run)))
+                    failure = read_failure(run)
+                    rows += [_failed_row(failure)] if (failure.job.seed or 0) <= seeds else []
                 continue
             found = json.loads((run / RESULT_FILE).read_text())
+            if (found["facts"]["seed"] or 0) > seeds:
+                continue
             rows += _rows(found)
             labels = {name: found["facts"][name] for name in ("contender", "run")}
             if (run / SCORES_FILE).exists():
@@ -72,9 +77,9 @@ def collect_results(folder: Path, contenders: Sequence[str]) -> Results:
             if (run / PAIRS_FILE).exists():
                 pairs.append(pd.read_csv(run / PAIRS_FILE).assign(**labels))
     table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
-    replace_table(folder / RESULTS_FILE, table)
-    replace_table(folder / STRUCTURES_FILE, pd.concat(structures) if structures else None)
-    replace_table(folder / PAIRS_FILE, pd.concat(pairs) if pairs else None)
+    write_table(folder / RESULTS_FILE, table)
+    write_table(folder / STRUCTURES_FILE, pd.concat(structures) if structures else None)
+    write_table(folder / PAIRS_FILE, pd.concat(pairs) if pairs else None)
     return read_results(folder)
 
 
@@ -90,8 +95,9 @@ def read_results(folder: Path) -> Results:
             problem=f"has no {RESULTS_FILE}",
             remedy="Give the folder of a comparison, or make one with debye compare RECIPE…",
         )
+    table = pd.read_csv(folder / RESULTS_FILE, dtype={"run": str, "attempts": str})
     return Results(
-        rows=records(pd.read_csv(folder / RESULTS_FILE, dtype={"run": str})),
+        rows=records(table.reindex(columns=list(COLUMNS))),
         structures=records(pd.read_parquet(folder / STRUCTURES_FILE))
         if (folder / STRUCTURES_FILE).exists()
         else [],
@@ -107,27 +113,14 @@ def records(frame: pd.DataFrame) -> list[Row]:
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
 
 
-def replace_table(path: Path, frame: pd.DataFrame | None) -> None:
-    """Write a table that appears whole or not at all; None removes it."""
-    if frame is None:
-        path.unlink(missing_ok=True)
-        return
-    partial = path.with_name(f".{path.name}.partial")
-    if path.suffix == ".parquet":
-        frame.to_parquet(partial, index=False)
-    else:
-        frame.to_csv(partial, index=False, float_format=_cell)
-    partial.replace(path)
+def figure(cell: Any) -> float:
+    """Return a cell as a number; NaN where it is empty."""
+    return np.nan if cell is None else float(cell)
 
 
-def _cell(value: float) -> str:
-    """Return a number with six digits, a whole one with all of them.
-
-    Example:
-        >>> _cell(1234567.0), _cell(0.12345678)
-        ('1234567', '0.123457')
-    """
-    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
+def switch(crystal: bool) -> str:
+    """Return how the tables say whether the crystal was shown."""
+    return "on" if crystal else "off"
 
 
 def _rows(found: dict[str, Any]) -> list[Row]:
@@ -139,7 +132,7 @@ def _rows(found: dict[str, Any]) -> list[Row]:
     for summary in found["summaries"]:
         measures = {name: np.nan if v is None else v for name, v in summary["measures"].items()}
         own = {key: value for key, value in summary.items() if key != "measures"}
-        rows.append(facts | own | {"crystal": "on" if own["crystal"] else "off"} | measures)
+        rows.append(facts | own | {"crystal": switch(own["crystal"])} | measures)
     return rows
 
 

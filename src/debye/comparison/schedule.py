@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from debye.comparison.files import write_text
 from debye.comparison.job import (
     FAILURE_FILE,
     JOB_FILE,
     RESULT_FILE,
+    WATCH_PARENT,
     Job,
     write_failure,
-    write_text,
 )
 
 LOG_FILE = "log.txt"
@@ -136,7 +137,7 @@ class Schedule:
                 process.stdin.close()
             seconds = time.monotonic() - begun
             if task.is_done:
-                self._end(task, None, f"took {_duration(seconds)}", seconds)
+                self._end(task, None, f"took {duration(seconds)}", seconds)
             else:
                 failure = _failure(task, process.returncode)
                 self.failures.append(failure)
@@ -172,7 +173,7 @@ def _launch(task: Task) -> subprocess.Popen[bytes]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     with (task.folder / LOG_FILE).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "debye.comparison.job", str(task.folder)],
+            [sys.executable, "-m", "debye.comparison", str(task.folder), WATCH_PARENT],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -195,11 +196,11 @@ def read_failure(folder: Path) -> Failure:
     return Failure(job, found["reason"], found["is_missing_package"])
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a duration in words.
 
     Example:
-        >>> _duration(42.3), _duration(150), _duration(7300)
+        >>> duration(42.3), duration(150), duration(7300)
         ('42 s', '2.5 min', '2.0 h')
     """
     if seconds < 90:

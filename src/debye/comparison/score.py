@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from debye.comparison.job import PAIRS_FILE, SCORES_FILE, Job
+from debye.comparison.results import switch
 from debye.data.graph_cache import GraphBuilder, GraphSource, find_graph_cache
 from debye.data.store import Store
 from debye.evaluation.evaluation import BootstrapConfig, summarize
@@ -154,14 +155,10 @@ class _Split:
     def arrays(self, runs: list[Run]) -> dict[str, NDArray[np.float32]]:
         """Return the predictions by ``ENTRY.on`` and ``ENTRY.off``, the crystal."""
         return {
-            f"{name}.{_switch(run.crystal)}": values
+            f"{name}.{switch(run.crystal)}": values
             for name, each in self.predicted.items()
             for run, values in zip(runs, each, strict=True)
         }
-
-
-def _switch(crystal: bool) -> str:
-    return "on" if crystal else "off"
 
 
 def _summaries(
@@ -192,7 +189,7 @@ def _table(name: str, run: Run, scores: list[StructureScore]) -> pd.DataFrame:
     rows = [asdict(score) for score in scores if score.atom_class == PRIMARY]
     frame = pd.DataFrame(rows)
     frame.insert(0, "split", name)
-    frame.insert(1, "crystal", _switch(run.crystal))
+    frame.insert(1, "crystal", switch(run.crystal))
     return frame
 
 

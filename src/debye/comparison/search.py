@@ -1,41 +1,20 @@
-"""The small search of a recipe: which settings are tried, and what a trial costs."""
+"""The small search of a recipe: what a trial costs, and which one decides."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import product
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from debye.comparison.files import write_text
+from debye.comparison.job import RESULT_FILE
+from debye.comparison.schedule import Task
 from debye.data.loader import BatchSampler, choose_rows
 from debye.data.store import Store
 from debye.training.config import Recipe
 
-
-def combinations(recipe: Recipe) -> list[dict[str, Any]]:
-    """Return every combination of the values that a recipe searches, by dotted setting.
-
-    Example:
-        >>> recipe = Recipe(name="a", model="meta_gnn", search={"training.seed": [1, 2]})
-        >>> combinations(recipe)
-        [{'training.seed': 1}, {'training.seed': 2}]
-        >>> combinations(Recipe(name="a", model="meta_gnn"))
-        [{}]
-    """
-    return [
-        dict(zip(recipe.search, values, strict=True)) for values in product(*recipe.search.values())
-    ]
-
-
-def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with some dotted settings changed, and nothing left to search."""
-    content = recipe.model_dump()
-    for key, value in settings.items():
-        *parents, name = key.split(".")
-        section = content
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[name] = value
-    return Recipe.model_validate(content | {"search": {}})
+CHOSEN_FILE = "chosen.json"
 
 
 def trial(recipe: Recipe, store: Store, share: float) -> Recipe:
@@ -50,7 +29,7 @@ def trial(recipe: Recipe, store: Store, share: float) -> Recipe:
         "training.validate_every": 1,
         "training.weight_average": max(0.0, 1 - (1 - recipe.training.weight_average) / share),
     }
-    return with_settings(recipe, settings)
+    return recipe.changed(settings)
 
 
 def _batches_of_a_pass(recipe: Recipe, store: Store) -> int:
@@ -59,3 +38,36 @@ def _batches_of_a_pass(recipe: Recipe, store: Store) -> int:
     return len(
         BatchSampler(rows, [entries[row].n_atoms for row in rows], recipe.data.loader).keys(0)
     )
+
+
+def chosen_settings(folder: Path, trials: Sequence[Task]) -> dict[str, Any] | None:
+    """Return the settings of the best trial that has ended well; None without any.
+
+    What was chosen once stays, so that all seeds have the same.
+
+    Args:
+        folder: Of the contender.
+        trials: All of them.
+    """
+    path = folder / CHOSEN_FILE
+    if path.exists():
+        return json.loads(path.read_text())
+    best = best_trial([each.folder for each in trials if each.is_done])
+    if best is None:
+        return None
+    settings = next(each.job.settings for each in trials if each.folder == best)
+    write_text(path, json.dumps(settings))
+    return settings
+
+
+def best_trial(folders: Sequence[Path]) -> Path | None:
+    """Return the finished trial of the highest correlation on the validation sample; None without any.
+
+    Of equal ones the first.
+    """
+    scores = {
+        folder: json.loads((folder / RESULT_FILE).read_text())["facts"]["val_r"]
+        for folder in folders
+    }
+    known = {folder: value for folder, value in scores.items() if value is not None}
+    return max(known, key=lambda folder: known[folder]) if known else None

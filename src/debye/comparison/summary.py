@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.comparison.results import DONE, Results, Row
+from debye.comparison.results import DONE, Results, Row, figure, switch
 from debye.comparison.sample import TRAIN_SAMPLE
 from debye.evaluation.evaluation import (
     EVERY_STRATUM,
@@ -99,11 +99,11 @@ class Overview:
 
     def crystal(self, contender: str) -> str:
         """Return how a model is shown in the main tables: with symmetry mates if it reads them."""
-        return "on" if self.fact(contender, "reads_crystal") else "off"
+        return switch(self.fact(contender, "reads_crystal"))
 
     def cost(self, contender: str, name: str) -> Spread:
         """Return a figure of the runs themselves."""
-        return Spread.of([_number(row[name]) for row in self.runs(contender)])
+        return Spread.of([figure(row[name]) for row in self.runs(contender)])
 
     def spread(
         self,
@@ -117,17 +117,24 @@ class Overview:
     ) -> Spread:
         """Return a measure of a model, by default of protein atoms as in the main tables."""
         key = (contender, split, crystal or self.crystal(contender), atom_class, stratum)
-        return Spread.of([_number(row[measure]) for row in self._cells.get(key, [])])
+        return Spread.of([figure(row[measure]) for row in self._cells.get(key, [])])
 
-    def structures(self, split: str, stratum: str) -> int:
-        """Return how many structures of a stratum were scored; 0 where there are none."""
+    def count(
+        self,
+        split: str,
+        what: str = "structures",
+        *,
+        atom_class: str = PRIMARY,
+        stratum: str = EVERY_STRATUM,
+    ) -> int:
+        """Return how many structures, or atoms, of a group were scored; 0 where there are none."""
         rows = (
             row
             for key, found in self._cells.items()
-            if key[1] == split and key[3:] == (PRIMARY, stratum)
+            if key[1] == split and key[3:] == (atom_class, stratum)
             for row in found
         )
-        return max((int(row["structures"]) for row in rows), default=0)
+        return max((int(row[what]) for row in rows), default=0)
 
     def per_structure(self, contender: str, split: str) -> list[StructureScore]:
         """Return the score of each structure, its main figures averaged over the runs, by id."""
@@ -140,7 +147,7 @@ class Overview:
                 item.name: rows[0][item.name] for item in fields(StructureScore)
             }
             for name in PER_STRUCTURE:
-                values[name] = np.mean([_number(row[name]) for row in rows])
+                values[name] = np.mean([figure(row[name]) for row in rows])
             values |= {name: np.nan for name, value in values.items() if value is None}
             scores.append(StructureScore(**values))
         return scores
@@ -193,8 +200,3 @@ def _common_pairs(rows: Sequence[Row]) -> list[Row]:
 
 def _pair(row: Row) -> tuple[str, ...]:
     return row["id1"], row["chain1"], row["id2"], row["chain2"]
-
-
-def _number(value: Any) -> float:
-    """Return a cell as a number; NaN where it is empty."""
-    return np.nan if value is None else float(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.comparison.results import Row
+from debye.comparison.results import Row, figure
 from debye.comparison.sample import TRAIN_SAMPLE
 from debye.comparison.summary import Overview, Spread
 from debye.evaluation.evaluation import Difference
@@ -59,6 +59,7 @@ QUANTITIES = (
         "root relative squared error: 1 is what the mean reaches, lower is better",
     ),
 )  # fmt: skip
+CONSTANT = "A dash: the model predicts one value for all atoms."
 NO_LEVEL = "A dash: the model has no opinion on the level of B, so that errors in Å² mean nothing."
 
 
@@ -86,8 +87,8 @@ def data_table(rows: Sequence[Row]) -> TextTable:
                 for name in ("structures", "residues", "atoms", "edges")
             ),
             number(row["atoms"] / max(row["structures"], 1), 0),
-            number(_known(row["mean_resolution"]), 2),
-            f"{number(_known(row['mean_b']), 1)} ± {number(_known(row['std_b']), 1)}",
+            number(figure(row["mean_resolution"]), 2),
+            f"{number(figure(row['mean_b']), 1)} ± {number(figure(row['std_b']), 1)}",
         )
         for row in rows
     ]
@@ -95,8 +96,9 @@ def data_table(rows: Sequence[Row]) -> TextTable:
         *("split", "role", "structures", "residues", "atoms (nodes)", "edges"),
         *("atoms per structure", "resolution / Å", "B / Å²"),
     )
+    whose = rows[0].get("edges_of") or "the first trained recipe"
     note = (
-        "Heavy atoms without waters; directed edges of the shared graph, those from symmetry mates "
+        f"Heavy atoms without waters; directed edges of the graphs of {whose}, those from symmetry mates "
         "included. B: means over structures of mean and standard deviation."
     )
     return TextTable("What was trained on and scored", header, tuple(shown), 2, note)
@@ -122,9 +124,8 @@ def quantity_table(overview: Overview, quantity: Quantity, *, pooled: bool = Fal
         rows.append((ORACLE, "", "", *(number(value, quantity.digits) for value in values)))
     header = ("model", "runs", "mates", *map(column_name, overview.splits))
     how = "over all atoms of all structures" if pooled else "per structure, then the mean"
-    note = (
-        f"{quantity.meaning[0].upper()}{quantity.meaning[1:]}; {how}. Mean ± sd of runs. {NO_LEVEL}"
-    )
+    dash = CONSTANT if quantity.name == "CC" and not pooled else NO_LEVEL
+    note = f"{quantity.meaning[0].upper()}{quantity.meaning[1:]}; {how}. Mean ± sd of runs. {dash}"
     title = f"{quantity.label}, {'pooled' if pooled else 'per structure'}"
     return TextTable(title, header, tuple(rows), 3, note)
 
@@ -167,14 +168,25 @@ def class_table(overview: Overview, split: str, measure: str, title: str, digits
         )
         for name in overview.contenders
     ]
-    header = ("model", *("metal and other ions" if each == "ion" else each for each in CLASSES))
-    note = " ".join(f"{each}: {ATOM_CLASSES[each].summary}." for each in CLASSES)
-    return TextTable(f"{title} by class of atoms, {split}", header, tuple(rows), 1, note)
+    header = ["model"]
+    for each in CLASSES:
+        structures = overview.count(split, atom_class=each)
+        atoms = overview.count(split, "atoms", atom_class=each)
+        name = "metal and other ions" if each == "ion" else each
+        header.append(f"{name} ({structures}; {atoms:,})")
+    note = " ".join(
+        [
+            *(f"{each}: {ATOM_CLASSES[each].summary}." for each in CLASSES),
+            "In brackets the structures that have such atoms, and the atoms; a structure with too few of them "
+            "has no figure.",
+        ]
+    )
+    return TextTable(f"{title} by class of atoms, {split}", tuple(header), tuple(rows), 1, note)
 
 
 def stratum_table(overview: Overview, split: str) -> TextTable:
     """CC by resolution on one split."""
-    counts = {name: overview.structures(split, name) for name in RESOLUTION_STRATA}
+    counts = {name: overview.count(split, stratum=name) for name in RESOLUTION_STRATA}
     strata = [name for name, count in counts.items() if count]
     rows = [
         (
@@ -206,15 +218,16 @@ def difference_table(
                 cells += [signed(row.estimate, places), span(row.interval, places)]
                 if row.measure == "pearson_mean":
                     cells.append(span(row.cluster_interval, places))
-        first = next(row for contender, _, row in own if contender == name)
-        rows.append((name, *cells, str(first.structures)))
+                cells.append(str(row.structures))
+        rows.append((name, *cells))
     header = (
-        *("model", "CC", "95 %, structures", "95 %, clusters", "MAE / Å²", "95 %"),
-        *("RRSE", "95 %", "structures"),
+        *("model", "CC", "95 %, structures", "95 %, clusters", "structures (CC)"),
+        *("MAE / Å²", "95 % (MAE)", "structures (MAE)", "RRSE", "95 % (RRSE)", "structures (RRSE)"),
     )
     note = (
         f"Model − {reference}, each structure's figure averaged over runs first; paired bootstrap over "
-        "structures, and over sequence clusters."
+        "structures, and over sequence clusters. Structures: those for which both models have the figure; a "
+        "constant has errors, but no CC."
     )
     return TextTable(f"Differences from {reference}, {split}", header, tuple(rows), 1, note)
 
@@ -276,13 +289,13 @@ def search_table(overview: Overview) -> TextTable:
                 (
                     name,
                     ", ".join(f"{key} = {value}" for key, value in settings.items()),
-                    "chosen" if row["settings"] == overview.fact(name, "settings") else "",
-                    number(_known(row["val_r"])),
-                    number(_known(row["train_atoms"]) / 1e6, 2),
+                    "yes" if row["settings"] == overview.fact(name, "settings") else "",
+                    number(figure(row["val_r"])),
+                    number(figure(row["train_atoms"]) / 1e6, 2),
                     number(row["seconds"], 0),
                 )
             )
-    header = ("model", "settings", "", "r on the validation sample", "atoms / 10⁶", "run / s")
+    header = ("model", "settings", "chosen", "r on the validation sample", "atoms / 10⁶", "run / s")
     note = "Mean per-structure r, crystal shown and hidden averaged; first seed."
     return TextTable("Search", header, tuple(rows), 3, note)
 
@@ -314,7 +327,7 @@ def pair_table(overview: Overview, split: str) -> TextTable | None:
 def ceiling_values(overview: Overview, split: str) -> NDArray[np.float64]:
     """Return r of every pair of crystals with an entry in a split; empty without pairs."""
     rows = _ceiling_rows(_pairs_of(overview, split), CEILING)
-    return np.array([_known(row["pearson"]) for row in rows])
+    return np.array([figure(row["pearson"]) for row in rows])
 
 
 def _pairs_of(overview: Overview, split: str) -> list[Row]:
@@ -337,11 +350,12 @@ def _pair_row(name: str, crystal: str, rows: Sequence[Row]) -> tuple[str, ...]:
     for group in groups:
         runs: dict[str, list[float]] = {}
         for row in group:
-            runs.setdefault(row["run"], []).append(_known(row["pearson"]))
+            runs.setdefault(row["run"], []).append(figure(row["pearson"]))
         spreads.append(plus_minus(Spread.of([_mean(values) for values in runs.values()]), 3))
-    values = [_known(row["pearson"]) for row in rows]
-    pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in rows}
-    return (name, crystal, *spreads, number(float(np.nanmedian(values))), str(len(pairs)))
+    known = [row for row in rows if row["pearson"] is not None]
+    middle = float(np.median([row["pearson"] for row in known])) if known else np.nan
+    pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in known}
+    return (name, crystal, *spreads, number(middle), str(len(pairs)))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -350,17 +364,13 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else np.nan
 
 
-def _known(value: float | None) -> float:
-    return np.nan if value is None else float(value)
-
-
 def failure_table(overview: Overview) -> TextTable:
     """Runs without a result."""
     rows = tuple(
         (row["contender"], f"{row['kind']} {row['run']}", row["status"], row["reason"])
         for row in overview.failed
     )
-    return TextTable("Failed and left out", ("model", "run", "", "reason"), rows, 4)
+    return TextTable("Failed and left out", ("model", "run", "status", "reason"), rows, 4)
 
 
 def signed(value: float, digits: int = 3) -> str:

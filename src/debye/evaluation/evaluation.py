@@ -223,9 +223,9 @@ class Difference:
     first: str
     second: str
     structures: int
-    """Structures compared."""
+    """Structures for which both define the measure."""
     left_out: int
-    """Structures that only one of the two scores, or whose Pearson r only one defines."""
+    """Structures that only one of the two scores, or for which only one defines the measure."""
     estimate: float
     interval: Interval
     """Paired bootstrap over structures; NaN without draws."""
@@ -245,10 +245,11 @@ def difference(
     """
     mine = {score.id: score for score in first.of_class(atom_class)}
     theirs = {score.id: score for score in second.of_class(atom_class)}
+    column = MEASURES[name].column
     shared = [
         key
         for key in sorted(mine.keys() & theirs.keys())
-        if np.isfinite(mine[key].pearson) == np.isfinite(theirs[key].pearson)
+        if np.isfinite(getattr(mine[key], column)) == np.isfinite(getattr(theirs[key], column))
     ]
     left, right = [mine[key] for key in shared], [theirs[key] for key in shared]
 
@@ -262,7 +263,7 @@ def difference(
         atom_class=atom_class,
         first=first.label,
         second=second.label,
-        structures=len(shared),
+        structures=sum(np.isfinite(getattr(score, column)) for score in left),
         left_out=len(mine.keys() | theirs.keys()) - len(shared),
         estimate=float(measure(left, name)[0] - measure(right, name)[0]),
         interval=interval(by_cluster=False),

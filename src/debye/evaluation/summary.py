@@ -166,6 +166,8 @@ class Measure:
     """Scores and (draws, structures) weights to one number a draw."""
     higher_is_better: bool | None = True
     """None: neither."""
+    column: str = "pearson"
+    """Field of a score without which a structure says nothing about the measure."""
 
 
 PRIMARY_MEASURE = "pearson_mean"
@@ -176,29 +178,44 @@ MEASURES = {
         Measure(PRIMARY_MEASURE, "mean over structures of Pearson r", _structure_mean("pearson")),
         Measure("pearson_median", "median of the same", _structure_quantile("pearson", 0.5)),
         Measure("pearson_p10", "10th percentile of the same", _structure_quantile("pearson", 0.1)),
-        Measure("spearman_mean", "mean Spearman rank correlation", _structure_mean("spearman")),
         Measure(
-            "chain_pearson_mean", "mean Pearson r within chains", _structure_mean("chain_pearson")
+            "spearman_mean",
+            "mean Spearman rank correlation",
+            _structure_mean("spearman"),
+            column="spearman",
         ),
-        Measure("mae_mean", "mean over structures of MAE, Å²", _structure_mean("mae"), False),
+        Measure(
+            "chain_pearson_mean",
+            "mean Pearson r within chains",
+            _structure_mean("chain_pearson"),
+            column="chain_pearson",
+        ),
+        Measure(
+            "mae_mean", "mean over structures of MAE, Å²", _structure_mean("mae"), False, "mae"
+        ),
         Measure(
             "oracle_mae_mean",
             "the same of each structure's own mean B",
             _structure_mean("oracle_mae"),
             None,
+            "oracle_mae",
         ),
         Measure(
             "z_mae",
             "mean over structures of the MAE of z-scores, standardized over the whole structure",
             _structure_mean("z_mae"),
             False,
+            "z_mae",
         ),
-        Measure("mape_mean", "mean over structures of MAPE, %", _structure_mean("mape"), False),
+        Measure(
+            "mape_mean", "mean over structures of MAPE, %", _structure_mean("mape"), False, "mape"
+        ),
         Measure(
             "rrse_mean",
             "mean over structures of RRSE against the structure's own mean",
             _structure_mean("rrse"),
             False,
+            "rrse",
         ),
         Measure("pooled_pearson", "Pearson r of raw B over all atoms", _pooled_pearson),
         Measure(
@@ -217,41 +234,57 @@ MEASURES = {
             "MAE over all atoms of z-scores, standardized over the whole structure",
             _atom_mean("z_absolute_error", "z_atoms"),
             False,
+            "z_mae",
         ),
-        Measure("pooled_mae", "MAE over all atoms, Å²", _atom_mean("absolute_error"), False),
+        Measure("pooled_mae", "MAE over all atoms, Å²", _atom_mean("absolute_error"), False, "mae"),
         Measure(
             "oracle_pooled_mae",
             "the same of each structure's own mean B",
             _atom_mean("oracle_absolute_error"),
             None,
+            "oracle_mae",
         ),
         Measure(
             "pooled_mape",
             "MAPE over all atoms, %",
             _atom_mean("percent_error", "percent_atoms"),
             False,
+            "mape",
         ),
         Measure(
             "oracle_pooled_mape",
             "the same of each structure's own mean B",
             _atom_mean("oracle_percent_error", "percent_atoms"),
             None,
+            "oracle_mae",
         ),
-        Measure("pooled_rrse", "RRSE over all atoms against the pooled mean", _pooled_rrse, False),
         Measure(
-            "oracle_pooled_rrse", "the same of each structure's own mean B", _oracle_rrse, None
+            "pooled_rrse",
+            "RRSE over all atoms against the pooled mean",
+            _pooled_rrse,
+            False,
+            "rrse",
+        ),
+        Measure(
+            "oracle_pooled_rrse",
+            "the same of each structure's own mean B",
+            _oracle_rrse,
+            None,
+            "oracle_mae",
         ),
         Measure(
             "coverage_90",
             "share of atoms within their 90 % interval",
             _atom_mean("bounded_share", "bounded_atoms"),
             None,
+            "coverage",
         ),
         Measure(
             "interval_width",
             "mean over structures of the width of the interval, Å²",
             _structure_mean("interval_width"),
             None,
+            "interval_width",
         ),
     )
 }

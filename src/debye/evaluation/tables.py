@@ -29,8 +29,13 @@ class TextTable:
         align = ["---" if column < self.labels else "---:" for column in range(len(self.header))]
         lines = [f"## {self.title}", ""]
         for row in (self.header, tuple(align), *self.rows):
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+            lines.append("| " + " | ".join(map(_markdown_cell, row)) + " |")
         return "\n".join([*lines, "", self.note, ""] if self.note else [*lines, ""])
+
+
+def _markdown_cell(text: str) -> str:
+    """Return text that stays within one cell: a line break would end the table."""
+    return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -35,7 +35,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelRow:
     """One model of a picture."""
 
     label: str
@@ -50,7 +50,7 @@ class Row:
         return TRAINED if self.is_trained else OTHER
 
 
-def _explain_colors(figure: Figure, rows: Sequence[Row]) -> None:
+def _explain_colors(figure: Figure, rows: Sequence[ModelRow]) -> None:
     """Say below the axes what the colors mean, where there is more than one."""
     meanings = {
         CHOSEN: "reference",
@@ -72,7 +72,7 @@ def png(figure: Figure) -> bytes:
 
 
 def plot_bars(
-    rows: Sequence[Row], panels: Mapping[str, Sequence[Bar]], *, axis: str, digits: int = 3
+    rows: Sequence[ModelRow], panels: Mapping[str, Sequence[Bar]], *, axis: str, digits: int = 3
 ) -> Figure:
     """Draw one panel a split and one horizontal bar a model, with the standard deviation of its runs.
 
@@ -98,7 +98,7 @@ def plot_bars(
     return figure
 
 
-def _draw_bars(axes: Axes, rows: Sequence[Row], bars: Sequence[Bar], digits: int) -> None:
+def _draw_bars(axes: Axes, rows: Sequence[ModelRow], bars: Sequence[Bar], digits: int) -> None:
     known = [bar.mean for bar in bars if np.isfinite(bar.mean)]
     low, high = min([0.0, *known]), max([0.0, *known])
     span = (high - low) or 1.0
@@ -119,7 +119,7 @@ def _draw_bars(axes: Axes, rows: Sequence[Row], bars: Sequence[Bar], digits: int
 
 
 def plot_ridges(
-    rows: Sequence[Row],
+    rows: Sequence[ModelRow],
     values: Sequence[NDArray[np.float64]],
     *,
     axis: str,
@@ -179,7 +179,7 @@ def _draw_ridge(axes: Axes, known: NDArray[np.float64], place: int, color: str) 
 
 
 def plot_differences(
-    rows: Sequence[Row],
+    rows: Sequence[ModelRow],
     panels: Mapping[str, Sequence[tuple[float, float, float]]],
     *,
     axis: str,
@@ -213,14 +213,14 @@ def plot_differences(
     return figure
 
 
-def _check(rows: Sequence[Row], panels: Mapping | Sequence) -> None:
+def _check(rows: Sequence[ModelRow], panels: Mapping | Sequence) -> None:
     if not rows or not panels:
         raise ConfigError(
             "comparison", problem="nothing to draw", remedy="Compare at least one model"
         )
 
 
-def _name_rows(axes: Axes, rows: Sequence[Row], space: float = 0.6) -> None:
+def _name_rows(axes: Axes, rows: Sequence[ModelRow], space: float = 0.6) -> None:
     axes.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=8)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(CHOSEN if row.is_reference else INK)

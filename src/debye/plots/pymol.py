@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -85,7 +87,8 @@ def run_pymol(
             start_new_session=True,
         )
         try:
-            code = process.wait(timeout)
+            with _ended_by_sigterm():
+                code = process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise RenderError(
                 source,
@@ -121,6 +124,31 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Leave by SystemExit on SIGTERM, so that what waits can clean up: PyMOL has a session of its own.
+
+    A handler that somebody else has set stays, and so does the default one outside the main thread, where none
+    can be set.
+    """
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if not is_ours:
+        yield
+        return
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _said(log: Path) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -170,7 +171,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         if self.training.keep == "last":
             raise ValueError("a search needs training.keep = best: validation chooses")
         known = self.model_dump(include=set(SEARCHED))
-        known["settings"] = model_config(self.model, self.settings).model_dump()
+        try:
+            known["settings"] = model_config(self.model, self.settings).model_dump()
+        except ConfigError as error:
+            if isinstance(error.__cause__, ImportError):
+                return self  # nobody can train it here, or knows its settings
+            raise
         for key, values in self.search.items():
             if not values:
                 raise ValueError(f"search of {key} has no value to try")
@@ -179,7 +185,39 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                     f"search of {key}: no such setting; write section.key with a section of "
                     f"{', '.join(SEARCHED)}"
                 )
+        for settings in self.combinations():
+            try:
+                tried = self.changed(settings)
+                model_config(tried.model, tried.settings)
+            except ValidationError as error:
+                raise ValueError(
+                    f"search cannot try {settings}: {explain_validation(error)}"
+                ) from error
         return self
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Return every combination of the values that are searched, by dotted setting.
+
+        Example:
+            >>> Recipe(name="a", model="meta_gnn", search={"training.seed": [1, 2]}).combinations()
+            [{'training.seed': 1}, {'training.seed': 2}]
+            >>> Recipe(name="a", model="meta_gnn").combinations()
+            [{}]
+        """
+        return [
+            dict(zip(self.search, values, strict=True)) for values in product(*self.search.values())
+        ]
+
+    def changed(self, settings: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with some dotted settings changed, and nothing left to search."""
+        content = self.model_dump()
+        for key, value in settings.items():
+            *parents, name = key.split(".")
+            section = content
+            for parent in parents:
+                section = section.setdefault(parent, {})
+            section[name] = value
+        return Recipe.model_validate(content | {"search": {}})
 
 
 def _holds(settings: dict[str, Any], key: str) -> bool:

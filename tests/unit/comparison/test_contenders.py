@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from debye.comparison.contenders import read_contenders
+from debye.comparison.job import needs_package
 from debye.errors import CheckpointError, ConfigError
+from debye.models.catalog import build_model
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 
@@ -50,3 +53,20 @@ def test_nobody_twice_nobody_unknown_and_not_nobody():
         read_contenders(["nonsense"])
     with pytest.raises(ConfigError, match="no recipe is given"):
         read_contenders([])
+
+
+def test_a_recipe_can_be_read_without_the_package_of_its_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    for name in [name for name in sys.modules if name.startswith("debye.models.convolutional")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch_geometric"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch_geometric", None)
+    monkeypatch.setitem(sys.modules, "torch_geometric.nn", None)
+    (found,) = read_contenders([str(RECIPES / "comparison" / "gcn.toml")])
+    assert found.recipe is not None
+    assert len(found.trials) == 4
+    with pytest.raises(ConfigError, match="needs torch_geometric") as refused:
+        build_model(found.model, found.recipe.settings)
+    assert needs_package(refused.value)

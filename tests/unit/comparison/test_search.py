@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from debye.comparison.compare import choose_trial
-from debye.comparison.search import combinations, trial, with_settings
+from debye.comparison.job import Job
+from debye.comparison.schedule import Task
+from debye.comparison.search import best_trial, chosen_settings, trial
 from debye.training.config import Recipe
 
 SEARCH = {"settings.node_width": [8, 16], "training.learning_rate": [1e-3, 3e-3]}
@@ -20,14 +21,14 @@ def recipe(**more) -> Recipe:
 
 
 def test_every_combination_is_tried_and_nothing_is_left_to_search():
-    tried = combinations(recipe(search=SEARCH))
+    tried = recipe(search=SEARCH).combinations()
     assert [tuple(each.values()) for each in tried] == [
         (8, 1e-3),
         (8, 3e-3),
         (16, 1e-3),
         (16, 3e-3),
     ]
-    changed = with_settings(recipe(search=SEARCH), tried[3])
+    changed = recipe(search=SEARCH).changed(tried[3])
     assert changed.settings == {"node_width": 16}
     assert changed.training.learning_rate == 3e-3
     assert changed.search == {}
@@ -43,6 +44,12 @@ def test_every_combination_is_tried_and_nothing_is_left_to_search():
         ({"settings.graph": [1]}, "settings.graph: no such setting"),
         ({"name": ["b"]}, "name: no such setting"),
         ({"settings.node_width": 8}, "valid list"),
+        (
+            {"training.learning_rate": [1e-3, 5]},
+            "cannot try .*5}: training.learning_rate: Input should be less",
+        ),
+        ({"settings.node_width": [8, -1]}, "node_width: Input should be greater"),
+        ({"training.epochs": [30, 9], "training.validate_every": [10]}, "no multiple"),
     ],
 )
 def test_a_search_of_what_is_not_there_is_refused(search, problem):
@@ -70,6 +77,35 @@ def test_the_best_trial_is_that_of_the_highest_correlation(tmp_path: Path):
         folder.mkdir()
         (folder / "result.json").write_text(json.dumps({"facts": {"val_r": value}}))
         folders.append(folder)
-    assert choose_trial(folders) == folders[1]
-    assert choose_trial(folders[2:3]) is None
-    assert choose_trial([]) is None
+    assert best_trial(folders) == folders[1]
+    assert best_trial(folders[2:3]) is None
+    assert best_trial([]) is None
+
+
+def test_what_was_chosen_stays_when_a_failed_trial_succeeds_later(tmp_path: Path):
+    trials = []
+    for number in (1, 2):
+        job = Job(
+            contender="a",
+            kind="search",
+            run=str(number),
+            settings={"settings.node_width": 8 * number},
+            model="meta_gnn",
+            store="",
+            digest="",
+        )
+        folder = tmp_path / f"search-{number}"
+        folder.mkdir()
+        trials.append(Task(job, folder, 1.0, order=(0, number)))
+
+    def finish(number: int, value: float) -> None:
+        result = {"facts": {"val_r": value}}
+        (trials[number - 1].folder / "result.json").write_text(json.dumps(result))
+
+    assert chosen_settings(tmp_path, trials) is None
+    finish(1, 0.3)
+    assert chosen_settings(tmp_path, trials) == {"settings.node_width": 8}
+    finish(2, 0.9)
+    assert chosen_settings(tmp_path, trials) == {"settings.node_width": 8}
+    (tmp_path / "chosen.json").unlink()
+    assert chosen_settings(tmp_path, trials) == {"settings.node_width": 16}

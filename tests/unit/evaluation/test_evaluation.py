@@ -114,6 +114,23 @@ def test_differences_use_shared_structures_only(many_values, evaluation, make_va
     assert found.estimate == pytest.approx(0)
 
 
+def test_constant_predictions_have_errors_to_compare_although_no_correlation(
+    many_values, make_values
+):
+    level = [
+        make_values(int(values.id[1:]), predicted=np.full(60, 30, np.float32))
+        for values in many_values
+    ]
+    mine, theirs = run(level), run(many_values)
+    assert difference(mine, theirs).structures == 0
+    for name in ("mae_mean", "rrse_mean", "mape_mean"):
+        found = difference(mine, theirs, name)
+        means = [e.summary().estimates[name] for e in (mine, theirs)]
+        assert (found.structures, found.left_out) == (24, 0)
+        assert found.estimate == pytest.approx(means[0] - means[1])
+        assert found.interval.low < found.estimate < found.interval.high
+
+
 def test_models_without_shared_structures_have_no_difference(make_values):
     found = difference(run([make_values(1)]), run([make_values(2)]))
     assert found.structures == 0

@@ -81,3 +81,14 @@ def test_markdown_escapes_and_aligns():
 def test_missing_intervals_are_dashes():
     assert span(None) == span(Interval(np.nan, np.nan)) == "–"
     assert span(Interval(0.1, 0.25), 2) == "0.10 to 0.25"
+
+
+def test_a_cell_of_several_lines_stays_one_row_of_markdown():
+    table = TextTable("a", ("run", "reason"), (("1", "needs a | b\nor c"), ("2", "")), 2)
+    lines = table.markdown().splitlines()
+    assert lines[2:] == [
+        "| run | reason |",
+        "| --- | --- |",
+        r"| 1 | needs a \| b or c |",
+        "| 2 |  |",
+    ]

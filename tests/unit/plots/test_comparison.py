@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from debye.errors import ConfigError
-from debye.plots.comparison import Bar, Row, plot_bars, plot_differences, plot_ridges, png
+from debye.plots.comparison import Bar, ModelRow, plot_bars, plot_differences, plot_ridges, png
 from debye.plots.distribution import Band
 
-ROWS = [Row("gcn", True), Row("meta_gnn", True, is_reference=True), Row("contact_number", False)]
+ROWS = [
+    ModelRow("gcn", True),
+    ModelRow("meta_gnn", True, is_reference=True),
+    ModelRow("contact_number", False),
+]
 
 
 def labels(figure) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 
 import pytest
@@ -77,3 +80,20 @@ def test_the_launcher_finds_the_python_beside_it(fake_pymol, tmp_path, monkeypat
     )
     with pytest.raises(RenderError, match=f"code 1: {program.parent} None"):
         run_pymol(SCRIPT, tmp_path, ["a.png"], source="1abc", program=program)
+
+
+def test_sigterm_ends_it_too_and_the_old_handler_is_back(fake_pymol, tmp_path):
+    program = fake_pymol.make("import os; Path('pid').write_text(str(os.getpid())); time.sleep(60)")
+
+    def terminate() -> None:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    with pytest.raises(SystemExit) as left:
+        run_pymol(SCRIPT, tmp_path, ["a.png"], source="1abc", program=program)
+    assert left.value.code == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
