@@ -177,7 +177,7 @@ def test_the_search_chooses_the_best_on_validation(finished) -> None:
     assert trial["recipe"]["data"]["batches_per_epoch"] == 8  # a fifth of 20 epochs of 2
 
 
-BACKBONE = ("N", "CA", "C", "O")
+BACKBONE = ("N", "CA", "C", "O", "OXT")
 
 
 def scored(

@@ -263,7 +263,7 @@ def difference(
         atom_class=atom_class,
         first=first.label,
         second=second.label,
-        structures=sum(np.isfinite(getattr(score, column)) for score in left),
+        structures=int(sum(np.isfinite(getattr(score, column)) for score in left)),
         left_out=len(mine.keys() | theirs.keys()) - len(shared),
         estimate=float(measure(left, name)[0] - measure(right, name)[0]),
         interval=interval(by_cluster=False),

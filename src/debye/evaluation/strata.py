@@ -79,7 +79,7 @@ ATOM_CLASSES = {
     row.name: row
     for row in (
         AtomClass(PRIMARY, "protein heavy atoms", 10, _of_kind(EntityKind.PROTEIN)),
-        AtomClass("backbone", "N, CA, C, O of protein residues", 10, _backbone),
+        AtomClass("backbone", "N, CA, C, O, OXT of protein residues", 10, _backbone),
         AtomClass("side chain", "other protein atoms", 10, _side_chain),
         AtomClass(
             "modified residue",
