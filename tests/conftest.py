@@ -78,28 +78,27 @@ def peptide_pdb(peptide: Structure, tmp_path_factory: pytest.TempPathFactory) ->
     return write_structure(peptide, tmp_path_factory.mktemp("peptide") / "peptide.pdb")
 
 
-@pytest.fixture(scope="session")
-def mmseqs() -> str:
-    """Path of MMseqs2; the test is skipped without it, or fails where nothing may be skipped."""
-    path = shutil.which("mmseqs")
+def find_program(program: str, name: str, package: str) -> str:
+    """Return the path of a program; the test is skipped without it, or fails where nothing may be skipped."""
+    path = shutil.which(program)
     if path:
         return path
-    reason = "MMseqs2 is not on PATH (Debian: apt-get install mmseqs2)"
+    reason = f"{name} is not on PATH (Debian: apt-get install {package})"
     if os.environ.get(REQUIRE_VARIABLE) == "1":
         pytest.fail(f"{reason}, and {REQUIRE_VARIABLE}=1 forbids to skip")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def mmseqs() -> str:
+    """Path of MMseqs2, see find_program."""
+    return find_program("mmseqs", "MMseqs2", "mmseqs2")
 
 
 @pytest.fixture(scope="session")
 def pymol() -> str:
-    """Path of PyMOL; the test is skipped without it, or fails where nothing may be skipped."""
-    path = shutil.which("pymol")
-    if path:
-        return path
-    reason = "PyMOL is not on PATH (Debian: apt-get install pymol)"
-    if os.environ.get(REQUIRE_VARIABLE) == "1":
-        pytest.fail(f"{reason}, and {REQUIRE_VARIABLE}=1 forbids to skip")
-    pytest.skip(reason)
+    """Path of PyMOL, see find_program."""
+    return find_program("pymol", "PyMOL", "pymol")
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +14,7 @@ from debye.errors import StructureError
 from debye.explanation.surroundings import Kind
 from debye.structure.export import write_structure
 from debye.structure.read import read_structure
+from debye.structure.whole_file import write_whole
 from debye.structure.write import write_with_b
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ def write_table(explanation: Explanation, path: str | Path) -> Path:
     ``effect`` (Å²) holds the level of the structure as it is; ``effect_with_level`` is given for features
     under occlusion. ``distance`` is in Å; a missing value is an empty field.
     """
-    return _write(Path(path), lambda part: _write_rows(explanation, part))
+    return write_whole(Path(path), lambda part: _write_rows(explanation, part))
 
 
 def _write_rows(explanation: Explanation, path: Path) -> None:
@@ -148,7 +146,7 @@ def write_copy(explanation: Explanation, path: str | Path) -> Path:
         raise StructureError(
             str(target), "the copy would overwrite its source", "Choose another folder or name"
         )
-    return _write(target, lambda part: _write_labeled(explanation, part))
+    return write_whole(target, lambda part: _write_labeled(explanation, part))
 
 
 def _write_labeled(explanation: Explanation, part: Path) -> None:
@@ -166,22 +164,3 @@ def _write_labeled(explanation: Explanation, part: Path) -> None:
         "below 0: B is lower because of it.\n"
     )
     part.write_bytes(note.encode() + part.read_bytes())
-
-
-def _write(target: Path, write: Callable[[Path], None]) -> Path:
-    """Write beside the place of a file and rename: a file that is there is a whole one."""
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        part.replace(target)
-    except OSError as error:
-        raise StructureError(
-            str(target),
-            problem=f"cannot be written ({error.strerror or error})",
-            remedy="Check the folder's permissions and the free space",
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-    return target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from debye.plots.colors import Palette, color_limits, color_stops
 from debye.plots.pymol import find_pymol
 from debye.plots.structure_case import StructureCase
 from debye.plots.structure_scene import STYLES, Look, Side, Style, render
+from debye.structure.whole_file import write_whole
 
 if TYPE_CHECKING:
     Box = tuple[float, float, float, float]
@@ -258,22 +258,12 @@ def _draw_bar(figure: Figure, place: _Layout, look: Look, is_chosen: bool) -> No
 
 
 def _save(figure: Figure, target: Path, is_small: bool) -> None:
-    # Drawn beside its place: a picture that is there is a whole one.
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    def write(part: Path) -> None:
         figure.savefig(part, dpi=DPI, facecolor="white")
         if is_small and target.suffix.lower() == ".png":
             _reduce_colors(part)
-        part.replace(target)
-    except OSError as error:
-        raise ConfigError(
-            str(target),
-            problem=f"cannot be written ({error.strerror or error})",
-            remedy="Check the folder's permissions and the free space",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+
+    write_whole(target, write, ConfigError)
 
 
 def _reduce_colors(path: Path) -> None:

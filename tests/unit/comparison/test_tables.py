@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from debye.comparison.report import _code, _hardware, _time
+from debye.comparison.provenance import _code, _hardware, _time
 from debye.comparison.results import Results
 from debye.comparison.summary import Overview
 from debye.comparison.tables import (

@@ -1,0 +1,40 @@
+"""A file that is there is a whole one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from debye.errors import DebyeError, StructureError
+
+
+def write_whole(
+    target: Path, write: Callable[[Path], None], failure: type[DebyeError] = StructureError
+) -> Path:
+    """Write beside the place of a file, with the same suffix, rename, and return the place.
+
+    Args:
+        target: Where the file shall be; its folder is made.
+        write: Writes the whole file to the path that it is given.
+        failure: What is raised.
+
+    Raises:
+        DebyeError: of the kind ``failure``, where the system refuses.
+    """
+    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        part.replace(target)
+    except OSError as error:
+        raise failure(
+            str(target),
+            problem=f"cannot be written ({error.strerror or error})",
+            remedy="Check the folder's permissions and the free space",
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return target
