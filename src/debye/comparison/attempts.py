@@ -9,7 +9,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from debye.comparison.files import write_text
+from debye.structure.whole_file import write_text
 
 BEAT_SECONDS = 2.0
 """A killed attempt counts until the last beat."""

@@ -17,7 +17,6 @@ from debye.comparison.attempts import Attempts
 from debye.comparison.config import CompareConfig
 from debye.comparison.contenders import Contender
 from debye.comparison.dataset import EVERY_TRAINED, write_dataset
-from debye.comparison.files import write_text
 from debye.comparison.job import (
     FAILURE_FILE,
     JOB_FILE,
@@ -42,6 +41,7 @@ from debye.graph.config import GraphConfig
 from debye.models.catalog import build_model
 from debye.models.checkpoint import checkpoint_digest
 from debye.prediction.crystal_pairs import CrystalPair
+from debye.structure.whole_file import write_text
 from debye.training.config import Recipe
 from debye.training.fit import claim_folder
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from debye.comparison.files import write_table
 from debye.comparison.results import Row, records
 from debye.comparison.sample import TRAIN_SAMPLE, Samples
+from debye.comparison.write_table import write_table
 from debye.data.graph_cache import GraphBuilder, find_graph_cache
 from debye.data.statistics import split_figures
 from debye.data.store import Store

@@ -21,9 +21,9 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from debye.comparison.attempts import Attempts
-from debye.comparison.files import write_text
 from debye.errors import DebyeError
 from debye.evaluation.report import without_nan
+from debye.structure.whole_file import write_text
 from debye.training.config import Recipe
 
 JOB_FILE, RESULT_FILE, FAILURE_FILE = "job.json", "result.json", "failure.json"

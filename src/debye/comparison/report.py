@@ -18,7 +18,6 @@ from markupsafe import Markup
 
 from debye.comparison.compare import PLAN_FILE
 from debye.comparison.dataset import read_dataset
-from debye.comparison.files import write_table, write_text
 from debye.comparison.provenance import provenance
 from debye.comparison.results import Row, collect_results, read_results
 from debye.comparison.summary import Overview
@@ -37,11 +36,13 @@ from debye.comparison.tables import (
     search_table,
     stratum_table,
 )
+from debye.comparison.write_table import write_table
 from debye.errors import ConfigError
 from debye.evaluation.evaluation import BootstrapConfig, Difference
 from debye.evaluation.tables import TextTable
 from debye.plots.comparison import Bar, ModelRow, plot_bars, plot_differences, plot_ridges, png
 from debye.plots.distribution import Band
+from debye.structure.whole_file import write_text
 
 REPORT, PAGE, FIGURES, DIFFERENCES_FILE = "report.md", "report.html", "figures", "differences.csv"
 

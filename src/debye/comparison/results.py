@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from debye.comparison.files import write_table
 from debye.comparison.job import FAILURE_FILE, JOB_FILE, PAIRS_FILE, RESULT_FILE, SCORES_FILE
 from debye.comparison.schedule import Failure, read_failure
+from debye.comparison.write_table import write_table
 from debye.errors import ConfigError
 from debye.evaluation.evaluation import EVERY_STRATUM
 from debye.evaluation.strata import PRIMARY

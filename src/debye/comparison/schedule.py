@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from debye.comparison.files import write_text
 from debye.comparison.job import (
     FAILURE_FILE,
     JOB_FILE,
@@ -20,6 +19,7 @@ from debye.comparison.job import (
     Job,
     write_failure,
 )
+from debye.structure.whole_file import write_text
 
 LOG_FILE = "log.txt"
 POLL_SECONDS = 0.1

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from debye.comparison.files import write_text
 from debye.comparison.job import RESULT_FILE
 from debye.comparison.schedule import Task
 from debye.data.loader import BatchSampler, choose_rows
 from debye.data.store import Store
+from debye.structure.whole_file import write_text
 from debye.training.config import Recipe
 
 CHOSEN_FILE = "chosen.json"

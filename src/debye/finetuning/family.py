@@ -12,7 +12,7 @@ import numpy as np
 
 from debye.evaluation.report import EntryFailure
 from debye.finetuning.comparison import Scored, compare, score_both
-from debye.finetuning.context import Overlap, TuningRun, write_whole
+from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.copies import fingerprint, group_copies
 from debye.finetuning.division import Fold, make_folds
 from debye.finetuning.members import Members
@@ -20,6 +20,7 @@ from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
 from debye.prediction.predictor import Predictor
 from debye.prediction.release import Residuals, find_residuals, write_calibration
+from debye.structure.whole_file import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) ->
             "scored": [row.to_dict() for row in scored],
             "failures": [asdict(failure) for failure in failures],
         }
-        write_whole(done, json.dumps(record))
+        write_text(done, json.dumps(record))
         for leftover in folder.glob("*.ckpt"):
             leftover.unlink()
     record = json.loads(done.read_text())

@@ -11,7 +11,8 @@ from pathlib import Path
 from debye.data.store import Store
 from debye.evaluation.tables import TextTable
 from debye.finetuning.comparison import Comparison, change_table, member_table
-from debye.finetuning.context import TuningRun, write_whole
+from debye.finetuning.context import TuningRun
+from debye.structure.whole_file import write_text
 
 FEW = 40
 """Largest number of structures that are listed one by one."""
@@ -59,7 +60,7 @@ def write_report(result: TuningResult, run: TuningRun, store: Store) -> list[Pat
         "structures.csv": _csv(_structure_rows(result.comparisons)),
     }
     for name, text in files.items():
-        write_whole(run.out / name, text)
+        write_text(run.out / name, text)
     return [run.out / name for name in files]
 
 

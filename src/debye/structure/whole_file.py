@@ -7,11 +7,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from debye.errors import DebyeError, StructureError
+from debye.errors import StructureError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8); its folder must be there."""
+    partial = partial_path(path)
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def partial_path(path: Path) -> Path:
+    """Return the place, of this process alone, where a file is written before it is renamed."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def write_whole(
-    target: Path, write: Callable[[Path], None], failure: type[DebyeError] = StructureError
+    target: Path, write: Callable[[Path], None], failure: type[StructureError] = StructureError
 ) -> Path:
     """Write beside the place of a file, with the same suffix, rename, and return the place.
 
@@ -21,7 +33,7 @@ def write_whole(
         failure: What is raised.
 
     Raises:
-        DebyeError: of the kind ``failure``, where the system refuses.
+        StructureError: of the kind ``failure``, where the system refuses.
     """
     part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:

@@ -1,18 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Tables that appear whole or not at all."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file."""
-    partial = _partial(path)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+from debye.structure.whole_file import partial_path
 
 
 def write_table(path: Path, frame: pd.DataFrame | None) -> None:
@@ -20,16 +14,12 @@ def write_table(path: Path, frame: pd.DataFrame | None) -> None:
     if frame is None:
         path.unlink(missing_ok=True)
         return
-    partial = _partial(path)
+    partial = partial_path(path)
     if path.suffix == ".parquet":
         frame.to_parquet(partial, index=False)
     else:
         frame.to_csv(partial, index=False, float_format=_cell)
     partial.replace(path)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def _cell(value: float) -> str:
