@@ -77,6 +77,8 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
 
     seed: Annotated[int, Field(ge=0)] = 1
     epochs: PositiveInt = 30
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """What turns gradients into steps, see :func:`debye.training.optimizer.make_optimizer`."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-3
     weight_decay: NonNegativeFloat = 0.01
     warmup: Share = 0.03

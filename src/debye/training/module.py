@@ -18,6 +18,7 @@ from debye.models.base import AtomModel
 from debye.structure.structure import EntityKind
 from debye.training.config import Recipe, TrainingConfig
 from debye.training.losses import FEWEST_ATOMS, loss_terms, structure_correlation
+from debye.training.optimizer import make_optimizer
 
 VALIDATIONS = ("crystal", "isolated")
 """The two validation loaders, in order: symmetry mates shown and hidden."""
@@ -145,19 +146,9 @@ class FitModule(L.LightningModule):
         self.log_dict({f"val_r_{name}": value for name, value in means.items()})
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Use AdamW, without decay on vectors, under warm-ups and cosines."""
+        """Use the optimizer of the recipe, under warm-ups and cosines."""
         training = self.recipe.training
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in parameters if p.ndim >= 2],
-                    "weight_decay": training.weight_decay,
-                },
-                {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-            ],
-            lr=training.learning_rate,
-        )
+        optimizer = make_optimizer(self.model, training)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(training, self.steps, step)
         )
