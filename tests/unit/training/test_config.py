@@ -11,10 +11,11 @@ from debye.graph.build import build_graph
 from debye.models.catalog import model_config
 from debye.training.config import read_recipe
 
-RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
+ROOT = Path(__file__).parents[3] / "recipes"
+RECIPES = sorted([*ROOT.glob("*.toml"), *(ROOT / "further").glob("*.toml")])
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shipped_recipes_are_valid(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
