@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from debye.training.config import TrainingConfig
@@ -56,7 +56,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     References: Loshchilov & Hutter (2019), arXiv:1711.05101; Jordan et al. (2024), Muon,
     https://kellerjordan.github.io/posts/muon; Liu et al. (2025), arXiv:2502.16982.
     """
-    hidden: list[nn.Parameter] = []
+    hidden: list[Tensor] = []
     if config.optimizer == "muon":
         hidden = [
             module.weight
