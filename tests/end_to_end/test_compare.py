@@ -83,6 +83,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pairs.csv").write_text(
         "id1,chain1,id2,chain2,same_space_group,pair_group\n012t,A,013t,A,0,p1\n"
     )
+    (folder / "predicted").mkdir()
+    model = replace(build_peptide(sequence), entry=Entry(id="model", is_predicted=True))
+    plddt = (98 - 2 * model.residue_index).astype(np.float32)
+    write_structure(replace(model, b_iso=plddt), folder / "predicted" / "model.cif")
+    (folder / "predicted" / "map.csv").write_text(
+        "model_file,kinase_id,chain,best_match\nmodel.cif,012t,A,1\nmodel.cif,013t,A,0\n"
+    )
     (folder / "tiny.toml").write_text(RECIPE)
     broken = RECIPE.partition("[search]")[0] + '[start]\ncheckpoint = "gone.safetensors"\n'
     (folder / "broken.toml").write_text(broken.replace('name = "meta_gnn"', 'name = "broken"'))
@@ -92,6 +99,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(place: Path, out: Path) -> list[str]:
     recipes = [str(place / "tiny.toml"), str(place / "broken.toml"), "contact_number"]
     options = ["--data", str(place / "store"), "--pairs", str(place / "pairs.csv"), "--seeds", "2"]
+    options += ["--predicted", str(place / "predicted")]
     return ["compare", *recipes, *options, "--jobs", "2", "-o", str(out)]
 
 
@@ -286,9 +294,43 @@ def test_the_page_needs_nothing_else_and_the_ceiling_is_in_it(finished) -> None:
 
 
 @pytest.mark.slow
+def test_predicted_structures_are_scored_beside_plddt(finished, place: Path) -> None:
+    out, _, _ = finished
+    table = read_table(out / "report.md", "Predicted structures")
+    assert set(table) == {"pLDDT, Phenix", "−pLDDT", "meta_gnn", "contact_number"}
+    structure = Store.open(place / "store").structure("test", 2)
+    r = np.corrcoef(structure.residue_index, structure.b_iso)[0, 1]
+    cells = table["−pLDDT"]
+    assert cells["mean r, best match"] == f"{r:.3f}"
+    assert cells["structures"] == "1"
+    with (out / "predicted.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["predictor"] == "meta_gnn"]
+    best = [float(row["pearson"]) for row in rows if row["best_match"] == "1"]
+    assert len(best) == 2, "one for each seed"
+    shown = f"{np.mean(best):.3f} ± {np.std(best, ddof=1):.3f}"
+    assert table["meta_gnn"]["mean r, best match"] == shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "named"), [("model.cif", "lost.cif", "lost.cif"), ("013t", "9zzz", "9zzz")]
+)
+def test_predicted_structures_that_are_not_there_are_refused_before_anything_runs(
+    place: Path, tmp_path: Path, old: str, new: str, named: str
+) -> None:
+    table = tmp_path / "map.csv"
+    table.write_text((place / "predicted" / "map.csv").read_text().replace(old, new))
+    refused = CliRunner().invoke(app, [*command(place, tmp_path / "out"), "--map", str(table)])
+    assert isinstance(refused.exception, ConfigError)
+    assert f"names {named}" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_the_report_is_made_again_from_the_tables_alone(finished, tmp_path: Path) -> None:
     out, _, _ = finished
-    for name in ("plan.json", "data.csv", "results.csv", "per_structure.parquet", "pairs.csv"):
+    tables = ("data.csv", "results.csv", "per_structure.parquet", "pairs.csv", "predicted.csv")
+    for name in ("plan.json", *tables):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     done = CliRunner().invoke(app, ["compare", "--report-only", str(tmp_path)])
     assert done.exit_code == 0, done.output
@@ -298,7 +340,7 @@ def test_the_report_is_made_again_from_the_tables_alone(finished, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", ["recipe", "sample", "pairs"])
+@pytest.mark.parametrize("change", ["recipe", "sample", "pairs", "predicted"])
 def test_a_changed_comparison_is_refused(
     finished, place: Path, tmp_path: Path, change: str
 ) -> None:
@@ -310,6 +352,10 @@ def test_a_changed_comparison_is_refused(
         words[1] = str(other)
     elif change == "sample":
         words += ["--limit", "2"]
+    elif change == "predicted":
+        other = tmp_path / "map.csv"
+        other.write_text((place / "predicted" / "map.csv").read_text().replace("A,0", "A,1"))
+        words += ["--map", str(other)]
     else:
         other = tmp_path / "pairs.csv"
         other.write_text((place / "pairs.csv").read_text().replace(",0,p1", ",1,p1"))

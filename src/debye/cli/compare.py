@@ -61,6 +61,20 @@ def compare(
             dir_okay=False,
         ),
     ] = None,
+    predicted: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of predicted structures to score against crystals of the store.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    matches: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", help="CSV of predicted structures and crystals; map.csv of the folder."
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(help="Runs at a time [one a core, or one on a GPU].", min=1),
@@ -93,6 +107,8 @@ def compare(
         return
     if data is None:
         raise typer.BadParameter("is needed, but for --report-only", param_hint="--data")
+    if matches is not None and predicted is None:
+        raise typer.BadParameter("goes with --predicted", param_hint="--map")
     from debye.cli.train import check_extra
 
     check_extra("debye compare")
@@ -127,6 +143,8 @@ def compare(
         config=config,
         jobs=jobs or usual_jobs(device),
         pairs=pairs,
+        predicted=predicted,
+        matches=matches,
         command=shlex.join(["debye", *sys.argv[1:]]),
         reference=reference,
         say=_say,

@@ -257,14 +257,14 @@ def _score_pairs(job: _Job, path: Path, splits: list[str]) -> CorrelationReport:
 def _score_predicted(
     job: _Job, folder: Path, matches: list[ModelMatch], ceiling: CorrelationReport | None
 ) -> CorrelationReport:
-    from debye.prediction.predicted_models import evaluate_predicted
+    from debye.prediction.predicted_models import evaluate_predicted, with_baselines
 
     with progress_bar(f"Predicting the structures of {folder.name}") as progress:
         return evaluate_predicted(
             job.store,
             folder,
             matches,
-            job.models,
+            with_baselines(job.models),
             provenance=job.provenance(folder.name, **job.told_of_predicted()),
             config=job.config,
             bootstrap=job.bootstrap,
@@ -276,9 +276,9 @@ def _score_predicted(
 
 
 def _read_matches(folder: Path, table: Path | None) -> list[ModelMatch]:
-    from debye.prediction.predicted_models import read_matches
+    from debye.prediction.predicted_models import USUAL_MATCHES, read_matches
 
-    return read_matches(table or folder / "map.csv")
+    return read_matches(table or folder / USUAL_MATCHES)
 
 
 def _draw(report: Report | CorrelationReport, out: Path, ceiling: CorrelationReport | None) -> Path:

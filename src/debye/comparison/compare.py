@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-import debye
 from debye.comparison.attempts import Attempts
 from debye.comparison.config import CompareConfig
 from debye.comparison.contenders import Contender
@@ -25,6 +24,7 @@ from debye.comparison.job import (
     needs_package,
     write_failure,
 )
+from debye.comparison.plan import write_plan
 from debye.comparison.sample import (
     TRAIN_SAMPLE,
     Samples,
@@ -41,6 +41,7 @@ from debye.graph.config import GraphConfig
 from debye.models.catalog import build_model
 from debye.models.checkpoint import checkpoint_digest
 from debye.prediction.crystal_pairs import CrystalPair
+from debye.prediction.predicted_models import USUAL_MATCHES, check_matches
 from debye.structure.whole_file import write_text
 from debye.training.config import Recipe
 from debye.training.fit import claim_folder
@@ -50,7 +51,6 @@ COMPARISON_FILE, SUBSET_FILE, CHOSEN_PAIRS_FILE = (
     "subset.txt",
     "chosen_pairs.csv",
 )
-PLAN_FILE = "plan.json"
 PREPARATION_FILE, LOCK_FILE = "preparation.json", ".lock"
 USUAL_REFERENCE = "meta_gnn"
 FIXED_WEIGHT = 0.3
@@ -69,6 +69,10 @@ class Comparison:
     """Processes at a time."""
     pairs: Path | None = None
     """Table of crystal pairs: the ceiling."""
+    predicted: Path | None = None
+    """Folder of predicted structures that are scored against crystals of the store."""
+    matches: Path | None = None
+    """Table of these crystals; None: ``map.csv`` in that folder."""
     command: str = ""
     """For the report."""
     reference: str = ""
@@ -99,6 +103,9 @@ class Comparison:
         self.samples = draw_samples(self.store, self.config, train, val, loaders)
         if self.pairs is not None:
             self.chosen_pairs = draw_pairs(self.store, self.pairs, self.samples, self.config)
+        if self.predicted is not None:
+            self.matches = self.matches or self.predicted / USUAL_MATCHES
+            check_matches(self.store, self.predicted, self.matches)
         names = [each.name for each in self.contenders]
         if not self.reference:
             self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
@@ -134,7 +141,7 @@ class Comparison:
         with Attempts(self.out / PREPARATION_FILE) as preparation:
             unbuildable = self._build_graphs()
             self._describe_data(unbuildable)
-        self._write_plan(preparation.times)
+        write_plan(self, preparation.times)
         taking_part = [each for each in self.contenders if each.name not in unbuildable]
         searching = [each for each in taking_part if len(each.trials) > 1]
         runs = {each.name: self._runs(each, each.trials[0]) for each in taking_part}
@@ -161,6 +168,7 @@ class Comparison:
             "validation sample": self.samples.val,
             "share of a search": self.config.share,
             "table of pairs": self.pairs.read_text() if self.pairs else None,
+            "table of predicted structures": self.matches.read_text() if self.matches else None,
         }
         claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
         for each in self.contenders:
@@ -169,38 +177,6 @@ class Comparison:
         if self.chosen_pairs:
             write_text(self.out / CHOSEN_PAIRS_FILE, pair_table(self.chosen_pairs))
         write_text(self.out / SUBSET_FILE, "".join(f"{name}\n" for name in self.samples.train))
-
-    def _write_plan(self, preparation: Sequence[tuple[float, float]]) -> None:
-        """Leave what the report says of the comparison as a whole."""
-        plan = {
-            "contenders": [each.name for each in self.contenders],
-            "reference": self.reference,
-            "command": self.command,
-            "preparation": preparation,
-            "version": debye.__version__,
-            "data": self.store.path.name,
-            "digest": self.store.digest,
-            "seeds": self.config.seeds,
-            "share": self.config.share,
-            "limit": self.config.limit,
-            "draw_seed": self.config.draw_seed,
-            "settings": self.config.settings,
-            "jobs": self.jobs,
-            "device": self.config.device,
-            "is_subset": self.samples.is_subset,
-            "train_split": self.samples.train_split,
-            "train_entries": len(self.samples.train),
-            "train_split_entries": len(self.store.entries(self.samples.train_split)),
-            "left_out": self.samples.left_out,
-            "val_sample": len(self.samples.val),
-            "val_sample_scored": sum(
-                name in self.samples.val
-                for name in self.samples.scored.get(self.samples.val_split, ())
-            ),
-            "pairs": f"{len(self.chosen_pairs)} of {self.pairs.name}" if self.pairs else None,
-            "scored": {name: len(ids) for name, ids in self.samples.scored.items()},
-        }
-        write_text(self.out / PLAN_FILE, json.dumps(plan, indent=1))
 
     def _build_graphs(self) -> dict[str, Failure]:
         """Build every graph once that all runs together need more often; return who cannot be built."""
@@ -336,6 +312,8 @@ class Comparison:
             if self.chosen_pairs and scored
             else None,
             pair_splits=tuple(scored)[-1:],
+            predicted=str(self.predicted.resolve()) if self.predicted and scored else None,
+            matches=str(self.matches.resolve()) if self.matches and scored else None,
             device=self.config.device,
             jobs=self.jobs,
         )

@@ -2,7 +2,7 @@
 
 ``python -m debye.comparison RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
 ``scores.parquet`` (a row for each structure), ``predictions-SPLIT.npz`` (Å², a row an atom), ``pairs.csv``,
-``result.json``. With ``--watch-parent`` it ends with the process that started it.
+``predicted.csv``, ``result.json``. With ``--watch-parent`` it ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from debye.structure.whole_file import write_text
 from debye.training.config import Recipe
 
 JOB_FILE, RESULT_FILE, FAILURE_FILE = "job.json", "result.json", "failure.json"
-SCORES_FILE, PAIRS_FILE, ATTEMPTS_FILE = "scores.parquet", "pairs.csv", "attempts.json"
+SCORES_FILE, ATTEMPTS_FILE = "scores.parquet", "attempts.json"
+PAIRS_FILE, PREDICTED_FILE = "pairs.csv", "predicted.csv"
 WATCH_PARENT = "--watch-parent"
 RunKind = Literal["search", "seed", "fitted", "fixed"]
 
@@ -58,6 +59,10 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     """Table of crystal pairs."""
     pair_splits: tuple[str, ...] = ()
     """Only those with an entry in one of these splits; empty: all."""
+    predicted: str | None = None
+    """Folder of predicted structures."""
+    matches: str | None = None
+    """Table of the crystals that these are scored against."""
     device: str = "cpu"
     jobs: int | None = None
     """Runs at a time, this one included: they share the processor."""

@@ -52,6 +52,8 @@ def provenance(
         )
     if plan["pairs"]:
         facts["pairs of crystals"] = f"`{plan['pairs']}`"
+    if plan.get("predicted"):
+        facts["predicted structures"] = f"`{plan['predicted']}`"
     return facts
 
 

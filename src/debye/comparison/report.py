@@ -16,14 +16,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from debye.comparison.compare import PLAN_FILE
+from debye.comparison.correlation_tables import ceiling_values, pair_table, predicted_table
 from debye.comparison.dataset import read_dataset
+from debye.comparison.plan import PLAN_FILE
 from debye.comparison.provenance import provenance
 from debye.comparison.results import Row, collect_results, read_results
 from debye.comparison.summary import Overview
 from debye.comparison.tables import (
     QUANTITIES,
-    ceiling_values,
     class_table,
     column_name,
     cost_table,
@@ -31,7 +31,6 @@ from debye.comparison.tables import (
     data_table,
     difference_table,
     failure_table,
-    pair_table,
     quantity_table,
     search_table,
     stratum_table,
@@ -164,6 +163,11 @@ def _sections(
             f"CC of each structure, {shown}",
             pictures=(_ridges(overview, reference, shown),),
             tables=(ceiling,) if ceiling else (),
+        ),
+        *(
+            Section(table.title, tables=(table,))
+            for table in [predicted_table(overview)]
+            if table is not None
         ),
     ]
     if differences:

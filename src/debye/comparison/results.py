@@ -1,17 +1,24 @@
-"""The figures of all runs as files: ``results.csv``, ``per_structure.parquet``, ``pairs.csv``."""
+"""The figures of all runs as files: ``results.csv``, ``per_structure.parquet``, ``pairs.csv``, ``predicted.csv``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from debye.comparison.job import FAILURE_FILE, JOB_FILE, PAIRS_FILE, RESULT_FILE, SCORES_FILE
+from debye.comparison.job import (
+    FAILURE_FILE,
+    JOB_FILE,
+    PAIRS_FILE,
+    PREDICTED_FILE,
+    RESULT_FILE,
+    SCORES_FILE,
+)
 from debye.comparison.schedule import Failure, read_failure
 from debye.comparison.write_table import write_table
 from debye.errors import ConfigError
@@ -46,6 +53,8 @@ class Results:
     """``per_structure.parquet``: a row for each run, split, crystal and structure; protein atoms."""
     pairs: list[Row]
     """``pairs.csv``: a row for each run, pair of crystals and predictor; empty without pairs."""
+    predicted: list[Row] = field(default_factory=list)
+    """``predicted.csv``: a row for each run, predicted structure, crystal of it and predictor; may be empty."""
 
 
 def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Results:
@@ -58,7 +67,7 @@ def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Resu
     """
     rows: list[Row] = []
     structures: list[pd.DataFrame] = []
-    pairs: list[pd.DataFrame] = []
+    others: dict[str, list[pd.DataFrame]] = {PAIRS_FILE: [], PREDICTED_FILE: []}
     for contender in contenders:
         for path in sorted((folder / "runs" / contender).glob(f"*/{JOB_FILE}"), key=_run_order):
             run = path.parent
@@ -74,12 +83,14 @@ def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Resu
             labels = {name: found["facts"][name] for name in ("contender", "run")}
             if (run / SCORES_FILE).exists():
                 structures.append(pd.read_parquet(run / SCORES_FILE).assign(**labels))
-            if (run / PAIRS_FILE).exists():
-                pairs.append(pd.read_csv(run / PAIRS_FILE).assign(**labels))
+            for name, tables in others.items():
+                if (run / name).exists():
+                    tables.append(pd.read_csv(run / name).assign(**labels))
     table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     write_table(folder / RESULTS_FILE, table)
     write_table(folder / STRUCTURES_FILE, pd.concat(structures) if structures else None)
-    write_table(folder / PAIRS_FILE, pd.concat(pairs) if pairs else None)
+    for name, tables in others.items():
+        write_table(folder / name, pd.concat(tables) if tables else None)
     return read_results(folder)
 
 
@@ -101,10 +112,13 @@ def read_results(folder: Path) -> Results:
         structures=records(pd.read_parquet(folder / STRUCTURES_FILE))
         if (folder / STRUCTURES_FILE).exists()
         else [],
-        pairs=records(pd.read_csv(folder / PAIRS_FILE, dtype={"run": str}))
-        if (folder / PAIRS_FILE).exists()
-        else [],
+        pairs=_read(folder / PAIRS_FILE),
+        predicted=_read(folder / PREDICTED_FILE),
     )
+
+
+def _read(path: Path) -> list[Row]:
+    return records(pd.read_csv(path, dtype={"run": str})) if path.exists() else []
 
 
 def records(frame: pd.DataFrame) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The evaluation of one run: every column of the report, crystal shown and hidden, and the crystal pairs."""
+"""The evaluation of one run: every column of the report, crystal shown and hidden, crystal pairs, predicted structures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from debye.comparison.job import PAIRS_FILE, SCORES_FILE, Job
+from debye.comparison.job import PAIRS_FILE, PREDICTED_FILE, SCORES_FILE, Job
 from debye.comparison.results import switch
 from debye.data.graph_cache import GraphBuilder, GraphSource, find_graph_cache
 from debye.data.store import Store
+from debye.evaluation.correlations import CorrelationReport
 from debye.evaluation.evaluation import BootstrapConfig, summarize
 from debye.evaluation.report import Provenance
 from debye.evaluation.scores import StructureScore, score_structure
@@ -26,6 +27,7 @@ from debye.evaluation.strata import PRIMARY
 from debye.models.catalog import build_model
 from debye.models.checkpoint import Checkpoint, CheckpointHeader, load_checkpoint
 from debye.prediction.crystal_pairs import evaluate_pairs, read_pairs
+from debye.prediction.predicted_models import evaluate_predicted, read_matches
 from debye.prediction.predictor import Predictor
 from debye.prediction.run import Run, RunConfig, plan_runs, predict_entry
 
@@ -86,7 +88,7 @@ def _now() -> float:
 def score_run(
     job: Job, checkpoint: str | None, folder: Path, facts: dict[str, Any]
 ) -> list[SplitSummary]:
-    """Predict and score all columns of the report; write the scores, the predictions and the pairs.
+    """Predict and score all columns of the report; write the scores, the predictions, the pairs.
 
     Adds to ``facts`` what the model is and what prediction costs.
 
@@ -118,6 +120,8 @@ def score_run(
     }
     if job.pairs is not None:
         _score_pairs(job, store, predictor, predicted, folder / PAIRS_FILE)
+    if job.predicted is not None:
+        _score_predicted(job, store, predictor, folder / PREDICTED_FILE)
     return summaries
 
 
@@ -230,15 +234,39 @@ def _score_pairs(
         store,
         read_pairs(Path(job.pairs or "")),
         [(job.contender, predictor)],
-        provenance=Provenance(
-            version="", data="", digest=store.digest, split="", command="", settings={}
-        ),
+        provenance=_no_provenance(store),
         splits=job.pair_splits,
         config=RunConfig(crystal="on"),
         bootstrap=BootstrapConfig(repeats=0),
         # Crystal on comes first, where the model reads it at all.
         known={name: values[:1] for name, values in predicted.items()},
     )
+    _write_correlations(report, path)
+
+
+def _score_predicted(job: Job, store: Store, predictor: Predictor, path: Path) -> None:
+    """Correlate the model, and pLDDT, with crystals of the predicted proteins; a row a match and predictor.
+
+    What cannot be read or predicted has an empty cell.
+    """
+    report = evaluate_predicted(
+        store,
+        Path(job.predicted or ""),
+        read_matches(Path(job.matches or "")),
+        [(job.contender, predictor)],
+        provenance=_no_provenance(store),
+        bootstrap=BootstrapConfig(repeats=0),
+    )
+    _write_correlations(report, path)
+
+
+def _no_provenance(store: Store) -> Provenance:
+    """Return an empty one: that of the comparison is in its report."""
+    return Provenance(version="", data="", digest=store.digest, split="", command="", settings={})
+
+
+def _write_correlations(report: CorrelationReport, path: Path) -> None:
+    """Write a row for each predictor and item that it was scored on."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["predictor", "crystal", *report.items[0], "pearson"])

@@ -62,6 +62,8 @@ class Overview:
         self.trials = [row for row in done if row["kind"] == "search"]
         self.pairs = _common_pairs(results.pairs)
         """Pairs of crystals that every run was scored on."""
+        self.predicted = results.predicted
+        """Predicted structures against crystals of the same protein."""
         self._cells: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         self._runs: dict[str, dict[str, Row]] = defaultdict(dict)
         splits: dict[str, None] = {}

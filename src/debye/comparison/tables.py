@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from debye.comparison.results import Row, figure
 from debye.comparison.sample import TRAIN_SAMPLE
@@ -15,7 +14,6 @@ from debye.comparison.summary import Overview, Spread
 from debye.evaluation.evaluation import Difference
 from debye.evaluation.strata import ATOM_CLASSES, RESOLUTION_STRATA
 from debye.evaluation.tables import MISSING, TextTable, number, span
-from debye.prediction.crystal_pairs import CEILING, UNSEEN_CEILING
 
 ORACLE = "each structure's own mean"
 
@@ -298,70 +296,6 @@ def search_table(overview: Overview) -> TextTable:
     header = ("model", "settings", "chosen", "r on the validation sample", "atoms / 10⁶", "run / s")
     note = "Mean per-structure r, crystal shown and hidden averaged; first seed."
     return TextTable("Search", header, tuple(rows), 3, note)
-
-
-def pair_table(overview: Overview, split: str) -> TextTable | None:
-    """What one crystal tells of another of the same protein, and what models reach on the same pairs."""
-    pairs = _pairs_of(overview, split)
-    if not pairs:
-        return None
-    rows = [
-        _pair_row(label, "", found)
-        for label in (CEILING, UNSEEN_CEILING)
-        if (found := _ceiling_rows(pairs, label))
-    ]
-    for name in overview.contenders:
-        crystal = overview.crystal(name)
-        found = [row for row in pairs if row["predictor"] == name and row["crystal"] == crystal]
-        if found:
-            rows.append(_pair_row(name, crystal, found))
-    header = ("predictor", "mates", "mean r", "same form", "other form", "median r", "pairs")
-    note = (
-        "Pairs of crystals of one protein, r over the matched protein atoms: the deposited B of one crystal "
-        "against that of the other, and a model's prediction of each crystal against its deposited B, mean of "
-        "both. Mean ± sd of runs. Form: same space group and cell."
-    )
-    return TextTable(f"Reproducibility ceiling, {split}", header, tuple(rows), 2, note)
-
-
-def ceiling_values(overview: Overview, split: str) -> NDArray[np.float64]:
-    """Return r of every pair of crystals with an entry in a split; empty without pairs."""
-    rows = _ceiling_rows(_pairs_of(overview, split), CEILING)
-    return np.array([figure(row["pearson"]) for row in rows])
-
-
-def _pairs_of(overview: Overview, split: str) -> list[Row]:
-    return [row for row in overview.pairs if split in (row["split1"], row["split2"])]
-
-
-def _ceiling_rows(pairs: Sequence[Row], label: str) -> list[Row]:
-    """Return the rows of one ceiling, which every run has written, once."""
-    own = [row for row in pairs if row["predictor"] == label]
-    first = own[0] if own else {}
-    return [
-        row for row in own if (row["contender"], row["run"]) == (first["contender"], first["run"])
-    ]
-
-
-def _pair_row(name: str, crystal: str, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the means over pairs of each run, mean ± sd of the runs."""
-    groups = (rows, *([row for row in rows if row["same_form"] == form] for form in (1, 0)))
-    spreads = []
-    for group in groups:
-        runs: dict[str, list[float]] = {}
-        for row in group:
-            runs.setdefault(row["run"], []).append(figure(row["pearson"]))
-        spreads.append(plus_minus(Spread.of([_mean(values) for values in runs.values()]), 3))
-    known = [row for row in rows if row["pearson"] is not None]
-    middle = float(np.median([row["pearson"] for row in known])) if known else np.nan
-    pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in known}
-    return (name, crystal, *spreads, number(middle), str(len(pairs)))
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Average what is defined; NaN where nothing is."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else np.nan
 
 
 def failure_table(overview: Overview) -> TextTable:

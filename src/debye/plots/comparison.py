@@ -186,6 +186,8 @@ def plot_differences(
 ) -> Figure:
     """Draw differences from the reference with their intervals, one panel a split.
 
+    Models that are trained, and all others, have panels and a scale of their own.
+
     Args:
         rows: Models, from top to bottom.
         panels: Estimate, low and high end of every model, by the name of the split.
@@ -195,22 +197,46 @@ def plot_differences(
         ConfigError: there is no model or no split.
     """
     _check(rows, panels)
-    figure = Figure(figsize=(2.0 + 2.9 * len(panels), 1.3 + 0.27 * len(rows)), layout="constrained")
+    # On one scale the small differences between trained models vanish beside those of baselines.
+    groups = [
+        places
+        for kind in (True, False)
+        if (places := [place for place, row in enumerate(rows) if row.is_trained == kind])
+    ]
+    size = (2.0 + 2.9 * len(panels), 0.7 + 0.6 * len(groups) + 0.27 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for each, (name, found) in zip(axes, panels.items(), strict=True):
-        for place, (row, (estimate, low, high)) in enumerate(zip(rows, found, strict=True)):
-            if np.isfinite(low):
-                each.plot([low, high], [place, place], color=row.color, linewidth=2)
-            each.plot(estimate, place, "o", color=row.color, markersize=4.5)
-        each.axvline(0, color=CHOSEN, linewidth=1)
-        each.set_title(name, fontsize=10, color=INK, fontweight="bold", loc="left")
-        each.set_xlabel(axis, fontsize=8, color=INK)
-        each.xaxis.set_major_locator(MaxNLocator(5))
-        _tidy(each)
-    _name_rows(axes[0], rows)
+    grid = figure.subplots(
+        len(groups),
+        len(panels),
+        sharex="row",
+        sharey="row",
+        squeeze=False,
+        height_ratios=[len(places) + 0.5 for places in groups],
+    )
+    for places, line in zip(groups, grid, strict=True):
+        shown = [rows[place] for place in places]
+        for axes, found in zip(line, panels.values(), strict=True):
+            _draw_differences(axes, shown, [found[place] for place in places])
+        _name_rows(line[0], shown)
+    for axes, name in zip(grid[0], panels, strict=True):
+        axes.set_title(name, fontsize=10, color=INK, fontweight="bold", loc="left")
+    for axes in grid[-1]:
+        axes.set_xlabel(axis, fontsize=8, color=INK)
     _explain_colors(figure, rows)
     return figure
+
+
+def _draw_differences(
+    axes: Axes, rows: Sequence[ModelRow], found: Sequence[tuple[float, float, float]]
+) -> None:
+    for place, (row, (estimate, low, high)) in enumerate(zip(rows, found, strict=True)):
+        if np.isfinite(low):
+            axes.plot([low, high], [place, place], color=row.color, linewidth=2)
+        axes.plot(estimate, place, "o", color=row.color, markersize=4.5)
+    axes.axvline(0, color=CHOSEN, linewidth=1)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    _tidy(axes)
 
 
 def _check(rows: Sequence[ModelRow], panels: Mapping | Sequence) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from debye.structure.structure import Structure
 
 COLUMNS = ("model_file", "kinase_id", "chain", "best_match")
+USUAL_MATCHES = "map.csv"
+"""Table of matches in the folder of the predicted structures."""
 BASELINES = ("weighted_contact_number", "contact_number")
 """Scored beside the models, whether or not they are asked for."""
 CONFIDENCE, PHENIX = "−pLDDT", "pLDDT, Phenix"
@@ -71,6 +73,27 @@ def read_matches(path: Path) -> list[ModelMatch]:
         )
         for row in read_table(path, COLUMNS)
     ]
+
+
+def check_matches(store: Store, folder: Path, table: Path) -> None:
+    """Make sure that every predicted structure and every crystal of a table of matches is there.
+
+    Raises:
+        ConfigError: the table cannot be read, or something that it names is missing.
+    """
+    matches = read_matches(table)
+    place = locate_entries(store)
+    files = [match.file for match in matches if not (folder / match.file).is_file()]
+    entries = [match.entry for match in matches if match.entry not in place]
+    for missing, where in ((files, str(folder)), (entries, "the store")):
+        if missing:
+            names = list(dict.fromkeys(missing))
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ConfigError(
+                str(table),
+                problem=f"names {names[0]}{more}, not in {where}",
+                remedy="Give a table of files and crystals that are there",
+            )
 
 
 def phenix_b(plddt: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -117,7 +140,7 @@ def evaluate_predicted(
         store: Holds the crystals.
         folder: Holds the files of the matches.
         matches: Pairs of file and crystal.
-        models: Name and predictor of each model; :data:`BASELINES` are added.
+        models: Name and predictor of each model.
         provenance: Written into the report.
         config: Noise put on the predicted structures. That they have neither a crystal nor a resolution is
             no choice.
@@ -135,7 +158,6 @@ def evaluate_predicted(
             remedy="Give a table of matches",
         )
     config = config or RunConfig()
-    models = with_baselines(models)
     names = [*(name for name, _ in models), CONFIDENCE, PHENIX]
     by_file: dict[str, list[ModelMatch]] = {}
     for match in matches:

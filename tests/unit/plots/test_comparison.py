@@ -45,9 +45,21 @@ def test_ridges_have_a_band_and_the_mean_of_each_model():
 def test_differences_have_intervals_where_there_are_any():
     found = [(0.1, 0.05, 0.15), (0.0, np.nan, np.nan), (-0.2, -0.3, -0.1)]
     figure = plot_differences(ROWS, {"test": found}, axis="CC − CC")
-    lengths = [len(line.get_xdata()) for line in figure.axes[0].lines]
-    assert lengths.count(2) == 2 + 1  # intervals, and the line at zero
-    assert lengths.count(1) == 3
+    trained, others = ([len(line.get_xdata()) for line in axes.lines] for axes in figure.axes)
+    assert (trained.count(2), trained.count(1)) == (
+        1 + 1,
+        2,
+    )  # intervals with the line at zero, points
+    assert (others.count(2), others.count(1)) == (1 + 1, 1)
+    assert labels(figure) == ["gcn", "meta_gnn"]
+
+
+def test_differences_of_baselines_alone_have_one_scale():
+    figure = plot_differences(
+        ROWS[2:], {"val": [(0.1, 0.0, 0.2)], "test": [(0.1, 0.0, 0.2)]}, axis=""
+    )
+    assert len(figure.axes) == 2
+    assert labels(figure) == ["contact_number"]
 
 
 def test_nothing_to_draw_is_an_error():

@@ -27,6 +27,7 @@ from debye.prediction.predicted_models import (
     evaluate_predicted,
     phenix_b,
     read_matches,
+    with_baselines,
 )
 from debye.prediction.predictor import Predictor
 from debye.prediction.run import RunConfig
@@ -220,7 +221,7 @@ def test_predicted_structures_are_scored_beside_confidence_and_packing(store, pr
         interval=Interval(0.7, 0.9),
     )  # fmt: skip
     report = evaluate_predicted(
-        store, predicted, MATCHES, [rise], provenance=PROVENANCE, bootstrap=QUICK,
+        store, predicted, MATCHES, with_baselines([rise]), provenance=PROVENANCE, bootstrap=QUICK,
         references=[reference],
     )  # fmt: skip
     assert report.failures == ()
@@ -253,7 +254,13 @@ def test_noise_moves_predicted_structures_by_the_name_of_their_file(
         (tmp_path, RunConfig(noise=0.2)),
     ):
         report = evaluate_predicted(
-            store, folder, MATCHES, [rise], provenance=PROVENANCE, config=config, bootstrap=QUICK
+            store,
+            folder,
+            MATCHES,
+            with_baselines([rise]),
+            provenance=PROVENANCE,
+            config=config,
+            bootstrap=QUICK,
         )
         found.append({row.model: row.pearson[0] for row in report.rows})
     still, moved, other, elsewhere = (row["weighted_contact_number"] for row in found)

@@ -1,0 +1,114 @@
+"""The tables over items that are no structures of a split: pairs of crystals, predicted structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.comparison.results import Row, figure
+from debye.comparison.summary import Overview, Spread
+from debye.comparison.tables import plus_minus
+from debye.evaluation.tables import TextTable, number
+from debye.prediction.crystal_pairs import CEILING, UNSEEN_CEILING
+from debye.prediction.predicted_models import CONFIDENCE, PHENIX
+
+
+def pair_table(overview: Overview, split: str) -> TextTable | None:
+    """What one crystal tells of another of the same protein, and what models reach on the same pairs."""
+    pairs = _pairs_of(overview, split)
+    if not pairs:
+        return None
+    rows = [
+        _pair_row(label, "", found)
+        for label in (CEILING, UNSEEN_CEILING)
+        if (found := _written_once(pairs, label))
+    ]
+    for name in overview.contenders:
+        crystal = overview.crystal(name)
+        found = [row for row in pairs if row["predictor"] == name and row["crystal"] == crystal]
+        if found:
+            rows.append(_pair_row(name, crystal, found))
+    header = ("predictor", "mates", "mean r", "same form", "other form", "median r", "pairs")
+    note = (
+        "Pairs of crystals of one protein, r over the matched protein atoms: the deposited B of one crystal "
+        "against that of the other, and a model's prediction of each crystal against its deposited B, mean of "
+        "both. Mean ± sd of runs. Form: same space group and cell."
+    )
+    return TextTable(f"Reproducibility ceiling, {split}", header, tuple(rows), 2, note)
+
+
+def predicted_table(overview: Overview) -> TextTable | None:
+    """What models, and pLDDT, tell of a crystal where only a predicted structure is known."""
+    if not overview.predicted:
+        return None
+    rows = [
+        _predicted_row(label, _written_once(overview.predicted, label))
+        for label in (PHENIX, CONFIDENCE)
+    ]
+    for name in overview.contenders:
+        found = [row for row in overview.predicted if row["predictor"] == name]
+        if found:
+            rows.append(_predicted_row(name, found))
+    header = ("predictor", "mean r, best match", "mean r, all matches", "median r", "structures")
+    note = (
+        "Predicted structures against crystals of the same protein, r over the matched protein atoms; the "
+        "models see the predicted structure alone: no crystal, resolution unknown. Best match: one crystal a "
+        "predicted structure; median and structures are of these. Mean ± sd of runs. Phenix: the B that its "
+        "published formula makes of pLDDT."
+    )
+    return TextTable("Predicted structures", header, tuple(rows), 1, note)
+
+
+def ceiling_values(overview: Overview, split: str) -> NDArray[np.float64]:
+    """Return r of every pair of crystals with an entry in a split; empty without pairs."""
+    rows = _written_once(_pairs_of(overview, split), CEILING)
+    return np.array([figure(row["pearson"]) for row in rows])
+
+
+def _pairs_of(overview: Overview, split: str) -> list[Row]:
+    return [row for row in overview.pairs if split in (row["split1"], row["split2"])]
+
+
+def _written_once(rows: Sequence[Row], label: str) -> list[Row]:
+    """Return the rows of a predictor that is no contender: every run has written the same."""
+    own = [row for row in rows if row["predictor"] == label]
+    first = own[0] if own else {}
+    return [
+        row for row in own if (row["contender"], row["run"]) == (first["contender"], first["run"])
+    ]
+
+
+def _pair_row(name: str, crystal: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the means over pairs of each run, mean ± sd of the runs."""
+    groups = (rows, *([row for row in rows if row["same_form"] == form] for form in (1, 0)))
+    known = [row for row in rows if row["pearson"] is not None]
+    pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in known}
+    return (name, crystal, *map(_runs_mean, groups), _median(known), str(len(pairs)))
+
+
+def _predicted_row(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the means over matches of each run, mean ± sd of the runs."""
+    best = [row for row in rows if row["best_match"]]
+    known = [row for row in best if row["pearson"] is not None]
+    files = {row["file"] for row in known}
+    return (name, _runs_mean(best), _runs_mean(rows), _median(known), str(len(files)))
+
+
+def _runs_mean(rows: Sequence[Row]) -> str:
+    """Write the mean over items of each run, mean ± sd of the runs."""
+    runs: dict[str, list[float]] = {}
+    for row in rows:
+        runs.setdefault(row["run"], []).append(figure(row["pearson"]))
+    return plus_minus(Spread.of([_mean(values) for values in runs.values()]), 3)
+
+
+def _median(known: Sequence[Row]) -> str:
+    return number(float(np.median([row["pearson"] for row in known])) if known else np.nan)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Average what is defined; NaN where nothing is."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else np.nan
