@@ -72,7 +72,10 @@ def compare(
     matches: Annotated[
         Path | None,
         typer.Option(
-            "--map", help="CSV of predicted structures and crystals; map.csv of the folder."
+            "--map",
+            help="CSV of predicted structures and crystals; map.csv of the folder.",
+            exists=True,
+            dir_okay=False,
         ),
     ] = None,
     jobs: Annotated[

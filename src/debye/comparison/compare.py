@@ -41,7 +41,7 @@ from debye.graph.config import GraphConfig
 from debye.models.catalog import build_model
 from debye.models.checkpoint import checkpoint_digest
 from debye.prediction.crystal_pairs import CrystalPair
-from debye.prediction.predicted_models import USUAL_MATCHES, check_matches
+from debye.prediction.predicted_models import USUAL_MATCHES, describe_matches
 from debye.structure.whole_file import write_text
 from debye.training.config import Recipe
 from debye.training.fit import claim_folder
@@ -81,6 +81,8 @@ class Comparison:
     """Told whenever a run has ended."""
     note: Callable[[str], None] = lambda text: None
     """Told what else takes long."""
+    predicted_facts: dict[str, str | int] | None = field(init=False, default=None)
+    """What the predicted structures are, for the report."""
     samples: Samples = field(init=False)
     chosen_pairs: list[CrystalPair] = field(init=False, default_factory=list)
     """Those with an entry in the last scored split."""
@@ -105,7 +107,7 @@ class Comparison:
             self.chosen_pairs = draw_pairs(self.store, self.pairs, self.samples, self.config)
         if self.predicted is not None:
             self.matches = self.matches or self.predicted / USUAL_MATCHES
-            check_matches(self.store, self.predicted, self.matches)
+            self.predicted_facts = describe_matches(self.store, self.predicted, self.matches)
         names = [each.name for each in self.contenders]
         if not self.reference:
             self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
@@ -168,7 +170,7 @@ class Comparison:
             "validation sample": self.samples.val,
             "share of a search": self.config.share,
             "table of pairs": self.pairs.read_text() if self.pairs else None,
-            "table of predicted structures": self.matches.read_text() if self.matches else None,
+            "predicted structures": self.predicted_facts,
         }
         claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
         for each in self.contenders:

@@ -51,12 +51,15 @@ def predicted_table(overview: Overview) -> TextTable | None:
         found = [row for row in overview.predicted if row["predictor"] == name]
         if found:
             rows.append(_predicted_row(name, found))
-    header = ("predictor", "mean r, best match", "mean r, all matches", "median r", "structures")
+    every = {(row["file"], row["entry"], row["chain"]) for row in overview.predicted}
+    header = ("predictor", "r, best match", "median", "structures", f"r, all {len(every)} matches")
     note = (
         "Predicted structures against crystals of the same protein, r over the matched protein atoms; the "
-        "models see the predicted structure alone: no crystal, resolution unknown. Best match: one crystal a "
-        "predicted structure; median and structures are of these. Mean ± sd of runs. Phenix: the B that its "
-        "published formula makes of pLDDT."
+        "models see the predicted structure alone: no crystal, so that a model with and without mates is the "
+        "same, and resolution unknown. Best match: at most one crystal a predicted structure; in all matches "
+        "proteins with many crystals count more. Mean ± sd of runs; medians of the means of the runs. Phenix: the B "
+        "that its published formula makes of pLDDT. What one crystal tells of another is in the table of "
+        "the ceiling."
     )
     return TextTable("Predicted structures", header, tuple(rows), 1, note)
 
@@ -84,16 +87,20 @@ def _pair_row(name: str, crystal: str, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the means over pairs of each run, mean ± sd of the runs."""
     groups = (rows, *([row for row in rows if row["same_form"] == form] for form in (1, 0)))
     known = [row for row in rows if row["pearson"] is not None]
+    middle = float(np.median([row["pearson"] for row in known])) if known else np.nan
     pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in known}
-    return (name, crystal, *map(_runs_mean, groups), _median(known), str(len(pairs)))
+    return (name, crystal, *map(_runs_mean, groups), number(middle), str(len(pairs)))
 
 
 def _predicted_row(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the means over matches of each run, mean ± sd of the runs."""
     best = [row for row in rows if row["best_match"]]
-    known = [row for row in best if row["pearson"] is not None]
-    files = {row["file"] for row in known}
-    return (name, _runs_mean(best), _runs_mean(rows), _median(known), str(len(files)))
+    files: dict[str, list[float]] = {}
+    for row in best:
+        files.setdefault(row["file"], []).append(figure(row["pearson"]))
+    means = [mean for values in files.values() if np.isfinite(mean := _mean(values))]
+    middle = number(float(np.median(means)) if means else np.nan)
+    return (name, _runs_mean(best), middle, str(len(means)), _runs_mean(rows))
 
 
 def _runs_mean(rows: Sequence[Row]) -> str:
@@ -102,10 +109,6 @@ def _runs_mean(rows: Sequence[Row]) -> str:
     for row in rows:
         runs.setdefault(row["run"], []).append(figure(row["pearson"]))
     return plus_minus(Spread.of([_mean(values) for values in runs.values()]), 3)
-
-
-def _median(known: Sequence[Row]) -> str:
-    return number(float(np.median([row["pearson"] for row in known])) if known else np.nan)
 
 
 def _mean(values: Sequence[float]) -> float:

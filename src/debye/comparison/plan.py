@@ -50,7 +50,7 @@ def write_plan(comparison: Comparison, preparation: Sequence[tuple[float, float]
         "pairs": f"{len(comparison.chosen_pairs)} of {comparison.pairs.name}"
         if comparison.pairs
         else None,
-        "predicted": comparison.predicted.name if comparison.predicted else None,
+        "predicted": comparison.predicted_facts,
         "scored": {name: len(ids) for name, ids in samples.scored.items()},
     }
     write_text(comparison.out / PLAN_FILE, json.dumps(plan, indent=1))

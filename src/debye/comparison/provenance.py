@@ -37,7 +37,7 @@ def provenance(
         "debye": _code(runs),
         "data": f"`{plan['data']}`, digest `{plan['digest']}`",
         "trained on": subset,
-        "epochs chosen, and searches scored, on": selection,
+        "searches, and epochs where a recipe validates more than once, chosen on": selection,
         "scored": scored + (", drawn with the same seed" if plan["limit"] else ""),
         "runs": f"{len(runs)} finished; {plan['seeds']} seeds of each recipe; each trial of a search has "
         f"{plan['share']:.0%} of the budget",
@@ -53,7 +53,11 @@ def provenance(
     if plan["pairs"]:
         facts["pairs of crystals"] = f"`{plan['pairs']}`"
     if plan.get("predicted"):
-        facts["predicted structures"] = f"`{plan['predicted']}`"
+        facts["predicted structures"] = (
+            "{structures} in `{folder}`, {matches} matches with crystals, digest `{digest}`".format(
+                **plan["predicted"]
+            )
+        )
     return facts
 
 

@@ -161,7 +161,7 @@ def _sections(
         ),
         Section(
             f"CC of each structure, {shown}",
-            pictures=(_ridges(overview, reference, shown),),
+            pictures=_ridges(overview, reference, shown),
             tables=(ceiling,) if ceiling else (),
         ),
         *(
@@ -174,9 +174,10 @@ def _sections(
         sections.append(
             Section(
                 f"Differences from {reference}",
-                pictures=(_forest(overview, differences, reference),),
+                pictures=_forest(overview, differences, reference),
                 tables=tuple(
-                    difference_table(differences, reference, split) for split in overview.scored
+                    difference_table(overview, differences, reference, split)
+                    for split in overview.scored
                 ),
             )
         )
@@ -234,13 +235,17 @@ def _bars(overview: Overview, reference: str, number: int) -> Drawing:
     )
 
 
-def _ridges(overview: Overview, reference: str, split: str) -> Drawing:
+def _ridges(overview: Overview, reference: str, split: str) -> tuple[Drawing, ...]:
+    """Draw how r is spread over structures; nothing where no model has an r."""
     values = {name: overview.correlations(name, split) for name in overview.contenders}
     names = sorted(
         (name for name, found in values.items() if np.isfinite(found).any()),
         key=lambda name: -float(np.nanmean(values[name])),
     )
-    band = Band.quartiles(ceiling_values(overview, split), "one crystal against another")
+    if not names:
+        return ()
+    pairs = ceiling_values(overview, split)
+    band = Band.quartiles(pairs, f"one crystal against another, {len(pairs)} pairs")
     figure = plot_ridges(
         _rows(overview, reference, names),
         [values[name] for name in names],
@@ -251,13 +256,19 @@ def _ridges(overview: Overview, reference: str, split: str) -> Drawing:
         f"Ridges: how the correlation is spread over the structures of {split}, {len(names)} models, best "
         "first; circle: median, thick line: quartiles"
     )
-    behind = "; the band is what one crystal tells of another of the same protein." if band else "."
-    return Drawing("per_structure", alt + behind, png(figure))
+    behind = "."
+    if band:
+        behind = (
+            f"; the band, from quartile to quartile, is what one crystal tells of another of the same protein in "
+            f"{len(pairs)} pairs (the table has the models on these)."
+        )
+    return (Drawing("per_structure", alt + behind, png(figure)),)
 
 
 def _forest(
     overview: Overview, differences: Sequence[tuple[str, str, Difference]], reference: str
-) -> Drawing:
+) -> tuple[Drawing, ...]:
+    """Draw differences from the reference; nothing where no other model has an r."""
     found = {
         (name, split): row for name, split, row in differences if row.measure == "pearson_mean"
     }
@@ -269,6 +280,8 @@ def _forest(
             for split in overview.scored
         )
     ]
+    if not names:
+        return ()
     panels = {
         split: [
             (row.estimate, row.interval.low, row.interval.high)
@@ -282,9 +295,9 @@ def _forest(
     )
     alt = (
         f"Points with 95 % intervals: difference of the mean CC of each model from {reference} on "
-        f"{', '.join(panels)}, paired bootstrap over structures."
+        f"{', '.join(panels)}, paired bootstrap over structures; how runs differ is not in it."
     )
-    return Drawing("differences", alt, png(figure))
+    return (Drawing("differences", alt, png(figure)),)
 
 
 def _write_differences(found: Sequence[tuple[str, str, Difference]], path: Path) -> None:

@@ -85,12 +85,14 @@ def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Resu
                 structures.append(pd.read_parquet(run / SCORES_FILE).assign(**labels))
             for name, tables in others.items():
                 if (run / name).exists():
-                    tables.append(pd.read_csv(run / name).assign(**labels))
+                    tables.append(_read_csv(run / name).assign(**labels))
     table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     write_table(folder / RESULTS_FILE, table)
     write_table(folder / STRUCTURES_FILE, pd.concat(structures) if structures else None)
     for name, tables in others.items():
-        write_table(folder / name, pd.concat(tables) if tables else None)
+        write_table(
+            folder / name, _without_copies(pd.concat(tables, ignore_index=True)) if tables else None
+        )
     return read_results(folder)
 
 
@@ -118,7 +120,20 @@ def read_results(folder: Path) -> Results:
 
 
 def _read(path: Path) -> list[Row]:
-    return records(pd.read_csv(path, dtype={"run": str})) if path.exists() else []
+    return records(_read_csv(path)) if path.exists() else []
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a table in which only an empty cell is empty: a chain may be called NA."""
+    return pd.read_csv(path, dtype={"run": str}, keep_default_na=False, na_values=[""])
+
+
+def _without_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep what every run has written of a predictor that is no contender, such as pLDDT, once."""
+    others = table["predictor"] != table["contender"]
+    first = table[others].groupby("predictor")[["contender", "run"]].transform("first")
+    copies = (table.loc[others, ["contender", "run"]] != first).any(axis=1)
+    return table.drop(index=copies[copies].index)
 
 
 def records(frame: pd.DataFrame) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -247,7 +248,7 @@ def _score_pairs(
 def _score_predicted(job: Job, store: Store, predictor: Predictor, path: Path) -> None:
     """Correlate the model, and pLDDT, with crystals of the predicted proteins; a row a match and predictor.
 
-    What cannot be read or predicted has an empty cell.
+    What cannot be read or predicted has an empty cell, and its reason in the log.
     """
     report = evaluate_predicted(
         store,
@@ -257,6 +258,8 @@ def _score_predicted(job: Job, store: Store, predictor: Predictor, path: Path) -
         provenance=_no_provenance(store),
         bootstrap=BootstrapConfig(repeats=0),
     )
+    for failure in report.failures:
+        print(f"{failure.model}, {failure.id}: {failure.reason}", file=sys.stderr)
     _write_correlations(report, path)
 
 

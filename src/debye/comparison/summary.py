@@ -62,8 +62,8 @@ class Overview:
         self.trials = [row for row in done if row["kind"] == "search"]
         self.pairs = _common_pairs(results.pairs)
         """Pairs of crystals that every run was scored on."""
-        self.predicted = results.predicted
-        """Predicted structures against crystals of the same protein."""
+        self.predicted = _common_matches(results.predicted)
+        """Predicted structures against crystals of the same protein, those that every run has an r of."""
         self._cells: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         self._runs: dict[str, dict[str, Row]] = defaultdict(dict)
         splits: dict[str, None] = {}
@@ -198,6 +198,20 @@ def _common_pairs(rows: Sequence[Row]) -> list[Row]:
             runs[row["contender"], row["run"]].add(_pair(row))
     common = set.intersection(*runs.values()) if runs else set()
     return [row for row in rows if _pair(row) in common]
+
+
+def _common_matches(rows: Sequence[Row]) -> list[Row]:
+    """Leave out matches that a run has no r of, unless it has none at all: a constant."""
+    runs: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
+    for row in rows:
+        if row["predictor"] == row["contender"] and row["pearson"] is not None:
+            runs[row["contender"], row["run"]].add(_match(row))
+    common = set.intersection(*runs.values()) if runs else set()
+    return [row for row in rows if _match(row) in common]
+
+
+def _match(row: Row) -> tuple[str, ...]:
+    return row["file"], row["entry"], row["chain"]
 
 
 def _pair(row: Row) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The tables of the report; every cell is a row of ``results.csv``, or a mean over such rows."""
+"""The tables of the report: cells are means over rows of ``results.csv``, ``differences.csv`` or ``data.csv``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Quantity:
     """Mean over structures."""
     pooled: str
     """Over all atoms."""
-    oracle: str | None
-    """What a prediction of each structure's own mean reaches, per structure."""
+    oracle: str | float | None
+    """What a prediction of each structure's own mean reaches, per structure: a measure, or by definition."""
     meaning: str
 
     @property
@@ -53,7 +53,7 @@ QUANTITIES = (
         "mean absolute percentage error over atoms with B of at least 1 Å², lower is better",
     ),
     Quantity(
-        "RRSE", "", 3, "rrse_mean", "pooled_rrse", None,
+        "RRSE", "", 3, "rrse_mean", "pooled_rrse", 1.0,
         "root relative squared error: 1 is what the mean reaches, lower is better",
     ),
 )  # fmt: skip
@@ -118,7 +118,10 @@ def quantity_table(overview: Overview, quantity: Quantity, *, pooled: bool = Fal
     oracle = f"oracle_{quantity.pooled}" if pooled else quantity.oracle
     if oracle and overview.contenders:
         first = overview.contenders[0]
-        values = [overview.spread(first, split, oracle).mean for split in overview.splits]
+        values = [
+            overview.spread(first, split, oracle).mean if isinstance(oracle, str) else oracle
+            for split in overview.splits
+        ]
         rows.append((ORACLE, "", "", *(number(value, quantity.digits) for value in values)))
     header = ("model", "runs", "mates", *map(column_name, overview.splits))
     how = "over all atoms of all structures" if pooled else "per structure, then the mean"
@@ -202,7 +205,10 @@ def stratum_table(overview: Overview, split: str) -> TextTable:
 
 
 def difference_table(
-    found: Sequence[tuple[str, str, Difference]], reference: str, split: str
+    overview: Overview,
+    found: Sequence[tuple[str, str, Difference]],
+    reference: str,
+    split: str,
 ) -> TextTable:
     """Paired differences from the reference on one split, all measures side by side."""
     digits = {"pearson_mean": 3, "mae_mean": 2, "rrse_mean": 3}
@@ -216,18 +222,27 @@ def difference_table(
                 cells += [signed(row.estimate, places), span(row.interval, places)]
                 if row.measure == "pearson_mean":
                     cells.append(span(row.cluster_interval, places))
+                    cells.append(number(_error_of_runs(overview, (name, reference), split), places))
                 cells.append(str(row.structures))
         rows.append((name, *cells))
     header = (
-        *("model", "CC", "95 %, structures", "95 %, clusters", "structures (CC)"),
+        *("model", "CC", "95 %, structures", "95 %, clusters", "error by runs", "structures (CC)"),
         *("MAE / Å²", "95 % (MAE)", "structures (MAE)", "RRSE", "95 % (RRSE)", "structures (RRSE)"),
     )
     note = (
         f"Model − {reference}, each structure's figure averaged over runs first; paired bootstrap over "
-        "structures, and over sequence clusters. Structures: those for which both models have the figure; a "
-        "constant has errors, but no CC."
+        "structures, and over sequence clusters. How runs differ is not in the intervals; error by runs: standard "
+        "error of the difference of the means that the spread of the runs alone makes. Structures: those for "
+        "which both models have the figure; a constant has errors, but no CC."
     )
     return TextTable(f"Differences from {reference}, {split}", header, tuple(rows), 1, note)
+
+
+def _error_of_runs(overview: Overview, names: tuple[str, str], split: str) -> float:
+    """Return the standard error of the difference of two means of runs; one run has no spread."""
+    spreads = [overview.spread(name, split, "pearson_mean") for name in names]
+    squares = [each.sd**2 / each.runs for each in spreads if each.runs and np.isfinite(each.sd)]
+    return float(np.sqrt(sum(squares))) if squares else np.nan
 
 
 def cost_table(overview: Overview) -> TextTable:
@@ -250,14 +265,13 @@ def cost_table(overview: Overview) -> TextTable:
                 cell("graph_seconds_per_million"),
                 cell("peak_mib", 0),
                 cell("seconds", 0),
-                cell("best_epoch", 0),
                 _settings(overview, name),
             )
         )
     header = (
         *("model", "edge features", "vectors", "parameters", "atoms trained / 10⁶"),
         *("train, s / 10⁶ atoms", "predict, s / 10⁶ atoms", "graph, s / 10⁶ atoms"),
-        *("peak memory / MiB", "run / s", "best epoch", "chosen by search"),
+        *("peak memory / MiB", "run / s", "chosen by search"),
     )
     note = (
         "Edge features, vectors: whether the convolution can use them at all. Means over runs, each in one "
@@ -288,13 +302,16 @@ def search_table(overview: Overview) -> TextTable:
                     name,
                     ", ".join(f"{key} = {value}" for key, value in settings.items()),
                     "yes" if row["settings"] == overview.fact(name, "settings") else "",
-                    number(figure(row["val_r"])),
+                    number(figure(row["val_r"]), 4),
                     number(figure(row["train_atoms"]) / 1e6, 2),
                     number(row["seconds"], 0),
                 )
             )
     header = ("model", "settings", "chosen", "r on the validation sample", "atoms / 10⁶", "run / s")
-    note = "Mean per-structure r, crystal shown and hidden averaged; first seed."
+    note = (
+        "Mean per-structure r, crystal shown and hidden averaged; first seed, a share of the budget. One run a "
+        "trial: differences as small as the spread of runs mean little, and a short budget likes fast learning."
+    )
     return TextTable("Search", header, tuple(rows), 3, note)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,12 +76,18 @@ def read_matches(path: Path) -> list[ModelMatch]:
     ]
 
 
-def check_matches(store: Store, folder: Path, table: Path) -> None:
-    """Make sure that every predicted structure and every crystal of a table of matches is there.
+def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str | int]:
+    """Make sure that all that a table of matches names is there; return counts and a digest of it.
 
     Raises:
-        ConfigError: the table cannot be read, or something that it names is missing.
+        ConfigError: there is no table, it cannot be read, or something that it names is missing.
     """
+    if not table.is_file():
+        raise ConfigError(
+            str(folder),
+            problem=f"no table of matches {table.name}",
+            remedy=f"Give a CSV file with {', '.join(COLUMNS)} by --map",
+        )
     matches = read_matches(table)
     place = locate_entries(store)
     files = [match.file for match in matches if not (folder / match.file).is_file()]
@@ -94,6 +101,16 @@ def check_matches(store: Store, folder: Path, table: Path) -> None:
                 problem=f"names {names[0]}{more}, not in {where}",
                 remedy="Give a table of files and crystals that are there",
             )
+    names = sorted({match.file for match in matches})
+    digest = hashlib.sha256(table.read_bytes())
+    for name in names:
+        digest.update((folder / name).read_bytes())
+    return {
+        "folder": folder.resolve().name,
+        "structures": len(names),
+        "matches": len(matches),
+        "digest": digest.hexdigest()[:16],
+    }
 
 
 def phenix_b(plddt: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -66,12 +66,15 @@ def test_differences_say_on_how_many_structures_each_rests():
         )
         for measure, structures in (("pearson_mean", 0), ("mae_mean", 5), ("rrse_mean", 6))
     ]
-    table = difference_table([("a", "val", each) for each in found], "b", "val")
+    runs = [row("a", "1", 0.5), row("a", "2", 0.7), row("b", "1", 0.5), row("b", "2", 0.5)]
+    made = overview(runs, ["a", "b"])
+    table = difference_table(made, [("a", "val", each) for each in found], "b", "val")
     (cells,) = table.rows
     assert len(set(table.header)) == len(table.header) == len(cells)
     shown = dict(zip(table.header, cells, strict=True))
     counts = [shown[f"structures ({name})"] for name in ("CC", "MAE", "RRSE")]
     assert counts == ["0", "5", "6"]
+    assert shown["error by runs"] == "0.100"  # sd 0.141 of two runs, and none
 
 
 def test_the_table_of_data_says_whose_edges_are_counted():
