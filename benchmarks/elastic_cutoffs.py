@@ -28,7 +28,7 @@ from debye.models.baselines.network_nodes import residue_nodes
 from debye.structure.structure import EntityKind, Structure
 
 SEED = 20261125
-GNM_CUTOFFS, ANM_CUTOFFS = (7.0, 8.0, 10.0), (15.0, 12.0, 18.0, 21.0)
+GNM_CUTOFFS, ANM_CUTOFFS = (7.0, 8.0, 10.0, 12.0, 15.0), (15.0, 12.0, 18.0, 21.0)
 """Å; the usual ones first."""
 
 
