@@ -235,7 +235,13 @@ def steps(training: dict[str, Any]) -> str:
     largest = recipe["data"]["loader"]["batch_atoms"]
     atoms = batches * epochs * largest * processes
     together = f" on each of {processes} processes" if processes > 1 else ""
-    return f"{batches * epochs:,} steps of at most {largest:,} atoms{together}, at most {atoms / 1e6:.0f} million in all."
+    optimizer = {"adamw": "AdamW", "muon": "Muon"}[recipe["training"].get("optimizer", "adamw")]
+    text = (
+        f"{batches * epochs:,} steps of {optimizer} of at most {largest:,} atoms{together}, at most "
+        f"{atoms / 1e6:.0f} million in all."
+    )
+    parent = training.get("parent")
+    return f"{text} Before that: {steps(parent['training'])}" if parent else text
 
 
 def edges(graph: dict[str, Any]) -> str:
