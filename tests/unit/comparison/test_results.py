@@ -66,3 +66,20 @@ def test_tables_of_an_older_version_can_be_read(tmp_path: Path):
     assert (row["run"], row["source"], row["jobs"]) == ("1", None, None)
     with pytest.raises(ConfigError, match=r"has no results\.csv"):
         read_results(tmp_path / "nothing")
+
+
+PREDICTED = "predictor,file,entry,chain,best_match,pearson\n"
+
+
+def test_what_every_run_has_written_is_kept_once_and_chain_na_is_a_name(tmp_path: Path):
+    for seed in (1, 2):
+        leave(tmp_path, "seed", str(seed), seed)
+        rows = f"a,m.cif,1abc,NA,1,0.5\npLDDT,m.cif,1abc,NA,1,\npLDDT,m.cif,2abc,A,0,0.{seed}\n"
+        (tmp_path / "runs" / "a" / str(seed) / "predicted.csv").write_text(PREDICTED + rows)
+    found = collect_results(tmp_path, ["a"], seeds=2).predicted
+    assert [(row["predictor"], row["run"], row["chain"], row["pearson"]) for row in found] == [
+        ("a", "1", "NA", 0.5),
+        ("pLDDT", "1", "NA", None),
+        ("pLDDT", "1", "A", 0.1),
+        ("a", "2", "NA", 0.5),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from debye.comparison.correlation_tables import predicted_table
 from debye.comparison.provenance import _code, _hardware, _time
 from debye.comparison.results import Results
 from debye.comparison.summary import Overview
@@ -117,3 +118,31 @@ def test_time_has_attempts_and_preparation_in_it_or_says_not():
         "7.5 min by the clock, 10.0 min of runs, 50 s of graphs built beforehand"
     )
     assert _time(runs, None).endswith("runs that were killed, are not in it")
+
+
+def match(
+    predictor: str, run: str, file: str, best: int, r: float | None, contender: str = ""
+) -> dict:
+    place = {"file": file, "entry": "1abc", "chain": "A", "best_match": best, "pearson": r}
+    return {"contender": contender or predictor, "run": run, "predictor": predictor} | place
+
+
+def test_predicted_structures_that_one_model_cannot_do_are_left_out_for_all():
+    found = [match("a", run, "x", 1, r) for run, r in (("1", 0.5), ("2", 0.7))]
+    found += [match("a", "1", "y", 1, 0.9), match("a", "2", "y", 1, None)]
+    found += [match("a", run, "z", 0, 0.1) for run in ("1", "2")]
+    found += [match("b", "1", file, int(file != "z"), 0.3) for file in "xyz"]
+    found += [match("constant", "1", file, int(file != "z"), None) for file in "xyz"]
+    found += [match(label, "1", "x", 1, 0.2, "a") for label in ("−pLDDT", "pLDDT, Phenix")]
+    names = ["a", "b", "constant"]
+    rows = [row("a", run, 0.5) for run in ("1", "2")] + [row(name, "1", 0.5) for name in names[1:]]
+    table = predicted_table(Overview(Results(rows, [], [], found), names))
+    assert table is not None
+    assert "all 2 matches" in table.header[-1]
+    assert table.rows == (
+        ("pLDDT, Phenix", "0.200", "0.200", "1", "0.200"),
+        ("−pLDDT", "0.200", "0.200", "1", "0.200"),
+        ("a", "0.600 ± 0.141", "0.600", "1", "0.350 ± 0.071"),
+        ("b", "0.300", "0.300", "1", "0.300"),
+        ("constant", "–", "–", "0", "–"),
+    )
