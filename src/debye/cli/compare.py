@@ -73,7 +73,7 @@ def compare(
         Path | None,
         typer.Option(
             "--map",
-            help="CSV of predicted structures and crystals; map.csv of the folder.",
+            help="CSV of predicted structures and crystals [map.csv of the folder].",
             exists=True,
             dir_okay=False,
         ),

@@ -264,7 +264,7 @@ def _score_predicted(
             job.store,
             folder,
             matches,
-            with_baselines(job.models),
+            with_baselines(job.models, device=job.settings["device"]),
             provenance=job.provenance(folder.name, **job.told_of_predicted()),
             config=job.config,
             bootstrap=job.bootstrap,

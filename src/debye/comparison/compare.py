@@ -170,8 +170,9 @@ class Comparison:
             "validation sample": self.samples.val,
             "share of a search": self.config.share,
             "table of pairs": self.pairs.read_text() if self.pairs else None,
-            "predicted structures": self.predicted_facts,
         }
+        if self.predicted_facts is not None:
+            described["predicted structures"] = self.predicted_facts["digest"]
         claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
         for each in self.contenders:
             folder = self.out / "runs" / each.name

@@ -11,7 +11,7 @@ from debye.comparison.results import Row, figure
 from debye.comparison.summary import Overview, Spread
 from debye.comparison.tables import plus_minus
 from debye.evaluation.tables import TextTable, number
-from debye.prediction.crystal_pairs import CEILING, UNSEEN_CEILING
+from debye.prediction.crystal_pairs import CEILING
 from debye.prediction.predicted_models import CONFIDENCE, PHENIX
 
 
@@ -20,15 +20,10 @@ def pair_table(overview: Overview, split: str) -> TextTable | None:
     pairs = _pairs_of(overview, split)
     if not pairs:
         return None
-    rows = [
-        _pair_row(label, "", found)
-        for label in (CEILING, UNSEEN_CEILING)
-        if (found := _written_once(pairs, label))
-    ]
+    rows = [_pair_row(CEILING, "", _rows_of(pairs, CEILING))]
     for name in overview.contenders:
         crystal = overview.crystal(name)
-        found = [row for row in pairs if row["predictor"] == name and row["crystal"] == crystal]
-        if found:
+        if found := [row for row in _rows_of(pairs, name) if row["crystal"] == crystal]:
             rows.append(_pair_row(name, crystal, found))
     header = ("predictor", "mates", "mean r", "same form", "other form", "median r", "pairs")
     note = (
@@ -44,19 +39,17 @@ def predicted_table(overview: Overview) -> TextTable | None:
     if not overview.predicted:
         return None
     rows = [
-        _predicted_row(label, _written_once(overview.predicted, label))
-        for label in (PHENIX, CONFIDENCE)
+        _predicted_row(label, _rows_of(overview.predicted, label)) for label in (PHENIX, CONFIDENCE)
     ]
     for name in overview.contenders:
-        found = [row for row in overview.predicted if row["predictor"] == name]
-        if found:
+        if found := _rows_of(overview.predicted, name):
             rows.append(_predicted_row(name, found))
     every = {(row["file"], row["entry"], row["chain"]) for row in overview.predicted}
     header = ("predictor", "r, best match", "median", "structures", f"r, all {len(every)} matches")
     note = (
         "Predicted structures against crystals of the same protein, r over the matched protein atoms; the "
-        "models see the predicted structure alone: no crystal, so that a model with and without mates is the "
-        "same, and resolution unknown. Best match: at most one crystal a predicted structure; in all matches "
+        "models see the predicted structure alone: no crystal, so that mates make no difference, and "
+        "resolution unknown. Matches that a run has no r of are left out for all. Best match: at most one crystal a predicted structure; in all matches "
         "proteins with many crystals count more. Mean ± sd of runs; medians of the means of the runs. Phenix: the B "
         "that its published formula makes of pLDDT. What one crystal tells of another is in the table of "
         "the ceiling."
@@ -66,7 +59,7 @@ def predicted_table(overview: Overview) -> TextTable | None:
 
 def ceiling_values(overview: Overview, split: str) -> NDArray[np.float64]:
     """Return r of every pair of crystals with an entry in a split; empty without pairs."""
-    rows = _written_once(_pairs_of(overview, split), CEILING)
+    rows = _rows_of(_pairs_of(overview, split), CEILING)
     return np.array([figure(row["pearson"]) for row in rows])
 
 
@@ -74,13 +67,8 @@ def _pairs_of(overview: Overview, split: str) -> list[Row]:
     return [row for row in overview.pairs if split in (row["split1"], row["split2"])]
 
 
-def _written_once(rows: Sequence[Row], label: str) -> list[Row]:
-    """Return the rows of a predictor that is no contender: every run has written the same."""
-    own = [row for row in rows if row["predictor"] == label]
-    first = own[0] if own else {}
-    return [
-        row for row in own if (row["contender"], row["run"]) == (first["contender"], first["run"])
-    ]
+def _rows_of(rows: Sequence[Row], predictor: str) -> list[Row]:
+    return [row for row in rows if row["predictor"] == predictor]
 
 
 def _pair_row(name: str, crystal: str, rows: Sequence[Row]) -> tuple[str, ...]:

@@ -147,7 +147,7 @@ def _sections(
 ) -> list[Section]:
     """Return the parts of the report, in order; those that have nothing to say are left out."""
     shown = overview.scored[-1]
-    ceiling = pair_table(overview, shown)
+    ceiling, predicted = pair_table(overview, shown), predicted_table(overview)
     sections = [
         Section("Data", tables=(data_table(data),)),
         *(
@@ -164,11 +164,7 @@ def _sections(
             pictures=_ridges(overview, reference, shown),
             tables=(ceiling,) if ceiling else (),
         ),
-        *(
-            Section(table.title, tables=(table,))
-            for table in [predicted_table(overview)]
-            if table is not None
-        ),
+        *([Section(predicted.title, tables=(predicted,))] if predicted else []),
     ]
     if differences:
         sections.append(
@@ -245,6 +241,7 @@ def _ridges(overview: Overview, reference: str, split: str) -> tuple[Drawing, ..
     if not names:
         return ()
     pairs = ceiling_values(overview, split)
+    pairs = pairs[np.isfinite(pairs)]
     band = Band.quartiles(pairs, f"one crystal against another, {len(pairs)} pairs")
     figure = plot_ridges(
         _rows(overview, reference, names),

@@ -32,6 +32,7 @@ FACTS = (
     *("parameters", "edge_features", "vectors", "reads_crystal", "best_epoch", "val_r"),
     *("train_atoms", "train_seconds", "train_seconds_per_million", "train_peak_mib"),
     *("predict_seconds_per_million", "graph_seconds_per_million", "peak_mib"),
+    "predicted_failures",
     *("started", "seconds", "attempts", "hardware", "device", "jobs", "version", "source", "store"),
 )
 """Columns of a run."""
@@ -52,9 +53,9 @@ class Results:
     structures: list[Row]
     """``per_structure.parquet``: a row for each run, split, crystal and structure; protein atoms."""
     pairs: list[Row]
-    """``pairs.csv``: a row for each run, pair of crystals and predictor; empty without pairs."""
+    """``pairs.csv``: a row for each run and pair of crystals, and for the ceiling of each pair; may be empty."""
     predicted: list[Row] = field(default_factory=list)
-    """``predicted.csv``: a row for each run, predicted structure, crystal of it and predictor; may be empty."""
+    """``predicted.csv``: a row for each run and match of a predicted structure and a crystal, and for pLDDT."""
 
 
 def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Results:

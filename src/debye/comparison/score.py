@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -122,7 +121,9 @@ def score_run(
     if job.pairs is not None:
         _score_pairs(job, store, predictor, predicted, folder / PAIRS_FILE)
     if job.predicted is not None:
-        _score_predicted(job, store, predictor, folder / PREDICTED_FILE)
+        facts["predicted_failures"] = _score_predicted(
+            job, store, predictor, folder / PREDICTED_FILE
+        )
     return summaries
 
 
@@ -245,10 +246,10 @@ def _score_pairs(
     _write_correlations(report, path)
 
 
-def _score_predicted(job: Job, store: Store, predictor: Predictor, path: Path) -> None:
+def _score_predicted(job: Job, store: Store, predictor: Predictor, path: Path) -> str:
     """Correlate the model, and pLDDT, with crystals of the predicted proteins; a row a match and predictor.
 
-    What cannot be read or predicted has an empty cell, and its reason in the log.
+    What cannot be read or predicted has an empty cell; the reasons are returned.
     """
     report = evaluate_predicted(
         store,
@@ -258,9 +259,8 @@ def _score_predicted(job: Job, store: Store, predictor: Predictor, path: Path) -
         provenance=_no_provenance(store),
         bootstrap=BootstrapConfig(repeats=0),
     )
-    for failure in report.failures:
-        print(f"{failure.model}, {failure.id}: {failure.reason}", file=sys.stderr)
     _write_correlations(report, path)
+    return "; ".join(f"{failure.id}: {failure.reason}" for failure in report.failures)
 
 
 def _no_provenance(store: Store) -> Provenance:

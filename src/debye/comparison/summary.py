@@ -26,6 +26,8 @@ PER_STRUCTURE = ("pearson", "mae", "mape", "rrse")
 """Fields of a score that are averaged over the runs of a model before models are compared."""
 COMPARED = ("pearson_mean", "mae_mean", "rrse_mean")
 """Measures whose differences are tabled."""
+PAIR, MATCH = ("id1", "chain1", "id2", "chain2"), ("file", "entry", "chain")
+"""Columns that tell pairs of crystals, and matches of predicted structures and crystals, apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,9 @@ class Overview:
         self.failed = [row for row in results.rows if row["status"] != DONE]
         """Runs without a result."""
         self.trials = [row for row in done if row["kind"] == "search"]
-        self.pairs = _common_pairs(results.pairs)
+        self.pairs = _common(results.pairs, PAIR)
         """Pairs of crystals that every run was scored on."""
-        self.predicted = _common_matches(results.predicted)
+        self.predicted = _common(results.predicted, MATCH)
         """Predicted structures against crystals of the same protein, those that every run has an r of."""
         self._cells: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         self._runs: dict[str, dict[str, Row]] = defaultdict(dict)
@@ -190,29 +192,19 @@ class Overview:
         return sorted(names, key=rank)
 
 
-def _common_pairs(rows: Sequence[Row]) -> list[Row]:
-    """Leave out pairs that a run lacks: means over other pairs could not be compared."""
+def _common(rows: Sequence[Row], item: Sequence[str]) -> list[Row]:
+    """Leave out items that a run has no r of: means over other items could not be compared.
+
+    A run without any r, as of a constant, has no say.
+
+    Args:
+        rows: One for each run, item and predictor.
+        item: Columns that tell items apart.
+    """
     runs: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
     for row in rows:
-        if row["predictor"] == row["contender"]:  # the ceiling knows all pairs
-            runs[row["contender"], row["run"]].add(_pair(row))
-    common = set.intersection(*runs.values()) if runs else set()
-    return [row for row in rows if _pair(row) in common]
-
-
-def _common_matches(rows: Sequence[Row]) -> list[Row]:
-    """Leave out matches that a run has no r of, unless it has none at all: a constant."""
-    runs: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
-    for row in rows:
+        # What is no contender, such as one crystal for another, knows all items.
         if row["predictor"] == row["contender"] and row["pearson"] is not None:
-            runs[row["contender"], row["run"]].add(_match(row))
+            runs[row["contender"], row["run"]].add(tuple(row[name] for name in item))
     common = set.intersection(*runs.values()) if runs else set()
-    return [row for row in rows if _match(row) in common]
-
-
-def _match(row: Row) -> tuple[str, ...]:
-    return row["file"], row["entry"], row["chain"]
-
-
-def _pair(row: Row) -> tuple[str, ...]:
-    return row["id1"], row["chain1"], row["id2"], row["chain2"]
+    return [row for row in rows if tuple(row[name] for name in item) in common]

@@ -226,23 +226,29 @@ def difference_table(
                 cells.append(str(row.structures))
         rows.append((name, *cells))
     header = (
-        *("model", "CC", "95 %, structures", "95 %, clusters", "error by runs", "structures (CC)"),
+        *(
+            "model",
+            "CC",
+            "95 %, structures",
+            "95 %, clusters",
+            "standard error, runs",
+            "structures (CC)",
+        ),
         *("MAE / Å²", "95 % (MAE)", "structures (MAE)", "RRSE", "95 % (RRSE)", "structures (RRSE)"),
     )
     note = (
         f"Model − {reference}, each structure's figure averaged over runs first; paired bootstrap over "
-        "structures, and over sequence clusters. How runs differ is not in the intervals; error by runs: standard "
-        "error of the difference of the means that the spread of the runs alone makes. Structures: those for "
+        "structures, and over sequence clusters. How runs differ is not in the intervals, but in the "
+        "standard error of the difference of the two means of runs, where both have several. Structures: those for "
         "which both models have the figure; a constant has errors, but no CC."
     )
     return TextTable(f"Differences from {reference}, {split}", header, tuple(rows), 1, note)
 
 
 def _error_of_runs(overview: Overview, names: tuple[str, str], split: str) -> float:
-    """Return the standard error of the difference of two means of runs; one run has no spread."""
+    """Return the standard error of the difference of two means of runs; NaN where one has a single run."""
     spreads = [overview.spread(name, split, "pearson_mean") for name in names]
-    squares = [each.sd**2 / each.runs for each in spreads if each.runs and np.isfinite(each.sd)]
-    return float(np.sqrt(sum(squares))) if squares else np.nan
+    return float(np.sqrt(sum(each.sd**2 / max(each.runs, 1) for each in spreads)))
 
 
 def cost_table(overview: Overview) -> TextTable:

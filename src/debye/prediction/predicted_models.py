@@ -77,7 +77,7 @@ def read_matches(path: Path) -> list[ModelMatch]:
 
 
 def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str | int]:
-    """Make sure that all that a table of matches names is there; return counts and a digest of it.
+    """Make sure that the files and entries of a table of matches are there; return counts and a digest of it.
 
     Raises:
         ConfigError: there is no table, it cannot be read, or something that it names is missing.

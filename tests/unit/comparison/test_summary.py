@@ -16,7 +16,7 @@ def row(contender: str, run: str, value: float | None, **more) -> dict:
 
 def pair(contender: str, run: str, number: int) -> dict:
     names = {"id1": f"a{number}", "chain1": "A", "id2": f"b{number}", "chain2": "A"}
-    return names | {"contender": contender, "run": run, "predictor": contender}
+    return names | {"contender": contender, "run": run, "predictor": contender, "pearson": 0.5}
 
 
 def test_means_are_over_runs_and_the_best_trained_model_comes_first():
@@ -44,7 +44,9 @@ def test_one_run_without_the_figure_leaves_no_mean():
 
 def test_pairs_that_a_run_lacks_are_left_out():
     pairs = [pair("a", "1", 0), pair("a", "1", 1), pair("b", "1", 1), pair("b", "1", 2)]
-    pairs += [pair("a", "1", number) | {"predictor": "crystal"} for number in range(3)]
+    pairs += [pair("b", "1", 3), pair("a", "1", 3) | {"pearson": None}]
+    pairs += [pair("constant", "1", number) | {"pearson": None} for number in range(3)]
+    pairs += [pair("a", "1", number) | {"predictor": "crystal"} for number in range(4)]
     pairs += [pair("b", "1", number) | {"predictor": "crystal"} for number in range(3)]
     rows = [row("a", "1", 0.5), row("b", "1", 0.5)]
     overview = Overview(Results(rows, [], pairs), ["a", "b"])

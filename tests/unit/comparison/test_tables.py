@@ -75,7 +75,7 @@ def test_differences_say_on_how_many_structures_each_rests():
     shown = dict(zip(table.header, cells, strict=True))
     counts = [shown[f"structures ({name})"] for name in ("CC", "MAE", "RRSE")]
     assert counts == ["0", "5", "6"]
-    assert shown["error by runs"] == "0.100"  # sd 0.141 of two runs, and none
+    assert shown["standard error, runs"] == "0.100"  # sd 0.141 of two runs, and none
 
 
 def test_the_table_of_data_says_whose_edges_are_counted():

@@ -46,10 +46,8 @@ def test_differences_have_intervals_where_there_are_any():
     found = [(0.1, 0.05, 0.15), (0.0, np.nan, np.nan), (-0.2, -0.3, -0.1)]
     figure = plot_differences(ROWS, {"test": found}, axis="CC − CC")
     trained, others = ([len(line.get_xdata()) for line in axes.lines] for axes in figure.axes)
-    assert (trained.count(2), trained.count(1)) == (
-        1 + 1,
-        2,
-    )  # intervals with the line at zero, points
+    # Intervals with the line at zero, and points.
+    assert (trained.count(2), trained.count(1)) == (1 + 1, 2)
     assert (others.count(2), others.count(1)) == (1 + 1, 1)
     assert labels(figure) == ["gcn", "meta_gnn"]
 
