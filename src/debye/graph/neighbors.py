@@ -266,7 +266,7 @@ def _blocks(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield compact groups of atoms, each with all others that may be within a radius of one of them.
 
-    Distances inside a block are dense arrays: several times faster than lists of neighbors where
+    Groups that are near none are left out. Distances inside a block are dense arrays: several times faster than lists of neighbors where
     an atom has hundreds.
     """
     if not len(position) or not len(others):
@@ -292,7 +292,10 @@ def _blocks(
         place = others[candidates]
         gap = np.maximum(low32[block] - place, place - high32[block])
         np.clip(gap, 0, None, out=gap)
-        yield rows[block], candidates[np.einsum("ij,ij->i", gap, gap) <= reach]
+        found = candidates[np.einsum("ij,ij->i", gap, gap) <= reach]
+        # Sums over nothing are left to who starts from zeros: those of einsum were seen to be NaN, rarely.
+        if len(found):
+            yield rows[block], found
 
 
 def _boxes(

@@ -286,3 +286,21 @@ def test_radius_beyond_that_of_the_mates_is_refused(crystal):
             ask()
     with pytest.raises(ValueError, match="at least 1"):
         nearest_neighbors(crystal.position, mates, 0)
+
+
+def test_sums_over_nothing_are_never_asked_for(monkeypatch):
+    """Einsum over nothing has returned what was in memory, about once in ten thousand crystals."""
+    position = np.random.default_rng(0).normal(0, 3, (200, 3)).astype(np.float32)
+    # Far to both sides: the box around the mates holds the atoms, and no mate is near them.
+    beside = np.array([[-100, 0, 0], [100, 0, 0]], np.float32)
+    mates = Mates(np.zeros(2, np.int32), beside, radius=10.0)
+    exact = np.einsum
+
+    def strict(subscripts: str, *arrays: np.ndarray, **options):
+        assert all(array.size for array in arrays), subscripts
+        return exact(subscripts, *arrays, **options)
+
+    monkeypatch.setattr(np, "einsum", strict)
+    isolated, in_crystal = packing(position, mates, [5.0, 10.0])
+    assert np.array_equal(in_crystal.contacts, isolated.contacts)
+    assert np.array_equal(in_crystal.density, isolated.density)
