@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import debye
@@ -23,6 +24,13 @@ SLOW = [
     "lightning",
 ]
 COMMANDS = ["predict", "evaluate", "train", "finetune", "models", "data"]
+
+
+def commands(group, path=()):
+    """Every command below a group, by the words that call it."""
+    for name, command in group.commands.items():
+        words = (*path, name)
+        yield from commands(command, words) if hasattr(command, "commands") else [(words, command)]
 
 
 def run_python(code: str) -> str:
@@ -56,16 +64,20 @@ def test_help_lists_every_command_with_its_line():
         assert len(lines[command].strip("│ ").split(maxsplit=1)) == 2, f"{command} has no help line"
 
 
+@pytest.mark.parametrize("words", [words for words, _ in commands(get_command(app))], ids=" ".join)
+def test_help_shows_what_stands_in_brackets(words):
+    """Markup swallows ``[all]`` and ``<id>`` where it is not told better."""
+    command = dict(commands(get_command(app)))[words]
+    # So wide that no line is broken.
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "400"}).output
+    for parameter in command.params:
+        assert parameter.help.replace("`", "") in shown
+
+
 def test_every_option_is_documented():
-    from typer.main import get_command
-
-    def commands(group):
-        for command in group.commands.values():
-            yield from commands(command) if hasattr(command, "commands") else [command]
-
     missing = [
         f"{command.name} {parameter.name}"
-        for command in commands(get_command(app))
+        for _, command in commands(get_command(app))
         for parameter in command.params
         if not getattr(parameter, "help", None)
     ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def build(
     structures: Annotated[
-        Path, typer.Option(help="Folder of <id[1:3]>/<id>.bcif.gz.", exists=True, file_okay=False)
+        Path, typer.Option(help="Folder of `<id[1:3]>/<id>.bcif.gz`.", exists=True, file_okay=False)
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store.")],
     index: Annotated[

@@ -23,7 +23,7 @@ def fetch(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Mirror folder: <id[1:3]>/<id>.bcif.gz.")
+        Path, typer.Option("--output", "-o", help="Mirror folder: `<id[1:3]>/<id>.bcif.gz`.")
     ],
     connections: Annotated[int, typer.Option(help="Downloads at a time.", min=1, max=64)] = 8,
     verify: Annotated[

@@ -64,7 +64,7 @@ def explain(
     mirror: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of <id[1:3]>/<id>.bcif.gz to read identifiers from before downloading.",
+            help="Folder of `<id[1:3]>/<id>.bcif.gz` to read identifiers from before downloading.",
             exists=True,
             file_okay=False,
         ),

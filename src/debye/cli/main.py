@@ -25,6 +25,8 @@ from debye.cli import (
 from debye.errors import DebyeError
 
 app = typer.Typer(
+    # The usual markup would swallow what stands in brackets.
+    rich_markup_mode="markdown",
     name="debye",
     help="Predict per-atom crystallographic B-factors from protein structures.",
     no_args_is_help=True,

@@ -48,7 +48,7 @@ def predict(
     mirror: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of <id[1:3]>/<id>.bcif.gz to read identifiers from before downloading.",
+            help="Folder of `<id[1:3]>/<id>.bcif.gz` to read identifiers from before downloading.",
             exists=True,
             file_okay=False,
         ),
