@@ -328,6 +328,19 @@ def test_predicted_structures_that_are_not_there_are_refused_before_anything_run
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("verb", ["compare", "evaluate"])
+def test_a_folder_without_a_table_of_matches_says_how_to_give_one(
+    place: Path, tmp_path: Path, verb: str
+) -> None:
+    words = [verb, "contact_number", "--data", str(place / "store"), "--predicted", str(tmp_path)]
+    refused = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "out")])
+    assert isinstance(refused.exception, ConfigError)
+    assert "has no map.csv" in str(refused.exception)
+    assert "--map" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_the_report_is_made_again_from_the_tables_alone(finished, tmp_path: Path) -> None:
     out, _, _ = finished
     tables = ("data.csv", "results.csv", "per_structure.parquet", "pairs.csv", "predicted.csv")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from debye.cli.options import MatchTable, PredictedFolder
 from debye.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,23 +62,8 @@ def compare(
             dir_okay=False,
         ),
     ] = None,
-    predicted: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of predicted structures to score against crystals of the store.",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
-    matches: Annotated[
-        Path | None,
-        typer.Option(
-            "--map",
-            help="CSV of predicted structures and crystals [map.csv of the folder].",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    predicted: PredictedFolder = None,
+    matches: MatchTable = None,
     jobs: Annotated[
         int | None,
         typer.Option(help="Runs at a time [one a core, or one on a GPU].", min=1),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from debye.cli.data import progress_bar
+from debye.cli.options import MatchTable, PredictedFolder
 
 if TYPE_CHECKING:
     from debye.data.store import Store
@@ -57,20 +58,8 @@ def evaluate(
             dir_okay=False,
         ),
     ] = None,
-    predicted: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of predicted structures to score against crystals.",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
-    matches: Annotated[
-        Path | None,
-        typer.Option(
-            "--map", help="CSV of predicted structures and crystals; map.csv of the folder."
-        ),
-    ] = None,
+    predicted: PredictedFolder = None,
+    matches: MatchTable = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of reports, tables and figures.")
     ] = None,
@@ -276,9 +265,9 @@ def _score_predicted(
 
 
 def _read_matches(folder: Path, table: Path | None) -> list[ModelMatch]:
-    from debye.prediction.predicted_models import USUAL_MATCHES, read_matches
+    from debye.prediction.predicted_models import match_table, read_matches
 
-    return read_matches(table or folder / USUAL_MATCHES)
+    return read_matches(table or match_table(folder))
 
 
 def _draw(report: Report | CorrelationReport, out: Path, ceiling: CorrelationReport | None) -> Path:

@@ -41,7 +41,7 @@ from debye.graph.config import GraphConfig
 from debye.models.catalog import build_model
 from debye.models.checkpoint import checkpoint_digest
 from debye.prediction.crystal_pairs import CrystalPair
-from debye.prediction.predicted_models import USUAL_MATCHES, describe_matches
+from debye.prediction.predicted_models import describe_matches, match_table
 from debye.structure.whole_file import write_text
 from debye.training.config import Recipe
 from debye.training.fit import claim_folder
@@ -106,7 +106,7 @@ class Comparison:
         if self.pairs is not None:
             self.chosen_pairs = draw_pairs(self.store, self.pairs, self.samples, self.config)
         if self.predicted is not None:
-            self.matches = self.matches or self.predicted / USUAL_MATCHES
+            self.matches = self.matches or match_table(self.predicted)
             self.predicted_facts = describe_matches(self.store, self.predicted, self.matches)
         names = [each.name for each in self.contenders]
         if not self.reference:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.comparison.results import Row, figure
-from debye.comparison.summary import Overview, Spread
+from debye.comparison.summary import MATCH, PAIR, Overview, Spread
 from debye.comparison.tables import plus_minus
 from debye.evaluation.tables import TextTable, number
 from debye.prediction.crystal_pairs import CEILING
@@ -44,15 +44,14 @@ def predicted_table(overview: Overview) -> TextTable | None:
     for name in overview.contenders:
         if found := _rows_of(overview.predicted, name):
             rows.append(_predicted_row(name, found))
-    every = {(row["file"], row["entry"], row["chain"]) for row in overview.predicted}
+    every = {tuple(row[name] for name in MATCH) for row in overview.predicted}
     header = ("predictor", "r, best match", "median", "structures", f"r, all {len(every)} matches")
     note = (
         "Predicted structures against crystals of the same protein, r over the matched protein atoms; the "
         "models see the predicted structure alone: no crystal, so that mates make no difference, and "
-        "resolution unknown. Matches that a run has no r of are left out for all. Best match: at most one crystal a predicted structure; in all matches "
-        "proteins with many crystals count more. Mean ± sd of runs; medians of the means of the runs. Phenix: the B "
-        "that its published formula makes of pLDDT. What one crystal tells of another is in the table of "
-        "the ceiling."
+        "resolution unknown. Matches that a run has no r of are left out for all. Best match: at most one "
+        "crystal a predicted structure; in all matches proteins with many crystals count more. Mean ± sd of "
+        "runs; medians of the means of the runs. Phenix: the B that its published formula makes of pLDDT."
     )
     return TextTable("Predicted structures", header, tuple(rows), 1, note)
 
@@ -76,7 +75,7 @@ def _pair_row(name: str, crystal: str, rows: Sequence[Row]) -> tuple[str, ...]:
     groups = (rows, *([row for row in rows if row["same_form"] == form] for form in (1, 0)))
     known = [row for row in rows if row["pearson"] is not None]
     middle = float(np.median([row["pearson"] for row in known])) if known else np.nan
-    pairs = {(row["id1"], row["chain1"], row["id2"], row["chain2"]) for row in known}
+    pairs = {tuple(row[name] for name in PAIR) for row in known}
     return (name, crystal, *map(_runs_mean, groups), number(middle), str(len(pairs)))
 
 

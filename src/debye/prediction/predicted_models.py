@@ -59,6 +59,22 @@ class ModelMatch:
     """The one match of this predicted structure that counts in the primary figure."""
 
 
+def match_table(folder: Path) -> Path:
+    """Return the table of matches in a folder of predicted structures.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    path = folder / USUAL_MATCHES
+    if not path.is_file():
+        raise ConfigError(
+            str(folder),
+            problem=f"has no {USUAL_MATCHES}, the table of predicted structures and crystals",
+            remedy=f"Give a CSV file with {', '.join(COLUMNS)} by --map",
+        )
+    return path
+
+
 def read_matches(path: Path) -> list[ModelMatch]:
     """Read a table of matches; other columns than :data:`COLUMNS` may be there and are not used.
 
@@ -80,14 +96,8 @@ def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str |
     """Make sure that the files and entries of a table of matches are there; return counts and a digest of it.
 
     Raises:
-        ConfigError: there is no table, it cannot be read, or something that it names is missing.
+        ConfigError: the table cannot be read, or something that it names is missing.
     """
-    if not table.is_file():
-        raise ConfigError(
-            str(folder),
-            problem=f"no table of matches {table.name}",
-            remedy=f"Give a CSV file with {', '.join(COLUMNS)} by --map",
-        )
     matches = read_matches(table)
     place = locate_entries(store)
     files = [match.file for match in matches if not (folder / match.file).is_file()]
