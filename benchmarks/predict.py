@@ -43,11 +43,17 @@ def nearest_in_size(files: list[Path], atoms: int) -> Path:
 
 
 def run(files: list[Path], model: str, out: Path) -> float:
-    """Predict files as a user would and return the wall time, s."""
-    start = time.perf_counter()
+    """Predict files as a user would and return the wall time until the command returns, s."""
     arguments = [*map(str, files), "--model", model, "-o", str(out), "--overwrite"]
-    subprocess.run([*COMMAND, *arguments], check=True, capture_output=True)
-    return time.perf_counter() - start
+    # Into a file: a pipe would stay open until the server that forks workers has gone as well.
+    with (out.parent / f"{out.name}.log").open("w+") as log:
+        start = time.perf_counter()
+        code = subprocess.run([*COMMAND, *arguments], stdout=log, stderr=log).returncode
+        seconds = time.perf_counter() - start
+        if code:
+            log.seek(0)
+            sys.exit(f"debye predict ended with {code}:\n{log.read()}")
+    return seconds
 
 
 def predicted_atoms(folder: Path) -> int:

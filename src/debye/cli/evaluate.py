@@ -86,8 +86,10 @@ def evaluate(
     """
     from debye.data.store import Store
     from debye.evaluation.evaluation import BootstrapConfig
+    from debye.models.allocator import keep_freed_memory
     from debye.prediction.run import RunConfig, load_models
 
+    keep_freed_memory()
     names = models or []
     _check(names, split, pairs, predicted, crystal)
     store = Store.open(data)

@@ -31,10 +31,6 @@ from debye.structure.bonds import BondOrder
 USUAL_BOND = 1.45  # Å
 ATOM_DEGREE, RESIDUE_DEGREE = 4.0, 6.0
 """Sums over neighbors are divided by these (roots of usual degrees), so that they start near unit scale."""
-TABLE_STEP = 0.004
-"""Å, between the lengths of the table of edges."""
-BEYOND_REACH = 1.5
-"""Å. How far beyond the reach the description of a (bonded) edge still changes."""
 LOWEST_LEVEL, USUAL_LEVEL, HIGHEST_LEVEL = (1.0, 0.5), (3.17, 2.25), (5.0, 4.2)
 """Log mean and log standard deviation, Å², of the B-factors of a structure: those of the 2,526 training structures lie
 between 1.58 and 4.77, and 0.81 and 3.89. Rigid bodies are a feedback without a bound, so that 1 of 652 structures came
@@ -132,16 +128,15 @@ class AtomEdgeEncoder(nn.Module):
         """Encode the edges of a graph; from a table where bfloat16 rounds more than its steps do."""
         length = graph.edge_vector.norm(dim=-1)
         kind = graph.edge_bond.int().add_(graph.edge_mate, alpha=len(BondOrder))
-        if torch.is_grad_enabled() or not torch.is_autocast_enabled(length.device.type):
+        if not _uses_tables(length):
             return EdgeDescriptions.of_pieces(
                 len(length), lambda edges: self.describe(length[edges], kind[edges])
             )
-        steps = round((self.reach + BEYOND_REACH) / TABLE_STEP)
         kinds = torch.arange(self.kind.num_embeddings, device=length.device, dtype=kind.dtype)
-        lengths = torch.arange(steps, device=length.device) * TABLE_STEP
-        table = self.describe(lengths.repeat(len(kinds)), kinds.repeat_interleave(steps))
-        step = (length * (1.0 / TABLE_STEP)).round().clamp(max=steps - 1.0).int()
-        return EdgeDescriptions(table, step.add_(kind, alpha=steps))
+        lengths = self.basis.table()
+        table = self.describe(lengths.repeat(len(kinds)), kinds.repeat_interleave(len(lengths)))
+        row = self.basis.rows_of(length, lengths)
+        return EdgeDescriptions(table, row.add_(kind, alpha=len(lengths)))
 
     def describe(
         self, length: Float[Tensor, " edges"], kind: Int[Tensor, " edges"]
@@ -199,7 +194,11 @@ class ResidueEdgeEncoder(nn.Module):
             if torch.is_grad_enabled():  # then the piece is the whole
                 ends = neighborhood.into.gather(flat), neighborhood.gather_sent(flat)
             else:
-                ends = flat[neighborhood.into.index[edges]], flat[neighborhood.sender[edges]]
+                # Six times faster than flat[...].
+                ends = (
+                    flat.index_select(0, neighborhood.into.index[edges]),
+                    flat.index_select(0, neighborhood.sender[edges]),
+                )
             return self.describe(
                 graph.residue_edge_vector[edges],
                 graph.residue_edge_bond[edges],
@@ -220,15 +219,31 @@ class ResidueEdgeEncoder(nn.Module):
         """Encode edges; those near the reach fade out, bonds excepted."""
         length = vector.norm(dim=-1)
         direction = vector / length.clamp(min=1e-3)[:, None]
-        columns = [self.basis(length)]
+        columns = []
         if at_receiver.shape[1]:
             # The rotation of a mate is not known here: it has no direction of its own.
             columns.append(_along(at_receiver, direction))
             columns.append(_along(at_sender, direction) * ~is_mate[:, None])
-        described = self.project(torch.cat(columns, dim=1))
+        described = self._projected(length, columns)
         kind = self.kind(is_bonded.long() + 2 * is_mate).to(described.dtype)
         fade = torch.where(is_bonded, 1.0, cosine_cutoff(length, self.reach))
         return F.silu(described + kind) * fade[:, None].to(described.dtype)
+
+    def _projected(
+        self, length: Float[Tensor, " edges"], columns: list[Float[Tensor, "edges _"]]
+    ) -> Float[Tensor, "edges width"]:
+        """Project lengths and further columns; what lengths add from a table, where that is exact enough."""
+        if not _uses_tables(length):
+            return self.project(torch.cat([self.basis(length), *columns], dim=1))
+        of_length = self.project.weight[:, : self.basis.size]
+        lengths = self.basis.table()
+        table = F.linear(self.basis(lengths), of_length, self.project.bias)
+        added = table.index_select(0, self.basis.rows_of(length, lengths))
+        if not columns:
+            return added
+        return added + F.linear(
+            torch.cat(columns, dim=1), self.project.weight[:, self.basis.size :]
+        )
 
 
 class Layer(nn.Module):
@@ -389,6 +404,11 @@ class Waller(AtomModel):
 def _first_of(index: Tensor, n_groups: int) -> Tensor:
     """Return the first member of each group of a non-decreasing index."""
     return torch.searchsorted(index, torch.arange(n_groups, device=index.device))
+
+
+def _uses_tables(length: Float[Tensor, " edges"]) -> bool:
+    """Whether what lengths say comes from tables: where bfloat16 rounds more than their steps do."""
+    return not torch.is_grad_enabled() and torch.is_autocast_enabled(length.device.type)
 
 
 def _along(

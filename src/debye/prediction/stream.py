@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
 """Size of a structure file per atom record, by the end of its name; rough, for planning only."""
-BATCH_ATOMS = 8_000
+BATCH_ATOMS = 12_000
 """Structures go through the model together up to this many atoms: it hides the cost of small calls."""
 ALONE_ATOMS = 200_000
 """Structures that may be larger are predicted one at a time, with all cores and all memory."""
@@ -202,9 +202,11 @@ def _prepare_worker() -> None:
     import torch
 
     from debye.data.parts import prepare_worker
+    from debye.models.allocator import keep_freed_memory
 
     prepare_worker()
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def _predict_group(group: Sequence[Input], job: Job) -> list[Outcome]:

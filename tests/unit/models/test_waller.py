@@ -10,9 +10,10 @@ import torch
 from debye.graph.build import build_graph
 from debye.models import waller
 from debye.models.layers import convolution
+from debye.models.layers.basis import TABLE_STEP
 from debye.models.layers.connectivity import Grouping
 from debye.models.layers.rigid_body import BODY_SIZE, FARTHEST, LARGEST_STATE, RigidBody
-from debye.models.waller import TABLE_STEP, Waller, WallerConfig
+from debye.models.waller import Waller, WallerConfig
 
 
 @pytest.fixture
@@ -86,6 +87,26 @@ def test_long_bonds_have_a_row_of_their_own_length(model, peptide):
         tabled = model.atom_edges(far)
         exact = model.atom_edges.describe(torch.tensor([40.0]), torch.ones(1, dtype=torch.long))
     torch.testing.assert_close(tabled.value[tabled.row], exact, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("vectors", [0, 4])
+def test_residue_edges_with_lengths_from_a_table_are_those_computed(vectors):
+    torch.manual_seed(3)
+    encoder = Waller(WallerConfig(vectors=vectors)).residue_edges
+    vector = torch.cat([torch.randn(500, 3) * 8.0, torch.tensor([[40.0, 0, 0]])])  # Å
+    edges = (
+        vector,
+        torch.arange(501) % 5 == 0,
+        torch.arange(501) % 5 == 1,
+        *torch.randn(2, 501, 3 * vectors),
+    )
+    with torch.no_grad():
+        exact = encoder.describe(*edges)
+        with torch.autocast("cpu", torch.bfloat16):
+            tabled = encoder.describe(*edges)
+    assert (tabled.float() - exact).abs().max() < 0.03
+    assert (tabled.float() - exact).abs().mean() < 0.003
+    assert exact.abs().mean() > 0.03
 
 
 def test_mates_at_both_levels_matter(model, in_crystal):

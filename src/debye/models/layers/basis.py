@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+TABLE_STEP = 0.004
+"""Å, between the lengths of a table."""
+BEYOND = 4.5
+"""Widths of a Gaussian beyond the last center at which a table ends: there all Gaussians are nearly zero."""
 
 
 class GaussianBasis(nn.Module):
@@ -28,6 +33,18 @@ class GaussianBasis(nn.Module):
     def forward(self, distance: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:
         """Expand distances (Å)."""
         return torch.exp(-0.5 * ((distance[:, None] - self.center) * self.inverse_width) ** 2)
+
+    def table(self) -> Float[Tensor, " rows"]:
+        """Return distances (Å) for which to compute once what many edges share; see :meth:`rows_of`."""
+        end = float(self.center[-1]) + BEYOND / self.inverse_width
+        return torch.arange(round(end / TABLE_STEP), device=self.center.device) * TABLE_STEP
+
+    @staticmethod
+    def rows_of(
+        distance: Float[Tensor, " edges"], table: Float[Tensor, " rows"]
+    ) -> Int[Tensor, " edges"]:
+        """Return the row of the table that is nearest to each distance."""
+        return (distance * (1.0 / TABLE_STEP)).round().clamp(max=len(table) - 1.0).int()
 
 
 def cosine_cutoff(distance: Float[Tensor, " edges"], reach: float) -> Float[Tensor, " edges"]:
