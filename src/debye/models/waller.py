@@ -21,6 +21,7 @@ from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import category_size
 from debye.models.base import AtomModel, ModelOutput
+from debye.models.baselines.elastic_network import kirchhoff_fluctuations
 from debye.models.layers.basis import GaussianBasis, cosine_cutoff
 from debye.models.layers.connectivity import Grouping
 from debye.models.layers.convolution import PIECE_EDGES, Neighborhood
@@ -35,6 +36,9 @@ LOWEST_LEVEL, USUAL_LEVEL, HIGHEST_LEVEL = (1.0, 0.5), (3.17, 2.25), (5.0, 4.2)
 """Log mean and log standard deviation, Å², of the B-factors of a structure: those of the 2,526 training structures lie
 between 1.58 and 4.77, and 0.81 and 3.89. Rigid bodies are a feedback without a bound, so that 1 of 652 structures came
 out at 1e29 Å²: what is outside says nothing, and the usual level (the mean of the training structures) is told instead."""
+ELASTIC_CUTOFF = 12.0
+"""Å, between centroids (and no more than the graph's residue radius): best of the cutoffs that were tried for a
+Gaussian network on the validation split."""
 VECTOR_SIZE = 2.0
 """Å. Usual distance of an atom from the centroid of its residue."""
 
@@ -58,6 +62,9 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     """Directions of each residue, learned, against which those of its edges are measured."""
     rigid_terms: NonNegativeInt = 8
     """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
+    elastic: bool = False
+    """Also tell each residue how it moves in a Gaussian network of the residues (:data:`ELASTIC_CUTOFF`), exactly,
+    mates included where they are shown. Costs more than in proportion to the size of a structure."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the channels of every update that training sets to zero."""
 
@@ -331,7 +338,7 @@ class Waller(AtomModel):
         self.atom_layers = nn.ModuleList(
             Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.atom_layers)
         )
-        self.pool = nn.Linear(atom + 1, residue)
+        self.pool = nn.Linear(atom + 1 + config.elastic, residue)
         self.vectors = ResidueVectors(atom, config.vectors) if config.vectors else None
         self.residue_edges = ResidueEdgeEncoder(config)
         facts = len(config.graph.structure_scalars)
@@ -383,7 +390,10 @@ class Waller(AtomModel):
         """Return the residues, and the structures, after all their rounds."""
         neighborhood = Neighborhood.of(graph.residue_edge_index, graph.n_residues)
         size = levels.residues.counts[:, None].to(atoms.dtype).log()
-        residues = self.pool(torch.cat([levels.residues.mean(atoms), size], dim=1))
+        known = [levels.residues.mean(atoms), size]
+        if self.config.elastic:
+            known.append(_elastic_motion(graph).to(atoms.dtype)[:, None])
+        residues = self.pool(torch.cat(known, dim=1))
         vectors = graph.position.new_zeros(graph.n_residues, 3, 0)
         if self.vectors is not None:
             vectors = self.vectors(atoms, levels.arm, levels.residues)
@@ -399,6 +409,14 @@ class Waller(AtomModel):
             mean = levels.structures.mean(residues.float()).to(state.dtype)
             state = state + self.state_updates[number](torch.cat([state, mean], dim=1))
         return residues, state
+
+
+def _elastic_motion(graph: AtomGraph) -> Float[Tensor, " residues"]:
+    """Return the log fluctuation of each residue in a Gaussian network; 0, which is large, where nothing holds it."""
+    near = graph.residue_edge_vector.norm(dim=-1) <= ELASTIC_CUTOFF
+    sender, receiver = graph.residue_edge_index[:, near].cpu().numpy()
+    fluctuation = kirchhoff_fluctuations(graph.n_residues, sender, receiver)
+    return torch.from_numpy(fluctuation).log().nan_to_num().to(graph.position)
 
 
 def _first_of(index: Tensor, n_groups: int) -> Tensor:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from debye.graph.build import build_graph
+from debye.graph.residue_edges import residue_centroids
 from debye.models import waller
+from debye.models.baselines.elastic_network import gaussian_network
 from debye.models.layers import convolution
 from debye.models.layers.basis import TABLE_STEP
 from debye.models.layers.connectivity import Grouping
@@ -107,6 +110,21 @@ def test_residue_edges_with_lengths_from_a_table_are_those_computed(vectors):
     assert (tabled.float() - exact).abs().max() < 0.03
     assert (tabled.float() - exact).abs().mean() < 0.003
     assert exact.abs().mean() > 0.03
+
+
+def test_elastic_motion_is_that_of_a_gaussian_network_of_the_residues(in_crystal):
+    torch.manual_seed(0)
+    model = Waller(WallerConfig(elastic=True)).eval()
+    graph = build_graph(in_crystal, model.graph_config)
+    hidden = graph.without_crystal()
+    seen = []
+    model.pool.register_forward_hook(lambda module, known, result: seen.append(known[0][:, -1]))
+    with torch.no_grad():
+        model(hidden)
+        model(graph)
+    alone = gaussian_network(residue_centroids(in_crystal), waller.ELASTIC_CUTOFF)
+    np.testing.assert_allclose(seen[0], np.log(alone), atol=1e-4)
+    assert seen[1].mean() < seen[0].mean()  # neighbors in the crystal hold
 
 
 def test_mates_at_both_levels_matter(model, in_crystal):
