@@ -25,6 +25,8 @@ from debye.graph.graph import AtomGraph, join
 
 BatchKey = tuple[int, tuple[int, ...]]
 """Epoch, and rows of the split: all that a worker needs to make a batch."""
+EVEN_STEPS = 16
+"""Steps of several processes whose batches are sorted by size together."""
 ORDER_STREAM, CRYSTAL_STREAM, AUGMENT_STREAM = 1, 2, 3
 """Keep the random numbers of the decisions apart."""
 
@@ -191,17 +193,19 @@ class BatchSampler(Sampler[BatchKey]):
     def keys(self, epoch: int) -> list[BatchKey]:
         """Return this process's batches of one pass over the data."""
         order = np.arange(len(self.rows))
+        generator = np.random.default_rng([self.config.seed, ORDER_STREAM, epoch])
         if self.config.shuffle:
-            order = np.random.default_rng([self.config.seed, ORDER_STREAM, epoch]).permutation(
-                order
-            )
-        groups = pack(self.sizes[order], self.config.batch_atoms)
-        keys = [(epoch, tuple(self.rows[order[group]].tolist())) for group in groups]
+            order = generator.permutation(order)
+        batches = [order[run] for run in pack(self.sizes[order], self.config.batch_atoms)]
         # Where nothing is trained, padding would score structures twice: only so that none is idle.
-        pads = self.config.shuffle or len(keys) < self.world_size
-        missing = -len(keys) % self.world_size if pads else 0
-        keys += [keys[number % len(keys)] for number in range(missing)]
-        return keys[self.rank :: self.world_size]
+        pads = self.config.shuffle or len(batches) < self.world_size
+        missing = -len(batches) % self.world_size if pads else 0
+        batches += [batches[number % len(batches)] for number in range(missing)]
+        if self.config.shuffle and self.world_size > 1:
+            loads = [int(self.sizes[batch].sum()) for batch in batches]
+            batches = [batches[place] for place in even_steps(loads, self.world_size, generator)]
+        mine = batches[self.rank :: self.world_size]
+        return [(epoch, tuple(self.rows[batch].tolist())) for batch in mine]
 
     def stream(self, start: int, count: int) -> Iterator[BatchKey]:
         """Yield ``count`` batches of the endless stream of passes, from the ``start``-th on."""
@@ -211,6 +215,26 @@ class BatchSampler(Sampler[BatchKey]):
             taken = keys[start : start + count]
             yield from taken
             start, count, epoch = max(0, start - len(keys)), count - len(taken), epoch + 1
+
+
+def even_steps(
+    loads: Sequence[int], world_size: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Order batches so that those of one step, one a process, are about as large as each other.
+
+    Processes wait for the slowest of them after every step. Batches stay near where they were: only runs of
+    :data:`EVEN_STEPS` steps are sorted, and their steps shuffled.
+
+    Example:
+        >>> even_steps([9, 1, 8, 2], 2, np.random.default_rng(1)).tolist()
+        [1, 3, 2, 0]
+    """
+    places = []
+    for start in range(0, len(loads), EVEN_STEPS * world_size):
+        run = start + np.argsort(loads[start : start + EVEN_STEPS * world_size], kind="stable")
+        steps = np.split(run, range(world_size, len(run), world_size))
+        places += [steps[number] for number in generator.permutation(len(steps))]
+    return np.concatenate(places)
 
 
 def pack(sizes: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:

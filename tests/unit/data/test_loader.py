@@ -65,6 +65,17 @@ def test_processes_share_an_epoch_in_equal_parts(world_size: int) -> None:
     assert 0 <= repeated < world_size
 
 
+def test_processes_of_a_step_have_batches_of_like_size() -> None:
+    shards = [sampler(rank=rank, world_size=2).keys(1) for rank in range(2)]
+    alone = sampler().keys(1)
+    loads = [[SIZES[list(group)].sum() for _, group in shard] for shard in shards]
+    slowest = np.max(loads, axis=0).mean()
+    in_turn = [SIZES[list(group)].sum() for _, group in alone[: len(alone) // 2 * 2]]
+    assert slowest < np.reshape(in_turn, (-1, 2)).max(axis=1).mean() - 300
+    assert slowest < 1.05 * np.mean(loads)
+    assert loads[0] != sorted(loads[0])
+
+
 def test_more_processes_than_batches() -> None:
     few = BatchSampler([5], [100], LoaderConfig(), rank=3, world_size=4)
     assert few.keys(0) == [(0, (5,))]
