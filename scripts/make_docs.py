@@ -8,8 +8,10 @@ Numbers are copied from ``docs/results/*/report.json``, which ``debye evaluate``
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,14 @@ from debye.models.checkpoint import CheckpointHeader, read_header, released_chec
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
+ABLATIONS = RESULTS / "ablations"
+ABLATION_FIGURES = {
+    "val_r_crystal": "crystal",
+    "val_r_isolated": "hidden",
+    "val_r_noise": "hidden, noise",
+}
+ABLATION_SEEDS = ("base", "seed_2", "seed_3")
+"""Variants that differ by their seed alone."""
 SPLITS = {
     "kinase": "protein and small-molecule kinases, none similar in training",
     "test": "one entry a sequence cluster, none similar in training",
@@ -54,6 +64,9 @@ def main(check: bool) -> int:
         readme: MARKERS.sub(
             lambda found: found[1] + results(reports, ("kinase", "test")) + found[2],
             readme.read_text(),
+        ),
+        ABLATIONS / "README.md": MARKERS.sub(
+            lambda found: found[1] + ablations() + found[2], (ABLATIONS / "README.md").read_text()
         ),
         ROOT / "docs" / "catalogs.md": catalogs(),
         ROOT / "docs" / "results" / "README.md": results_page(reports),
@@ -265,6 +278,32 @@ def correlations(report: dict[str, Any], title: str, path: Path) -> list[str]:
         f"More in [{path.parent.name}/{path.stem}.md]({path.parent.name}/{path.stem}.md).",
         "",
     ]
+
+
+def ablations() -> str:
+    """Return the table of ablations: differences to the mean of the seeds, in bold beyond two of their deviations."""
+    with (ABLATIONS / "ablations.csv").open(newline="") as file:
+        variants = {row["variant"]: row for row in csv.DictReader(file)}
+    seeds = {
+        name: [float(variants[seed][name]) for seed in ABLATION_SEEDS] for name in ABLATION_FIGURES
+    }
+    mean = {name: statistics.mean(values) for name, values in seeds.items()}
+    deviation = {name: statistics.stdev(values) for name, values in seeds.items()}
+
+    def difference(row: dict[str, str], name: str) -> str:
+        value = float(row[name]) - mean[name]
+        text = f"{value:+.4f}".replace("-", "−")
+        return f"**{text}**" if abs(value) > 2 * deviation[name] else text
+
+    rows = [
+        ["mean of three seeds", *(f"{mean[name]:.4f}" for name in ABLATION_FIGURES)],
+        ["their standard deviation", *(f"{deviation[name]:.4f}" for name in ABLATION_FIGURES)],
+    ]
+    for name, row in variants.items():
+        if name not in ABLATION_SEEDS:
+            cells = [difference(row, figure) for figure in ABLATION_FIGURES]
+            rows.append([f"`{name}`", *cells])
+    return table(["variant", *ABLATION_FIGURES.values()], rows)
 
 
 def model_card(header: CheckpointHeader, path: Path, reports: dict[str, Any]) -> str:
