@@ -154,7 +154,9 @@ def main() -> int:
         print(f"cold start, {predicted_atoms(out / 'one'):,} atoms: {seconds:.2f} s")
         for stage, cost in stages(files[::5], arguments.model, out).items():
             print(f"  {stage:30} {cost:6.1f} µs/atom on one core")
-        for atoms in sorted(arguments.large):  # the peak is that of all processes so far
+        for atoms in sorted(
+            arguments.large
+        ):  # The peak is the largest so far, of commands, which predict large structures themselves.
             write_large(atoms, out / "large.cif")
             seconds = run([out / "large.cif"], arguments.model, out / "large")
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20

@@ -28,26 +28,27 @@ class Aim:
 
     def row(self, reports: Reports) -> list[str]:
         """Return the cells: what, bounds, goal, measured, and by how much a bound is missed."""
-        shown = f".{self.digits}f"
-        # As printed, so that the row adds up.
-        measured = round(self.figure(reports), self.digits)
-        bounds, missing = [], 0.0
+
+        def shown(value: float) -> str:
+            return f"{value:.{self.digits}f}".replace("-", "−")
+
+        measured = self.figure(reports)
+        bounds, shortfall = [], 0.0
         for words, bound, sign in (("at least", self.least, 1), ("at most", self.most, -1)):
-            if bound is None:
-                continue
-            value = round(bound(reports) if callable(bound) else bound, self.digits)
-            bounds.append(f"{words} {value:{shown}}")
-            missing = max(missing, sign * (value - measured))
+            if bound is not None:
+                value = bound(reports) if callable(bound) else bound
+                bounds.append(f"{words} {shown(value)}")
+                shortfall = max(shortfall, sign * (value - measured))
         return [
             self.what,
             ", ".join(bounds),
-            "–" if self.goal is None else f"{self.goal:{shown}}",
-            f"{measured:{shown}}",
-            f"missed by {missing:{shown}}" if missing > 0 else "reached",
+            "–" if self.goal is None else shown(self.goal),
+            shown(measured),
+            f"missed by {shown(shortfall)}" if shortfall > 0 else "reached",
         ]
 
 
-def figure(
+def figure_of(
     split: str, name: str, *, crystal: bool = True, atoms: str = "protein", model: str = MODEL
 ) -> Figure:
     """Return a reader of one figure of one model on one class of atoms."""
@@ -75,8 +76,8 @@ def _on_predicted(_: Reports) -> float:
 
 
 def _with_ligands(split: str) -> Aim:
-    both = figure(split, "pearson_mean", atoms="protein + ligand")
-    alone = figure(split, "pearson_mean", atoms="protein beside ligand")
+    both = figure_of(split, "pearson_mean", atoms="protein + ligand")
+    alone = figure_of(split, "pearson_mean", atoms="protein beside ligand")
     return Aim(
         what=f"`{split}`, r of protein and ligand together, less that of the protein beside it",
         figure=lambda reports: both(reports) - alone(reports),
@@ -85,68 +86,66 @@ def _with_ligands(split: str) -> Aim:
 
 
 def _of_ligands(split: str) -> Aim:
-    mine = figure(split, "z_mae", atoms="ligand")
-    reference = figure(split, "z_mae", atoms="ligand", model=REFERENCE)
+    mine = figure_of(split, "z_mae", atoms="ligand")
+    reference = figure_of(split, "z_mae", atoms="ligand", model=REFERENCE)
     return Aim(
         what=f"`{split}`, MAE (z) of ligands over that of `{REFERENCE}`",
         figure=lambda reports: mine(reports) / reference(reports),
         most=0.8,
-        digits=2,
     )
 
 
 def _coverage(split: str, atoms: str) -> Aim:
     return Aim(
         what=f"`{split}`, share of {atoms} atoms within their 90 % bounds",
-        figure=figure(split, "coverage_90", atoms=atoms),
+        figure=figure_of(split, "coverage_90", atoms=atoms),
         least=0.88,
         most=0.92,
-        digits=2,
     )
 
 
 AIMS = (
     Aim(
         what="`kinase`, r",
-        figure=figure("kinase", "pearson_mean"),
+        figure=figure_of("kinase", "pearson_mean"),
         least=0.86,
         goal=0.90,
     ),
     Aim(
         what="`kinase`, r, crystal hidden",
-        figure=figure("kinase", "pearson_mean", crystal=False),
+        figure=figure_of("kinase", "pearson_mean", crystal=False),
         least=0.85,
         goal=0.87,
     ),
     Aim(
         what="`test`, r",
-        figure=figure("test", "pearson_mean"),
+        figure=figure_of("test", "pearson_mean"),
         least=0.845,
         goal=0.88,
     ),
     Aim(
         what="`test`, r, crystal hidden",
-        figure=figure("test", "pearson_mean", crystal=False),
+        figure=figure_of("test", "pearson_mean", crystal=False),
         least=0.835,
         goal=0.86,
     ),
     Aim(
         what="`test`, r, crystal hidden, 0.2 Å of noise on coordinates",
-        figure=figure("test_noise", "pearson_mean", crystal=False),
+        figure=figure_of("test_noise", "pearson_mean", crystal=False),
         least=0.825,
         goal=0.85,
     ),
     Aim(what="AlphaFold models of kinases, r", figure=_on_predicted, least=0.68, goal=0.72),
     Aim(
         what="`kinase`, r of B over all atoms (bound: the oracle's)",
-        figure=figure("kinase", "pooled_pearson"),
-        least=figure("kinase", "oracle_pooled_pearson"),
+        figure=figure_of("kinase", "pooled_pearson"),
+        least=figure_of("kinase", "oracle_pooled_pearson"),
         goal=0.80,
     ),
     Aim(
         what="`kinase`, MAE over all atoms, Å² (bound: the oracle's)",
-        figure=figure("kinase", "pooled_mae"),
-        most=figure("kinase", "oracle_pooled_mae"),
+        figure=figure_of("kinase", "pooled_mae"),
+        most=figure_of("kinase", "oracle_pooled_mae"),
         goal=8.0,
         digits=1,
     ),

@@ -25,8 +25,8 @@ from debye.graph.graph import AtomGraph, join
 
 BatchKey = tuple[int, tuple[int, ...]]
 """Epoch, and rows of the split: all that a worker needs to make a batch."""
-EVEN_STEPS = 16
-"""Steps of several processes whose batches are sorted by size together."""
+STEPS_SORTED_TOGETHER = 16
+"""Of several processes, see :func:`balance_steps`."""
 ORDER_STREAM, CRYSTAL_STREAM, AUGMENT_STREAM = 1, 2, 3
 """Keep the random numbers of the decisions apart."""
 
@@ -152,9 +152,9 @@ def data_quality(resolution: float | None) -> float:
 class BatchSampler(Sampler[BatchKey]):
     """Orders entries into batches of at most so many atoms, differently in each epoch.
 
-    The batches of an epoch depend on seed and epoch alone, so that a resumed run sees the same ones.
-    With several processes each gets every ``world_size``-th batch; where they do not divide, the first
-    ones come again, since all processes must take equally many steps.
+    The batches of an epoch depend on seed, epoch and number of processes alone, so that a resumed run sees the
+    same ones. Of several processes each gets one batch a step; where they do not divide, the first ones come
+    again, since all must take equally many steps. In training the batches of a step are of like size.
 
     Iterating gives one epoch, or with ``batches_per_epoch`` that many batches of the endless stream
     of all passes over the data.
@@ -197,13 +197,15 @@ class BatchSampler(Sampler[BatchKey]):
         if self.config.shuffle:
             order = generator.permutation(order)
         batches = [order[run] for run in pack(self.sizes[order], self.config.batch_atoms)]
+        whole = len(batches) // self.world_size * self.world_size
+        if self.config.shuffle and self.world_size > 1:
+            loads = [int(self.sizes[batch].sum()) for batch in batches[:whole]]
+            places = balance_steps(loads, self.world_size, generator)
+            batches[:whole] = [batches[place] for place in places]
         # Where nothing is trained, padding would score structures twice: only so that none is idle.
         pads = self.config.shuffle or len(batches) < self.world_size
         missing = -len(batches) % self.world_size if pads else 0
         batches += [batches[number % len(batches)] for number in range(missing)]
-        if self.config.shuffle and self.world_size > 1:
-            loads = [int(self.sizes[batch].sum()) for batch in batches]
-            batches = [batches[place] for place in even_steps(loads, self.world_size, generator)]
         mine = batches[self.rank :: self.world_size]
         return [(epoch, tuple(self.rows[batch].tolist())) for batch in mine]
 
@@ -217,24 +219,30 @@ class BatchSampler(Sampler[BatchKey]):
             start, count, epoch = max(0, start - len(keys)), count - len(taken), epoch + 1
 
 
-def even_steps(
-    loads: Sequence[int], world_size: int, generator: np.random.Generator
-) -> NDArray[np.int64]:
+def balance_steps(
+    sizes: Sequence[int], world_size: int, generator: np.random.Generator
+) -> list[int]:
     """Order batches so that those of one step, one a process, are about as large as each other.
 
     Processes wait for the slowest of them after every step. Batches stay near where they were: only runs of
-    :data:`EVEN_STEPS` steps are sorted, and their steps shuffled.
+    :data:`STEPS_SORTED_TOGETHER` steps are sorted; then their steps are shuffled, and the processes within them.
+
+    Args:
+        sizes: Of the batches, as many as fill all steps.
+        world_size: Number of processes.
+        generator: Of the shuffles.
 
     Example:
-        >>> even_steps([9, 1, 8, 2], 2, np.random.default_rng(1)).tolist()
-        [1, 3, 2, 0]
+        >>> balance_steps([9, 1, 8, 2], 2, np.random.default_rng(1))
+        [1, 3, 0, 2]
     """
-    places = []
-    for start in range(0, len(loads), EVEN_STEPS * world_size):
-        run = start + np.argsort(loads[start : start + EVEN_STEPS * world_size], kind="stable")
-        steps = np.split(run, range(world_size, len(run), world_size))
-        places += [steps[number] for number in generator.permutation(len(steps))]
-    return np.concatenate(places)
+    places: list[int] = []
+    length = STEPS_SORTED_TOGETHER * world_size
+    for start in range(0, len(sizes), length):
+        run = start + np.argsort(sizes[start : start + length], kind="stable")
+        steps = generator.permutation(run.reshape(-1, world_size))
+        places += generator.permuted(steps, axis=1).ravel().tolist()
+    return places
 
 
 def pack(sizes: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:

@@ -117,6 +117,10 @@ def predict_all(inputs: Sequence[Input], job: Job, *, workers: int = 1) -> Itera
     if workers > 1 and len(groups) > 1:
         yield from _in_processes(groups, job, min(workers, len(groups)))
         groups = []
+    if groups and not large:
+        from debye.models.allocator import keep_freed_memory
+
+        keep_freed_memory()
     for group in [*groups, *large]:
         yield from _predict_group(group, job)
     _load_predictor.cache_clear()

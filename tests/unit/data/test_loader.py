@@ -74,6 +74,7 @@ def test_processes_of_a_step_have_batches_of_like_size() -> None:
     assert slowest < np.reshape(in_turn, (-1, 2)).max(axis=1).mean() - 300
     assert slowest < 1.05 * np.mean(loads)
     assert loads[0] != sorted(loads[0])
+    assert 0.3 < np.greater(*loads).mean() < 0.7
 
 
 def test_more_processes_than_batches() -> None:

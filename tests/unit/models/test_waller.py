@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from debye.graph.build import build_graph
+from debye.graph.config import GraphConfig
 from debye.graph.residue_edges import residue_centroids
 from debye.models import waller
 from debye.models.baselines.elastic_network import gaussian_network
@@ -93,7 +94,7 @@ def test_long_bonds_have_a_row_of_their_own_length(model, peptide):
 
 
 @pytest.mark.parametrize("vectors", [0, 4])
-def test_residue_edges_with_lengths_from_a_table_are_those_computed(vectors):
+def test_residue_edges_with_lengths_from_a_table_are_those_computed(vectors, monkeypatch):
     torch.manual_seed(3)
     encoder = Waller(WallerConfig(vectors=vectors)).residue_edges
     vector = torch.cat([torch.randn(500, 3) * 8.0, torch.tensor([[40.0, 0, 0]])])  # Å
@@ -105,10 +106,11 @@ def test_residue_edges_with_lengths_from_a_table_are_those_computed(vectors):
     )
     with torch.no_grad():
         exact = encoder.describe(*edges)
-        with torch.autocast("cpu", torch.bfloat16):
-            tabled = encoder.describe(*edges)
-    assert (tabled.float() - exact).abs().max() < 0.03
-    assert (tabled.float() - exact).abs().mean() < 0.003
+        monkeypatch.setattr(waller, "_uses_tables", lambda length: True)
+        tabled = encoder.describe(*edges)
+    assert not torch.equal(tabled, exact)
+    # Half a step, on the flank of a Gaussian whose width is 250 steps.
+    torch.testing.assert_close(tabled, exact, atol=0.002, rtol=0)
     assert exact.abs().mean() > 0.03
 
 
@@ -125,6 +127,11 @@ def test_elastic_motion_is_that_of_a_gaussian_network_of_the_residues(in_crystal
     alone = gaussian_network(residue_centroids(in_crystal), waller.ELASTIC_CUTOFF)
     np.testing.assert_allclose(seen[0], np.log(alone), atol=1e-4)
     assert seen[1].mean() < seen[0].mean()  # neighbors in the crystal hold
+
+
+def test_an_elastic_network_needs_edges_between_residues():
+    with pytest.raises(ValueError, match=r"residue_radius of at least 12"):
+        WallerConfig(elastic=True, graph=GraphConfig(residue_radius=8.0))
 
 
 def test_mates_at_both_levels_matter(model, in_crystal):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 TABLE_STEP = 0.004
 """Å, between the lengths of a table."""
-BEYOND = 4.5
+TABLE_MARGIN = 4.5
 """Widths of a Gaussian beyond the last center at which a table ends: there all Gaussians are nearly zero."""
 
 
@@ -26,6 +26,7 @@ class GaussianBasis(nn.Module):
 
     def __init__(self, largest: float, size: int) -> None:
         super().__init__()
+        self.largest = largest
         self.size = size
         self.register_buffer("center", torch.linspace(0.0, largest, size))
         self.inverse_width = (size - 1) / largest  # 1/Å
@@ -34,17 +35,23 @@ class GaussianBasis(nn.Module):
         """Expand distances (Å)."""
         return torch.exp(-0.5 * ((distance[:, None] - self.center) * self.inverse_width) ** 2)
 
-    def table(self) -> Float[Tensor, " rows"]:
-        """Return distances (Å) for which to compute once what many edges share; see :meth:`rows_of`."""
-        end = float(self.center[-1]) + BEYOND / self.inverse_width
+    def table_distances(self, at_least: float = 0.0) -> Float[Tensor, " rows"]:
+        """Return the distances (Å) of the rows of a table, for what many edges share.
+
+        The last one is ``at_least``, or where all Gaussians are nearly zero if that is farther.
+        """
+        end = max(at_least, self.largest + TABLE_MARGIN / self.inverse_width)
         return torch.arange(round(end / TABLE_STEP), device=self.center.device) * TABLE_STEP
 
-    @staticmethod
-    def rows_of(
-        distance: Float[Tensor, " edges"], table: Float[Tensor, " rows"]
-    ) -> Int[Tensor, " edges"]:
-        """Return the row of the table that is nearest to each distance."""
-        return (distance * (1.0 / TABLE_STEP)).round().clamp(max=len(table) - 1.0).int()
+
+def table_rows(distance: Float[Tensor, " edges"], n_rows: int) -> Int[Tensor, " edges"]:
+    """Return which row of a table is nearest to each distance (Å); the last one for all beyond.
+
+    Example:
+        >>> table_rows(torch.tensor([0.0, 0.007, 40.0]), 1000).tolist()
+        [0, 2, 999]
+    """
+    return (distance * (1.0 / TABLE_STEP)).round().clamp(max=n_rows - 1.0).int()
 
 
 def cosine_cutoff(distance: Float[Tensor, " edges"], reach: float) -> Float[Tensor, " edges"]:
