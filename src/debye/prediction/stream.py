@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
 """Size of a structure file per atom record, by the end of its name; rough, for planning only."""
-BATCH_ATOMS = 12_000
+BATCH_ATOMS = 16_000
 """Structures go through the model together up to this many atoms: it hides the cost of small calls."""
 ALONE_ATOMS = 200_000
 """Structures that may be larger are predicted one at a time, with all cores and all memory."""
