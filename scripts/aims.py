@@ -68,6 +68,11 @@ def figure_of(
     return read
 
 
+def _correlation(what: str, split: str, *, crystal: bool, least: float, goal: float) -> Aim:
+    r = figure_of(split, "pearson_mean", crystal=crystal)
+    return Aim(what=what, figure=r, least=least, goal=goal)
+
+
 def _on_predicted(_: Reports) -> float:
     means = json.loads((RESULTS / "kinase" / "predicted_models.json").read_text())["means"]
     return next(
@@ -105,33 +110,14 @@ def _coverage(split: str, atoms: str) -> Aim:
 
 
 AIMS = (
-    Aim(
-        what="`kinase`, r",
-        figure=figure_of("kinase", "pearson_mean"),
-        least=0.86,
-        goal=0.90,
-    ),
-    Aim(
-        what="`kinase`, r, crystal hidden",
-        figure=figure_of("kinase", "pearson_mean", crystal=False),
-        least=0.85,
-        goal=0.87,
-    ),
-    Aim(
-        what="`test`, r",
-        figure=figure_of("test", "pearson_mean"),
-        least=0.845,
-        goal=0.88,
-    ),
-    Aim(
-        what="`test`, r, crystal hidden",
-        figure=figure_of("test", "pearson_mean", crystal=False),
-        least=0.835,
-        goal=0.86,
-    ),
-    Aim(
-        what="`test`, r, crystal hidden, 0.2 Å of noise on coordinates",
-        figure=figure_of("test_noise", "pearson_mean", crystal=False),
+    _correlation("`kinase`, r", "kinase", crystal=True, least=0.86, goal=0.90),
+    _correlation("`kinase`, r, crystal hidden", "kinase", crystal=False, least=0.85, goal=0.87),
+    _correlation("`test`, r", "test", crystal=True, least=0.845, goal=0.88),
+    _correlation("`test`, r, crystal hidden", "test", crystal=False, least=0.835, goal=0.86),
+    _correlation(
+        "`test`, r, crystal hidden, 0.2 Å of noise on coordinates",
+        "test_noise",
+        crystal=False,
         least=0.825,
         goal=0.85,
     ),
