@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MODEL, REFERENCE = "waller", "weighted_contact_number"
+from debye.prediction.predictor import DEFAULT_MODEL
+
+REFERENCE = "weighted_contact_number"
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 Reports = Mapping[str, Any]
 """``report.json`` of each folder of results."""
@@ -48,8 +50,22 @@ class Aim:
         ]
 
 
+def summary(evaluation: Mapping[str, Any], atom_class: str = "protein") -> dict[str, Any]:
+    """Return the row of one class of atoms over all structures."""
+    return next(
+        row
+        for row in evaluation["summaries"]
+        if row["atom_class"] == atom_class and row["stratum"] == "all"
+    )
+
+
 def figure_of(
-    split: str, name: str, *, crystal: bool = True, atoms: str = "protein", model: str = MODEL
+    split: str,
+    name: str,
+    *,
+    crystal: bool = True,
+    atoms: str = "protein",
+    model: str = DEFAULT_MODEL,
 ) -> Figure:
     """Return a reader of one figure of one model on one class of atoms."""
 
@@ -59,11 +75,7 @@ def figure_of(
             for found in reports[split]["evaluations"]
             if found["model"] == model and found["crystal"] == crystal
         )
-        return next(
-            row["estimates"][name]
-            for row in evaluation["summaries"]
-            if row["atom_class"] == atoms and row["stratum"] == "all"
-        )
+        return summary(evaluation, atoms)["estimates"][name]
 
     return read
 
@@ -76,7 +88,9 @@ def _correlation(what: str, split: str, *, crystal: bool, least: float, goal: fl
 def _on_predicted(_: Reports) -> float:
     means = json.loads((RESULTS / "kinase" / "predicted_models.json").read_text())["means"]
     return next(
-        row["mean"] for row in means if (row["model"], row["group"]) == (MODEL, "best match")
+        row["mean"]
+        for row in means
+        if (row["model"], row["group"]) == (DEFAULT_MODEL, "best match")
     )
 
 

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aims import AIMS, MODEL
+from aims import AIMS, RESULTS, summary
 
 from debye.data.targets import TARGETS
 from debye.evaluation.strata import ATOM_CLASSES
@@ -25,9 +25,9 @@ from debye.graph.node_features import NODE_FEATURES
 from debye.graph.structure_features import STRUCTURE_FEATURES
 from debye.models.catalog import CATALOG
 from debye.models.checkpoint import CheckpointHeader, read_header, released_checkpoints
+from debye.prediction.predictor import DEFAULT_MODEL
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "docs" / "results"
 ABLATIONS = RESULTS / "ablations"
 ABLATION_FIGURES = {
     "val_r_crystal": "crystal",
@@ -93,15 +93,6 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """Return a rounded number, or a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def summary(evaluation: dict[str, Any], atom_class: str = "protein") -> dict[str, Any]:
-    """Return the row of one class of atoms over all structures."""
-    return next(
-        row
-        for row in evaluation["summaries"]
-        if row["atom_class"] == atom_class and row["stratum"] == "all"
-    )
 
 
 def results(reports: dict[str, Any], splits: tuple[str, ...]) -> str:
@@ -170,10 +161,10 @@ def agreement(split: str) -> list[str]:
         means = {(row["model"], row["crystal"], row["group"]): row for row in pairs}
         every = means["crystal to crystal", "", "all pairs"]
         same = means["crystal to crystal", "", "same form"]
-        mine = means[MODEL, "on", "all pairs"]
+        mine = means[DEFAULT_MODEL, "on", "all pairs"]
         sentences.append(
             f"The deposited B of two crystals of one protein agree to r = {number(every['mean'])} ({every['items']} pairs; "
-            f"{number(same['mean'])} in the same crystal form). `{MODEL}`, which is shown the packing and the coordinates of each "
+            f"{number(same['mean'])} in the same crystal form). `{DEFAULT_MODEL}`, which is shown the packing and the coordinates of each "
             f"crystal itself, agrees with them to {number(mine['mean'])}."
         )
     if predicted:
@@ -194,7 +185,7 @@ def aims(reports: dict[str, Any]) -> list[str]:
     return [
         "## Aims",
         "",
-        f"What `{MODEL}` is meant to reach, with the crystal where nothing is said. The bounds are older than the model. `kinase` and",
+        f"What `{DEFAULT_MODEL}` is meant to reach, with the crystal where nothing is said. The bounds are older than the model. `kinase` and",
         "`test` were evaluated between its cycles of training; which weights were kept was decided on `val`. Ligands have at",
         "least 7 heavy atoms. Speed: [benchmarks](../benchmarks.md).",
         "",

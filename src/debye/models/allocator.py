@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     """Reuse freed memory within the process; return whether the C library took the setting.
 
     Large tensors are otherwise mapped and unmapped on every operation, and the page faults cost more
-    than the arithmetic: a training step on a CPU is about three times faster with this, a prediction by
-    Waller 1.5 times. The price is a higher peak memory, so predictions on very large structures leave it off.
+    than the arithmetic: a training step on a CPU is about three times faster with this, predictions gain
+    too. The price is a higher peak memory, so ``debye predict`` leaves it off for very large structures.
     """
     if not sys.platform.startswith("linux"):
         return False

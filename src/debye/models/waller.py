@@ -30,7 +30,7 @@ from debye.models.layers.rigid_body import RigidBody
 from debye.structure.bonds import BondOrder
 
 USUAL_BOND = 1.45  # Å
-LONGEST_STRAINED = 2.25  # Å; a bond longer than this counts as strained as one of this length
+LARGEST_STRAIN = 0.8  # Å, from the usual bond; what is more counts as this
 ATOM_DEGREE, RESIDUE_DEGREE = 4.0, 6.0
 """Sums over neighbors are divided by these (roots of usual degrees), so that they start near unit scale."""
 LOWEST_LEVEL, USUAL_LEVEL, HIGHEST_LEVEL = (1.0, 0.5), (3.17, 2.25), (5.0, 4.2)
@@ -146,7 +146,7 @@ class AtomEdgeEncoder(nn.Module):
                 len(length), lambda edges: self.describe(length[edges], kind[edges])
             )
         kinds = torch.arange(self.kind.num_embeddings, device=length.device, dtype=kind.dtype)
-        lengths = self.basis.table_distances(at_least=LONGEST_STRAINED)
+        lengths = self.basis.table_distances(at_least=USUAL_BOND + LARGEST_STRAIN)
         table = self.describe(lengths.repeat(len(kinds)), kinds.repeat_interleave(len(lengths)))
         row = table_rows(length, len(lengths))
         return EdgeDescriptions(table, row.add_(kind, alpha=len(lengths)))
@@ -156,7 +156,7 @@ class AtomEdgeEncoder(nn.Module):
     ) -> Float[Tensor, "edges width"]:
         """Encode edges; those near the reach (Å) fade out, bonds excepted."""
         bonded = kind % len(BondOrder) > 0
-        strain = ((length - USUAL_BOND) * 5.0).clamp(-4.0, 4.0) * bonded
+        strain = (length - USUAL_BOND).clamp(-LARGEST_STRAIN, LARGEST_STRAIN) * 5.0 * bonded
         columns = [self.basis(length), strain[:, None], (strain * strain)[:, None]]
         described = self.project(torch.cat(columns, dim=1))
         fade = torch.where(bonded, 1.0, cosine_cutoff(length, self.reach))
@@ -207,7 +207,7 @@ class ResidueEdgeEncoder(nn.Module):
             if torch.is_grad_enabled():  # then the piece is the whole
                 ends = neighborhood.into.gather(flat), neighborhood.gather_sent(flat)
             else:
-                # On a CPU six times faster than flat[...].
+                # On a CPU faster than flat[...].
                 ends = (
                     flat.index_select(0, neighborhood.into.index[edges]),
                     flat.index_select(0, neighborhood.sender[edges]),
