@@ -36,6 +36,9 @@ class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
     """Share of the structures without crystal that lose ligands, ions and sugars."""
     nameless: Share = 0.0
     """Share of residues whose name is hidden; half of these lose the names of their atoms too."""
+    other_crystal: Share = 0.0
+    """Share of structures that show one chain alone, as a predicted model would, and ask for the values of another
+    copy of it, see :mod:`debye.data.other_crystals`; where none is found, the structure is shown as all others."""
 
 
 def augment(
@@ -56,7 +59,7 @@ def augment(
                 graph.entity_kind == EntityKind.NUCLEIC
             )
     if not bool(keep.all()) and int(keep.sum()) >= FEWEST_ATOMS:
-        graph = _recount(graph.subset(keep))
+        graph = part_of(graph, keep)
     else:
         keep = torch.ones_like(keep)
     if config.nameless:
@@ -68,8 +71,9 @@ def augment(
     return graph, keep
 
 
-def _recount(graph: AtomGraph) -> AtomGraph:
-    """Let the features that count bonds or atoms count those that are left; contact numbers stay as they were."""
+def part_of(graph: AtomGraph, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
+    """Return the graph of some atoms, whose features count the bonds and atoms that are left; contact numbers stay."""
+    graph = graph.subset(keep)
     receiver = graph.edge_index[1][graph.edge_bond > 0]
     order = graph.edge_bond[graph.edge_bond > 0]
     count = torch.bincount(receiver, minlength=graph.n_atoms).clamp(max=MOST_BONDS)

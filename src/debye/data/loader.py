@@ -16,8 +16,9 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from debye.data.augment import AugmentConfig, augment
+from debye.data.augment import AugmentConfig, augment, part_of
 from debye.data.graph_cache import GraphSource
+from debye.data.other_crystals import OtherCrystal, draw_other_crystal, rows_by_cluster
 from debye.data.store import Store, StoreEntry
 from debye.data.targets import Target, clip_for_training
 from debye.errors import StoreError
@@ -27,7 +28,7 @@ BatchKey = tuple[int, tuple[int, ...]]
 """Epoch, and rows of the split: all that a worker needs to make a batch."""
 STEPS_SORTED_TOGETHER = 16
 """Of several processes, see :func:`balance_steps`."""
-ORDER_STREAM, CRYSTAL_STREAM, AUGMENT_STREAM = 1, 2, 3
+ORDER_STREAM, CRYSTAL_STREAM, AUGMENT_STREAM, OTHER_STREAM = 1, 2, 3, 4
 """Keep the random numbers of the decisions apart."""
 
 
@@ -103,6 +104,10 @@ class EntryBatches(Dataset[Batch]):
         self.target = target
         self.graphs = graphs
         self.config = config
+        self.clusters: dict[str, list[int]] = {}
+        if config.augment.other_crystal:
+            entries = store.entries(split)
+            self.clusters = rows_by_cluster(entries, choose_rows(entries, config)[0])
 
     def __getitem__(self, key: BatchKey) -> Batch:
         epoch, rows = key
@@ -121,7 +126,10 @@ class EntryBatches(Dataset[Batch]):
         if hides_crystal(self.config, epoch, row):
             graph = graph.without_crystal()
         usable = self.store.usable(self.split, row)
-        values = self.store.values(self.split, row, self.target.source)
+        values, of_values = self.store.values(self.split, row, self.target.source), row
+        if (other := self._other_crystal(epoch, row)) is not None:
+            graph = part_of(graph.of_other_coordinates(), torch.from_numpy(other.keep))
+            usable, values, of_values = other.usable[other.keep], other.values[other.keep], other.row
         if self.config.augment != AugmentConfig():
             key = [self.config.seed, AUGMENT_STREAM, epoch, row]
             shown, keep = augment(graph, self.config.augment, np.random.default_rng(key))
@@ -129,14 +137,31 @@ class EntryBatches(Dataset[Batch]):
                 graph, usable, values = shown, usable[keep.numpy()], values[keep.numpy()]
         labels = self.target.standardize(values, usable)
         value, clipped = clip_for_training(labels.value) if self.config.clip else (labels.value, 0)
+        entry = self.store.entries(self.split)[of_values]
         return Batch(
             graph=graph,
             target=torch.from_numpy(value),
             weight=torch.from_numpy(usable.astype(np.float32)),
             level=torch.from_numpy(labels.level)[None],
-            quality=torch.tensor([data_quality(self.store.entries(self.split)[row].resolution)]),
+            quality=torch.tensor([data_quality(entry.resolution)]),
             clipped=clipped,
         )
+
+    def _other_crystal(self, epoch: int, row: int) -> OtherCrystal | None:
+        """Decide whether a sample asks for the values of another crystal, and find that."""
+        generator = np.random.default_rng([self.config.seed, OTHER_STREAM, epoch, row])
+        if generator.random() >= self.config.augment.other_crystal:
+            return None
+        cluster = self.store.entries(self.split)[row].cluster
+        found = draw_other_crystal(
+            self.store,
+            self.split,
+            row,
+            column=self.target.source,
+            cluster=self.clusters.get(cluster, ()),
+            generator=generator,
+        )
+        return found if found and found.usable.sum() >= self.config.min_usable else None
 
 
 def data_quality(resolution: float | None) -> float:

@@ -256,6 +256,16 @@ class AtomGraph:
                 facts[hidden, column] = 0.0
         return replace(self, structure_scalars=facts)
 
+    def of_other_coordinates(self) -> AtomGraph:
+        """Say that the coordinates are not those of the crystal: that and its resolution are hidden."""
+        graph = self.without_crystal() if bool(self.crystal_known.any()) else self
+        graph = graph.without_resolution(torch.ones(graph.n_structures, dtype=torch.bool))
+        facts = graph.structure_scalars.clone()
+        for column, name in enumerate(graph.config.structure_scalars):
+            if name == "other_coordinates":
+                facts[:, column] = 1.0
+        return replace(graph, structure_scalars=facts)
+
     def to_pyg(self) -> Data:
         """Convert to a ``torch_geometric.data.Data`` (needs the ``train`` extra).
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from debye.errors import GraphError
 from debye.graph.node_features import FeatureContext
 from debye.structure.crystal import volume_per_atom
+from debye.structure.header import diffraction_method
 
 USUAL_RESOLUTION = 2.0  # Å
 RESOLUTION_RANGE = 0.5  # Å
@@ -50,6 +51,12 @@ def _crystal_volume(context: FeatureContext) -> float:
     return float(np.log(volume_per_atom(crystal, len(context.structure)) / USUAL_VOLUME) / 0.3)
 
 
+def _other_coordinates(context: FeatureContext) -> float:
+    entry = context.structure.entry
+    refined_elsewhere = bool(entry.method) and not diffraction_method(entry.method)
+    return float(entry.is_predicted or refined_elsewhere)
+
+
 STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
     "resolution": StructureFeature(
         f"(resolution - {USUAL_RESOLUTION:g} Å) / {RESOLUTION_RANGE:g} Å, 0 where unknown",
@@ -69,6 +76,11 @@ STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
     "log_atoms": StructureFeature(
         "log10 of the number of atoms, less 3.5",
         lambda context: log_atoms(len(context.structure)),
+    ),
+    "other_coordinates": StructureFeature(
+        "1 where the coordinates were not refined against the crystal whose B-factors are asked for: predicted "
+        "models, NMR, microscopy; in training, where those of another crystal are asked for",
+        _other_coordinates,
     ),
 }
 

@@ -49,6 +49,9 @@ class AtomModel(nn.Module, ABC):
     head: ClassVar[tuple[str, ...]] = ()
     """Submodules that only read out what all others made of the graph; a model that is learned names
     at least one, so that the others can be kept as they are when it is fine-tuned."""
+    fact_weights: ClassVar[tuple[str, ...]] = ()
+    """Weights with a column for each of the graph's ``structure_scalars``, in their order: a model with more of these
+    can start from one with fewer, see :mod:`debye.training.start`."""
 
     @abstractmethod
     def forward(self, graph: AtomGraph) -> ModelOutput:

@@ -333,6 +333,7 @@ class Waller(AtomModel):
         {"atoms": "atoms", "edges": "atom_edges", "residue_edges": "residue_edges"}
     )
     head = ("atom_norm", "atom_readout", "residue_readout", "level")
+    fact_weights = ("structures.weight",)
 
     def __init__(self, config: WallerConfig) -> None:
         super().__init__()

@@ -234,7 +234,7 @@ def _read(path: Path, config: RunConfig) -> Structure:
             str(path), problem="no such file", remedy="Correct the folder or the table of matches"
         )
     structure = read_structure(path)
-    entry = replace(structure.entry, resolution=None)
+    entry = replace(structure.entry, resolution=None, is_predicted=True)
     structure = replace(structure, source=path.name, entry=entry, crystal=None)
     return disturb(structure, config.noise, config.noise_seed)
 

@@ -67,6 +67,8 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
     """Weight of the likelihood of the predicted spread."""
     level: NonNegativeFloat = 0.1
     """Weight of the error of log mean and log standard deviation."""
+    ligands: PositiveFloat = 1.0
+    """Weight of an atom of a ligand, an ion or a sugar in the error and in the likelihood; of others it is 1."""
     quality: Share = 0.0
     """How far structures of poor resolution count less: 0 not at all, 1 in proportion to
     :func:`debye.data.loader.data_quality`."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from debye.data.loader import Batch, data_quality
 from debye.models.base import SPREAD_RANGE, ModelOutput
+from debye.structure.structure import EntityKind
 from debye.training.config import LossConfig
 
 FEWEST_ATOMS = 10  # structures with fewer labelled atoms have no meaningful correlation
@@ -66,12 +67,17 @@ def structure_correlation(
 def loss_terms(output: ModelOutput, batch: Batch, config: LossConfig) -> LossTerms:
     """Combine a robust error, the per-structure correlation, and the fits of spread and level.
 
-    Every structure counts the same in the correlation, every labelled atom in the other terms.
+    Every structure counts the same in the correlation and in the level, every labelled atom in the error and in the
+    likelihood, those of ligands ``config.ligands`` times.
     """
     graph, n_structures = batch.graph, batch.graph.n_structures
     # Relative to a usual crystal, not to the batch: of a batch of one structure nothing would be left.
     trust = 1.0 + config.quality * (batch.quality / data_quality(None) - 1.0)
+    is_polymer = (graph.entity_kind == EntityKind.PROTEIN) | (
+        graph.entity_kind == EntityKind.NUCLEIC
+    )
     weight = batch.weight * trust[graph.structure_index]
+    weight = torch.where(is_polymer, weight, config.ligands * weight)
     labelled = batch.weight.sum().clamp(min=1.0)
     huber = F.huber_loss(output.profile, batch.target, reduction="none", delta=config.huber_delta)
     huber = (huber * weight).sum() / labelled

@@ -1,4 +1,8 @@
-"""Start weights: a run that goes on from a checkpoint instead of from random numbers."""
+"""Start weights: a run that goes on from a checkpoint instead of from random numbers.
+
+The model may differ from that of the checkpoint where this changes nothing of what it says: in its dropout, and by
+further ``structure_scalars`` after the old ones, whose weights begin at zero.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +45,12 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
         return None
     digest = checkpoint_digest(config.checkpoint)
     checkpoint = load_checkpoint(config.checkpoint)
-    _check(config, digest, checkpoint.header, recipe)
-    weights = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
+    _check(config, digest, checkpoint.header, recipe, model)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    weights = {
+        name: _widened(value, shapes[name])
+        for name, value in checkpoint.model.state_dict().items()
+    }
     model.load_state_dict(weights)
     if config.train == "head":
         freeze_body(model)
@@ -84,7 +92,18 @@ def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
             value.lerp_(start[name].to(value), 1 - share)
 
 
-def _check(config: StartConfig, digest: str, header: CheckpointHeader, recipe: Recipe) -> None:
+def _widened(weight: Tensor, shape: torch.Size) -> Tensor:
+    """Copy a weight, with columns of zeros after its own where there are to be more."""
+    if weight.shape == shape:
+        return weight.clone()
+    wide = weight.new_zeros(shape)
+    wide[:, : weight.shape[1]] = weight
+    return wide
+
+
+def _check(
+    config: StartConfig, digest: str, header: CheckpointHeader, recipe: Recipe, model: AtomModel
+) -> None:
     """Refuse a checkpoint that is not what the recipe was made for."""
     expected: dict[str, tuple[str, ...]] = {
         "sha256": (config.sha256 or digest, digest),
@@ -92,10 +111,11 @@ def _check(config: StartConfig, digest: str, header: CheckpointHeader, recipe: R
         "target": (recipe.target, header.target),
     }
     if recipe.model == header.model:
-        expected["settings"] = tuple(
-            str(model_config(recipe.model, settings).model_dump(mode="json"))
+        wanted, found = (
+            model_config(recipe.model, settings).model_dump(mode="json")
             for settings in (recipe.settings, header.config)
         )
+        expected["settings"] = str(_narrowed(wanted, found, model)), str(found)
     for what, (wanted, found) in expected.items():
         if wanted != found:
             raise ConfigError(
@@ -103,3 +123,17 @@ def _check(config: StartConfig, digest: str, header: CheckpointHeader, recipe: R
                 problem=f"its {what} is {found}, the recipe says {wanted}",
                 remedy="Start from the checkpoint that the recipe was made for",
             )
+
+
+def _narrowed(
+    wanted: dict[str, Any], found: dict[str, Any], model: AtomModel
+) -> dict[str, Any]:
+    """Return wanted settings as a checkpoint has them, where they differ by what it can be given."""
+    narrowed = dict(wanted)
+    if "dropout" in found:
+        narrowed["dropout"] = found["dropout"]
+    if model.fact_weights:
+        old, new = (one["graph"]["structure_scalars"] for one in (found, wanted))
+        if old == new[: len(old)]:
+            narrowed["graph"] = wanted["graph"] | {"structure_scalars": old}
+    return narrowed
