@@ -129,7 +129,11 @@ class EntryBatches(Dataset[Batch]):
         values, of_values = self.store.values(self.split, row, self.target.source), row
         if (other := self._other_crystal(epoch, row)) is not None:
             graph = part_of(graph.of_other_coordinates(), torch.from_numpy(other.keep))
-            usable, values, of_values = other.usable[other.keep], other.values[other.keep], other.row
+            usable, values, of_values = (
+                other.usable[other.keep],
+                other.values[other.keep],
+                other.row,
+            )
         if self.config.augment != AugmentConfig():
             key = [self.config.seed, AUGMENT_STREAM, epoch, row]
             shown, keep = augment(graph, self.config.augment, np.random.default_rng(key))

@@ -48,8 +48,7 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
     _check(config, digest, checkpoint.header, recipe, model)
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     weights = {
-        name: _widened(value, shapes[name])
-        for name, value in checkpoint.model.state_dict().items()
+        name: _widened(value, shapes[name]) for name, value in checkpoint.model.state_dict().items()
     }
     model.load_state_dict(weights)
     if config.train == "head":
@@ -125,9 +124,7 @@ def _check(
             )
 
 
-def _narrowed(
-    wanted: dict[str, Any], found: dict[str, Any], model: AtomModel
-) -> dict[str, Any]:
+def _narrowed(wanted: dict[str, Any], found: dict[str, Any], model: AtomModel) -> dict[str, Any]:
     """Return wanted settings as a checkpoint has them, where they differ by what it can be given."""
     narrowed = dict(wanted)
     if "dropout" in found:

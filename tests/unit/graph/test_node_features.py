@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from debye.graph.node_features import (
 )
 from debye.graph.structure_features import STRUCTURE_FEATURES, structure_features
 from debye.structure.bonds import find_bonds
+from debye.structure.structure import Entry
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,22 @@ def test_unknown_names_are_explained(context):
         find_feature("locnat")
     with pytest.raises(GraphError, match="Choose from resolution"):
         structure_features(context, ["temperature"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({}, 0.0),
+        ({"method": "X-RAY DIFFRACTION"}, 0.0),
+        ({"method": "SOLUTION SCATTERING; X-RAY DIFFRACTION"}, 0.0),
+        ({"method": "ELECTRON MICROSCOPY"}, 1.0),
+        ({"method": "SOLUTION NMR"}, 1.0),
+        ({"is_predicted": True}, 1.0),
+    ],
+)
+def test_coordinates_without_diffraction_are_not_those_of_a_crystal(context, entry, expected):
+    shown = replace(context, structure=replace(context.structure, entry=Entry(**entry)))
+    assert structure_features(shown, ["other_coordinates"]).tolist() == [[expected]]
 
 
 def test_default_configuration_names_exist():

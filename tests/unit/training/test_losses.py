@@ -13,6 +13,7 @@ from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import join
 from debye.models.base import ModelOutput
+from debye.structure.structure import EntityKind
 from debye.training.config import LossConfig
 from debye.training.losses import absolute_error, loss_terms, structure_correlation
 
@@ -123,3 +124,19 @@ def test_poor_data_count_less_also_alone_in_their_batch(batch):
         plain = float(loss_terms(output, told, LossConfig()).total)
     assert losses[1.0] > losses[2.0] > losses[3.5] > 0.0
     assert losses[2.0] == pytest.approx(plain)
+
+
+def test_atoms_of_ligands_count_as_often_as_asked(batch):
+    kind = batch.graph.entity_kind.clone()
+    kind[3:9] = EntityKind.LIGAND
+    mixed = replace(batch, graph=replace(batch.graph, entity_kind=kind))
+    output = output_for(batch, batch.target + 0.5)
+    plain, three = (loss_terms(output, mixed, LossConfig(ligands=weight)) for weight in (1.0, 3.0))
+    ligands = batch.weight[3:9].sum()
+    assert ligands > 0
+    ratio = ((batch.weight.sum() + 2 * ligands) / batch.weight.sum()).item()
+    assert three.huber.item() == pytest.approx(ratio * plain.huber.item(), rel=1e-5)
+    assert three.spread.item() == pytest.approx(ratio * plain.spread.item(), rel=1e-5)
+    assert three.correlation == plain.correlation
+    assert three.level == plain.level
+    assert plain == loss_terms(output, batch, LossConfig())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from debye.errors import CheckpointError, ConfigError
+from debye.graph.build import build_graph
 from debye.models.catalog import build_model, model_config
-from debye.models.checkpoint import CheckpointHeader, checkpoint_digest, save_checkpoint
+from debye.models.checkpoint import (
+    CheckpointHeader,
+    checkpoint_digest,
+    load_checkpoint,
+    save_checkpoint,
+)
+from debye.structure.structure import Entry
 from debye.training.config import Recipe, StartConfig
 from debye.training.start import ancestor, blend, freeze_body, start_from
 
@@ -170,3 +178,76 @@ def test_an_ancestor_is_plain_values(base):
         "version": header.version,
         "training": {"store": "s"},
     }
+
+
+WALLER = {
+    "atom_width": 8,
+    "residue_width": 8,
+    "edge_width": 8,
+    "atom_layers": 1,
+    "residue_layers": 1,
+    "rigid_terms": 2,
+    "graph": {"residue_radius": 10.0, "structure_scalars": ["resolution", "log_atoms"]},
+}
+
+
+def save_waller(path: Path) -> Path:
+    torch.manual_seed(3)
+    config = model_config("waller", WALLER).model_dump(mode="json")
+    header = CheckpointHeader(name="old", model="waller", config=config)
+    save_checkpoint(path, build_model("waller", WALLER), header)
+    return path
+
+
+def wider(base: Path, facts: list[str], **settings) -> Recipe:
+    graph = WALLER["graph"] | {"structure_scalars": facts}
+    return Recipe(
+        name="wider",
+        model="waller",
+        settings=WALLER | {"graph": graph} | settings,
+        start=StartConfig(checkpoint=str(base)),
+    )
+
+
+def test_further_facts_and_dropout_change_nothing_at_first(tmp_path, peptide):
+    base = save_waller(tmp_path / "old.safetensors")
+    recipe = wider(base, ["resolution", "log_atoms", "other_coordinates"], dropout=0.3)
+    model = build_model("waller", recipe.settings).eval()
+    start = start_from(model, recipe)
+    assert start is not None
+    assert model.config.dropout == 0.3
+    old = load_checkpoint(base).model.eval()
+    model_file = replace(peptide, entry=Entry(id="model", is_predicted=True))
+    said, says = (one(build_graph(model_file, one.graph_config)) for one in (old, model))
+    torch.testing.assert_close(said.profile, says.profile)
+    torch.testing.assert_close(said.level, says.level)
+    assert torch.equal(start.weights["structures.weight"][:, 2], torch.zeros(8))
+    with torch.no_grad():
+        model.structures.weight[:, 2] = 1.0
+    changed = model(build_graph(model_file, model.graph_config))
+    assert not torch.allclose(changed.profile, says.profile)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"facts": ["log_atoms", "resolution", "other_coordinates"]},
+        {"facts": ["resolution"]},
+        {"facts": ["resolution", "log_atoms"], "atom_width": 16},
+    ],
+)
+def test_what_would_change_the_old_weights_is_refused(tmp_path, changes):
+    recipe = wider(save_waller(tmp_path / "old.safetensors"), **changes)
+    with pytest.raises(ConfigError, match="its settings is"):
+        start_from(build_model("waller", recipe.settings), recipe)
+
+
+def test_a_model_without_columns_for_facts_gets_no_further_ones(base):
+    settings = SETTINGS | {
+        "graph": {"structure_scalars": ["resolution", "resolution_known", "log_atoms"]}
+    }
+    recipe = Recipe(
+        name="a", model="meta_gnn", settings=settings, start=StartConfig(checkpoint=str(base))
+    )
+    with pytest.raises(ConfigError, match="its settings is"):
+        start_from(build_model("meta_gnn", settings), recipe)
