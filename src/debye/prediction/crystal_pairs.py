@@ -17,8 +17,15 @@ from debye.evaluation.evaluation import BootstrapConfig
 from debye.evaluation.metrics import pearson
 from debye.evaluation.report import EntryFailure, Provenance
 from debye.evaluation.strata import ATOM_CLASSES, PRIMARY, RESOLUTION_STRATA, resolution_stratum
-from debye.prediction.run import Progress, RunConfig, plan_runs, predict_entry
+from debye.prediction.run import (
+    Progress,
+    RunConfig,
+    plan_runs,
+    predict_entry,
+    values_of_coordinates,
+)
 from debye.structure.align import ChainMatch, match_chains
+from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:
     from debye.data.store import Store
@@ -35,9 +42,13 @@ NOTE = (
     "r of B over the matched protein heavy atoms of two crystals of one protein (aligned residue and atom "
     "name, B usable in both). First row: deposited B of one crystal against that of the other. Models: "
     "their prediction of each crystal against that crystal's deposited B, over the same atoms, mean of "
-    "both. Form: same space group and cell. Resolution: the worse of both. A model that knows the crystal "
-    "may pass what another form tells, and one without an experiment's noise what a single one tells."
+    "both. Crystal 'other': against the deposited B of the other crystal, from the chain alone, shown as a "
+    "predicted structure would be. Form: same space group and cell. Resolution: the worse of both. A model that "
+    "knows the crystal may pass what another form tells, and one without an experiment's noise what a single one "
+    "tells."
 )
+OTHER = "other"
+"""In place of on and off: the model sees coordinates of the other crystal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +140,8 @@ class _Entries:
         """Splits that a model of the report was trained on."""
         self.failures: list[EntryFailure] = []
         self._predicted = dict(known)
+        self.predictors = {run.name: run.predictor for run in runs}
+        self._alone: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
 
     def structure(self, entry_id: str) -> Structure:
         return self.store.structure(*self.place[entry_id])
@@ -148,6 +161,21 @@ class _Entries:
             self._predicted[entry_id] = [values.predicted for values, _ in outcomes]
             self.failures += [failure for _, failure in outcomes if failure]
         return self._predicted[entry_id]
+
+    def alone(self, entry_id: str, chain: str) -> list[NDArray[np.float64]]:
+        """Return what every model says of a chain that it sees as it sees a predicted structure; NaN elsewhere."""
+        key = (entry_id, chain)
+        if key not in self._alone:
+            structure = self.structure(entry_id)
+            shown = (structure.chain == chain) & (structure.entity_kind == EntityKind.PROTEIN)
+            values, failures = values_of_coordinates(
+                structure.take(shown), self.predictors.items(), self.config
+            )
+            self.failures += failures
+            self._alone[key] = [np.full(len(structure), np.nan) for _ in values]
+            for column, found in zip(self._alone[key], values, strict=True):
+                column[shown] = found
+        return self._alone[key]
 
 
 def evaluate_pairs(
@@ -250,8 +278,14 @@ def _score(
             for key, rows, side in zip(pair.ids, (match.first, match.second), sides, strict=True)
         ]
         found += [sum(row) / 2 for row in zip(*each, strict=True)]
+        crossed = zip(pair.ids, pair.chains, (match.first, match.second), sides[::-1], strict=True)
+        each = [
+            [pearson(values[rows][both], side[both], minimum) for values in entries.alone(*of)]
+            for *of, rows, side in crossed
+        ]
+        found += [sum(row) / 2 for row in zip(*each, strict=True)]
     else:
-        found += [np.nan] * len(entries.runs)
+        found += [np.nan] * (len(entries.runs) + len(entries.predictors))
     resolutions = [entries.resolution(key) for key in pair.ids]
     known = [value for value in resolutions if value is not None]
     worse = max(known) if len(known) == 2 else None
@@ -288,11 +322,11 @@ def _report(
             f" {(~unseen).sum()} of {len(unseen)} pairs have an entry in {', '.join(sorted(entries.trained))}, "
             f"which models were trained on: the models and '{UNSEEN_CEILING}' are scored on the other pairs."
         )
+    shown = [(run.name, "on" if run.crystal else "off") for run in entries.runs]
+    shown += [(name, OTHER) for name in entries.predictors]
     rows += [
-        Predictions(
-            model=run.name, crystal="on" if run.crystal else "off", pearson=values, asked=unseen
-        )
-        for run, values in zip(entries.runs, models, strict=True)
+        Predictions(model=name, crystal=crystal, pearson=values, asked=unseen)
+        for (name, crystal), values in zip(shown, models, strict=True)
     ]
     return CorrelationReport(
         name="pairs",

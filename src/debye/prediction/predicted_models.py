@@ -18,17 +18,14 @@ from debye.evaluation.metrics import pearson
 from debye.evaluation.report import EntryFailure, Provenance
 from debye.evaluation.strata import ATOM_CLASSES, PRIMARY
 from debye.prediction.crystal_pairs import locate_entries, read_table
-from debye.prediction.prepare import prepare_structure
-from debye.prediction.run import Progress, RunConfig, disturb, load_models, model_values
+from debye.prediction.run import Progress, RunConfig, load_models, values_of_coordinates
 from debye.structure.align import ChainMatch, match_chains
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:
     from debye.data.store import Store
-    from debye.graph.config import GraphConfig
     from debye.prediction.predictor import Predictor
-    from debye.prediction.prepare import Prepared
     from debye.structure.structure import Structure
 
 COLUMNS = ("model_file", "kinase_id", "chain", "best_match")
@@ -195,8 +192,8 @@ def evaluate_predicted(
     failures: list[EntryFailure] = []
     for done, (name, mine) in enumerate(by_file.items(), start=1):
         try:
-            structure = _read(folder / name, config)
-            columns, failed = _columns(structure, models)
+            structure = _read(folder / name)
+            columns, failed = _columns(structure, models, config)
             failures += failed
         except DebyeError as error:
             failures.append(_failure(name, error))
@@ -227,37 +224,20 @@ def _failure(name: str, error: DebyeError) -> EntryFailure:
     return EntryFailure(model="all", crystal=False, id=name, reason=str(error))
 
 
-def _read(path: Path, config: RunConfig) -> Structure:
-    """Read a predicted structure and hide what no user of one would have; noise follows the file's name."""
+def _read(path: Path) -> Structure:
     if not path.is_file():
         raise StructureError(
             str(path), problem="no such file", remedy="Correct the folder or the table of matches"
         )
-    structure = read_structure(path)
-    entry = replace(structure.entry, resolution=None, is_predicted=True)
-    structure = replace(structure, source=path.name, entry=entry, crystal=None)
-    return disturb(structure, config.noise, config.noise_seed)
+    # Noise follows the file's name.
+    return replace(read_structure(path), source=path.name)
 
 
 def _columns(
-    structure: Structure, models: Sequence[tuple[str, Predictor]]
+    structure: Structure, models: Sequence[tuple[str, Predictor]], config: RunConfig
 ) -> tuple[list[NDArray[np.float64]], list[EntryFailure]]:
     """Return what every row of the report says about each atom of the file, NaN where nothing."""
-    columns, failures = [], []
-    prepared: dict[GraphConfig, Prepared] = {}
-    for name, predictor in models:
-        spread = np.full(len(structure), np.nan)
-        try:
-            config = predictor.graph_config
-            if config not in prepared:
-                prepared[config] = prepare_structure(structure, config, crystal="off")
-            item = prepared[config]
-            spread[item.rows] = model_values(predictor, item.graph, structure.source)[0]
-        except DebyeError as error:
-            failures.append(
-                EntryFailure(model=name, crystal=False, id=structure.source, reason=str(error))
-            )
-        columns.append(spread)
+    columns, failures = values_of_coordinates(structure, models, config)
     plddt = structure.b_iso.astype(np.float64)
     if np.nanmax(plddt, initial=0.0) <= 1:
         plddt = 100 * plddt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -30,7 +30,7 @@ from debye.models.checkpoint import (
 from debye.prediction.calibration import AtomClass, atom_classes
 from debye.prediction.pieces import Precision, run_model
 from debye.prediction.predictor import Predictor
-from debye.prediction.prepare import usable_resolution
+from debye.prediction.prepare import prepare_structure, usable_resolution
 from debye.prediction.restore import restore_values
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from debye.data.store import Store
     from debye.graph.config import GraphConfig
     from debye.graph.graph import AtomGraph
+    from debye.prediction.prepare import Prepared
     from debye.structure.bonds import Bonds
     from debye.structure.structure import Structure
 
@@ -217,6 +218,42 @@ def disturb(structure: Structure, noise: float, seed: int = 0) -> Structure:
     generator = np.random.default_rng([seed, *structure.source.encode()])
     moved = structure.position + generator.normal(0.0, noise, structure.position.shape)
     return replace(structure, position=moved.astype(np.float32))
+
+
+def values_of_coordinates(
+    structure: Structure, models: Iterable[tuple[str, Predictor]], config: RunConfig
+) -> tuple[list[NDArray[np.float64]], list[EntryFailure]]:
+    """Predict coordinates that are not those of the crystal whose B-factors are asked for.
+
+    The models are told neither a crystal nor a resolution, and that the structure is a predicted one.
+
+    Args:
+        structure: All atoms of a file.
+        models: Name and predictor of each model.
+        config: Noise on the coordinates; what else it says has no meaning here.
+
+    Returns:
+        (atoms,) values of each model, NaN where it has none, and the failures.
+    """
+    entry = replace(structure.entry, resolution=None, is_predicted=True)
+    shown = replace(structure, entry=entry, crystal=None)
+    shown = disturb(shown, config.noise, config.noise_seed)
+    columns, failures = [], []
+    prepared: dict[GraphConfig, Prepared] = {}
+    for name, predictor in models:
+        values = np.full(len(shown), np.nan)
+        try:
+            graphs = predictor.graph_config
+            if graphs not in prepared:
+                prepared[graphs] = prepare_structure(shown, graphs, crystal="off")
+            item = prepared[graphs]
+            values[item.rows] = model_values(predictor, item.graph, shown.source)[0]
+        except DebyeError as error:
+            failures.append(
+                EntryFailure(model=name, crystal=False, id=shown.source, reason=str(error))
+            )
+        columns.append(values)
+    return columns, failures
 
 
 def _graph(

@@ -115,13 +115,12 @@ def shared_b(store: Store, first: str, second: str) -> tuple[np.ndarray, np.ndar
 def test_the_ceiling_is_the_correlation_of_the_shared_atoms(store, pairs, rise):
     report = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)
     assert report.failures == ()
-    ceiling, model = report.rows
-    assert (ceiling.model, ceiling.crystal, model.model, model.crystal) == (
-        CEILING,
-        "",
-        "rise",
-        "off",
-    )
+    ceiling, model, crossed = report.rows
+    assert [(row.model, row.crystal) for row in report.rows] == [
+        (CEILING, ""),
+        ("rise", "off"),
+        ("rise", "other"),
+    ]
     for pair, item, r in zip(pairs, report.items, ceiling.pearson, strict=True):
         first, second = shared_b(store, *pair.ids)
         assert item["atoms"] == len(first)
@@ -130,13 +129,50 @@ def test_the_ceiling_is_the_correlation_of_the_shared_atoms(store, pairs, rise):
         "all pairs": 3, "same form": 1, "other form": 2, "1.5-2.0 Å": 1, "2.0-2.5 Å": 2
     }  # fmt: skip
     assert 0.5 < model.pearson.min() < model.pearson.max() < 1
+    # Of one length the model says the same of both; the second crystal lacks two residues.
+    assert crossed.pearson[1] == pytest.approx(model.pearson[1], abs=1e-6)
+    assert crossed.pearson[0] != pytest.approx(model.pearson[0], abs=1e-5)
+
+
+def test_from_the_other_crystal_a_model_sees_one_chain_as_if_it_were_predicted(store, pairs):
+    seen = []
+
+    class Spy(Rise):
+        def forward(self, graph):
+            seen.append(graph)
+            return super().forward(graph)
+
+    model = Spy().eval()
+    facts = ("resolution_known", "other_coordinates")
+    model.graph_config = model.graph_config.model_copy(update={"structure_scalars": facts})
+    header = CheckpointHeader(name="spy", model="rise", config={})
+    spy = Predictor(Checkpoint(model, header, "test"), precision="float32")
+    report = evaluate_pairs(
+        store, pairs[:1], [("spy", spy)], provenance=PROVENANCE, bootstrap=QUICK
+    )
+    told = {tuple(graph.structure_scalars[0].tolist()) for graph in seen}
+    assert told == {(1.0, 0.0), (0.0, 1.0)}
+    deposited = dict(zip(("1aaa", "1bbb"), shared_b(store, "1aaa", "1bbb"), strict=True))
+    alone = [graph for graph in seen if graph.structure_scalars[0, 1] == 1]
+    assert {graph.source[0] for graph in alone} == {"1aaa", "1bbb"}
+    found = []
+    for graph in alone:
+        shown = graph.source[0]
+        residue = graph.residue_index.numpy()
+        kept = ~np.isin(residue, [8, 9]) if shown == "1aaa" else np.ones(len(residue), bool)
+        wanted = deposited["1bbb" if shown == "1aaa" else "1aaa"]
+        found.append(np.corrcoef(residue[kept], wanted)[0, 1])
+    assert report.rows[-1].pearson[0] == pytest.approx(np.mean(found), abs=1e-6)
 
 
 def test_models_are_not_scored_on_what_they_were_trained_on(store, pairs, rise):
     """The third crystal is of ``train``: one pair of three is left to the model, and to its ceiling."""
     models = [rise, ("other", predictor_of("train"))]
     report = evaluate_pairs(store, pairs, models, provenance=PROVENANCE, bootstrap=QUICK)
-    means = {row.model: report.mean(row, "all pairs") for row in report.rows}
+    means = {
+        row.model: report.mean(row, "all pairs") for row in report.rows if row.crystal != "other"
+    }
+    assert len(report.rows) == len(means) + 2
     assert {name: (mean.items, mean.undefined) for name, mean in means.items()} == {
         CEILING: (3, 0), UNSEEN_CEILING: (1, 0), "rise": (1, 0), "other": (1, 0)
     }  # fmt: skip
@@ -144,7 +180,7 @@ def test_models_are_not_scored_on_what_they_were_trained_on(store, pairs, rise):
     assert "2 of 3 pairs have an entry in elsewhere, train" in report.note
     whole = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)
     assert "trained on" not in whole.note
-    assert [row.model for row in whole.rows] == [CEILING, "rise"]
+    assert [row.model for row in whole.rows] == [CEILING, "rise", "rise"]
 
 
 def test_what_is_left_out_is_in_no_table_and_no_file(store, pairs, tmp_path):
