@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from debye.errors import ConfigError, unknown_name
 from debye.graph.config import GraphConfig
@@ -16,6 +17,7 @@ from debye.structure import chemistry
 from debye.structure.bonds import BondOrder, Bonds
 from debye.structure.crystal import Mates
 from debye.structure.row_keys import changes, row_keys, spread, text_numbers
+from debye.structure.secondary_structure import SecondaryStructure, secondary_structure
 from debye.structure.structure import EntityKind, Structure
 
 PACKING_RADII = (5.0, 7.0, 10.0, 12.0)  # Å
@@ -23,6 +25,8 @@ USUAL_CONTACTS = {5.0: 20.0, 7.0: 50.0, 10.0: 130.0, 12.0: 210.0}
 """Typical number of neighbors of a buried atom at each radius (Å): divides the contact numbers."""
 USUAL_DENSITY = 4.0  # Å⁻², of a buried atom
 USUAL_WCN = 5.0  # Å⁻², of a buried atom
+SURFACE_RADIUS = 10.0  # Å
+USUAL_DEPTH = 5.0  # Å
 TERMINUS_REACH = 5.0  # residues
 MOST_BONDS = 6
 POLYMERS = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
@@ -196,6 +200,16 @@ def _highest_bond(context: FeatureContext) -> NDArray[np.int64]:
     return highest
 
 
+def _depth(context: FeatureContext) -> NDArray[np.float32]:
+    isolated, _ = context.packing()
+    contacts = isolated.contacts[:, context.packing_radii.index(SURFACE_RADIUS)]
+    position = context.structure.position
+    surface = position[contacts < USUAL_CONTACTS[SURFACE_RADIUS] / 2]
+    if not len(surface):
+        surface = position[np.argmin(contacts)][None]
+    return (cKDTree(surface).query(position)[0] / USUAL_DEPTH).astype(np.float32)
+
+
 _FEATURES = (
     _codes(
         "element",
@@ -238,6 +252,12 @@ _FEATURES = (
         "highest debye.structure.BondOrder of the atom's bonds",
         lambda context: _highest_bond(context),
     ),
+    _codes(
+        "secondary_structure",
+        tuple(kind.name.lower() for kind in SecondaryStructure),
+        "helix, strand or coil, debye.structure.secondary_structure",
+        lambda context: secondary_structure(context.structure),
+    ),
     NodeFeature(
         "degree_5",
         "scalar",
@@ -261,6 +281,16 @@ _FEATURES = (
         f"Å⁻² / {USUAL_WCN:g}",
         "weighted contact number, symmetry mates counted",
         lambda context: context.weighted_contact_numbers()[1] / np.float32(USUAL_WCN),
+    ),
+    NodeFeature(
+        "depth",
+        "scalar",
+        f"Å / {USUAL_DEPTH:g}",
+        f"distance to the nearest atom at the surface, that has fewer than {USUAL_CONTACTS[SURFACE_RADIUS] / 2:g} "
+        f"neighbors within {SURFACE_RADIUS:g} Å; after Chakravarty & Varadarajan (1999), "
+        "doi:10.1016/S0969-2126(99)80097-5",
+        _depth,
+        packing_radius=SURFACE_RADIUS,
     ),
     _terminus("from_first_residue", 0),
     _terminus("from_last_residue", 1),

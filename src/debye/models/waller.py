@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -62,6 +62,8 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     """Directions of each residue, learned, against which those of its edges are measured."""
     rigid_terms: NonNegativeInt = 8
     """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
+    mates: Literal["everywhere", "atoms", "residues"] = "everywhere"
+    """Which nodes hear of symmetry mates."""
     elastic: bool = False
     """Also tell each residue how it moves in a Gaussian network of the residues (:data:`ELASTIC_CUTOFF`), exactly,
     mates included where they are shown. It is solved on the CPU, and costs more than in proportion to the size."""
@@ -372,6 +374,10 @@ class Waller(AtomModel):
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict profile, spread and level of every structure of a batch."""
+        if self.config.mates == "atoms":
+            graph = graph.keep_residue_edges(~graph.residue_edge_mate)
+        if self.config.mates == "residues":
+            graph = graph.keep_edges(~graph.edge_mate)
         levels = Levels.of(graph)
         contacts = Neighborhood.of(graph.edge_index, graph.n_atoms)
         atoms, edges = self.atoms(graph), self.atom_edges(graph)

@@ -17,7 +17,8 @@ from debye.graph.node_features import (
     packing_radii,
 )
 from debye.graph.structure_features import STRUCTURE_FEATURES, structure_features
-from debye.structure.bonds import find_bonds
+from debye.structure.bonds import Bonds, find_bonds
+from debye.structure.peptide import build_peptide
 from debye.structure.structure import Entry
 
 
@@ -55,6 +56,26 @@ def test_degree_is_the_number_of_atoms_within_5_angstrom(context):
     expected = (distance <= 5.0).sum(axis=1) - 1
     found = NODE_FEATURES["degree_5"].compute(context) * 20
     assert np.allclose(found, expected)
+
+
+def test_depth_is_the_distance_to_the_surface():
+    """Of a ball of atoms on a grid, the middle is deepest, and the rim is surface."""
+    side = np.arange(-8, 9)
+    grid = 3.2 * np.stack(np.meshgrid(side, side, side), axis=-1).reshape(-1, 3).astype(np.float32)
+    ball = grid[np.linalg.norm(grid, axis=1) <= 20]
+    atoms = build_peptide("A" * (len(ball) // 5 + 1)).take(np.arange(len(ball)))
+    context = FeatureContext(
+        replace(atoms, position=ball),
+        Bonds(np.zeros((0, 2), np.int32), np.zeros(0, np.int8)),
+        None,
+        packing_radii=(10.0,),
+    )
+    depth = NODE_FEATURES["depth"].compute(context) * 5
+    radius = np.linalg.norm(ball, axis=1)
+    contacts = (np.linalg.norm(ball[:, None] - ball[None], axis=-1) <= 10).sum(1) - 1
+    assert ((depth == 0) == (contacts < 65)).all()
+    assert radius[depth.argmax()] < 4
+    assert np.corrcoef(depth, radius)[0, 1] < -0.9
 
 
 def test_termini_decay_along_the_chain(context):
