@@ -144,6 +144,16 @@ def test_a_finished_run_is_not_overwritten(store: Path, finished: Path) -> None:
     assert "another recipe" in other.stderr
 
 
+def test_other_crystals_need_a_model_that_is_told_of_them(store: Path, tmp_path: Path) -> None:
+    asked = ["--set", "data.loader.augment.other_crystal=0.5"]
+    refused = run(command(store, tmp_path / "untold", *asked))
+    assert refused.returncode != 0
+    assert "Add other_coordinates to settings.graph.structure_scalars" in " ".join(
+        refused.stderr.split()
+    )
+    assert not (tmp_path / "untold").exists()
+
+
 def ablate(store: Path, plan: Path, out: Path) -> subprocess.CompletedProcess[str]:
     script = Path(__file__).parents[2] / "scripts" / "ablate.py"
     words = [sys.executable, "-W", "ignore", str(script), str(plan), "--data", str(store)]

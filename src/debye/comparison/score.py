@@ -242,6 +242,7 @@ def _score_pairs(
         bootstrap=BootstrapConfig(repeats=0),
         # Crystal on comes first, where the model reads it at all.
         known={name: values[:1] for name, values in predicted.items()},
+        from_other=False,
     )
     _write_correlations(report, path)
 

@@ -38,7 +38,8 @@ class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
     """Share of residues whose name is hidden; half of these lose the names of their atoms too."""
     other_crystal: Share = 0.0
     """Share of structures that show one chain alone, as a predicted model would, and ask for the values of another
-    copy of it, see :mod:`debye.data.other_crystals`; where none is found, the structure is shown as all others."""
+    copy of it, see :mod:`debye.data.other_crystals`; where none is found, the structure is shown as all others. Their
+    crystal is hidden, in addition to those of ``hide_crystal``."""
 
 
 def augment(
@@ -72,7 +73,10 @@ def augment(
 
 
 def part_of(graph: AtomGraph, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
-    """Return the graph of some atoms, whose features count the bonds and atoms that are left; contact numbers stay."""
+    """Return the graph of some atoms, whose features count the bonds and atoms that are left.
+
+    What tells of the packing stays as it was in the whole: contact numbers, densities, depth.
+    """
     graph = graph.subset(keep)
     receiver = graph.edge_index[1][graph.edge_bond > 0]
     order = graph.edge_bond[graph.edge_bond > 0]

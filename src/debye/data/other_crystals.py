@@ -1,6 +1,7 @@
 """The B-factors of a chain as another crystal of the same protein, or another copy in the same one, has them.
 
-Whoever asks for B-factors of a predicted model asks for this: the coordinates are not those of the crystal.
+Whoever asks for B-factors of a predicted model asks for this: coordinates say much about the B-factors that were
+refined with them, which tells nothing of other copies.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
+from debye.data.augment import FEWEST_ATOMS
 from debye.data.store import Store, StoreEntry
 from debye.structure.align import match_chains
 from debye.structure.structure import EntityKind, Structure
 
-LEAST_IDENTITY = 0.9
-"""Share of the aligned residues that must have the same name."""
-FEWEST_ATOMS = 300
-"""Of protein, for a chain to be shown or matched."""
+SAME_PROTEIN = 0.9
+"""Share of the aligned residues that must have the same name: mutants move alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def draw_other_crystal(
     if not names:
         return None
     match = match_chains(structure, chain, partner, str(generator.choice(names)))
-    if match.identity < LEAST_IDENTITY:
+    if match.identity < SAME_PROTEIN:
         return None
     values = np.zeros(len(structure), np.float32)
     usable = np.zeros(len(structure), bool)

@@ -27,7 +27,7 @@ class Predictions:
 
     model: str
     crystal: str
-    """``on``, ``off``, or empty where the question does not arise."""
+    """``on``, ``off``, ``other`` for coordinates of another crystal, or empty where the question does not arise."""
     pearson: NDArray[np.float64]
     """(items,) NaN where it is not defined."""
     asked: NDArray[np.bool_] | None = None

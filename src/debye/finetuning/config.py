@@ -103,7 +103,8 @@ def tuning_recipe(
 ) -> Recipe:
     """Return the recipe of one fine-tuning.
 
-    Model, graphs, target, loss and augmentation are those of the start model's own training.
+    Model, graphs, target, loss and augmentation are those of the start model's own training, but that no entry is
+    asked for the values of another one.
 
     Args:
         name: Of the new checkpoint.
@@ -131,6 +132,8 @@ def tuning_recipe(
         if (value := getattr(config, setting)) is not None:
             changes[setting] = value
     loader = {key: value for key, value in inherited.items() if key not in ABSENT} | changes
+    # Each new entry teaches its own B-factors.
+    loader["augment"] = inherited.get("augment", {}) | {"other_crystal": 0.0}
     old_split = entries.get("old_split")
     try:
         return Recipe(

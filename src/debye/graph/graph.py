@@ -257,7 +257,11 @@ class AtomGraph:
         return replace(self, structure_scalars=facts)
 
     def of_other_coordinates(self) -> AtomGraph:
-        """Say that the coordinates are not those of the crystal: that and its resolution are hidden."""
+        """Say that B-factors of another copy are asked for, and hide crystal and resolution.
+
+        Raises:
+            GraphError: the graph has edges to nearest neighbors, which depend on the crystal.
+        """
         graph = self.without_crystal() if bool(self.crystal_known.any()) else self
         graph = graph.without_resolution(torch.ones(graph.n_structures, dtype=torch.bool))
         facts = graph.structure_scalars.clone()

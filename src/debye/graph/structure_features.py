@@ -78,8 +78,8 @@ STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
         lambda context: log_atoms(len(context.structure)),
     ),
     "other_coordinates": StructureFeature(
-        "1 where the coordinates were not refined against the crystal whose B-factors are asked for: predicted "
-        "models, NMR, microscopy; in training, where those of another crystal are asked for",
+        "1 where the B-factors that are asked for were not refined with these coordinates: predicted models, NMR, "
+        "microscopy; in training, where those of another copy of the chain are asked for",
         _other_coordinates,
     ),
 }

@@ -63,7 +63,7 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     rigid_terms: NonNegativeInt = 8
     """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
     mates: Literal["everywhere", "atoms", "residues"] = "everywhere"
-    """Which nodes hear of symmetry mates."""
+    """Which nodes have edges from symmetry mates that say anything."""
     elastic: bool = False
     """Also tell each residue how it moves in a Gaussian network of the residues (:data:`ELASTIC_CUTOFF`), exactly,
     mates included where they are shown. It is solved on the CPU, and costs more than in proportion to the size."""
@@ -135,6 +135,7 @@ class AtomEdgeEncoder(nn.Module):
     def __init__(self, config: WallerConfig) -> None:
         super().__init__()
         self.reach = config.graph.radius or 5.0
+        self.hears_mates = config.mates != "residues"
         self.basis = GaussianBasis(largest=self.reach, size=config.basis)
         self.kind = nn.Embedding(2 * len(BondOrder), config.edge_width)
         self.project = nn.Linear(config.basis + 2, config.edge_width)
@@ -162,6 +163,8 @@ class AtomEdgeEncoder(nn.Module):
         columns = [self.basis(length), strain[:, None], (strain * strain)[:, None]]
         described = self.project(torch.cat(columns, dim=1))
         fade = torch.where(bonded, 1.0, cosine_cutoff(length, self.reach))
+        if not self.hears_mates:
+            fade = fade * (kind < len(BondOrder))
         return F.silu(described + self.kind(kind).to(described.dtype)) * fade[:, None].to(
             described.dtype
         )
@@ -192,6 +195,7 @@ class ResidueEdgeEncoder(nn.Module):
     def __init__(self, config: WallerConfig) -> None:
         super().__init__()
         self.reach = config.graph.residue_radius or 14.0
+        self.hears_mates = config.mates != "atoms"
         self.basis = GaussianBasis(largest=self.reach, size=config.basis)
         self.kind = nn.Embedding(3, config.edge_width)
         self.project = nn.Linear(config.basis + 2 * config.vectors, config.edge_width)
@@ -242,6 +246,8 @@ class ResidueEdgeEncoder(nn.Module):
         described = self._projected(length, columns)
         kind = self.kind(is_bonded.long() + 2 * is_mate).to(described.dtype)
         fade = torch.where(is_bonded, 1.0, cosine_cutoff(length, self.reach))
+        if not self.hears_mates:
+            fade = fade * ~is_mate
         return F.silu(described + kind) * fade[:, None].to(described.dtype)
 
     def _projected(
@@ -374,10 +380,6 @@ class Waller(AtomModel):
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict profile, spread and level of every structure of a batch."""
-        if self.config.mates == "atoms":
-            graph = graph.keep_residue_edges(~graph.residue_edge_mate)
-        if self.config.mates == "residues":
-            graph = graph.keep_edges(~graph.edge_mate)
         levels = Levels.of(graph)
         contacts = Neighborhood.of(graph.edge_index, graph.n_atoms)
         atoms, edges = self.atoms(graph), self.atom_edges(graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +133,8 @@ class _Entries:
         runs: Sequence[Run],
         config: RunConfig,
         known: Mapping[str, Sequence[NDArray[np.float32]]],
+        *,
+        from_other: bool,
     ) -> None:
         self.store, self.runs, self.config = store, runs, config
         self.place = locate_entries(store)
@@ -140,7 +142,7 @@ class _Entries:
         """Splits that a model of the report was trained on."""
         self.failures: list[EntryFailure] = []
         self._predicted = dict(known)
-        self.predictors = {run.name: run.predictor for run in runs}
+        self.predictors = {run.name: run.predictor for run in runs} if from_other else {}
         self._alone: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
 
     def structure(self, entry_id: str) -> Structure:
@@ -171,7 +173,8 @@ class _Entries:
             values, failures = values_of_coordinates(
                 structure.take(shown), self.predictors.items(), self.config
             )
-            self.failures += failures
+            name = f"{entry_id}, chain {chain} alone"
+            self.failures += [replace(failure, id=name) for failure in failures]
             self._alone[key] = [np.full(len(structure), np.nan) for _ in values]
             for column, found in zip(self._alone[key], values, strict=True):
                 column[shown] = found
@@ -189,6 +192,7 @@ def evaluate_pairs(
     bootstrap: BootstrapConfig | None = None,
     progress: Progress | None = None,
     known: Mapping[str, Sequence[NDArray[np.float32]]] | None = None,
+    from_other: bool = True,
 ) -> CorrelationReport:
     """Correlate the crystals of each pair, and the predictions of models with the same atoms.
 
@@ -206,13 +210,15 @@ def evaluate_pairs(
         progress: Told after each pair.
         known: Predictions that were made before, by entry: (atoms,) for each row of
             :func:`debye.prediction.run.plan_runs`.
+        from_other: Also score what the models say of each crystal from a chain of the other one, as they would
+            of a predicted structure (of ``config`` only the noise applies): a row of its own for each model.
 
     Raises:
         ConfigError: no pair is left, or two models have the same name.
     """
     config = config or RunConfig()
     runs = plan_runs(models, config.crystal)
-    entries = _Entries(store, runs, config, known or {})
+    entries = _Entries(store, runs, config, known or {}, from_other=from_other)
     wanted = [
         pair
         for pair in pairs

@@ -6,8 +6,10 @@ doi:10.1093/bioinformatics/13.3.291.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,21 +17,29 @@ from numpy.typing import NDArray
 
 from debye.structure.structure import EntityKind, Structure
 
-LONGEST_STEP = 4.5
-"""Å between the Cα of neighbors in a chain; what is farther apart is not bonded."""
+SHORTEST_STEP, LONGEST_STEP = 2.0, 4.5
+"""Å between the Cα of neighbors in a chain; others are not bonded."""
 HELIX_RUN, STRAND_RUN = 5, 3
 """Fewest residues in a row."""
-Range = tuple[float, float]
-"""Middle, and largest deviation."""
-HELIX: dict[str, Range] = {"3": (5.3, 0.5), "4": (6.4, 0.6), "angle": (89, 12), "torsion": (50, 20)}
-STRAND: dict[str, Range] = {
-    "2": (6.7, 0.6),
-    "3": (9.9, 0.9),
-    "4": (12.4, 1.1),
-    "angle": (124, 14),
-    "torsion": (-170, 45),
-}
-"""Distances of Cα two, three and four residues apart (Å), angle of three and torsion of four of them (degrees)."""
+Measure = TypeVar("Measure")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(Generic[Measure]):
+    """Of a trace, from the Cα before a residue onwards: (residues,) measures, or what is allowed of them."""
+
+    second: Measure
+    """Å to the Cα two residues on; ``third`` and ``fourth``: three and four residues on."""
+    third: Measure
+    fourth: Measure
+    angle: Measure
+    """Of three Cα, degrees."""
+    torsion: Measure
+    """Of four Cα, degrees."""
+
+
+HELIX, HELIX_DEVIATION = Shape(5.5, 5.3, 6.4, 89, 50), Shape(0.5, 0.5, 0.6, 12, 20)
+STRAND, STRAND_DEVIATION = Shape(6.7, 9.9, 12.4, 124, -170), Shape(0.6, 0.9, 1.1, 14, 45)
 
 
 class SecondaryStructure(IntEnum):
@@ -59,62 +69,52 @@ def _along(
     """Assign the residues of chains, one after the other."""
     found = np.full(len(trace), SecondaryStructure.COIL, np.int64)
     step = np.linalg.norm(np.diff(trace, axis=0), axis=1)
-    broken = (step > LONGEST_STEP) | (chain[1:] != chain[:-1])
+    broken = (step < SHORTEST_STEP) | (step > LONGEST_STEP) | (chain[1:] != chain[:-1])
     bounds = [0, *(np.flatnonzero(broken) + 1).tolist(), len(trace)]
     for start, stop in pairwise(bounds):
-        piece = trace[start:stop]
-        if len(piece) < STRAND_RUN + 2:
-            continue
-        shape = _shape(piece)
-        strand = _within(shape, STRAND, ("2", "3", "4")) | _within(
-            shape, STRAND, ("angle", "torsion")
-        )
-        helix = _within(shape, HELIX, ("3", "4")) | _within(shape, HELIX, ("angle", "torsion"))
-        near_helix = _within(shape, HELIX, ("3",)) | _within(shape, HELIX, ("angle",))
-        mine = found[start:stop]
-        mine[_grown(_runs(strand, STRAND_RUN), _within(shape, STRAND, ("3",)))] = (
-            SecondaryStructure.STRAND
-        )
-        mine[_grown(_runs(helix, HELIX_RUN), near_helix)] = SecondaryStructure.HELIX
+        if stop - start >= 4:  # Fewer have no torsion.
+            shape, mine = _shape(trace[start:stop]), found[start:stop]
+            strand = _within(shape, STRAND, STRAND_DEVIATION)
+            helix = _within(shape, HELIX, HELIX_DEVIATION)
+            of_strand = strand.second & strand.third & strand.fourth | strand.angle & strand.torsion
+            of_helix = helix.third & helix.fourth | helix.angle & helix.torsion
+            mine[_grown(_runs(of_strand, STRAND_RUN), strand.third)] = SecondaryStructure.STRAND
+            mine[_grown(_runs(of_helix, HELIX_RUN), helix.third | helix.angle)] = (
+                SecondaryStructure.HELIX
+            )
     return found
 
 
-def _shape(trace: Float[NDArray, "residues 3"]) -> dict[str, Float[NDArray, " residues"]]:
-    """Measure the trace at each residue, from the one before it onwards; NaN where it ends too soon."""
-    shape = {str(apart): _from_before(trace, apart) for apart in (2, 3, 4)}
+def _shape(trace: Float[NDArray, "residues 3"]) -> Shape[NDArray[np.float64]]:
+    """Measure a trace; NaN where it ends too soon."""
     bond = np.diff(trace, axis=0)
     length = np.linalg.norm(bond, axis=1)
-    shape["angle"] = np.full(len(trace), np.nan)
+    angle = np.full(len(trace), np.nan)
     cosine = -(bond[:-1] * bond[1:]).sum(1) / (length[:-1] * length[1:])
-    shape["angle"][1:-1] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    shape["torsion"] = np.full(len(trace), np.nan)
+    angle[1:-1] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    torsion = np.full(len(trace), np.nan)
     normal = np.cross(bond[:-1], bond[1:])
     sine = length[1:-1] * (bond[:-2] * normal[1:]).sum(1)
-    shape["torsion"][1:-2] = np.degrees(np.arctan2(sine, (normal[:-1] * normal[1:]).sum(1)))
-    return shape
+    torsion[1:-2] = np.degrees(np.arctan2(sine, (normal[:-1] * normal[1:]).sum(1)))
+    return Shape(*(_from_before(trace, apart) for apart in (2, 3, 4)), angle, torsion)
 
 
 def _from_before(trace: Float[NDArray, "residues 3"], apart: int) -> Float[NDArray, " residues"]:
     distance = np.full(len(trace), np.nan)
-    if len(trace) > apart:
-        distance[1 : len(trace) - apart + 1] = np.linalg.norm(
-            trace[apart:] - trace[:-apart], axis=1
-        )
+    distance[1 : len(trace) - apart + 1] = np.linalg.norm(trace[apart:] - trace[:-apart], axis=1)
     return distance
 
 
 def _within(
-    shape: dict[str, Float[NDArray, " residues"]], ranges: dict[str, Range], names: tuple[str, ...]
-) -> Bool[NDArray, " residues"]:
-    """Tell where all of some measures are within their ranges; torsions go round."""
-    inside = np.ones(len(shape["angle"]), bool)
-    for name in names:
-        middle, deviation = ranges[name]
-        off = shape[name] - middle
-        if name == "torsion":
-            off = (off + 180) % 360 - 180
-        inside &= np.abs(off) <= deviation  # False for NaN
-    return inside
+    shape: Shape[NDArray[np.float64]], middle: Shape[float], deviation: Shape[float]
+) -> Shape[NDArray[np.bool_]]:
+    """Tell for each measure where it is allowed; torsions go round."""
+    off = {
+        item.name: getattr(shape, item.name) - getattr(middle, item.name) for item in fields(Shape)
+    }
+    off["torsion"] = (off["torsion"] + 180) % 360 - 180
+    # False for NaN.
+    return Shape(**{name: np.abs(value) <= getattr(deviation, name) for name, value in off.items()})
 
 
 def _runs(mask: Bool[NDArray, " residues"], fewest: int) -> Bool[NDArray, " residues"]:

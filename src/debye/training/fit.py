@@ -179,12 +179,36 @@ def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) ->
         )
     if recipe.rehearsal is not None and old is not None:
         old.entries(recipe.rehearsal.split)
+    if recipe.data.loader.augment.other_crystal:
+        _check_other_crystals(recipe, model)
     if not find_model(recipe.model).learned and not isinstance(model, TableModel):
         raise ConfigError(
             f"recipe {recipe.name}",
             problem=f"{recipe.model} has nothing to train",
             remedy="Use it by its name in `debye evaluate`",
         )
+
+
+def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:
+    """Refuse samples that the model would not be told of, or whose crystal cannot be hidden."""
+    for problem, remedy in (
+        (
+            "other_coordinates" not in model.graph_config.structure_scalars
+            and "the model is not told whose B-factors it is asked for",
+            "Add other_coordinates to settings.graph.structure_scalars",
+        ),
+        (
+            model.graph_config.nearest is not None
+            and "edges to nearest neighbors depend on the crystal, which must be hidden",
+            "Use settings.graph.radius instead of nearest",
+        ),
+    ):
+        if problem:
+            raise ConfigError(
+                f"recipe {recipe.name}, data.loader.augment.other_crystal",
+                problem=problem,
+                remedy=f"{remedy}, or set other_crystal to 0",
+            )
 
 
 def _claim(out: Path, recipe: Recipe, store: Store, old: Store | None, resume: bool) -> None:

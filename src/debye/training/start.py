@@ -46,10 +46,9 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
     digest = checkpoint_digest(config.checkpoint)
     checkpoint = load_checkpoint(config.checkpoint)
     _check(config, digest, checkpoint.header, recipe, model)
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    weights = {
-        name: _widened(value, shapes[name]) for name, value in checkpoint.model.state_dict().items()
-    }
+    weights = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
+    for name in model.fact_weights:
+        weights[name] = _widened(weights[name], len(model.graph_config.structure_scalars))
     model.load_state_dict(weights)
     if config.train == "head":
         freeze_body(model)
@@ -91,13 +90,9 @@ def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
             value.lerp_(start[name].to(value), 1 - share)
 
 
-def _widened(weight: Tensor, shape: torch.Size) -> Tensor:
-    """Copy a weight, with columns of zeros after its own where there are to be more."""
-    if weight.shape == shape:
-        return weight.clone()
-    wide = weight.new_zeros(shape)
-    wide[:, : weight.shape[1]] = weight
-    return wide
+def _widened(weight: Tensor, columns: int) -> Tensor:
+    """Add columns of zeros after those of a weight, up to so many."""
+    return torch.cat([weight, weight.new_zeros(len(weight), columns - weight.shape[1])], dim=1)
 
 
 def _check(
@@ -114,7 +109,8 @@ def _check(
             model_config(recipe.model, settings).model_dump(mode="json")
             for settings in (recipe.settings, header.config)
         )
-        expected["settings"] = str(_narrowed(wanted, found, model)), str(found)
+        if _narrowed(wanted, found, model) != found:
+            expected["settings"] = str(wanted), str(found)
     for what, (wanted, found) in expected.items():
         if wanted != found:
             raise ConfigError(
@@ -131,6 +127,6 @@ def _narrowed(wanted: dict[str, Any], found: dict[str, Any], model: AtomModel) -
         narrowed["dropout"] = found["dropout"]
     if model.fact_weights:
         old, new = (one["graph"]["structure_scalars"] for one in (found, wanted))
-        if old == new[: len(old)]:
+        if old and old == new[: len(old)]:
             narrowed["graph"] = wanted["graph"] | {"structure_scalars": old}
     return narrowed

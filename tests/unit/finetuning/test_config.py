@@ -48,6 +48,7 @@ def test_the_start_model_decides_what_is_learned_and_the_user_how():
                 "seed": 1,
                 "shuffle": True,
                 "representative_only": True,
+                "augment": {"noise": 0.3, "other_crystal": 0.3},
             },
         },
         "training": {"precision": "32-true", "epochs": 99, "learning_rate": 0.1},
@@ -65,6 +66,7 @@ def test_the_start_model_decides_what_is_learned_and_the_user_how():
     loader = recipe.data.loader
     assert (loader.hide_crystal, loader.batch_atoms, loader.only) == (0.2, 77, ("a", "b"))
     assert not loader.representative_only, "new entries are chosen by the user"
+    assert (loader.augment.noise, loader.augment.other_crystal) == (0.3, 0.0)
     training = recipe.training
     assert (training.precision, training.epochs, training.learning_rate) == ("32-true", 3, 1e-4)
     assert training.keep == "last"

@@ -145,6 +145,23 @@ def test_mates_at_both_levels_matter(model, in_crystal):
 
 
 @pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(
+    ("mates", "deaf"), [("residues", "keep_edges"), ("atoms", "keep_residue_edges")]
+)
+def test_mates_may_be_heard_at_one_level_only(in_crystal, mates, deaf, half):
+    torch.manual_seed(0)
+    model = Waller(WallerConfig(mates=mates)).eval()
+    graph = build_graph(in_crystal, model.graph_config)
+    is_mate = graph.edge_mate if deaf == "keep_edges" else graph.residue_edge_mate
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        shown = model(graph).profile
+        without = model(getattr(graph, deaf)(~is_mate)).profile
+        alone = model(graph.without_crystal()).profile
+    torch.testing.assert_close(shown, without)
+    assert (shown - alone).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("half", [False, True])
 def test_pieces_predict_what_the_whole_does(model, in_crystal, monkeypatch, half):
     graph = build_graph(in_crystal, model.graph_config)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):

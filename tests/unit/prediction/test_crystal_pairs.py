@@ -163,19 +163,22 @@ def test_from_the_other_crystal_a_model_sees_one_chain_as_if_it_were_predicted(s
         wanted = deposited["1bbb" if shown == "1aaa" else "1aaa"]
         found.append(np.corrcoef(residue[kept], wanted)[0, 1])
     assert report.rows[-1].pearson[0] == pytest.approx(np.mean(found), abs=1e-6)
+    plain = evaluate_pairs(
+        store, pairs[:1], [("spy", spy)], provenance=PROVENANCE, bootstrap=QUICK, from_other=False
+    )
+    assert [row.crystal for row in plain.rows] == ["", "off"]
 
 
 def test_models_are_not_scored_on_what_they_were_trained_on(store, pairs, rise):
     """The third crystal is of ``train``: one pair of three is left to the model, and to its ceiling."""
     models = [rise, ("other", predictor_of("train"))]
     report = evaluate_pairs(store, pairs, models, provenance=PROVENANCE, bootstrap=QUICK)
-    means = {
-        row.model: report.mean(row, "all pairs") for row in report.rows if row.crystal != "other"
-    }
-    assert len(report.rows) == len(means) + 2
-    assert {name: (mean.items, mean.undefined) for name, mean in means.items()} == {
-        CEILING: (3, 0), UNSEEN_CEILING: (1, 0), "rise": (1, 0), "other": (1, 0)
+    every = {(row.model, row.crystal): report.mean(row, "all pairs") for row in report.rows}
+    assert {key: (mean.items, mean.undefined) for key, mean in every.items()} == {
+        (CEILING, ""): (3, 0), (UNSEEN_CEILING, ""): (1, 0), ("rise", "off"): (1, 0), ("other", "off"): (1, 0),
+        ("rise", "other"): (1, 0), ("other", "other"): (1, 0),
     }  # fmt: skip
+    means = {model: mean for (model, crystal), mean in every.items() if crystal in ("", "off")}
     assert means[UNSEEN_CEILING].mean == report.rows[0].pearson[0] != means[CEILING].mean
     assert "2 of 3 pairs have an entry in elsewhere, train" in report.note
     whole = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)

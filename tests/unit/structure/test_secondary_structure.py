@@ -40,7 +40,11 @@ def test_a_gap_or_another_chain_ends_a_helix():
     late = helix.residue_index >= 10
     apart = replace(helix, position=helix.position + np.float32(30) * late[:, None])
     chains = replace(helix, chain=np.where(late, "B", "A"))
-    for broken in (apart, chains):
+    trace = np.flatnonzero(helix.atom_name == "CA")
+    position = helix.position.copy()
+    position[trace[10]] = position[trace[9]]
+    same_place = replace(helix, position=position)
+    for broken in (apart, chains, same_place):
         assert of_residues(broken)[9:11] == ["COIL", "COIL"]
         assert of_residues(broken)[4:7] == ["HELIX"] * 3
     assert set(of_residues(helix.take(helix.residue_index < 4))) == {"COIL"}

@@ -12,14 +12,18 @@ from debye.models.catalog import model_config
 from debye.training.config import read_recipe
 
 ROOT = Path(__file__).parents[3] / "recipes"
-RECIPES = sorted([*ROOT.glob("*.toml"), *(ROOT / "further").glob("*.toml")])
+RECIPES = sorted(
+    path for folder in (".", "further", "last") for path in (ROOT / folder).glob("*.toml")
+)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shipped_recipes_are_valid(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
-    model_config(recipe.model, recipe.settings)
+    config = model_config(recipe.model, recipe.settings)
+    if recipe.data.loader.augment.other_crystal:
+        assert "other_coordinates" in config.graph.structure_scalars
 
 
 def test_the_covalent_recipe_has_bonds_only(peptide):

@@ -191,11 +191,13 @@ WALLER = {
 }
 
 
-def save_waller(path: Path) -> Path:
+def save_waller(path: Path, facts: list[str] | None = None) -> Path:
     torch.manual_seed(3)
-    config = model_config("waller", WALLER).model_dump(mode="json")
+    graph = WALLER["graph"] | ({} if facts is None else {"structure_scalars": facts})
+    settings = WALLER | {"graph": graph}
+    config = model_config("waller", settings).model_dump(mode="json")
     header = CheckpointHeader(name="old", model="waller", config=config)
-    save_checkpoint(path, build_model("waller", WALLER), header)
+    save_checkpoint(path, build_model("waller", settings), header)
     return path
 
 
@@ -233,11 +235,24 @@ def test_further_facts_and_dropout_change_nothing_at_first(tmp_path, peptide):
     [
         {"facts": ["log_atoms", "resolution", "other_coordinates"]},
         {"facts": ["resolution"]},
+        {"facts": []},
         {"facts": ["resolution", "log_atoms"], "atom_width": 16},
     ],
 )
 def test_what_would_change_the_old_weights_is_refused(tmp_path, changes):
     recipe = wider(save_waller(tmp_path / "old.safetensors"), **changes)
+    with pytest.raises(ConfigError, match="its settings is") as error:
+        start_from(build_model("waller", recipe.settings), recipe)
+    # Both sides as they are.
+    found, said = str(error.value).split("the recipe says")
+    facts = [str(one["structure_scalars"]) for one in (WALLER["graph"], recipe.settings["graph"])]
+    assert facts[0] in found
+    assert facts[1] in said
+
+
+def test_a_model_that_was_told_nothing_of_the_structure_stays_so(tmp_path):
+    base = save_waller(tmp_path / "old.safetensors", facts=[])
+    recipe = wider(base, ["resolution"])
     with pytest.raises(ConfigError, match="its settings is"):
         start_from(build_model("waller", recipe.settings), recipe)
 
