@@ -96,7 +96,8 @@ def _shape(trace: Float[NDArray, "residues 3"]) -> Shape[NDArray[np.float64]]:
     normal = np.cross(bond[:-1], bond[1:])
     sine = length[1:-1] * (bond[:-2] * normal[1:]).sum(1)
     torsion[1:-2] = np.degrees(np.arctan2(sine, (normal[:-1] * normal[1:]).sum(1)))
-    return Shape(*(_from_before(trace, apart) for apart in (2, 3, 4)), angle, torsion)
+    second, third, fourth = (_from_before(trace, apart) for apart in (2, 3, 4))
+    return Shape(second, third, fourth, angle, torsion)
 
 
 def _from_before(trace: Float[NDArray, "residues 3"], apart: int) -> Float[NDArray, " residues"]:

@@ -191,24 +191,19 @@ def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) ->
 
 def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:
     """Refuse samples that the model would not be told of, or whose crystal cannot be hidden."""
-    for problem, remedy in (
-        (
-            "other_coordinates" not in model.graph_config.structure_scalars
-            and "the model is not told whose B-factors it is asked for",
-            "Add other_coordinates to settings.graph.structure_scalars",
-        ),
-        (
-            model.graph_config.nearest is not None
-            and "edges to nearest neighbors depend on the crystal, which must be hidden",
-            "Use settings.graph.radius instead of nearest",
-        ),
-    ):
-        if problem:
-            raise ConfigError(
-                f"recipe {recipe.name}, data.loader.augment.other_crystal",
-                problem=problem,
-                remedy=f"{remedy}, or set other_crystal to 0",
-            )
+    if "other_coordinates" not in model.graph_config.structure_scalars:
+        problem = "the model is not told whose B-factors it is asked for"
+        remedy = "Add other_coordinates to settings.graph.structure_scalars"
+    elif model.graph_config.nearest is not None:
+        problem = "edges to nearest neighbors depend on the crystal, which must be hidden"
+        remedy = "Use settings.graph.radius instead of nearest"
+    else:
+        return
+    raise ConfigError(
+        f"recipe {recipe.name}, data.loader.augment.other_crystal",
+        problem=problem,
+        remedy=f"{remedy}, or set other_crystal to 0",
+    )
 
 
 def _claim(out: Path, recipe: Recipe, store: Store, old: Store | None, resume: bool) -> None:
