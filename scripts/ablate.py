@@ -43,8 +43,10 @@ def describe(recipe: Recipe, settings: list[str], store: Store) -> dict[str, Any
 
 def read_result(folder: Path, described: dict[str, Any]) -> dict[str, Any] | None:
     """Return the result of a finished run of this description; None where there is none."""
+    from debye.training.fit import completed
+
     path = folder / "result.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
+    found = completed(json.loads(path.read_text())) if path.exists() else {}
     same = all(found.get(key) == value for key, value in described.items())
     return found if same and found.keys() >= set(COLUMNS) else None
 

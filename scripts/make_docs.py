@@ -161,11 +161,12 @@ def agreement(split: str) -> list[str]:
         means = {(row["model"], row["crystal"], row["group"]): row for row in pairs}
         every = means["crystal to crystal", "", "all pairs"]
         same = means["crystal to crystal", "", "same form"]
-        mine = means[DEFAULT_MODEL, "on", "all pairs"]
+        mine, crossed = (means[DEFAULT_MODEL, shown, "all pairs"] for shown in ("on", "other"))
         sentences.append(
             f"The deposited B of two crystals of one protein agree to r = {number(every['mean'])} ({every['items']} pairs; "
             f"{number(same['mean'])} in the same crystal form). `{DEFAULT_MODEL}`, which is shown the packing and the coordinates of each "
-            f"crystal itself, agrees with them to {number(mine['mean'])}."
+            f"crystal itself, agrees with them to {number(mine['mean'])}; from one chain of the other crystal alone, shown as a predicted "
+            f"structure is, to {number(crossed['mean'])}."
         )
     if predicted:
         best = [row for row in predicted if row["group"] == "best match"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -185,6 +186,10 @@ def test_ablations_are_kept_only_where_nothing_changed(store: Path, tmp_path: Pa
         assert float(wide[f"{name}_difference"]) == pytest.approx(difference, abs=2e-4)
     assert base["val_r_noise"] != base["val_r_isolated"]
     results = {name: (out / name / "result.json") for name in ("base", "wide")}
+    # A setting that was added since, and left alone, changes nothing.
+    older = json.loads(results["base"].read_text())
+    assert older["recipe"]["loss"].pop("ligands") == 1.0
+    results["base"].write_text(json.dumps(older))
     before = {name: path.stat().st_mtime_ns for name, path in results.items()}
     plan.write_text("\n".join([*lines[:-2], 'wide = ["settings.node_width=10"]']))
     done = ablate(store, plan, out)

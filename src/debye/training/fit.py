@@ -234,7 +234,7 @@ def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
                 problem="holds a run already",
                 remedy="Go on with --resume, or give another folder with -o",
             )
-        found = _completed(json.loads(path.read_text()))
+        found = completed(json.loads(path.read_text()))
         if found != described:
             changed = [key for key in described if found.get(key) != described[key]]
             raise ConfigError(
@@ -249,8 +249,8 @@ def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
     partial.replace(path)
 
 
-def _completed(described: dict[str, Any]) -> dict[str, Any]:
-    """Add the settings that a run of an older version had no words for."""
+def completed(described: dict[str, Any]) -> dict[str, Any]:
+    """Add the settings that a run of an older version had no words for to its description."""
     if "recipe" not in described:
         return described
     recipe = Recipe.model_validate(described["recipe"])
