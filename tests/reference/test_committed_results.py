@@ -58,7 +58,8 @@ def test_models_reach_on_kinases_what_is_said_of_them():
     assert found["meta_gnn", False]["pearson_mean"] >= 0.75
     assert found[DEFAULT_MODEL, True]["pearson_mean"] >= 0.87
     assert found[DEFAULT_MODEL, False]["pearson_mean"] >= 0.83
-    assert found["waller-small", True]["pearson_mean"] >= 0.83
+    assert found["waller-small", True]["pearson_mean"] >= 0.86
+    assert found["waller-small", False]["pearson_mean"] >= 0.82
 
 
 def test_the_default_model_reaches_on_other_proteins_what_is_said_of_it():
