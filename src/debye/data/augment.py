@@ -14,7 +14,6 @@ from torch import Tensor
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import MOST_BONDS
 from debye.graph.structure_features import log_atoms
-from debye.structure.structure import EntityKind
 
 Share = Annotated[float, Field(ge=0, le=1)]
 FEWEST_ATOMS = 300
@@ -56,9 +55,7 @@ def augment(
         if draws[0] < config.one_chain:
             keep &= _one_chain(graph, generator)
         if draws[1] < config.no_ligands:
-            keep &= (graph.entity_kind == EntityKind.PROTEIN) | (
-                graph.entity_kind == EntityKind.NUCLEIC
-            )
+            keep &= graph.is_polymer
     if not bool(keep.all()) and int(keep.sum()) >= FEWEST_ATOMS:
         graph = part_of(graph, keep)
     else:

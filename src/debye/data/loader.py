@@ -125,15 +125,15 @@ class EntryBatches(Dataset[Batch]):
         graph = self.graphs.graph(row)
         if hides_crystal(self.config, epoch, row):
             graph = graph.without_crystal()
-        usable = self.store.usable(self.split, row)
-        values, of_values = self.store.values(self.split, row, self.target.source), row
-        if (other := self._other_crystal(epoch, row)) is not None:
+        other = self._other_crystal(epoch, row)
+        if other is None:
+            entry = self.store.entries(self.split)[row]
+            usable = self.store.usable(self.split, row)
+            values = self.store.values(self.split, row, self.target.source)
+        else:
+            entry = self.store.entries(self.split)[other.row]
             graph = part_of(graph.of_other_coordinates(), torch.from_numpy(other.keep))
-            usable, values, of_values = (
-                other.usable[other.keep],
-                other.values[other.keep],
-                other.row,
-            )
+            usable, values = other.usable[other.keep], other.values[other.keep]
         if self.config.augment != AugmentConfig():
             key = [self.config.seed, AUGMENT_STREAM, epoch, row]
             shown, keep = augment(graph, self.config.augment, np.random.default_rng(key))
@@ -141,7 +141,6 @@ class EntryBatches(Dataset[Batch]):
                 graph, usable, values = shown, usable[keep.numpy()], values[keep.numpy()]
         labels = self.target.standardize(values, usable)
         value, clipped = clip_for_training(labels.value) if self.config.clip else (labels.value, 0)
-        entry = self.store.entries(self.split)[of_values]
         return Batch(
             graph=graph,
             target=torch.from_numpy(value),
@@ -153,8 +152,9 @@ class EntryBatches(Dataset[Batch]):
 
     def _other_crystal(self, epoch: int, row: int) -> OtherCrystal | None:
         """Decide whether a sample asks for the values of another crystal, and find that."""
+        share = self.config.augment.other_crystal
         generator = np.random.default_rng([self.config.seed, OTHER_STREAM, epoch, row])
-        if generator.random() >= self.config.augment.other_crystal:
+        if not share or generator.random() >= share:
             return None
         cluster = self.store.entries(self.split)[row].cluster
         found = draw_other_crystal(

@@ -13,6 +13,7 @@ from torch import Tensor
 from debye.errors import GraphError
 from debye.graph.config import GraphConfig
 from debye.graph.edge_features import EDGE_FEATURES
+from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -125,6 +126,11 @@ class AtomGraph:
     def n_chains(self) -> int:
         """Number of chains in the batch."""
         return int(self.chain_index.max()) + 1 if self.n_atoms else 0
+
+    @property
+    def is_polymer(self) -> Bool[Tensor, " atoms"]:
+        """Which atoms belong to protein or nucleic acid; the others to ligands, ions and sugars."""
+        return (self.entity_kind == EntityKind.PROTEIN) | (self.entity_kind == EntityKind.NUCLEIC)
 
     def receiver_pointer(self) -> Int[Tensor, " atoms_plus_one"]:
         """Return where each receiver's edges start (CSR), the number of edges last."""

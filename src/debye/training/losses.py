@@ -11,7 +11,6 @@ from torch import Tensor
 
 from debye.data.loader import Batch, data_quality
 from debye.models.base import SPREAD_RANGE, ModelOutput
-from debye.structure.structure import EntityKind
 from debye.training.config import LossConfig
 
 FEWEST_ATOMS = 10  # structures with fewer labelled atoms have no meaningful correlation
@@ -73,11 +72,8 @@ def loss_terms(output: ModelOutput, batch: Batch, config: LossConfig) -> LossTer
     graph, n_structures = batch.graph, batch.graph.n_structures
     # Relative to a usual crystal, not to the batch: of a batch of one structure nothing would be left.
     trust = 1.0 + config.quality * (batch.quality / data_quality(None) - 1.0)
-    is_polymer = (graph.entity_kind == EntityKind.PROTEIN) | (
-        graph.entity_kind == EntityKind.NUCLEIC
-    )
     weight = batch.weight * trust[graph.structure_index]
-    weight = torch.where(is_polymer, weight, config.ligands * weight)
+    weight = torch.where(graph.is_polymer, weight, config.ligands * weight)
     labelled = batch.weight.sum().clamp(min=1.0)
     huber = F.huber_loss(output.profile, batch.target, reduction="none", delta=config.huber_delta)
     huber = (huber * weight).sum() / labelled
