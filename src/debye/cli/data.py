@@ -81,7 +81,7 @@ def build(
             )
     if finished:
         typer.echo(f"{output}: already finished, nothing to do (--overwrite rebuilds)")
-    _report(store)
+    report_store(store)
     if store.failures:
         raise typer.Exit(1)
 
@@ -111,7 +111,7 @@ def stats(
         typer.echo(f"wrote {save_histograms(histograms, plot, title=title)}")
 
 
-def _report(store: Store) -> None:
+def report_store(store: Store) -> None:
     """Print what a store holds, and what was left out of it and why."""
     for failure in store.failures:
         typer.echo(f"failed: {failure['id']} ({failure['split']}): {failure['reason']}", err=True)

@@ -12,6 +12,7 @@ from debye.cli import (
     compare,
     data,
     data_fetch,
+    data_relax,
     data_search,
     data_update,
     evaluate,
@@ -50,6 +51,7 @@ app.command()(models.models)
 data_app.command()(data_search.search)
 data_app.command()(data_fetch.fetch)
 data_app.command()(data.build)
+data_app.command()(data_relax.relax)
 data_app.command()(data_update.update)
 data_app.command()(data.stats)
 app.add_typer(data_app, name="data")

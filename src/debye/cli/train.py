@@ -21,6 +21,12 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change one setting: section.key=value; may be repeated."),
     ] = None,
+    rehearsal: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data store of the batches that [rehearsal] mixes in, of `debye data relax` for example."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
     ] = False,
@@ -42,16 +48,11 @@ def train(
     read = read_recipe(recipe, settings or ())
     store = Store.open(data)
     folder = out or Path("runs") / read.name
-    if read.rehearsal is not None:
-        raise ConfigError(
-            str(recipe),
-            problem="has a section [rehearsal]",
-            remedy="Use `debye finetune --old STORE`, which knows what must not be seen again",
-        )
     result = fit(
         read,
         store,
         folder,
+        old=None if rehearsal is None else Store.open(rehearsal),
         resume=resume,
         accelerator=accelerator,
         devices=count,

@@ -160,7 +160,7 @@ def write_splits(
         workers=workers,
         progress=progress,
     )
-    return _assemble(out, chunks, parts)
+    return assemble(out, [chunk[0].split for chunk in chunks], parts)
 
 
 def write_manifest(
@@ -227,6 +227,15 @@ def store_part(rows: Sequence[IndexRow], structures: Path) -> Arrays:
             continue
         entries.append(entry)
         columns.append(arrays)
+    return pack_part(entries, columns, failures)
+
+
+def pack_part(
+    entries: Sequence[StoreEntry],
+    columns: Sequence[Mapping[str, NDArray[Any]]],
+    failures: Sequence[Mapping[str, str]],
+) -> Arrays:
+    """Return the arrays of entries end to end, with their records and what failed, as a part of a store."""
     joined = {name: _join([arrays[name] for arrays in columns], name) for name in stored_names()}
     for name in TEXT_COLUMNS:
         words, codes = np.unique(joined.pop(name), return_inverse=True)
@@ -249,13 +258,13 @@ def store_entry(row: IndexRow, structures: Path) -> tuple[StoreEntry, dict[str, 
         structure = replace(structure, crystal=None)
     quality = assess_b(structure)
     bonds = find_bonds(structure)
-    arrays = _arrays(structure, bonds, quality.usable)
+    arrays = entry_arrays(structure, bonds, quality.usable)
     entry = _describe(row, structure, bonds, quality.usable)
     entry = replace(entry, dropped=_counts(selection), unusable=_unusable_counts(quality))
-    return replace(entry, digest=_entry_digest(entry, arrays)), arrays
+    return replace(entry, digest=entry_digest(entry, arrays)), arrays
 
 
-def _arrays(
+def entry_arrays(
     structure: Structure, bonds: Bonds, usable: NDArray[np.bool_]
 ) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {
@@ -303,13 +312,13 @@ def _describe(
     )
 
 
-def _assemble(out: Path, chunks: Sequence[Sequence[IndexRow]], parts: Sequence[Path]) -> Content:
-    """Put the parts together."""
+def assemble(out: Path, splits: Sequence[str], parts: Sequence[Path]) -> Content:
+    """Put parts together, each of one split, into the folder of a store."""
     vocabulary = _merge_vocabularies(parts)
     (out / "vocabulary.json").write_text(json.dumps({k: v.tolist() for k, v in vocabulary.items()}))
     by_split: dict[str, list[Path]] = {}
-    for chunk, part in zip(chunks, parts, strict=True):
-        by_split.setdefault(chunk[0].split, []).append(part)
+    for split, part in zip(splits, parts, strict=True):
+        by_split.setdefault(split, []).append(part)
     content = Content({}, {}, [])
     for split, own in by_split.items():
         (out / split).mkdir(exist_ok=True)
@@ -368,7 +377,7 @@ def code_type(words: int) -> type[np.unsignedinteger]:
     return np.uint8 if words <= 256 else np.uint16 if words <= 65536 else np.uint32
 
 
-def _entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:
+def entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:
     content = hashlib.sha256(json.dumps(asdict(entry), sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]

@@ -68,7 +68,7 @@ def draw_other_crystal(
         None where the entry has no large chain, or the chains that were drawn are not of one protein.
     """
     structure = store.structure(split, row)
-    shown = _large_chains(structure)
+    shown = large_chains(structure)
     sources = [other for other in cluster if other != row]
     if len(shown) > 1:
         sources.append(row)
@@ -76,7 +76,7 @@ def draw_other_crystal(
         return None
     chain, other = str(generator.choice(shown)), int(generator.choice(sources))
     partner = structure if other == row else store.structure(split, other)
-    names = [name for name in _large_chains(partner) if other != row or name != chain]
+    names = [name for name in large_chains(partner) if other != row or name != chain]
     if not names:
         return None
     match = match_chains(structure, chain, partner, str(generator.choice(names)))
@@ -90,7 +90,8 @@ def draw_other_crystal(
     return OtherCrystal(keep=keep, values=values, usable=usable, row=other)
 
 
-def _large_chains(structure: Structure) -> list[str]:
+def large_chains(structure: Structure) -> list[str]:
+    """Return the chains with enough protein atoms to be worth showing alone."""
     protein = structure.entity_kind == EntityKind.PROTEIN
     names, counts = np.unique(structure.chain[protein], return_counts=True)
     return names[counts >= FEWEST_ATOMS].tolist()

@@ -138,7 +138,7 @@ class StartConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class RehearsalConfig(BaseModel, frozen=True, extra="forbid"):
-    """Batches of another store, mixed in: what the start weights were trained on is not forgotten."""
+    """Batches of another store, mixed in: old data that are not to be forgotten, or relaxed models."""
 
     split: str = "train"
     share: PositiveFloat = 1.0

@@ -33,7 +33,7 @@ from debye.training.batches import (
     training_loader,
     validation_loaders,
 )
-from debye.training.config import Recipe
+from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import MONITOR, FitModule, batch_correlations
 from debye.training.start import Start, blend, start_from
 
@@ -174,11 +174,11 @@ def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) ->
     if (recipe.rehearsal is None) != (old is None):
         raise ConfigError(
             f"recipe {recipe.name}",
-            problem=f"rehearsal is {recipe.rehearsal}, the old store is {old and old.path}",
-            remedy="Give a rehearsal and an old store, or neither",
+            problem=f"rehearsal is {recipe.rehearsal}, the store for it is {old and old.path}",
+            remedy="Give a section [rehearsal] and a store (--rehearsal STORE), or neither",
         )
     if recipe.rehearsal is not None and old is not None:
-        old.entries(recipe.rehearsal.split)
+        _check_rehearsal(recipe, recipe.rehearsal, store, old)
     if recipe.data.loader.augment.other_crystal:
         _check_other_crystals(recipe, model)
     if not find_model(recipe.model).learned and not isinstance(model, TableModel):
@@ -187,6 +187,20 @@ def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) ->
             problem=f"{recipe.model} has nothing to train",
             remedy="Use it by its name in `debye evaluate`",
         )
+
+
+def _check_rehearsal(recipe: Recipe, rehearsal: RehearsalConfig, store: Store, old: Store) -> None:
+    """Refuse to see again what the run is validated on."""
+    seen = {entry.id for entry in old.entries(rehearsal.split)} - set(rehearsal.without)
+    if recipe.training.keep == "best":
+        seen &= {entry.id for entry in store.entries(recipe.data.validation_split)}
+        if seen:
+            raise ConfigError(
+                f"recipe {recipe.name}, rehearsal",
+                problem=f"{len(seen)} entries of the validation split are in split {rehearsal.split} of {old.path}, "
+                f"for example {min(seen)}",
+                remedy="Name them in rehearsal.without, or give another split",
+            )
 
 
 def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:

@@ -1,0 +1,145 @@
+"""A store of relaxed models, made from another store."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from debye.data import relaxed
+from debye.data.graph_cache import GraphBuilder
+from debye.data.relaxed import relax_store
+from debye.data.store import Store
+from debye.errors import StoreError
+from debye.graph.config import GraphConfig
+from debye.structure.relax import RelaxConfig
+
+CONFIG = RelaxConfig(iterations=20)
+
+
+@pytest.fixture(scope="module")
+def models(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return relax_store(store, tmp_path_factory.mktemp("relaxed") / "store", config=CONFIG)
+
+
+def test_every_entry_with_a_large_chain_has_a_model(store, models):
+    assert models.splits == store.splits
+    for split in store.splits:
+        found = {entry.id: entry for entry in models.entries(split)}
+        failed = {failure["id"] for failure in models.failures if failure["split"] == split}
+        assert {entry.id for entry in store.entries(split)} == found.keys() | failed
+        assert not found.keys() & failed
+        for entry in store.entries(split):
+            if entry.id in found:
+                model = found[entry.id]
+                assert model.is_predicted
+                assert (model.cluster, model.resolution, model.crystal) == (
+                    entry.cluster,
+                    None,
+                    None,
+                )
+    assert all("no protein chain of at most" in failure["reason"] for failure in models.failures)
+    assert models.manifest["relaxed"]["store"] == store.digest
+
+
+def test_values_are_those_of_the_crystal(store, models):
+    for row, entry in enumerate(models.entries("train")):
+        own = store.structure("train", store.row("train", entry.id))
+        usable = store.usable("train", store.row("train", entry.id))
+        deposited = {
+            (number, name): b
+            for number, name, b, used in zip(
+                own.residue_number.tolist(),
+                own.atom_name.tolist(),
+                own.b_iso.tolist(),
+                usable.tolist(),
+                strict=True,
+            )
+            if used
+        }
+        model = models.structure("train", row)
+        has_value = models.usable("train", row)
+        named = list(zip(model.residue_number.tolist(), model.atom_name.tolist(), strict=True))
+        assert [key in deposited for key in named] == has_value.tolist()
+        assert [deposited[key] for key in named if key in deposited] == model.b_iso[
+            has_value
+        ].tolist()
+        assert entry.n_usable == has_value.sum()
+
+
+def test_graphs_say_that_the_coordinates_are_no_crystals(models):
+    config = GraphConfig(structure_scalars=("other_coordinates", "resolution_known"))
+    graph = GraphBuilder(models, "train", config).graph(0)
+    assert graph.structure_scalars.tolist() == [[1.0, 0.0]]
+    assert not bool(graph.crystal_known.any())
+    assert not bool(torch.isnan(graph.position).any())
+
+
+def test_a_share_of_the_entries_is_drawn_one_by_one(store, models, tmp_path):
+    half = relax_store(store, tmp_path / "half", config=CONFIG.model_copy(update={"share": 0.5}))
+    listed = {entry.id for split in models.splits for entry in models.entries(split)}
+    drawn = {entry.id for split in half.splits for entry in half.entries(split)}
+    assert set() < drawn < listed
+    for split in half.splits:
+        for entry in half.entries(split):
+            row = models.row(split, entry.id)
+            assert entry.digest == models.entries(split)[row].digest
+
+
+def test_held_and_free_are_drawn_by_entry(store, models, tmp_path):
+    noise = {
+        entry.id: float(entry.columns["noise"])
+        for split in models.splits
+        for entry in models.entries(split)
+    }
+    assert {value == 0 for value in noise.values()} == {True, False}
+    assert all(value == 0 or 0.1 <= value <= 0.4 for value in noise.values())
+    held = relax_store(
+        store, tmp_path / "held", splits=["val"], config=CONFIG.model_copy(update={"held": 1.0})
+    )
+    assert held.splits == ("val",)
+    assert {entry.columns["noise"] for entry in held.entries("val")} == {"0.000"}
+
+
+def test_a_stopped_run_goes_on(store, models, tmp_path, monkeypatch):
+    out = tmp_path / "store"
+    monkeypatch.setattr(relaxed, "PART_ENTRIES", 2)
+    done: list[int] = []
+
+    def stop(count: int, total: int) -> None:
+        done.append(count)
+        if count == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        relax_store(store, out, config=CONFIG, progress=stop)
+    assert not (out / "manifest.json").exists()
+    done.clear()
+    finished = relax_store(store, out, config=CONFIG, progress=lambda count, _: done.append(count))
+    assert done[0] == 2
+    for split in models.splits:
+        ids = [entry.id for entry in models.entries(split)]
+        assert [entry.id for entry in finished.entries(split)] == ids
+        for row in range(len(ids)):
+            np.testing.assert_allclose(
+                finished.values(split, row, "position"),
+                models.values(split, row, "position"),
+                atol=0.01,
+            )
+    assert not list(out.glob("parts-*"))
+
+
+def test_a_finished_store_is_kept_or_refused(store, models, tmp_path):
+    out = tmp_path / "store"
+    shutil.copytree(models.path, out)
+    assert relax_store(store, out, config=CONFIG).digest == models.digest
+    with pytest.raises(StoreError, match="--overwrite"):
+        relax_store(store, out, config=CONFIG.model_copy(update={"seed": 2}))
+
+
+def test_an_unknown_split_is_named(store, tmp_path):
+    with pytest.raises(StoreError, match="no split is called 'moon'"):
+        relax_store(store, tmp_path / "store", splits=["moon"], config=CONFIG)
+    assert not (tmp_path / "store").exists()
