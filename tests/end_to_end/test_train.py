@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from debye.data.build import build_store
+from debye.data.store import Store
 from debye.models.checkpoint import load_checkpoint, read_header
 from debye.structure.export import write_structure
 from debye.structure.peptide import build_peptide
@@ -46,16 +47,14 @@ weight_average = 0.9
 """
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten small chains whose ends are hot, eight to train on and two to validate."""
-    folder = tmp_path_factory.mktemp("train")
+def build_chains(folder: Path, residues: int) -> Path:
+    """Store ten chains whose ends are hot, eight to train on and two to validate."""
     generator = np.random.default_rng(0)
     rows = ["id,split,cluster"]
     for number in range(10):
-        sequence = "".join(generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), 14))
+        sequence = "".join(generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), residues))
         structure = build_peptide(sequence)
-        middle = np.abs(structure.residue_index - 6.5)
+        middle = np.abs(structure.residue_index - (residues - 1) / 2)
         b = 15 + 3 * middle + generator.gamma(4.0, 0.5, len(structure))
         extent = np.ptp(structure.position, axis=0) + 2.6
         entry_id = f"{number}abc"
@@ -70,8 +69,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = folder / "index.csv"
     index.write_text("\n".join(rows) + "\n")
     build_store(index, folder, folder / "store")
-    (folder / "tiny.toml").write_text(RECIPE)
     return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small chains, and a recipe beside them."""
+    folder = tmp_path_factory.mktemp("train")
+    (folder / "tiny.toml").write_text(RECIPE)
+    return build_chains(folder, residues=14)
 
 
 def command(store: Path, out: Path, *more: str) -> list[str]:
@@ -153,6 +159,47 @@ def test_other_crystals_need_a_model_that_is_told_of_them(store: Path, tmp_path:
         refused.stderr.split()
     )
     assert not (tmp_path / "untold").exists()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Relaxed models of chains that are large enough."""
+    folder = tmp_path_factory.mktemp("relaxed")
+    chains, out = build_chains(folder, residues=45), folder / "models"
+    words = [sys.executable, "-W", "ignore", "-m", "debye", "data", "relax", str(chains)]
+    done = run([*words, "-o", str(out), "--held", "1"])
+    assert done.returncode == 0, done.stderr
+    assert "10 entries" in done.stdout
+    return out
+
+
+def test_relaxed_models_are_mixed_in(store: Path, models: Path, tmp_path: Path) -> None:
+    mixed = ["--set", "rehearsal.share=1.0", "--set", "training.epochs=2"]
+    finished = run(command(store, tmp_path / "mixed", *mixed, "--rehearsal", str(models)))
+    assert finished.returncode == 0, finished.stderr
+    header = load_checkpoint(tmp_path / "mixed" / "tiny.safetensors").header
+    assert header.training["old_store"] == Store.open(models).digest
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (["--set", "rehearsal.share=1.0"], "the store for it is None"),
+        (["--rehearsal", "MODELS"], "rehearsal is None"),
+        (
+            ["--set", "rehearsal.split=val", "--rehearsal", "MODELS"],
+            "2 entries of the validation split are in split val",
+        ),
+    ],
+)
+def test_a_rehearsal_without_a_store_or_of_what_validates_is_refused(
+    settings: list[str], problem: str, store: Path, models: Path, tmp_path: Path
+) -> None:
+    words = [str(models) if word == "MODELS" else word for word in settings]
+    refused = run(command(store, tmp_path / "refused", *words))
+    assert refused.returncode != 0
+    assert problem in " ".join(refused.stderr.split())
+    assert not (tmp_path / "refused").exists()
 
 
 def ablate(store: Path, plan: Path, out: Path) -> subprocess.CompletedProcess[str]:

@@ -267,6 +267,7 @@ def store_entry(row: IndexRow, structures: Path) -> tuple[StoreEntry, dict[str, 
 def entry_arrays(
     structure: Structure, bonds: Bonds, usable: NDArray[np.bool_]
 ) -> dict[str, NDArray[Any]]:
+    """Return the arrays that a store keeps of an entry."""
     arrays: dict[str, NDArray[Any]] = {
         name: np.ascontiguousarray(getattr(structure, name), kind)
         for name, kind in NUMERIC_COLUMNS.items()
@@ -378,6 +379,7 @@ def code_type(words: int) -> type[np.unsignedinteger]:
 
 
 def entry_digest(entry: StoreEntry, arrays: dict[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of the facts and arrays of an entry."""
     content = hashlib.sha256(json.dumps(asdict(entry), sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]

@@ -392,7 +392,8 @@ class Waller(AtomModel):
             atoms = layer(atoms, edges, contacts)
         whole = levels.residues.gather(self.residue_readout(normal).float())
         both = self.atom_readout(self.atom_norm(atoms)).float() + whole
-        level = self.level(state).float()
+        with _exactly(state):
+            level = self.level(state)
         if not self.training:  # there, a bound would stop the gradient that leads back
             low, usual, high = level.new_tensor([LOWEST_LEVEL, USUAL_LEVEL, HIGHEST_LEVEL])
             told = ((level >= low) & (level <= high)).all(dim=1, keepdim=True)
@@ -413,16 +414,18 @@ class Waller(AtomModel):
         if self.vectors is not None:
             vectors = self.vectors(atoms, levels.arm, levels.residues)
         edges = self.residue_edges(graph, vectors, neighborhood)
-        state = residues.new_zeros(graph.n_structures, residues.shape[1])
+        state = residues.new_zeros(graph.n_structures, residues.shape[1], dtype=torch.float32)
         if self.structures is not None:
-            state = self.structures(graph.structure_scalars)
+            with _exactly(state):
+                state = self.structures(graph.structure_scalars)
         for number, layer in enumerate(self.residue_layers):
             extra = [levels.structures.gather(state)]
             if self.bodies:
                 extra.append(self.bodies[number](residues, levels.place, levels.chains))
             residues = layer(residues, edges, neighborhood, *extra)
-            mean = levels.structures.mean(residues.float()).to(state.dtype)
-            state = state + self.state_updates[number](torch.cat([state, mean], dim=1))
+            mean = levels.structures.mean(residues.float())
+            with _exactly(state):
+                state = state + self.state_updates[number](torch.cat([state, mean], dim=1))
         return residues, state
 
 
@@ -437,6 +440,11 @@ def _elastic_motion(graph: AtomGraph) -> Float[Tensor, " residues"]:
 def _first_of(index: Tensor, n_groups: int) -> Tensor:
     """Return the first member of each group of a non-decreasing index."""
     return torch.searchsorted(index, torch.arange(n_groups, device=index.device))
+
+
+def _exactly(state: Float[Tensor, "structures width"]) -> torch.autocast:
+    """Compute what is known of whole structures in float32: few rows, and bfloat16 rounds a level by half a percent."""
+    return torch.autocast(state.device.type, enabled=False)
 
 
 def _uses_tables(length: Float[Tensor, " edges"]) -> bool:

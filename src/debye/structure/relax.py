@@ -20,7 +20,6 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-
 from debye.errors import ConfigError, StructureError
 from debye.structure.export import pdb_text
 from debye.structure.structure import Structure
