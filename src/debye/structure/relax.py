@@ -106,7 +106,12 @@ def relax_chain(
 
 
 def _complete_backbones(structure: Structure) -> Structure:
-    """Keep residues of which N, CA and C are there."""
+    """Keep residues of which N, CA and C are there; of two atoms of one name the first."""
+    _, first = np.unique(
+        np.char.add(np.char.add(structure.residue_index.astype(str), " "), structure.atom_name),
+        return_index=True,
+    )
+    structure = structure.take(np.sort(first))
     named = [structure.atom_name == name for name in BACKBONE]
     found = [np.unique(structure.residue_index[rows]) for rows in named]
     whole = found[0][np.isin(found[0], found[1]) & np.isin(found[0], found[2])]
