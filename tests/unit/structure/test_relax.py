@@ -113,6 +113,15 @@ def test_residues_without_a_backbone_are_left_out(chain):
         relax_chain(chain.take(chain.atom_name == "CA"), **HELD)
 
 
+def test_of_two_atoms_of_one_name_the_first_counts(chain):
+    again = np.concatenate([np.arange(20), np.arange(10, 20), np.arange(20, len(chain))])
+    twice = chain.take(again)
+    later = np.r_[np.zeros(20, bool), np.ones(10, bool), np.zeros(len(chain) - 20, bool)]
+    shifted = np.where(later[:, None], twice.position + 0.5, twice.position).astype(np.float32)
+    model = relax_chain(replace(twice, position=shifted), **HELD)
+    np.testing.assert_allclose(model.position, relax_chain(chain, **HELD).position, atol=0.01)
+
+
 def test_too_many_gaps_are_refused(chain, monkeypatch):
     monkeypatch.setattr(relax, "SEGMENT_NAMES", "AB")
     every_other = chain.take(chain.residue_index % 2 == 0)
