@@ -190,6 +190,17 @@ def test_relaxed_models_are_mixed_in(store: Path, models: Path, tmp_path: Path) 
             ["--set", "rehearsal.split=val", "--rehearsal", "MODELS"],
             "2 entries of the validation split are in split val",
         ),
+        (
+            [
+                "--set",
+                "rehearsal.split=val",
+                "--set",
+                "training.keep=last",
+                "--rehearsal",
+                "MODELS",
+            ],
+            "2 entries of the validation split are in split val",
+        ),
     ],
 )
 def test_a_rehearsal_without_a_store_or_of_what_validates_is_refused(

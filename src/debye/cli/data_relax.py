@@ -26,23 +26,28 @@ def relax(
         ),
     ] = 0.5,
     noise: Annotated[
-        float, typer.Option(help="Largest standard deviation of random moves, Å.", min=0)
+        float,
+        typer.Option(
+            help="Largest standard deviation of each coordinate of a free chain before it is relaxed, Å; the least is 0.1.",
+            min=0,
+        ),
     ] = 0.4,
     max_atoms: Annotated[int, typer.Option(help="Leave out larger chains.", min=1)] = 2_500,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.", min=0)] = 1,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     overwrite: Annotated[bool, typer.Option(help="Replace a finished store.")] = False,
 ) -> None:
-    """Write a store of relaxed models: one chain of each entry, completed and minimized, with the B of its crystal.
+    """Write a store of relaxed models: one protein chain of each entry, completed and minimized, with the B of its crystal.
 
     To train with them, so that predicted models are no surprise: `debye train RECIPE --rehearsal STORE`. A killed run
-    goes on where it stopped.
+    goes on where it stopped. Entries without such a chain are listed, and are no error.
     """
     from debye.cli.data import progress_bar, report_store
     from debye.data.relaxed import relax_store
     from debye.data.store import Store
     from debye.structure.relax import RelaxConfig
 
+    finished = (output / "manifest.json").exists() and not overwrite
     least = min(RelaxConfig().least_noise, noise)
     with progress_bar("Relaxing") as progress:
         relaxed = relax_store(
@@ -61,4 +66,6 @@ def relax(
             overwrite=overwrite,
             progress=progress,
         )
+    if finished:
+        typer.echo(f"{output}: already finished, nothing to do (--overwrite makes it anew)")
     report_store(relaxed)

@@ -43,16 +43,21 @@ def train(
     from debye.data.store import Store
     from debye.prediction.release import calibrate_checkpoint
     from debye.training.config import read_recipe
-    from debye.training.fit import fit
+    from debye.training.fit import check_rehearsal, fit
 
     read = read_recipe(recipe, settings or ())
     store = Store.open(data)
+    old = None if rehearsal is None else Store.open(rehearsal)
     folder = out or Path("runs") / read.name
+    if read.rehearsal is not None and old is not None:
+        check_rehearsal(
+            read, store, old
+        )  # whatever is kept: bounds are calibrated on the validation split
     result = fit(
         read,
         store,
         folder,
-        old=None if rehearsal is None else Store.open(rehearsal),
+        old=old,
         resume=resume,
         accelerator=accelerator,
         devices=count,

@@ -101,9 +101,9 @@ def is_finished(out: Path, plan: str, *, overwrite: bool) -> bool:
     if Store.open(out).manifest["plan"] != plan:
         raise StoreError(
             str(out),
-            problem="a store from another index, folder, recipe or version, or of files that have changed "
-            "since, is already there",
-            remedy="Choose another folder, or build with --overwrite",
+            problem="a store from other inputs (index, folder, recipe, store, settings, version), or of files that have "
+            "changed since, is already there",
+            remedy="Choose another folder, or give --overwrite",
         )
     return True
 

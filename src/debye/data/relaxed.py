@@ -1,4 +1,4 @@
-"""A store of relaxed models: one chain of each entry of a store, as a program that predicts structures would give it.
+"""A store of relaxed models: one protein chain of each entry of a store, as a program that predicts structures would give it.
 
 The labels stay those of the crystal. A model that also trains on them learns which of its inputs a predicted model
 does not have.
@@ -28,14 +28,16 @@ from debye.data.build import (
 )
 from debye.data.other_crystals import large_chains
 from debye.data.parts import Arrays, Progress, run_parts
-from debye.data.store import Store, StoreEntry
-from debye.errors import StructureError
+from debye.data.store import FORMAT, Store, StoreEntry
+from debye.errors import StoreError, StructureError
 from debye.structure.bonds import find_bonds
 from debye.structure.quality import FEWEST_ATOMS
-from debye.structure.relax import RelaxConfig, check_relax_extra, relax_chain
+from debye.structure.relax import RelaxConfig, check_relax_extra, relax_chain, turned_over
 from debye.structure.structure import EntityKind, Structure
 
 PART_ENTRIES = 8
+HALVINGS = 3
+"""Of the noise, where an amino acid was turned over by it."""
 SHARE_STREAM, MODEL_STREAM = 1, 2
 """Keep the random numbers of the decisions apart."""
 
@@ -69,7 +71,7 @@ def relax_store(
 
     Raises:
         ConfigError: OpenMM or PDBFixer is missing.
-        StoreError: the store has no such split, or a store of other content is already there.
+        StoreError: the store has no such split, nothing of a split is drawn, or a store of other content is already there.
     """
     check_relax_extra("debye data relax")
     config = config or RelaxConfig()
@@ -80,7 +82,7 @@ def relax_store(
         "openmm": version("openmm"),
         "pdbfixer": version("pdbfixer"),
     }
-    content = [library_version(), PART_ENTRIES, list(chosen), made]
+    content = [FORMAT, library_version(), PART_ENTRIES, list(chosen), made]
     plan = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if is_finished(out, plan, overwrite=overwrite):
         return Store.open(out)
@@ -88,6 +90,13 @@ def relax_store(
         split: [row for row, entry in enumerate(entries) if is_drawn(entry, config)]
         for split, entries in chosen.items()
     }
+    empty = [split for split, drawn in rows.items() if not drawn]
+    if empty:
+        raise StoreError(
+            str(store.path),
+            problem=f"no entry of {', '.join(empty)} is drawn (share {config.share:g})",
+            remedy="Raise --share, or leave the split out",
+        )
     tasks = [
         (store, split, drawn[start : start + PART_ENTRIES], config)
         for split, drawn in rows.items()
@@ -139,16 +148,25 @@ def relaxed_entry(
     entry, structure = store.entries(split)[row], store.structure(split, row)
     generator = np.random.default_rng([config.seed, MODEL_STREAM, *entry.id.encode()])
     chain, usable = _drawn_chain(structure, store.usable(split, row), config, generator)
+    # A B-factor that is no target is none here.
+    chain = replace(chain, b_iso=np.where(usable, chain.b_iso, np.nan).astype(np.float32))
     is_held = bool(generator.random() < config.held)
     noise = 0.0 if is_held else float(generator.uniform(config.least_noise, config.noise))
-    model = relax_chain(
-        # A B-factor that is no target is none here.
-        replace(chain, b_iso=np.where(usable, chain.b_iso, np.nan).astype(np.float32)),
-        noise=noise,
-        restraint=config.restraint if is_held else 0.0,
-        iterations=config.iterations,
-        seed=int(generator.integers(2**31)),
-    )
+    restraint = config.restraint if is_held else 0.0
+    seed = int(generator.integers(2**31))
+    for _ in range(HALVINGS + 1):
+        model = relax_chain(
+            chain, noise=noise, restraint=restraint, iterations=config.iterations, seed=seed
+        )
+        if len(turned_over(model)) <= len(turned_over(chain)):
+            break
+        noise /= 2
+    else:
+        raise StructureError(
+            entry.id,
+            problem="an amino acid turns over in every relaxation",
+            remedy="Leave the entry out",
+        )
     has_value = np.isfinite(model.b_iso)
     if has_value.sum() < FEWEST_ATOMS:
         raise StructureError(
@@ -176,7 +194,8 @@ def relaxed_entry(
         n_links=0,
         dropped={},
         unusable={"added or without a usable B": int((~has_value).sum())},
-        columns=entry.columns | {"chain": str(model.chain[0]), "noise": f"{noise:.3f}"},
+        columns=entry.columns
+        | {"relaxed_chain": str(model.chain[0]), "relaxed_noise": f"{noise:.3f}"},
         digest="",
     )
     return replace(found, digest=entry_digest(found, arrays)), arrays

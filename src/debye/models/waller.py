@@ -443,7 +443,7 @@ def _first_of(index: Tensor, n_groups: int) -> Tensor:
 
 
 def _exactly(state: Float[Tensor, "structures width"]) -> torch.autocast:
-    """Compute what is known of whole structures in float32: few rows, and bfloat16 rounds a level by half a percent."""
+    """Compute what is known of whole structures in float32: few rows, of which bfloat16 loses a percent of the level."""
     return torch.autocast(state.device.type, enabled=False)
 
 

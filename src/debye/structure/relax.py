@@ -1,24 +1,33 @@
-"""A chain of a crystal as a program that predicts structures would give it: complete, and at rest in a force field.
+"""A chain of a crystal as a program that predicts structures would give it: complete, and relaxed in a force field.
 
 Coordinates of a crystal know how well each atom was seen: side chains without density are cut short, and what refinement
 restrains little is a little off. Predicted models have none of this. Needs the extra ``relax`` (OpenMM and PDBFixer).
+
+References: Eastman et al. (2024), doi:10.1021/acs.jpcb.3c06662 (OpenMM 8); Lindorff-Larsen et al. (2010),
+doi:10.1002/prot.22711 (Amber ff99SB-ILDN).
 """
 
 from __future__ import annotations
 
 import io
-import os
 import random
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from debye.errors import ConfigError, StructureError
 from debye.structure.export import pdb_text
@@ -29,9 +38,9 @@ if TYPE_CHECKING:
 
 FORCE_FIELD = "amber99sbildn.xml"
 CUTOFF = 1.0
-"""nm, of the forces between atoms that are not bonded."""
+"""nm, of the forces between atoms that are not bonded; beyond, OpenMM's reaction field of water."""
 TOLERANCE = 10.0
-"""kJ/mol/nm; below this root mean square of the forces minimization stops."""
+"""kJ/mol/nm; below this root mean square of the forces minimization stops. Free chains mostly stop at the limit of iterations."""
 BACKBONE = ("N", "CA", "C")
 LONGEST_PEPTIDE_BOND = 2.0
 """Å. Residues farther apart are not bonded: residues between them are missing."""
@@ -48,17 +57,23 @@ class RelaxConfig(BaseModel, frozen=True, extra="forbid"):
     held: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the chains that are held near their coordinates; the others are disturbed first, and free."""
     restraint: NonNegativeFloat = 10.0
-    """kcal/mol/Å², of the heavy atoms of a held chain: as AlphaFold relaxes its models.
+    """kcal/mol/Å², of the heavy atoms of a held chain: that of AlphaFold's relaxation.
 
     Reference: Jumper et al. (2021), doi:10.1038/s41586-021-03819-2, supplement 1.8.6."""
     least_noise: NonNegativeFloat = 0.1
     noise: NonNegativeFloat = 0.4
-    """Å. Standard deviation of the random moves of the atoms of a free chain: at least and at most, drawn for each."""
+    """Å. Standard deviation of every coordinate of a free chain before it is relaxed: at least and at most, drawn for each."""
     iterations: PositiveInt = 200
     """Of the minimization, at most."""
     max_atoms: PositiveInt = 2_500
     """Larger chains are left out."""
     seed: NonNegativeInt = 1
+
+    @model_validator(mode="after")
+    def _noise_has_a_range(self) -> Self:
+        if self.least_noise > self.noise:
+            raise ValueError(f"least_noise ({self.least_noise:g}) is above noise ({self.noise:g})")
+        return self
 
 
 def check_relax_extra(command: str) -> None:
@@ -81,14 +96,14 @@ def check_relax_extra(command: str) -> None:
 def relax_chain(
     structure: Structure, *, noise: float, restraint: float, iterations: int, seed: int
 ) -> Structure:
-    """Complete the residues of a protein chain and minimize its energy, alone and in vacuo.
+    """Complete the residues of a protein chain and minimize its energy, alone.
 
-    Residues without a complete backbone are left out, nonstandard ones that PDBFixer knows are replaced by the usual
-    ones, side chains are completed; missing residues stay missing, and the ends that they leave are no bonds.
+    Residues without a complete backbone or without a bonded neighbor are left out, nonstandard ones that PDBFixer knows are
+    replaced by the usual ones, side chains are completed; missing residues stay missing, and what they separate is not bonded.
 
     Args:
         structure: Heavy atoms of one protein chain, one conformer.
-        noise: Standard deviation of random moves before the minimization, Å.
+        noise: Standard deviation of a random move along each axis before the minimization, Å.
         restraint: Of heavy atoms to where they were before these moves, kcal/mol/Å²; 0: none.
         iterations: Of the minimization, at most.
         seed: Of the random moves and of the side chains.
@@ -97,9 +112,9 @@ def relax_chain(
         A predicted model of the chain: heavy atoms, without crystal and header, atoms that were added with a B of NaN.
 
     Raises:
-        StructureError: nothing is left, or the force field does not know what is left.
+        StructureError: nothing is left, the force field does not know what is left, or its forces have no end.
     """
-    chain = _complete_backbones(structure)
+    chain = _bonded_residues(_complete_backbones(structure))
     topology, position = _completed(chain, seed)
     moved = _minimized(chain.source, topology, position, noise, restraint, iterations, seed)
     return _as_model(chain, topology, moved)
@@ -125,15 +140,33 @@ def _complete_backbones(structure: Structure) -> Structure:
     return kept
 
 
-def _segments(structure: Structure) -> NDArray[np.str_]:
-    """Name the runs of bonded residues, one name an atom."""
+def _segment_numbers(structure: Structure) -> Int[np.ndarray, " residues"]:
+    """Count the runs of bonded residues."""
     place: dict[str, Float[np.ndarray, "residues 3"]] = {}
     for name in ("N", "C"):
         rows = np.flatnonzero(structure.atom_name == name)
-        _, first = np.unique(structure.residue_index[rows], return_index=True)
-        place[name] = structure.position[rows[first]]
+        place[name] = structure.position[rows[np.argsort(structure.residue_index[rows])]]
     gap = np.linalg.norm(place["C"][:-1] - place["N"][1:], axis=1) > LONGEST_PEPTIDE_BOND
-    number = np.concatenate([[0], np.cumsum(gap)])
+    return np.concatenate([[0], np.cumsum(gap)])
+
+
+def _bonded_residues(structure: Structure) -> Structure:
+    """Keep residues that have a neighbor: force fields know none that is both ends of a chain."""
+    number = _segment_numbers(structure)
+    has_neighbor = np.bincount(number)[number] > 1
+    kept = structure.take(has_neighbor[structure.residue_index])
+    if not len(kept):
+        raise StructureError(
+            structure.source,
+            problem="no residue is bonded to another one",
+            remedy="Give a protein chain with its backbone",
+        )
+    return kept
+
+
+def _segments(structure: Structure) -> NDArray[np.str_]:
+    """Name the runs of bonded residues, one name an atom."""
+    number = _segment_numbers(structure)
     if number[-1] >= len(SEGMENT_NAMES):
         raise StructureError(
             structure.source,
@@ -145,8 +178,6 @@ def _segments(structure: Structure) -> NDArray[np.str_]:
 
 def _completed(chain: Structure, seed: int) -> tuple[Topology, NDArray[np.float64]]:
     """Return the topology with all atoms, hydrogens included, and where they are, nm."""
-    # PDBFixer asks for all cores; those that work beside this process need theirs.
-    os.environ.setdefault("OPENMM_CPU_THREADS", "1")
     from openmm import unit
     from pdbfixer import PDBFixer
 
@@ -160,10 +191,17 @@ def _completed(chain: Structure, seed: int) -> tuple[Topology, NDArray[np.float6
         links=np.zeros((0, 2), np.int32),
         crystal=None,
     )
-    fixer = PDBFixer(pdbfile=io.StringIO(pdb_text(plain)))
+    fixer = PDBFixer(pdbfile=io.StringIO(pdb_text(plain)), platform=_one_core())
     fixer.missingResidues = {}
     fixer.findNonstandardResidues()
     fixer.replaceNonstandardResidues()
+    unknown = {residue.name for residue in fixer.topology.residues()} - fixer.templates.keys()
+    if unknown:  # PDBFixer would look for their hydrogens on a server
+        raise StructureError(
+            chain.source,
+            problem=f"the force field {FORCE_FIELD} does not know {', '.join(sorted(unknown))}",
+            remedy="Leave the chain out",
+        )
     fixer.findMissingAtoms()
     fixer.addMissingAtoms(seed=seed)
     with _python_random(seed):  # hydrogens start at random, and OpenMM asks for no seed
@@ -191,7 +229,7 @@ def _minimized(
     iterations: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """Return the positions at rest, Å."""
+    """Return the relaxed positions, Å."""
     import openmm
     from openmm import app, unit
 
@@ -213,19 +251,28 @@ def _minimized(
         topology,
         system,
         openmm.VerletIntegrator(0.001),
-        openmm.Platform.getPlatformByName("CPU"),
-        {"Threads": "1", "DeterministicForces": "true"},
+        _one_core(),
+        {"DeterministicForces": "true"},
     )
     moves = np.random.default_rng(seed).normal(0.0, noise / 10.0, position.shape)
     simulation.context.setPositions(position + moves)
-    simulation.minimizeEnergy(tolerance=TOLERANCE, maxIterations=iterations)
-    state = simulation.context.getState(getPositions=True)
-    moved = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
-    if not np.isfinite(moved).all():
+    try:
+        simulation.minimizeEnergy(tolerance=TOLERANCE, maxIterations=iterations)
+    except openmm.OpenMMException as error:
         raise StructureError(
-            source, problem="the minimization diverged", remedy="Leave the chain out"
-        )
-    return moved
+            source, problem=f"no minimum of the energy ({error})", remedy="Leave the chain out"
+        ) from error
+    state = simulation.context.getState(getPositions=True)
+    return state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
+
+
+def _one_core() -> Any:
+    """Return OpenMM's platform for the CPU; other processes work beside this one."""
+    from openmm import Platform
+
+    platform = Platform.getPlatformByName("CPU")
+    platform.setPropertyDefaultValue("Threads", "1")
+    return platform
 
 
 def _restraint(topology: Topology, position: NDArray[np.float64], strength: float) -> Any:
@@ -242,6 +289,20 @@ def _restraint(topology: Topology, position: NDArray[np.float64], strength: floa
 
 def _is_heavy(topology: Topology) -> Bool[np.ndarray, " atoms"]:
     return np.array([atom.element.symbol != "H" for atom in topology.atoms()])
+
+
+def turned_over(structure: Structure) -> Int[np.ndarray, " found"]:
+    """Return the residues (their index) whose Cα has the hand of a D-amino acid.
+
+    Random moves can turn one over, and no minimization turns it back.
+    """
+    place: dict[str, Float[np.ndarray, "residues 3"]] = {}
+    for name in (*BACKBONE, "CB"):
+        rows = np.flatnonzero(structure.atom_name == name)
+        place[name] = np.full((structure.n_residues, 3), np.nan)
+        place[name][structure.residue_index[rows]] = structure.position[rows]
+    n, c, beta = (place[name] - place["CA"] for name in ("N", "C", "CB"))
+    return np.flatnonzero((np.cross(n, c) * beta).sum(axis=1) < 0)
 
 
 def _as_model(chain: Structure, topology: Topology, moved: NDArray[np.float64]) -> Structure:

@@ -102,7 +102,7 @@ def rehearsing_loader(
     rehearsal = recipe.rehearsal or RehearsalConfig()
     changes = {"seed": recipe.training.seed + OLD_SEED, "only": (), "without": rehearsal.without}
     settings = LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes)
-    # Few of them are drawn: without a cache they are built as they come, and the old store stays as it is.
+    # Without a cache they are built as they come, which costs little beside a step, and the old store stays as it is.
     graphs = find_graph_cache(old, rehearsal.split, config)
     rehearsed = make_loader(
         old,

@@ -178,7 +178,9 @@ def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) ->
             remedy="Give a section [rehearsal] and a store (--rehearsal STORE), or neither",
         )
     if recipe.rehearsal is not None and old is not None:
-        _check_rehearsal(recipe, recipe.rehearsal, store, old)
+        old.entries(recipe.rehearsal.split)
+        if recipe.training.keep == "best":
+            check_rehearsal(recipe, store, old)
     if recipe.data.loader.augment.other_crystal:
         _check_other_crystals(recipe, model)
     if not find_model(recipe.model).learned and not isinstance(model, TableModel):
@@ -189,18 +191,25 @@ def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) ->
         )
 
 
-def _check_rehearsal(recipe: Recipe, rehearsal: RehearsalConfig, store: Store, old: Store) -> None:
-    """Refuse to see again what the run is validated on."""
+def check_rehearsal(recipe: Recipe, store: Store, old: Store) -> None:
+    """Refuse a rehearsal of entries, by id, that the run is validated or its bounds are calibrated on.
+
+    Raises:
+        ConfigError: there are such entries.
+        StoreError: a store has no such split.
+    """
+    rehearsal = recipe.rehearsal or RehearsalConfig()
+    held_out = {entry.id for entry in store.entries(recipe.data.validation_split)}
+    if recipe.data.validation_only:
+        held_out &= set(recipe.data.validation_only)
     seen = {entry.id for entry in old.entries(rehearsal.split)} - set(rehearsal.without)
-    if recipe.training.keep == "best":
-        seen &= {entry.id for entry in store.entries(recipe.data.validation_split)}
-        if seen:
-            raise ConfigError(
-                f"recipe {recipe.name}, rehearsal",
-                problem=f"{len(seen)} entries of the validation split are in split {rehearsal.split} of {old.path}, "
-                f"for example {min(seen)}",
-                remedy="Name them in rehearsal.without, or give another split",
-            )
+    if seen & held_out:
+        raise ConfigError(
+            f"recipe {recipe.name}, rehearsal",
+            problem=f"{len(seen & held_out)} entries of the validation split are in split {rehearsal.split} of "
+            f"{old.path}, for example {min(seen & held_out)}",
+            remedy="Name them in rehearsal.without, or give another split",
+        )
 
 
 def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,7 +11,7 @@ from debye.data import relaxed
 from debye.data.graph_cache import GraphBuilder
 from debye.data.relaxed import relax_store
 from debye.data.store import Store
-from debye.errors import StoreError
+from debye.errors import StoreError, StructureError
 from debye.graph.config import GraphConfig
 from debye.structure.relax import RelaxConfig
 
@@ -49,8 +48,9 @@ def test_values_are_those_of_the_crystal(store, models):
         own = store.structure("train", store.row("train", entry.id))
         usable = store.usable("train", store.row("train", entry.id))
         deposited = {
-            (number, name): b
-            for number, name, b, used in zip(
+            (chain, number, name): b
+            for chain, number, name, b, used in zip(
+                own.chain.tolist(),
                 own.residue_number.tolist(),
                 own.atom_name.tolist(),
                 own.b_iso.tolist(),
@@ -61,7 +61,14 @@ def test_values_are_those_of_the_crystal(store, models):
         }
         model = models.structure("train", row)
         has_value = models.usable("train", row)
-        named = list(zip(model.residue_number.tolist(), model.atom_name.tolist(), strict=True))
+        named = list(
+            zip(
+                model.chain.tolist(),
+                model.residue_number.tolist(),
+                model.atom_name.tolist(),
+                strict=True,
+            )
+        )
         assert [key in deposited for key in named] == has_value.tolist()
         assert [deposited[key] for key in named if key in deposited] == model.b_iso[
             has_value
@@ -90,7 +97,7 @@ def test_a_share_of_the_entries_is_drawn_one_by_one(store, models, tmp_path):
 
 def test_held_and_free_are_drawn_by_entry(store, models, tmp_path):
     noise = {
-        entry.id: float(entry.columns["noise"])
+        entry.id: float(entry.columns["relaxed_noise"])
         for split in models.splits
         for entry in models.entries(split)
     }
@@ -100,7 +107,7 @@ def test_held_and_free_are_drawn_by_entry(store, models, tmp_path):
         store, tmp_path / "held", splits=["val"], config=CONFIG.model_copy(update={"held": 1.0})
     )
     assert held.splits == ("val",)
-    assert {entry.columns["noise"] for entry in held.entries("val")} == {"0.000"}
+    assert {entry.columns["relaxed_noise"] for entry in held.entries("val")} == {"0.000"}
 
 
 def test_a_stopped_run_goes_on(store, models, tmp_path, monkeypatch):
@@ -119,15 +126,7 @@ def test_a_stopped_run_goes_on(store, models, tmp_path, monkeypatch):
     done.clear()
     finished = relax_store(store, out, config=CONFIG, progress=lambda count, _: done.append(count))
     assert done[0] == 2
-    for split in models.splits:
-        ids = [entry.id for entry in models.entries(split)]
-        assert [entry.id for entry in finished.entries(split)] == ids
-        for row in range(len(ids)):
-            np.testing.assert_allclose(
-                finished.values(split, row, "position"),
-                models.values(split, row, "position"),
-                atol=0.01,
-            )
+    assert finished.digest == models.digest
     assert not list(out.glob("parts-*"))
 
 
@@ -137,6 +136,32 @@ def test_a_finished_store_is_kept_or_refused(store, models, tmp_path):
     assert relax_store(store, out, config=CONFIG).digest == models.digest
     with pytest.raises(StoreError, match="--overwrite"):
         relax_store(store, out, config=CONFIG.model_copy(update={"seed": 2}))
+
+
+def test_a_share_that_draws_nothing_is_refused(store, tmp_path):
+    with pytest.raises(StoreError, match="no entry of train, val is drawn"):
+        relax_store(store, tmp_path / "s", config=CONFIG.model_copy(update={"share": 1e-9}))
+
+
+def test_noise_is_halved_where_an_amino_acid_turns_over(store, models, tmp_path, monkeypatch):
+    tries: list[float] = []
+
+    def count(structure):
+        # Asked of every model, then of its chain: the first two models have one more.
+        tries.append(0.0)
+        return [0] if len(tries) in (1, 3) else []
+
+    monkeypatch.setattr(relaxed, "turned_over", count)
+    free = CONFIG.model_copy(update={"held": 0.0})
+    row = next(row for row, entry in enumerate(store.entries("train")) if entry.id == "1aab")
+    entry, _ = relaxed.relaxed_entry(store, "train", row, free)
+    assert len(tries) == 6
+    assert 0.1 / 4 <= float(entry.columns["relaxed_noise"]) <= 0.4 / 4
+    monkeypatch.setattr(
+        relaxed, "turned_over", lambda structure: [0] * structure.entry.is_predicted
+    )
+    with pytest.raises(StructureError, match="turns over in every relaxation"):
+        relaxed.relaxed_entry(store, "train", row, free)
 
 
 def test_an_unknown_split_is_named(store, tmp_path):
