@@ -206,7 +206,7 @@ def _completed(chain: Structure, seed: int) -> tuple[Topology, NDArray[np.float6
     fixer.addMissingAtoms(seed=seed)
     with _python_random(seed):  # hydrogens start at random, and OpenMM asks for no seed
         fixer.addMissingHydrogens(7.0)
-    return fixer.topology, np.array(fixer.positions.value_in_unit(unit.nanometer))
+    return fixer.topology, np.array(fixer.positions.value_in_unit(unit.nanometer))  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -237,7 +237,7 @@ def _minimized(
         system = app.ForceField(FORCE_FIELD).createSystem(
             topology,
             nonbondedMethod=app.CutoffNonPeriodic,
-            nonbondedCutoff=CUTOFF * unit.nanometer,
+            nonbondedCutoff=CUTOFF,
         )
     except ValueError as error:
         raise StructureError(
@@ -263,7 +263,7 @@ def _minimized(
             source, problem=f"no minimum of the energy ({error})", remedy="Leave the chain out"
         ) from error
     state = simulation.context.getState(getPositions=True)
-    return state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
+    return state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)  # type: ignore[attr-defined]
 
 
 def _one_core() -> Any:

@@ -151,7 +151,7 @@ def test_what_the_force_field_does_not_know_is_named(chain):
         residue_name=np.where(chain.residue_index == 5, "XYZ", chain.residue_name),
         source="1abc",
     )
-    with pytest.raises(StructureError, match="1abc: the force field .* does not know XYZ"):
+    with pytest.raises(StructureError, match=r"1abc: the force field .* does not know XYZ"):
         relax_chain(unknown, **HELD)
 
 
