@@ -236,7 +236,7 @@ def _minimized(
     try:
         system = app.ForceField(FORCE_FIELD).createSystem(
             topology,
-            nonbondedMethod=app.CutoffNonPeriodic,
+            nonbondedMethod=app.CutoffNonPeriodic,  # type: ignore[arg-type]
             nonbondedCutoff=CUTOFF,
         )
     except ValueError as error:
