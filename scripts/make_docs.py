@@ -350,6 +350,14 @@ def steps(training: dict[str, Any]) -> str:
         f"{batches * epochs:,} steps of {optimizer} of at most {largest:,} atoms{together}, at most "
         f"{atoms / 1e6:.0f} million in all."
     )
+    if recipe.get("rehearsal"):
+        text += (
+            f" For each of these batches {recipe['rehearsal']['share']:g} of a second store, digest "
+            f"`{training['old_store'][:16]}`."
+        )
+    blend = (recipe.get("start") or {}).get("blend", 1)
+    if blend < 1:
+        text += f" Kept: {blend:.0%} of these weights, the rest as they were before."
     parent = training.get("parent")
     return f"{text} Before that: {steps(parent['training'])}" if parent else text
 
