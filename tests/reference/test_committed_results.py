@@ -74,7 +74,9 @@ def test_no_text_has_a_place_left_to_fill():
     assert [str(page) for page in pages if "@@" in page.read_text(encoding="utf-8")] == []
 
 
-@pytest.mark.parametrize("split", ["kinase", "kinase_unknown", "test", "test_noise", "val"])
+@pytest.mark.parametrize(
+    "split", ["kinase", "kinase_unknown", "test", "test_noise", "val", "relaxed"]
+)
 @pytest.mark.parametrize("name", ["waller", "waller-small", "meta_gnn"])
 def test_reports_are_of_the_weights_in_the_package(split, name):
     report = json.loads((RESULTS / split / "report.json").read_text())

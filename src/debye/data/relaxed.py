@@ -37,7 +37,7 @@ from debye.structure.structure import EntityKind, Structure
 
 PART_ENTRIES = 8
 HALVINGS = 3
-"""Of the noise, where an amino acid was turned over by it."""
+"""Of the noise, where an amino acid was turned over by it (or by the completion of a side chain): with another seed."""
 SHARE_STREAM, MODEL_STREAM = 1, 2
 """Keep the random numbers of the decisions apart."""
 
@@ -154,9 +154,13 @@ def relaxed_entry(
     noise = 0.0 if is_held else float(generator.uniform(config.least_noise, config.noise))
     restraint = config.restraint if is_held else 0.0
     seed = int(generator.integers(2**31))
-    for _ in range(HALVINGS + 1):
+    for attempt in range(HALVINGS + 1):
         model = relax_chain(
-            chain, noise=noise, restraint=restraint, iterations=config.iterations, seed=seed
+            chain,
+            noise=noise,
+            restraint=restraint,
+            iterations=config.iterations,
+            seed=seed + attempt,
         )
         if len(turned_over(model)) <= len(turned_over(chain)):
             break

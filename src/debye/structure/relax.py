@@ -121,7 +121,10 @@ def relax_chain(
 
 
 def _complete_backbones(structure: Structure) -> Structure:
-    """Keep residues of which N, CA and C are there; of two atoms of one name the first."""
+    """Keep residues of which N, CA and C are there; of two atoms, or two residues, in one place the first."""
+    _, start = np.unique(structure.residue_index, return_index=True)
+    is_first = structure.residue_name == structure.residue_name[start][structure.residue_index]
+    structure = structure.take(is_first)
     _, first = np.unique(
         np.char.add(np.char.add(structure.residue_index.astype(str), " "), structure.atom_name),
         return_index=True,

@@ -138,6 +138,21 @@ def test_of_two_atoms_of_one_name_the_first_counts(chain):
     np.testing.assert_allclose(model.position, relax_chain(chain, **HELD).position, atol=0.01)
 
 
+def test_of_two_residues_in_one_place_the_first_counts(chain):
+    last = chain.residue_index == 12
+    other = replace(chain.take(last), residue_name=np.full(last.sum(), "VAL"))
+    rows = np.concatenate([np.arange(len(chain)), np.flatnonzero(last)])
+    both = chain.take(rows)
+    mixed = replace(
+        both,
+        residue_name=np.concatenate([chain.residue_name, other.residue_name]),
+        position=np.concatenate([chain.position, other.position + np.float32(0.4)]),
+    )
+    model = relax_chain(mixed, **HELD)
+    assert set(model.residue_name[model.residue_number == 113].tolist()) == {"THR"}
+    np.testing.assert_allclose(model.position, relax_chain(chain, **HELD).position, atol=0.01)
+
+
 def test_too_many_gaps_are_refused(chain, monkeypatch):
     monkeypatch.setattr(relax, "SEGMENT_NAMES", "AB")
     pairs = chain.take(~np.isin(chain.residue_index, [2, 5, 8]))
