@@ -42,7 +42,7 @@ SPLITS = {
     "val": "the same, used to choose epochs and to calibrate bounds",
     "kinase_unknown": "the kinases, resolution unknown",
     "test_noise": "the test structures with noise on every coordinate",
-    "relaxed": "relaxed models of single chains of half of the validation structures: complete, at rest in a force field",
+    "relaxed": "single chains of half of the validation structures, completed and relaxed in a force field",
 }
 """Folders of results; those that are not there are left out."""
 CORRELATIONS = {"pairs": "Crystals of one protein", "predicted_models": "Predicted structures"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -76,3 +77,18 @@ def unknown_name(catalog: str, name: str, known: Iterable[str]) -> ConfigError:
     close = get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(known)}"
     return ConfigError(catalog, problem=f"no {catalog} is called {name!r}", remedy=hint)
+
+
+def require_extra(command: str, extra: str, packages: Sequence[str]) -> None:
+    """Refuse to start without the packages of an extra.
+
+    Raises:
+        ConfigError: one of them is missing.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            command,
+            problem=f"needs the extra {extra}: {' and '.join(missing)} cannot be imported",
+            remedy=f"Install it with: pip install 'debye[{extra}]'",
+        )

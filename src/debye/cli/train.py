@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from debye.errors import ConfigError
+from debye.errors import require_extra
 
 
 def train(
@@ -84,10 +83,4 @@ def _count(devices: str) -> int | str:
 
 def check_extra(command: str) -> None:
     """Refuse to start without the packages that only training needs."""
-    missing = [name for name in ("lightning", "tensorboard") if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            command,
-            problem=f"needs the extra train: {' and '.join(missing)} cannot be imported",
-            remedy="Install it with: pip install 'debye[train]'",
-        )
+    require_extra(command, "train", ("lightning", "tensorboard"))

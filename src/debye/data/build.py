@@ -283,9 +283,10 @@ def entry_arrays(
 def _describe(
     row: IndexRow, structure: Structure, bonds: Bonds, usable: NDArray[np.bool_]
 ) -> StoreEntry:
-    facts = structure.entry
-    is_protein = structure.entity_kind == EntityKind.PROTEIN
+    facts = structure_facts(structure, bonds, usable)
     stated = row.columns.get("resolution", "")
+    if not facts["resolution"] and stated:
+        facts["resolution"] = float(stated)
     return StoreEntry(
         id=row.id,
         split=row.split,
@@ -293,24 +294,35 @@ def _describe(
         representative=not row.says_no("representative"),
         near364=row.columns.get("near364", "") == "1",
         whole_entry=not row.says_no("whole_entry"),
-        title=facts.title,
-        method=facts.method,
-        resolution=facts.resolution if facts.resolution or not stated else float(stated),
-        r_free=facts.r_free,
-        program=facts.program,
-        has_tls=bool(facts.has_tls),
-        b_kind=int(facts.b_kind),
-        is_predicted=bool(facts.is_predicted),
-        crystal=encode_crystal(structure.crystal),
-        model=int(structure.model[0]),
-        n_atoms=len(structure),
-        n_residues=structure.n_residues,
-        n_protein_residues=len(np.unique(structure.residue_index[is_protein])),
-        n_usable=int(usable.sum()),
-        n_bonds=len(bonds.pairs),
-        n_links=len(structure.links),
         columns={k: v for k, v in row.columns.items() if v and k not in KNOWN_COLUMNS},
+        **facts,
     )
+
+
+def structure_facts(
+    structure: Structure, bonds: Bonds, usable: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return what the record of an entry says of its structure itself: header, crystal, counts."""
+    facts = structure.entry
+    is_protein = structure.entity_kind == EntityKind.PROTEIN
+    return {
+        "title": facts.title,
+        "method": facts.method,
+        "resolution": facts.resolution,
+        "r_free": facts.r_free,
+        "program": facts.program,
+        "has_tls": bool(facts.has_tls),
+        "b_kind": int(facts.b_kind),
+        "is_predicted": bool(facts.is_predicted),
+        "crystal": encode_crystal(structure.crystal),
+        "model": int(structure.model[0]),
+        "n_atoms": len(structure),
+        "n_residues": structure.n_residues,
+        "n_protein_residues": len(np.unique(structure.residue_index[is_protein])),
+        "n_usable": int(usable.sum()),
+        "n_bonds": len(bonds.pairs),
+        "n_links": len(structure.links),
+    }
 
 
 def assemble(out: Path, splits: Sequence[str], parts: Sequence[Path]) -> Content:

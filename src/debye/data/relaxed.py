@@ -12,10 +12,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from debye.data.build import (
     assemble,
@@ -24,15 +32,16 @@ from debye.data.build import (
     is_finished,
     library_version,
     pack_part,
+    structure_facts,
     write_manifest,
 )
 from debye.data.other_crystals import large_chains
 from debye.data.parts import Arrays, Progress, run_parts
 from debye.data.store import FORMAT, Store, StoreEntry
-from debye.errors import StoreError, StructureError
+from debye.errors import StoreError, StructureError, require_extra
 from debye.structure.bonds import find_bonds
 from debye.structure.quality import FEWEST_ATOMS
-from debye.structure.relax import RelaxConfig, check_relax_extra, relax_chain, turned_over
+from debye.structure.relax import relax_chain, turned_over
 from debye.structure.structure import EntityKind, Structure
 
 PART_ENTRIES = 8
@@ -40,6 +49,33 @@ HALVINGS = 3
 """Of the noise, where an amino acid was turned over by it (or by the completion of a side chain): with another seed."""
 SHARE_STREAM, MODEL_STREAM = 1, 2
 """Keep the random numbers of the decisions apart."""
+
+
+class RelaxConfig(BaseModel, frozen=True, extra="forbid"):
+    """How far from its crystal a chain is taken."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the entries, drawn one by one."""
+    held: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the chains that are held near their coordinates; the others are disturbed first, and free."""
+    restraint: NonNegativeFloat = 10.0
+    """kcal/mol/Å², of the heavy atoms of a held chain: that of AlphaFold's relaxation.
+
+    Reference: Jumper et al. (2021), doi:10.1038/s41586-021-03819-2, supplement 1.8.6."""
+    least_noise: NonNegativeFloat = 0.1
+    noise: NonNegativeFloat = 0.4
+    """Å. Standard deviation of every coordinate of a free chain before it is relaxed: at least and at most, drawn for each."""
+    iterations: PositiveInt = 200
+    """Of the minimization, at most."""
+    max_atoms: PositiveInt = 2_500
+    """Larger chains are left out."""
+    seed: NonNegativeInt = 1
+
+    @model_validator(mode="after")
+    def _noise_has_a_range(self) -> Self:
+        if self.least_noise > self.noise:
+            raise ValueError(f"least_noise ({self.least_noise:g}) is above noise ({self.noise:g})")
+        return self
 
 
 def relax_store(
@@ -73,7 +109,7 @@ def relax_store(
         ConfigError: OpenMM or PDBFixer is missing.
         StoreError: the store has no such split, nothing of a split is drawn, or a store of other content is already there.
     """
-    check_relax_extra("debye data relax")
+    require_extra("debye data relax", "relax", ("openmm", "pdbfixer"))
     config = config or RelaxConfig()
     chosen = {split: store.entries(split) for split in splits or store.splits}
     made = {
@@ -182,20 +218,8 @@ def relaxed_entry(
     arrays = entry_arrays(model, bonds, has_value)
     found = replace(
         entry,
+        **structure_facts(model, bonds, has_value),
         whole_entry=False,
-        method="",
-        resolution=None,
-        r_free=None,
-        program="",
-        has_tls=False,
-        is_predicted=True,
-        crystal=None,
-        n_atoms=len(model),
-        n_residues=model.n_residues,
-        n_protein_residues=model.n_residues,
-        n_usable=int(has_value.sum()),
-        n_bonds=len(bonds.pairs),
-        n_links=0,
         dropped={},
         unusable={"added or without a usable B": int((~has_value).sum())},
         columns=entry.columns

@@ -15,23 +15,15 @@ import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from pydantic import (
-    BaseModel,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    model_validator,
-)
 
-from debye.errors import ConfigError, StructureError
+from debye.errors import StructureError
 from debye.structure.export import pdb_text
-from debye.structure.structure import Structure
+from debye.structure.structure import Entry, Structure
 
 if TYPE_CHECKING:
     from openmm.app import Topology
@@ -47,50 +39,6 @@ LONGEST_PEPTIDE_BOND = 2.0
 SEGMENT_NAMES = string.ascii_uppercase + string.ascii_lowercase + string.digits
 KCAL_PER_SQUARE_ANGSTROM = 418.4
 """kJ/mol/nm²."""
-
-
-class RelaxConfig(BaseModel, frozen=True, extra="forbid"):
-    """How far from its crystal a chain is taken."""
-
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of the entries, drawn one by one."""
-    held: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the chains that are held near their coordinates; the others are disturbed first, and free."""
-    restraint: NonNegativeFloat = 10.0
-    """kcal/mol/Å², of the heavy atoms of a held chain: that of AlphaFold's relaxation.
-
-    Reference: Jumper et al. (2021), doi:10.1038/s41586-021-03819-2, supplement 1.8.6."""
-    least_noise: NonNegativeFloat = 0.1
-    noise: NonNegativeFloat = 0.4
-    """Å. Standard deviation of every coordinate of a free chain before it is relaxed: at least and at most, drawn for each."""
-    iterations: PositiveInt = 200
-    """Of the minimization, at most."""
-    max_atoms: PositiveInt = 2_500
-    """Larger chains are left out."""
-    seed: NonNegativeInt = 1
-
-    @model_validator(mode="after")
-    def _noise_has_a_range(self) -> Self:
-        if self.least_noise > self.noise:
-            raise ValueError(f"least_noise ({self.least_noise:g}) is above noise ({self.noise:g})")
-        return self
-
-
-def check_relax_extra(command: str) -> None:
-    """Refuse to start without the packages that only relaxation needs.
-
-    Raises:
-        ConfigError: OpenMM or PDBFixer is missing.
-    """
-    from importlib.util import find_spec
-
-    missing = [name for name in ("openmm", "pdbfixer") if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            command,
-            problem=f"needs the extra relax: {' and '.join(missing)} cannot be imported",
-            remedy="Install it with: pip install 'debye[relax]'",
-        )
 
 
 def relax_chain(
@@ -347,13 +295,10 @@ def _as_model(chain: Structure, topology: Topology, moved: NDArray[np.float64]) 
         links=np.zeros((0, 2), np.int32),
         u_aniso=None,
         crystal=None,
-        entry=replace(
-            chain.entry,
-            method="",
-            resolution=None,
-            r_free=None,
-            program="",
-            has_tls=False,
+        entry=Entry(
+            id=chain.entry.id,
+            title=chain.entry.title,
+            b_kind=chain.entry.b_kind,
             is_predicted=True,
         ),
     )

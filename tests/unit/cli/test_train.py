@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from debye.cli import train
 from debye.cli.main import app
 from debye.errors import ConfigError
 
@@ -23,7 +22,9 @@ def test_devices_that_are_no_number_are_a_usage_error(devices: str) -> None:
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "find_spec", lambda name: None if name == "lightning" else object())
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "lightning" else object()
+    )
     error = run().exception
     assert isinstance(error, ConfigError)
     assert "needs the extra train: lightning cannot be imported" in str(error)

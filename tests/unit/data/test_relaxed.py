@@ -6,14 +6,14 @@ import shutil
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from debye.data import relaxed
 from debye.data.graph_cache import GraphBuilder
-from debye.data.relaxed import relax_store
+from debye.data.relaxed import RelaxConfig, relax_store
 from debye.data.store import Store
-from debye.errors import StoreError, StructureError
+from debye.errors import ConfigError, StoreError, StructureError
 from debye.graph.config import GraphConfig
-from debye.structure.relax import RelaxConfig
 
 CONFIG = RelaxConfig(iterations=20)
 
@@ -168,3 +168,14 @@ def test_an_unknown_split_is_named(store, tmp_path):
     with pytest.raises(StoreError, match="no split is called 'moon'"):
         relax_store(store, tmp_path / "store", splits=["moon"], config=CONFIG)
     assert not (tmp_path / "store").exists()
+
+
+def test_a_range_of_noise_has_a_lower_and_an_upper_end():
+    with pytest.raises(ValidationError, match="least_noise"):
+        RelaxConfig(least_noise=0.5, noise=0.2)
+
+
+def test_without_the_extra_it_says_how_to_get_it(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="openmm and pdbfixer cannot be imported"):
+        relax_store(store, tmp_path / "store")

@@ -1,4 +1,4 @@
-"""Chains at rest in a force field: complete, near where they were, with the B-factors of the atoms that they had."""
+"""Chains relaxed in a force field: complete, near where they were, with the B-factors of the atoms that they had."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
-from debye.errors import ConfigError, StructureError
+from debye.errors import StructureError
 from debye.structure import relax
 from debye.structure.bonds import find_bonds
 from debye.structure.peptide import build_peptide, torsions
-from debye.structure.relax import RelaxConfig, check_relax_extra, relax_chain, turned_over
+from debye.structure.relax import relax_chain, turned_over
 from debye.structure.structure import Structure
 
 SEQUENCE = "MKWHEFRGPYCIT"
@@ -173,14 +172,3 @@ def test_what_the_force_field_does_not_know_is_named(chain):
 def test_an_energy_without_a_minimum_is_an_error_of_the_chain(chain):
     with pytest.raises(StructureError, match="helix: no minimum of the energy"):
         relax_chain(chain, **FREE | {"noise": np.nan})
-
-
-def test_a_range_of_noise_has_a_lower_and_an_upper_end():
-    with pytest.raises(ValidationError, match="least_noise"):
-        RelaxConfig(least_noise=0.5, noise=0.2)
-
-
-def test_without_the_extra_it_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="openmm and pdbfixer cannot be imported"):
-        check_relax_extra("debye data relax")
