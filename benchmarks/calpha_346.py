@@ -26,17 +26,17 @@ from calpha_folds import FOLDS, N_FOLDS, RULE, straddling
 from calpha_network import BATCH, EPOCHS, RATE, WIDTH, Sample, describe, predict, train, z_score
 
 import debye
-from debye.data.calpha_set import (
+from debye.benchmark.calpha_set import (
     CalphaProtein,
     calpha_files,
     files_digest,
     read_calpha_set,
     superset_ids,
 )
-from debye.data.mmseqs import find_mmseqs, mmseqs_version
+from debye.dataset.curate.mmseqs import find_mmseqs, mmseqs_version
 from debye.errors import ConfigError
-from debye.evaluation.bootstrap import cluster_draws, percentile_interval
-from debye.evaluation.metrics import pearson
+from debye.scores.bootstrap import cluster_draws, percentile_interval
+from debye.scores.metrics import pearson
 
 REPEATS, BOOTSTRAP_SEED = 10_000, 0
 PUBLISHED = (

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from debye.data.calpha_set import CalphaProtein, read_calpha_set, superset_ids
-from debye.data.clusters import linked_groups, unique_chains
-from debye.data.mmseqs import cluster, search
+from debye.benchmark.calpha_set import CalphaProtein, read_calpha_set, superset_ids
+from debye.dataset.curate.clusters import linked_groups, unique_chains
+from debye.dataset.curate.mmseqs import cluster, search
 
 FOLDS = Path(__file__).with_name("calpha_346_folds.csv")
 N_FOLDS, FOLD_SEED = 10, 20261122

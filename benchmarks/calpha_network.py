@@ -14,9 +14,9 @@ from scipy.sparse import block_diag, coo_array, csr_array
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from debye.data.calpha_set import CalphaProtein
-from debye.evaluation.metrics import pearson
+from debye.benchmark.calpha_set import CalphaProtein
 from debye.models.baselines.elastic_network import gaussian_network
+from debye.scores.metrics import pearson
 from debye.structure.chemistry import STANDARD_RESIDUES
 
 RADII = (7.0, 10.0, 13.0, 16.0, 20.0)  # Å, of the contact numbers

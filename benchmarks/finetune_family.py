@@ -19,13 +19,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from debye.data.store import Store
-from debye.evaluation.tables import TextTable
+from debye.dataset.store.store import Store
 from debye.finetuning.config import FinetuneConfig, open_start
 from debye.finetuning.context import OldData, TuningRun
 from debye.finetuning.family import finetune_family
 from debye.finetuning.members import gather_members
 from debye.finetuning.report import TuningResult
+from debye.reports.evaluation_tables import TextTable
 from debye.training.config import apply_override
 
 FEWEST = 8

@@ -35,12 +35,12 @@ from debye.graph.neighbors import (
     radius_neighbors,
     weighted_contact_number,
 )
-from debye.structure.assemble import combine, moved
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
-from debye.structure.peptide import build_peptide
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import Crystal, Structure
+from debye.testing.assemble import combine, moved
+from debye.testing.peptide import build_peptide
 
 LIMIT = 100_000
 """Atoms per second of all processes together."""

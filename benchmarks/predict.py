@@ -108,7 +108,7 @@ def stages(files: list[Path], model: str, out: Path) -> dict[str, float]:
 def write_large(atoms: int, target: Path) -> None:
     """Write a box of helices, packed as proteins are, as one mmCIF file."""
     from debye.structure.export import write_structure
-    from debye.structure.peptide import build_peptide
+    from debye.testing.peptide import build_peptide
 
     helix = build_peptide("MKALEWHEDFRKLYCITAQNVGSEALKRLLEEAKK" * 3)
     copies = -(-atoms // len(helix))

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from debye.data.graph_cache import GraphBuilder, open_graph_cache
-from debye.data.loader import LoaderConfig, make_loader
-from debye.data.store import Store
-from debye.data.targets import find_target
+from debye.dataset.batches.graph_cache import GraphBuilder, open_graph_cache
+from debye.dataset.batches.loader import LoaderConfig, make_loader
+from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
+from debye.targets.target import find_target
 
 
 def report(name: str, entries: int, atoms: int, work: Callable[[], object]) -> float:

@@ -1,7 +1,7 @@
 """Build ``designed_protein.cif``: a made-up three-helix bundle with zinc and a ligand, in a made-up crystal.
 
 It is no entry of the Protein Data Bank, so it can travel with the code; it has no B-factors. Geometry is ideal
-(see :mod:`debye.structure.peptide`); torsions and packing were found once by a random search for a
+(see :mod:`debye.testing.peptide`); torsions and packing were found once by a random search for a
 compact fold without clashes. Run ``python examples/build_designed_protein.py`` to write it again.
 """
 
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from debye.structure.assemble import combine, from_atoms, moved
 from debye.structure.export import write_structure
-from debye.structure.ideal_geometry import place_atom
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
+from debye.testing.assemble import combine, from_atoms, moved
+from debye.testing.ideal_geometry import place_atom
+from debye.testing.peptide import build_peptide
 
 TARGET = Path(__file__).with_name("designed_protein.cif")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from debye.data.store import Store
+    from debye.dataset.store.store import Store
     from debye.training.config import Recipe
 
 LOGGED = ("val_r", "val_r_crystal", "val_r_isolated")
@@ -74,7 +74,7 @@ def run_variant(plan: dict, settings: list[str], described: dict, data: Path, fo
 
 def train_one(path: Path, settings: list[str], data: Path, out: Path) -> None:
     """Train one variant in this process and leave its figures in ``result.json``."""
-    from debye.data.store import Store
+    from debye.dataset.store.store import Store
     from debye.training.config import read_recipe
     from debye.training.fit import fit
 
@@ -99,9 +99,9 @@ def noisy_figure(checkpoint: Path, recipe: Recipe, store: Store) -> float:
 
     As ``debye evaluate --crystal off --noise`` has it: over protein atoms, of the checkpoint that was kept.
     """
-    from debye.evaluation.evaluation import BootstrapConfig
-    from debye.evaluation.summary import PRIMARY_MEASURE
-    from debye.prediction.run import RunConfig, evaluate_store, load_models
+    from debye.benchmark.store import RunConfig, evaluate_store, load_models
+    from debye.scores.evaluation import BootstrapConfig
+    from debye.scores.summary import PRIMARY_MEASURE
 
     (evaluation,), failures = evaluate_store(
         store,
@@ -138,7 +138,7 @@ def write_table(results: dict[str, dict[str, Any]], first: str, out: Path) -> No
 
 def run_plan(path: Path, data: Path, out: Path, jobs: int) -> bool:
     """Run what is missing, write the table, and return whether every variant has a result."""
-    from debye.data.store import Store
+    from debye.dataset.store.store import Store
     from debye.errors import DebyeError
     from debye.training.config import read_recipe
 

@@ -23,14 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-from debye.data.build_curated import DECISIONS
-from debye.data.build_recipe import BuildRecipe, read_build_recipe
-from debye.data.clusters import chain_sequences, unique_chains
-from debye.data.curate import Decision, read_decisions
-from debye.data.index import read_index
-from debye.data.leakage import Leak, find_leaks
-from debye.data.scan import scan
-from debye.data.store import Store
+from debye.dataset.curate.build_recipe import BuildRecipe, read_build_recipe
+from debye.dataset.curate.clusters import chain_sequences, unique_chains
+from debye.dataset.curate.curate import Decision, read_decisions
+from debye.dataset.curate.leakage import Leak, find_leaks
+from debye.dataset.curate.scan import scan
+from debye.dataset.store.build_curated import DECISIONS
+from debye.dataset.store.index import read_index
+from debye.dataset.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 HELD_OUT = ("val", "test", "kinase")

@@ -11,9 +11,9 @@ import argparse
 
 import numpy as np
 
-from debye.data.store import Store
-from debye.evaluation.metrics import pearson
-from debye.prediction.run import RunConfig, load_models, plan_runs, predict_entry
+from debye.benchmark.store import RunConfig, load_models, plan_runs, predict_entry
+from debye.dataset.store.store import Store
+from debye.scores.metrics import pearson
 from debye.structure.structure import EntityKind
 
 FEWEST_ATOMS = 10

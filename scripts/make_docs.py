@@ -18,14 +18,14 @@ from typing import Any
 
 from aims import AIMS, RESULTS, summary
 
-from debye.data.targets import TARGETS
-from debye.evaluation.strata import ATOM_CLASSES
 from debye.graph.edge_features import EDGE_FEATURES
 from debye.graph.node_features import NODE_FEATURES
 from debye.graph.structure_features import STRUCTURE_FEATURES
 from debye.models.catalog import CATALOG
 from debye.models.checkpoint import CheckpointHeader, read_header, released_checkpoints
 from debye.prediction.predictor import DEFAULT_MODEL
+from debye.scores.strata import ATOM_CLASSES
+from debye.targets.target import TARGETS
 
 ROOT = Path(__file__).parent.parent
 ABLATIONS = RESULTS / "ablations"

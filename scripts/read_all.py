@@ -22,10 +22,10 @@ import numpy as np
 from debye.errors import DebyeError, StructureError
 from debye.structure.bonds import BondOrder, find_bonds
 from debye.structure.crystal import crystal_problem, symmetry_mates
-from debye.structure.quality import assess_b
 from debye.structure.read import read_structure
 from debye.structure.select import Selection, select_atoms
 from debye.structure.structure import EntityKind, Structure
+from debye.targets.quality import assess_b
 
 SUFFIXES = (".cif", ".bcif", ".pdb", ".ent")
 MATE_RADIUS = 5.0  # Å

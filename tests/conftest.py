@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def peptide() -> Structure:
     """Thirteen residues, helix then strand, with rings, sulfur, a proline and a glycine; no B-factors."""
-    from debye.structure.peptide import build_peptide, torsions
+    from debye.testing.peptide import build_peptide, torsions
 
     phi, psi = torsions("HHHHHHHPPBBBB")
     return build_peptide("MKWHEFRGPYCIT", phi, psi, source="peptide")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from debye.data.scan import Candidate
+from debye.dataset.curate.scan import Candidate
 from debye.structure.export import write_structure
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry, Structure
+from debye.testing.peptide import build_peptide
 
 LETTERS = list("ARNDCQEGHILKMFPSTWYV")
 

@@ -27,9 +27,9 @@ __all__ = ["DebyeError", "DebyeWarning", "Prediction", "__version__", "predict"]
 def __getattr__(name: str) -> Any:
     """Import what is slow (torch, package metadata) only when it is asked for."""
     if name == "__version__":
-        from importlib.metadata import version
+        from debye.version import library_version
 
-        return version("debye")
+        return library_version()
     if name == "predict":
         from debye.prediction.predictor import predict
 

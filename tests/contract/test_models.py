@@ -10,7 +10,7 @@ from debye.errors import ConfigError
 from debye.graph.build import build_graph
 from debye.models.catalog import CATALOG, build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader
-from debye.structure.peptide import build_peptide
+from debye.testing.peptide import build_peptide
 
 
 @pytest.fixture(scope="module", params=CATALOG)

@@ -16,14 +16,14 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from debye.benchmark.comparison.source import source_digest
 from debye.cli.main import app
-from debye.comparison.source import source_digest
-from debye.data.build import build_store
-from debye.data.store import Store
+from debye.dataset.store.build import build_store
+from debye.dataset.store.store import Store
 from debye.errors import ConfigError
 from debye.structure.export import write_structure
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, EntityKind, Entry
+from debye.testing.peptide import build_peptide
 
 pytest.importorskip("lightning")
 RECIPE = """

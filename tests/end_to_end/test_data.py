@@ -15,9 +15,9 @@ import homologs
 import numpy as np
 import pytest
 
-from debye.data.store import Store
+from debye.dataset.store.store import Store
 from debye.structure.export import write_structure
-from debye.structure.peptide import build_peptide
+from debye.testing.peptide import build_peptide
 
 ENTRIES = 40
 

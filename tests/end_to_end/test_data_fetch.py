@@ -20,9 +20,9 @@ from servers.entry_files import entry_bcif, entry_cif, zipped
 from servers.rcsb import serve
 from typer.testing import CliRunner, Result
 
+from debye.archives.entry_check import entry_problem
 from debye.cli.main import app
-from debye.data.entry_check import entry_problem
-from debye.data.index import find_file, read_index
+from debye.dataset.store.index import find_file, read_index
 from debye.errors import DownloadError
 
 IDS = ("1aaa", "1aab", "2bbb", "3ccc", "4ddd", "5eee")

@@ -24,7 +24,7 @@ from servers.rcsb import Protein, ServedEntry, serve
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
-from debye.data.store import NUMERIC_COLUMNS, TEXT_COLUMNS, Store
+from debye.dataset.store.store import NUMERIC_COLUMNS, TEXT_COLUMNS, Store
 from debye.errors import DebyeError
 from debye.structure.structure import Structure
 
@@ -132,8 +132,8 @@ def _fasta(path: Path) -> dict[str, str]:
 def quick_comparison() -> Iterator[None]:
     """Most of these tests are about everything but the comparison of sequences."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("debye.data.mmseqs._run", compare)
-        patch.setattr("debye.data.update.find_mmseqs", lambda: "")
+        patch.setattr("debye.dataset.curate.mmseqs._run", compare)
+        patch.setattr("debye.dataset.store.update.find_mmseqs", lambda: "")
         yield
 
 
@@ -336,7 +336,7 @@ def test_a_killed_update_goes_on(archive: Archive, mmseqs: str) -> None:
 
 
 def test_an_append_that_was_killed_is_finished_first(archive: Archive, monkeypatch) -> None:
-    from debye.data import append
+    from debye.dataset.store import append
 
     archive.release()
     settle = append._settle

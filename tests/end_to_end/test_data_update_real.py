@@ -11,7 +11,7 @@ from servers.rcsb import Protein, ServedEntry, serve
 from typer.testing import CliRunner
 
 from debye.cli.main import app
-from debye.data.store import Store
+from debye.dataset.store.store import Store
 
 
 def splits(store: Path) -> dict[str, str]:

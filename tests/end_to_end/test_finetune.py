@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from debye.cli.main import app
-from debye.data.build import build_store
-from debye.data.store import Store
+from debye.dataset.store.build import build_store
+from debye.dataset.store.store import Store
 from debye.models.catalog import build_model, model_config
 from debye.models.checkpoint import (
     CheckpointHeader,
@@ -28,8 +28,8 @@ from debye.models.checkpoint import (
     save_checkpoint,
 )
 from debye.structure.export import write_structure
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry
+from debye.testing.peptide import build_peptide
 
 pytest.importorskip("lightning")
 # Lightning warns of what is meant here: few batches, logged at every step, loaded by this process.

@@ -17,12 +17,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from debye.data.build import build_store
-from debye.data.store import Store
+from debye.dataset.store.build import build_store
+from debye.dataset.store.store import Store
 from debye.models.checkpoint import load_checkpoint, read_header
 from debye.structure.export import write_structure
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry
+from debye.testing.peptide import build_peptide
 
 RECIPE = """
 name = "tiny"

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from debye.data.calpha_set import read_calpha_set, superset_ids
-from debye.evaluation.metrics import pearson
+from debye.benchmark.calpha_set import read_calpha_set, superset_ids
 from debye.models.baselines.elastic_network import gaussian_network
+from debye.scores.metrics import pearson
 
 ROOT = Path(__file__).parents[2]
 FOLDS = ROOT / "benchmarks" / "calpha_346_folds.csv"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from debye.comparison.report import write_report
+from debye.benchmark.comparison.report import write_report
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "comparison"
 TABLES = ("data.csv", "results.csv", "per_structure.parquet", "pairs.csv", "predicted.csv")

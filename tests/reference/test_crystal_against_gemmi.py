@@ -13,10 +13,10 @@ import pytest
 
 from debye.graph.neighbors import radius_neighbors
 from debye.structure.crystal import COINCIDENT, Mates, crystal_problem, symmetry_mates
-from debye.structure.peptide import build_peptide
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import Crystal, Structure
+from debye.testing.peptide import build_peptide
 
 RADIUS = 5.0
 

@@ -9,8 +9,8 @@ import pytest
 from graphql import build_schema, parse, validate
 from servers.rcsb import SCHEMAS, search_problem, terminals
 
-from debye.data.queries import ENTRIES, search_request
-from debye.data.recipes import (
+from debye.dataset.search.queries import ENTRIES, search_request
+from debye.dataset.search.recipes import (
     Condition,
     EntryFilter,
     KinaseFilter,

@@ -10,8 +10,8 @@ import pytest
 import debye
 
 UPSTREAM_FIRST = [
-    "errors", "structure", "graph", "data", "models", "evaluation", "training", "prediction", "finetuning",
-    "explanation", "plots", "comparison", "cli",
+    "errors", "files", "version", "structure", "archives", "targets", "graph", "dataset", "models", "scores",
+    "training", "prediction", "benchmark", "reports", "finetuning", "explanation", "plots", "cli", "testing",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from debye.cli.options import MatchTable, PredictedFolder
 from debye.errors import ConfigError
 
 if TYPE_CHECKING:
-    from debye.comparison.schedule import Failure, Step
+    from debye.benchmark.comparison.schedule import Failure, Step
 
 
 def compare(
@@ -88,7 +88,7 @@ def compare(
 
     The same command again goes on where it was stopped: finished runs are kept.
     """
-    from debye.comparison.report import write_report
+    from debye.benchmark.comparison.report import write_report
 
     if report_only is not None:
         for path in write_report(report_only):
@@ -103,10 +103,10 @@ def compare(
     check_extra("debye compare")
     from pydantic import ValidationError
 
-    from debye.comparison.compare import Comparison, usual_jobs
-    from debye.comparison.config import CompareConfig
-    from debye.comparison.contenders import read_contenders
-    from debye.data.store import Store
+    from debye.benchmark.comparison.compare import Comparison, usual_jobs
+    from debye.benchmark.comparison.config import CompareConfig
+    from debye.benchmark.comparison.contenders import read_contenders
+    from debye.dataset.store.store import Store
     from debye.errors import explain_validation
 
     try:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from debye.data.statistics import Histogram, SplitStatistics
-    from debye.data.store import Store
+    from debye.dataset.store.statistics import Histogram, SplitStatistics
+    from debye.dataset.store.store import Store
 
 
 def build(
@@ -47,9 +47,9 @@ def build(
     overwrite: Annotated[bool, typer.Option(help="Replace a finished store.")] = False,
 ) -> None:
     """Read structures into a data store, by given splits or a recipe; a killed build goes on where it stopped."""
-    from debye.data.build import build_store
-    from debye.data.build_curated import build_curated
-    from debye.data.build_recipe import read_build_recipe
+    from debye.dataset.curate.build_recipe import read_build_recipe
+    from debye.dataset.store.build import build_store
+    from debye.dataset.store.build_curated import build_curated
 
     finished = (output / "manifest.json").exists() and not overwrite
     if recipe is None and index is None:
@@ -94,8 +94,8 @@ def stats(
     ] = None,
 ) -> None:
     """Describe every split of a data store, next to the published sets of the seed system, with histograms."""
-    from debye.data.statistics import store_histograms, store_statistics, write_statistics
-    from debye.data.store import Store
+    from debye.dataset.store.statistics import store_histograms, store_statistics, write_statistics
+    from debye.dataset.store.store import Store
 
     opened = Store.open(store)
     rows, histograms = store_statistics(opened), store_histograms(opened)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from debye.data.fetch import FetchProgress
+    from debye.archives.fetch import FetchProgress
 
 
 def fetch(
@@ -44,8 +44,8 @@ def fetch(
     ] = 60.0,
 ) -> None:
     """Download the entries of a list; a stopped or killed run goes on where it was."""
-    from debye.data.fetch import FetchSettings, fetch_list
-    from debye.structure.download import RemoteSettings
+    from debye.archives.download import RemoteSettings
+    from debye.archives.fetch import FetchSettings, fetch_list
 
     patience = {"attempts": attempts, "timeout": timeout, "longest_wait": longest_wait}
     remote = RemoteSettings.from_environment().model_copy(update=patience)

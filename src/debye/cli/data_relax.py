@@ -43,8 +43,8 @@ def relax(
     goes on where it stopped. Entries without such a chain are listed, and are no error.
     """
     from debye.cli.data import progress_bar, report_store
-    from debye.data.relaxed import RelaxConfig, relax_store
-    from debye.data.store import Store
+    from debye.dataset.relax.relaxed import RelaxConfig, relax_store
+    from debye.dataset.store.store import Store
 
     finished = (output / "manifest.json").exists() and not overwrite
     least = min(RelaxConfig().least_noise, noise)

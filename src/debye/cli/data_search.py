@@ -25,10 +25,10 @@ def search(
     ] = 60.0,
 ) -> None:
     """Search the PDB for the entries of a recipe; writes a list with every decision recorded."""
+    from debye.archives.download import RemoteSettings
     from debye.cli.data import progress_bar
-    from debye.data.recipes import read_search_recipe
-    from debye.data.search import run_search
-    from debye.structure.download import RemoteSettings
+    from debye.dataset.search.recipes import read_search_recipe
+    from debye.dataset.search.search import run_search
 
     read = read_search_recipe(recipe)
     patience = {"attempts": attempts, "timeout": timeout, "longest_wait": longest_wait}

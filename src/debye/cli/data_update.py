@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from debye.data.update import Updated
+    from debye.dataset.store.update import Updated
 
 SHOWN = 20
 """Lines of each outcome on the screen; the report has all."""
@@ -51,11 +51,11 @@ def update(
     ] = 60.0,
 ) -> None:
     """Append the entries that were released or revised since the store's date; no old entry changes its split."""
+    from debye.archives.download import RemoteSettings
     from debye.cli.data import progress_bar
-    from debye.data.build_recipe import read_build_recipe
-    from debye.data.recipes import read_search_recipe
-    from debye.data.update import UpdateSettings, update_store
-    from debye.structure.download import RemoteSettings
+    from debye.dataset.curate.build_recipe import read_build_recipe
+    from debye.dataset.search.recipes import read_search_recipe
+    from debye.dataset.store.update import UpdateSettings, update_store
 
     patience = {"attempts": attempts, "timeout": timeout, "longest_wait": longest_wait}
     remote = RemoteSettings.from_environment().model_copy(update=patience)
@@ -86,7 +86,7 @@ def _show(updated: Updated) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from debye.data.update import outcomes
+    from debye.dataset.store.update import outcomes
 
     store = updated.store
     table = Table(

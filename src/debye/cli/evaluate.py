@@ -13,16 +13,17 @@ import typer
 
 from debye.cli.data import progress_bar
 from debye.cli.options import MatchTable, PredictedFolder
+from debye.version import library_version
 
 if TYPE_CHECKING:
-    from debye.data.store import Store
-    from debye.evaluation.correlations import CorrelationReport
-    from debye.evaluation.evaluation import BootstrapConfig
-    from debye.evaluation.report import Provenance, Report
-    from debye.evaluation.tables import TextTable
-    from debye.prediction.predicted_models import ModelMatch
+    from debye.benchmark.predicted_models import ModelMatch
+    from debye.benchmark.store import RunConfig
+    from debye.dataset.store.store import Store
     from debye.prediction.predictor import Predictor
-    from debye.prediction.run import RunConfig
+    from debye.reports.evaluation import Provenance, Report
+    from debye.reports.evaluation_tables import TextTable
+    from debye.scores.correlations import CorrelationReport
+    from debye.scores.evaluation import BootstrapConfig
 
 
 class Crystal(StrEnum):
@@ -84,10 +85,10 @@ def evaluate(
     --split, --pairs and --predicted each make a report. Together, --pairs takes the pairs that have an
     entry in the split, or in the splits of the crystals of --predicted, and is drawn into the others.
     """
-    from debye.data.store import Store
-    from debye.evaluation.evaluation import BootstrapConfig
+    from debye.benchmark.store import RunConfig, load_models
+    from debye.dataset.store.store import Store
     from debye.models.allocator import keep_freed_memory
-    from debye.prediction.run import RunConfig, load_models
+    from debye.scores.evaluation import BootstrapConfig
 
     keep_freed_memory()
     names = models or []
@@ -165,11 +166,10 @@ class _Job:
     settings: dict[str, str]
 
     def provenance(self, on: str, **more: str) -> Provenance:
-        import debye
-        from debye.evaluation.report import Provenance
+        from debye.reports.evaluation import Provenance
 
         return Provenance(
-            version=debye.__version__,
+            version=library_version(),
             data=self.store.path.name,
             digest=self.store.digest,
             split=on,
@@ -199,8 +199,8 @@ class _Job:
 
 
 def _score_split(job: _Job, split: str) -> Report:
-    from debye.evaluation.report import make_report
-    from debye.prediction.run import evaluate_store
+    from debye.benchmark.store import evaluate_store
+    from debye.reports.evaluation import make_report
 
     with progress_bar(f"Evaluating on {split}") as progress:
         evaluations, failures = evaluate_store(
@@ -216,7 +216,7 @@ def _score_split(job: _Job, split: str) -> Report:
 
 def _splits_of(store: Store, matches: list[ModelMatch]) -> set[str]:
     """Return the splits of the crystals that predicted structures are matched to."""
-    from debye.prediction.crystal_pairs import locate_entries
+    from debye.benchmark.crystal_pairs import locate_entries
 
     place = locate_entries(store) if matches else {}
     return {place[match.entry][0] for match in matches if match.entry in place}
@@ -224,13 +224,13 @@ def _splits_of(store: Store, matches: list[ModelMatch]) -> set[str]:
 
 def _ceiling(pairs: CorrelationReport | None, splits: set[str]) -> CorrelationReport | None:
     """Return the pairs of some splits, of all that were scored."""
-    from debye.prediction.crystal_pairs import pairs_of
+    from debye.benchmark.crystal_pairs import pairs_of
 
     return pairs_of(pairs, splits) if pairs is not None else None
 
 
 def _score_pairs(job: _Job, path: Path, splits: list[str]) -> CorrelationReport:
-    from debye.prediction.crystal_pairs import evaluate_pairs, read_pairs
+    from debye.benchmark.crystal_pairs import evaluate_pairs, read_pairs
 
     with progress_bar(f"Comparing the crystals of {path.name}") as progress:
         return evaluate_pairs(
@@ -248,7 +248,7 @@ def _score_pairs(job: _Job, path: Path, splits: list[str]) -> CorrelationReport:
 def _score_predicted(
     job: _Job, folder: Path, matches: list[ModelMatch], ceiling: CorrelationReport | None
 ) -> CorrelationReport:
-    from debye.prediction.predicted_models import evaluate_predicted, with_baselines
+    from debye.benchmark.predicted_models import evaluate_predicted, with_baselines
 
     with progress_bar(f"Predicting the structures of {folder.name}") as progress:
         return evaluate_predicted(
@@ -267,15 +267,15 @@ def _score_predicted(
 
 
 def _read_matches(folder: Path, table: Path | None) -> list[ModelMatch]:
-    from debye.prediction.predicted_models import match_table, read_matches
+    from debye.benchmark.predicted_models import match_table, read_matches
 
     return read_matches(table or match_table(folder))
 
 
 def _draw(report: Report | CorrelationReport, out: Path, ceiling: CorrelationReport | None) -> Path:
     """Draw one report, with the range of the ceiling behind it where there is one."""
-    from debye.evaluation.correlations import CorrelationReport
     from debye.plots.distribution import Band, save_correlations, save_distribution
+    from debye.scores.correlations import CorrelationReport
 
     title = f"{report.provenance.split} · {report.provenance.data}"
     band = Band.quartiles(ceiling.rows[0].pearson, ceiling.rows[0].model) if ceiling else None

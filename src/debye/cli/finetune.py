@@ -73,7 +73,7 @@ def finetune(
 
     _check_family(family, ids, folds, val, report)
     check_extra("debye finetune")
-    from debye.data.store import Store
+    from debye.dataset.store.store import Store
     from debye.finetuning.config import open_start
     from debye.finetuning.context import OldData, TuningRun
     from debye.finetuning.entries import NewSplits, finetune_entries

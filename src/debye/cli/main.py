@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-import debye
 from debye.cli import (
     compare,
     data,
@@ -24,6 +23,7 @@ from debye.cli import (
     train,
 )
 from debye.errors import DebyeError
+from debye.version import library_version
 
 app = typer.Typer(
     # The usual markup would swallow what stands in brackets.
@@ -61,7 +61,7 @@ app.add_typer(plot_app, name="plot")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"debye {debye.__version__}")
+        typer.echo(f"debye {library_version()}")
         raise typer.Exit
 
 

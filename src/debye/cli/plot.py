@@ -125,7 +125,7 @@ def structure(
 def _from_store(
     data: Path, model: str, entries: str | None, split: str | None
 ) -> tuple[list[StructureCase], list[DebyeError]]:
-    from debye.data.store import Store
+    from debye.dataset.store.store import Store
     from debye.plots.structure_case import cases_from_store
 
     names = [name.strip() for name in (entries or "").split(",") if name.strip()]

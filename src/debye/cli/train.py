@@ -39,8 +39,8 @@ def train(
     check_extra("debye train")
     from lightning.pytorch.utilities import rank_zero_only
 
-    from debye.data.store import Store
-    from debye.prediction.release import calibrate_checkpoint
+    from debye.dataset.store.store import Store
+    from debye.prediction.calibrate import calibrate_checkpoint
     from debye.training.config import read_recipe
     from debye.training.fit import check_rehearsal, fit
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from debye.data.targets import Target, Transform
 from debye.errors import CheckpointError
 from debye.explanation.residues import Residue, atom_rows, find_residue
 from debye.graph.build import build_graph
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
 from debye.structure.structure import BKind, Structure
+from debye.targets.target import Target, Transform
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from debye.data.augment import NAME_FEATURES
+from debye.dataset.batches.augment import NAME_FEATURES
 from debye.explanation.copies import without_copy
 from debye.explanation.explanation import Contribution, FeatureEffect
 from debye.explanation.surroundings import Kind, Neighbor

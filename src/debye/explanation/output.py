@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.explanation.surroundings import Kind
+from debye.files import write_whole
 from debye.structure.export import write_structure
 from debye.structure.read import read_structure
-from debye.structure.whole_file import write_whole
 from debye.structure.write import write_with_b
 
 if TYPE_CHECKING:

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from debye.data.store import Store
-from debye.evaluation.evaluation import (
+from debye.benchmark.store import Progress, RunConfig, plan_runs, predict_entry
+from debye.dataset.store.store import Store
+from debye.prediction.predictor import Predictor
+from debye.reports.evaluation import EntryFailure
+from debye.reports.evaluation_tables import TextTable, number, span
+from debye.scores.evaluation import (
     BootstrapConfig,
     Difference,
     Evaluation,
     difference,
     summarize,
 )
-from debye.evaluation.report import EntryFailure
-from debye.evaluation.scores import StructureScore, score_structure
-from debye.evaluation.tables import TextTable, number, span
-from debye.prediction.predictor import Predictor
-from debye.prediction.run import Progress, RunConfig, plan_runs, predict_entry
+from debye.scores.scores import StructureScore, score_structure
 
 BEFORE, AFTER = "before", "after"
 MEASURES = {"pearson_mean": 3, "mae_mean": 2}

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from debye.data.store import Store
-from debye.evaluation.evaluation import BootstrapConfig
+from debye.dataset.store.store import Store
 from debye.finetuning.comparison import Comparison, compare, score_both
 from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
 from debye.finetuning.copies import Fingerprint, find_copies, fingerprint
 from debye.prediction.predictor import Predictor
+from debye.scores.evaluation import BootstrapConfig
 from debye.training.config import Recipe
 from debye.training.fit import FitResult, claim_folder, fit
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from debye.data.store import Store
+from debye.dataset.store.store import Store
 
 Fingerprint = tuple[str, str]
 """Digests of all coordinates, and of all B-factors, of an entry, whatever the order of its atoms."""

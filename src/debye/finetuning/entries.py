@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from debye.data.store import Store, StoreEntry
+from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import ConfigError
 from debye.finetuning.comparison import compare, score_both
 from debye.finetuning.config import FinetuneConfig
@@ -15,8 +15,8 @@ from debye.finetuning.division import divide, halve, join_groups
 from debye.finetuning.members import why_unusable
 from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
+from debye.prediction.calibrate import find_residuals, write_calibration
 from debye.prediction.predictor import Predictor
-from debye.prediction.release import find_residuals, write_calibration
 from debye.training.config import Recipe
 
 Part = tuple[str, tuple[str, ...]]

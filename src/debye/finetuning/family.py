@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from debye.evaluation.report import EntryFailure
+from debye.files import write_text
 from debye.finetuning.comparison import Scored, compare, score_both
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.copies import fingerprint, group_copies
@@ -18,9 +18,9 @@ from debye.finetuning.division import Fold, make_folds
 from debye.finetuning.members import Members
 from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
+from debye.prediction.calibrate import Residuals, find_residuals, write_calibration
 from debye.prediction.predictor import Predictor
-from debye.prediction.release import Residuals, find_residuals, write_calibration
-from debye.structure.whole_file import write_text
+from debye.reports.evaluation import EntryFailure
 
 
 @dataclass(frozen=True, slots=True)

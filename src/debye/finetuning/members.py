@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from debye.data.build import build_store
-from debye.data.parts import Progress
-from debye.data.store import Store, StoreEntry
+from debye.dataset.store.build import build_store
+from debye.dataset.store.parts import Progress
+from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.prediction.inputs import expand_inputs
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from debye.data.store import Store
-from debye.evaluation.tables import TextTable
+from debye.dataset.store.store import Store
+from debye.files import write_text
 from debye.finetuning.comparison import Comparison, change_table, member_table
 from debye.finetuning.context import TuningRun
-from debye.structure.whole_file import write_text
+from debye.reports.evaluation_tables import TextTable
 
 FEW = 40
 """Largest number of structures that are listed one by one."""

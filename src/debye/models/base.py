@@ -22,7 +22,7 @@ and in training the likelihood of one atom could outweigh the batch."""
 class ModelOutput:
     """What a model says about a batch, in standardized units.
 
-    :mod:`debye.data.targets` owns the way back to the unit of the target.
+    :mod:`debye.targets.target` owns the way back to the unit of the target.
     """
 
     profile: Float[Tensor, " atoms"]

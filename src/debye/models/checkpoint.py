@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-import debye
 from debye.errors import CheckpointError
 from debye.models.base import AtomModel
 from debye.models.catalog import CATALOG, build_model
+from debye.version import library_version
 
 FORMAT = 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -36,7 +36,7 @@ class CheckpointHeader(BaseModel, frozen=True, extra="forbid"):
     """Quantiles that turn a spread into bounds, see :mod:`debye.prediction.calibration`."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Recipe, data digest, seed, epochs and validation figures of the run."""
-    version: str = debye.__version__
+    version: str = Field(default_factory=library_version)
     """debye that wrote the file."""
 
 

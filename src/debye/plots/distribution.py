@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from debye.errors import ConfigError
-from debye.evaluation.strata import PRIMARY
+from debye.scores.strata import PRIMARY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from debye.evaluation.correlations import CorrelationReport
-    from debye.evaluation.evaluation import Evaluation
+    from debye.scores.correlations import CorrelationReport
+    from debye.scores.evaluation import Evaluation
 
 # Okabe & Ito's palette, told apart with every common color vision; repeated with other line styles.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")

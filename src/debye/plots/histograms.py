@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from debye.data.statistics import REFERENCES, Histogram
+from debye.dataset.store.statistics import REFERENCES, Histogram
 from debye.errors import ConfigError
 from debye.plots.distribution import INK, PALETTE, STYLES
 

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from debye.errors import ConfigError, DebyeError
+from debye.files import write_whole
 from debye.plots.colors import Palette, color_limits, color_stops
 from debye.plots.pymol import find_pymol
 from debye.plots.structure_case import StructureCase
 from debye.plots.structure_scene import STYLES, Look, Side, Style, render
-from debye.structure.whole_file import write_whole
 
 if TYPE_CHECKING:
     Box = tuple[float, float, float, float]

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.benchmark.crystal_pairs import locate_entries
+from debye.benchmark.store import RunConfig, load_models, plan_runs, predict_entry
 from debye.errors import ConfigError, DebyeError, StoreError, StructureError
-from debye.evaluation.metrics import mae, pearson
-from debye.prediction.crystal_pairs import locate_entries
 from debye.prediction.inputs import expand_inputs, local_file
-from debye.prediction.run import RunConfig, load_models, plan_runs, predict_entry
+from debye.scores.metrics import mae, pearson
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import BKind, EntityKind, Structure
 
 if TYPE_CHECKING:
-    from debye.data.store import Store
+    from debye.dataset.store.store import Store
     from debye.prediction.inputs import Input
     from debye.prediction.predictor import Predictor
     from debye.prediction.prepare import CrystalUse

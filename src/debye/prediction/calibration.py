@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from debye.evaluation.strata import LIGAND_SIZE
+from debye.scores.strata import LIGAND_SIZE
 from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class AtomClass(IntEnum):
     """Sugars, ions and small components; in older files ligands and nucleic acids too."""
     NUCLEIC = 3
     LIGAND = 4
-    """Components of at least :data:`debye.evaluation.strata.LIGAND_SIZE` heavy atoms."""
+    """Components of at least :data:`debye.scores.strata.LIGAND_SIZE` heavy atoms."""
 
 
 class Interval(BaseModel, frozen=True, extra="forbid"):
@@ -178,7 +178,7 @@ def atom_classes(structure: Structure) -> NDArray[np.int8]:
     """Return the :class:`AtomClass` of each atom of a structure.
 
     Example:
-        >>> from debye.structure.peptide import build_peptide
+        >>> from debye.testing.peptide import build_peptide
         >>> atom_classes(build_peptide("A")).tolist()
         [0, 0, 0, 0, 1, 0]
     """

@@ -64,7 +64,7 @@ def local_file(item: Input, mirror: Path | None = None) -> Path:
     """
     if item.path is not None:
         return item.path
-    from debye.structure.remote import fetch
+    from debye.archives.remote import fetch
 
     return fetch(item.name, cache_folder(), mirror=mirror)
 
@@ -84,7 +84,7 @@ def _locate(text: str, exclude: Path | None) -> Iterator[tuple[str, Path | None]
     if path.is_file():
         yield text, path
         return
-    from debye.structure.remote import parse_identifier
+    from debye.archives.remote import parse_identifier
 
     try:
         yield parse_identifier(text).name, None

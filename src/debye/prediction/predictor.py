@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from debye.data.targets import find_target
 from debye.errors import StructureError
 from debye.graph.graph import join
 from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
+from debye.prediction.inference import Precision, run_model
 from debye.prediction.inputs import expand_inputs, local_file
-from debye.prediction.pieces import Precision, run_model
 from debye.prediction.prediction import Prediction
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_file, prepare_structure
 from debye.prediction.restore import restore_values
+from debye.targets.target import find_target
 
 if TYPE_CHECKING:
     from debye.graph.config import GraphConfig

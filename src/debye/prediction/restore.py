@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.data.targets import Target, Transform
 from debye.errors import CheckpointError
 from debye.models.base import SPREAD_RANGE
+from debye.targets.target import Target, Transform
 
 if TYPE_CHECKING:
     from torch import Tensor

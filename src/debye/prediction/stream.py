@@ -17,7 +17,7 @@ from debye.errors import DebyeError
 from debye.prediction.inputs import Input, OutputFormat, local_file
 
 if TYPE_CHECKING:
-    from debye.prediction.pieces import Precision
+    from debye.prediction.inference import Precision
     from debye.prediction.prediction import Prediction
     from debye.prediction.predictor import Predictor
     from debye.prediction.prepare import CrystalUse, Prepared
@@ -29,7 +29,7 @@ BATCH_ATOMS = 16_000
 ALONE_ATOMS = 200_000
 """Structures that may be larger are predicted one at a time, with all cores and all memory."""
 PRELOADED = [
-    "debye.data.parts",
+    "debye.dataset.store.parts",
     "debye.models.waller",
     "debye.prediction.predictor",
     "debye.structure.write",
@@ -205,7 +205,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 def _prepare_worker() -> None:
     import torch
 
-    from debye.data.parts import prepare_worker
+    from debye.dataset.store.parts import prepare_worker
     from debye.models.allocator import keep_freed_memory
 
     prepare_worker()

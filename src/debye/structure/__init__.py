@@ -2,11 +2,11 @@
 
 from debye.structure.bonds import BondOrder, Bonds, find_bonds
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
-from debye.structure.quality import BQuality, assess_b
 from debye.structure.read import read_structure
 from debye.structure.select import Selection, select_atoms
 from debye.structure.structure import BKind, Crystal, EntityKind, Entry, Structure
 from debye.structure.write import WriteReport, write_with_b
+from debye.targets.quality import BQuality, assess_b
 
 __all__ = [
     "Structure",

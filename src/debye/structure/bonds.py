@@ -86,7 +86,7 @@ def find_bonds(structure: Structure) -> Bonds:
         structure: What :func:`debye.structure.select.select_atoms` returns.
 
     Example:
-        >>> from debye.structure.peptide import build_peptide
+        >>> from debye.testing.peptide import build_peptide
         >>> len(find_bonds(build_peptide("GG")))
         8
     """

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader
 
-from debye.data.graph_cache import GraphBuilder, GraphSource, find_graph_cache, open_graph_cache
-from debye.data.loader import Batch, LoaderConfig, make_loader
-from debye.data.store import Store
-from debye.data.targets import find_target
+from debye.dataset.batches.graph_cache import (
+    GraphBuilder,
+    GraphSource,
+    find_graph_cache,
+    open_graph_cache,
+)
+from debye.dataset.batches.loader import Batch, LoaderConfig, make_loader
+from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
+from debye.targets.target import find_target
 from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import VALIDATIONS
 from debye.training.rehearsal import MixedBatches, MixedSampler

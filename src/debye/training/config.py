@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from debye.data.loader import LoaderConfig
+from debye.dataset.batches.loader import LoaderConfig
 from debye.errors import ConfigError, explain_validation
 from debye.models.catalog import model_config
 
@@ -71,7 +71,7 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
     """Weight of an atom of a ligand, an ion or a sugar in the error and in the likelihood; of others it is 1."""
     quality: Share = 0.0
     """How far structures of poor resolution count less: 0 not at all, 1 in proportion to
-    :func:`debye.data.loader.data_quality`."""
+    :func:`debye.dataset.batches.loader.data_quality`."""
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):

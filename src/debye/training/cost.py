@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning as L
 
-from debye.data.loader import Batch
+from debye.dataset.batches.loader import Batch
 
 
 class TrainingCost(L.Callback):

@@ -17,15 +17,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
-from debye.data.graph_cache import GraphBuilder
-from debye.data.loader import choose_rows
-from debye.data.store import Store
-from debye.data.targets import find_target
+from debye.dataset.batches.graph_cache import GraphBuilder
+from debye.dataset.batches.loader import choose_rows
+from debye.dataset.store.store import Store
 from debye.errors import ConfigError
 from debye.models.allocator import keep_freed_memory
 from debye.models.base import AtomModel, Sample, TableModel
 from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
+from debye.targets.target import find_target
 from debye.training.batches import (
     ProcessShare,
     open_graphs,

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from debye.data.loader import Batch, data_quality
+from debye.dataset.batches.loader import Batch, data_quality
 from debye.models.base import SPREAD_RANGE, ModelOutput
 from debye.training.config import LossConfig
 

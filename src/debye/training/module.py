@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from debye.data.loader import Batch
+from debye.dataset.batches.loader import Batch
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel
 from debye.structure.structure import EntityKind

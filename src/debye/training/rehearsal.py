@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import Dataset, Sampler
 
-from debye.data.loader import Batch, BatchKey, BatchSampler, EntryBatches
+from debye.dataset.batches.loader import Batch, BatchKey, BatchSampler, EntryBatches
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,9 @@ def test_only_the_first_process_calibrates_and_reports(
     done = []
     result = fit.FitResult(checkpoint=tmp_path / "x.safetensors", best_epoch=3, val_r=0.5)
     monkeypatch.setattr(fit, "fit", lambda *args, **settings: result)
-    monkeypatch.setattr("debye.data.store.Store.open", lambda path: path)
+    monkeypatch.setattr("debye.dataset.store.store.Store.open", lambda path: path)
     monkeypatch.setattr(
-        "debye.prediction.release.calibrate_checkpoint", lambda *args: done.append(args)
+        "debye.prediction.calibrate.calibrate_checkpoint", lambda *args: done.append(args)
     )
     monkeypatch.setattr(rank_zero_only, "rank", rank)
     recipe = tmp_path / "recipe.toml"

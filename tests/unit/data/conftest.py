@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.data.build import build_store
-from debye.data.store import Store
+from debye.dataset.store.build import build_store
+from debye.dataset.store.store import Store
 from debye.structure.export import write_structure
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry, Structure
+from debye.testing.peptide import build_peptide
 
 SEQUENCES = {
     "1aaa": "MKWHEFRGPYCITLSDNQVA",

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from servers.entry_files import entry_bcif, entry_cif, zipped
 
-from debye.data.entry_check import entry_problem
-from debye.data.folder import facts_of_folder, facts_of_structure
-from debye.data.id_list import read_ids
-from debye.data.journal import Journal, Record
-from debye.data.rcsb import EntryFacts
+from debye.archives.entry_check import entry_problem
+from debye.archives.id_list import read_ids
+from debye.archives.journal import Journal, Record
+from debye.dataset.search.folder import facts_of_folder, facts_of_structure
+from debye.dataset.search.rcsb import EntryFacts
 from debye.errors import ConfigError, DownloadError
 from debye.structure.export import write_structure
 from debye.structure.structure import EntityKind

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from debye.evaluation.values import StructureValues
+from debye.scores.values import StructureValues
 from debye.structure.structure import EntityKind
 
 

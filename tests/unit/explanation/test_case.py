@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from debye.data.targets import find_target
 from debye.errors import CheckpointError
 from debye.explanation.case import make_case
 from debye.models.base import ModelOutput
 from debye.models.catalog import build_model
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
+from debye.targets.target import find_target
 
 
 def test_b_is_the_mean_prediction_of_the_residue_or_the_atom(predictor, in_crystal):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from debye.structure.export import write_structure
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Entry, Structure
+from debye.testing.peptide import build_peptide
 
 
 def make_crystal(number: int, sequence: str = "MKWHEFRGPYCITL") -> Structure:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from debye.data.store import StoreEntry
+from debye.dataset.store.store import StoreEntry
 from debye.errors import ConfigError
 
 pytest.importorskip("lightning")

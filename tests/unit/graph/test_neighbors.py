@@ -18,10 +18,10 @@ from debye.graph.neighbors import (
     radius_neighbors,
     weighted_contact_number,
 )
-from debye.structure.assemble import from_atoms
 from debye.structure.crystal import Mates, symmetry_mates
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Structure
+from debye.testing.assemble import from_atoms
+from debye.testing.peptide import build_peptide
 
 
 @pytest.fixture(scope="module")

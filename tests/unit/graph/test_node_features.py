@@ -18,8 +18,8 @@ from debye.graph.node_features import (
 )
 from debye.graph.structure_features import STRUCTURE_FEATURES, structure_features
 from debye.structure.bonds import Bonds, find_bonds
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Entry
+from debye.testing.peptide import build_peptide
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,10 @@ from debye.models.baselines import (
     weighted_contact_number as weighted,
 )
 from debye.models.baselines.standardize import standardize
-from debye.structure.assemble import combine, from_atoms
 from debye.structure.crystal import Mates, symmetry_mates
-from debye.structure.peptide import build_peptide
 from debye.structure.structure import Crystal, Structure
-from debye.testing import (
+from debye.testing.assemble import combine, from_atoms
+from debye.testing.contract import (
     check_batch_independence,
     check_input_unchanged,
     check_invariance,
@@ -38,6 +37,7 @@ from debye.testing import (
     check_permutation,
     check_without_edges,
 )
+from debye.testing.peptide import build_peptide
 
 MODULES = (structure_mean, train_mean, locant_element_mean, contact_number, weighted)
 

@@ -14,8 +14,8 @@ from debye.models.base import Sample
 from debye.models.baselines.gradient_boosting import CONFIG, MODEL, GradientBoosting, Reservoir
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader
-from debye.structure.peptide import build_peptide
-from debye.testing import check_model, check_saved_and_loaded
+from debye.testing.contract import check_model, check_saved_and_loaded
+from debye.testing.peptide import build_peptide
 
 GRAPH = {
     "radius": "none",

@@ -10,9 +10,9 @@ from debye.graph.build import build_graph
 from debye.models.baselines import anm, gnm
 from debye.models.baselines.elastic_network import anisotropic_network, gaussian_network
 from debye.models.baselines.network_nodes import residue_nodes, spread
-from debye.structure.assemble import combine, from_atoms, moved
 from debye.structure.structure import Crystal, EntityKind, Entry
-from debye.testing import check_permutation
+from debye.testing.assemble import combine, from_atoms, moved
+from debye.testing.contract import check_permutation
 
 
 def z_score(value: np.ndarray) -> np.ndarray:

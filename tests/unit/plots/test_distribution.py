@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from debye.errors import ConfigError
-from debye.evaluation.evaluation import BootstrapConfig, evaluate
-from debye.evaluation.values import StructureValues
 from debye.plots.distribution import (
     Band,
     correlations,
@@ -13,6 +11,8 @@ from debye.plots.distribution import (
     plot_distribution,
     save_distribution,
 )
+from debye.scores.evaluation import BootstrapConfig, evaluate
+from debye.scores.values import StructureValues
 from debye.structure.structure import EntityKind
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from debye.data.statistics import QUANTITIES, REFERENCES, Histogram
+from debye.dataset.store.statistics import QUANTITIES, REFERENCES, Histogram
 from debye.errors import ConfigError
 from debye.plots.histograms import plot_histograms, save_histograms
 

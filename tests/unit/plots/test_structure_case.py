@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.data.build import build_store
+from debye.dataset.store.build import build_store
 from debye.errors import ConfigError, StoreError, StructureError
 from debye.plots.structure_case import (
     StructureCase,

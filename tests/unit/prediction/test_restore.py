@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from debye.data.targets import find_target
 from debye.errors import CheckpointError
 from debye.models.base import ModelOutput
 from debye.prediction.restore import restore_values
+from debye.targets.target import find_target
 
 PROFILE = torch.tensor([0.0, 1.0, -1.0, -99.0])
 INDEX = torch.tensor([0, 0, 1, 1])

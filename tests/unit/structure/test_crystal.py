@@ -10,7 +10,6 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from debye.errors import StructureError
-from debye.structure.assemble import from_atoms
 from debye.structure.crystal import (
     COINCIDENT,
     Mates,
@@ -19,6 +18,7 @@ from debye.structure.crystal import (
     symmetry_mates,
 )
 from debye.structure.structure import Crystal, Structure
+from debye.testing.assemble import from_atoms
 
 RIGHT = (90.0, 90.0, 90.0)
 GROUPS = {

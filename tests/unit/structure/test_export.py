@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from debye.errors import FormatError
-from debye.structure.assemble import combine, from_atoms
 from debye.structure.export import cif_text, pdb_text, write_structure
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
+from debye.testing.assemble import combine, from_atoms
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from debye.structure.assemble import combine, from_atoms, moved
 from debye.structure.bonds import BondOrder, find_bonds
 from debye.structure.structure import EntityKind, Structure
+from debye.testing.assemble import combine, from_atoms, moved
 
 PROTEIN, NUCLEIC, LIGAND = EntityKind.PROTEIN, EntityKind.NUCLEIC, EntityKind.LIGAND
 SUGAR, ION = EntityKind.SUGAR, EntityKind.ION
@@ -62,7 +62,7 @@ def test_a_carbonyl_takes_the_nearer_nitrogen_only() -> None:
 
 
 def test_chain_break_is_not_bridged() -> None:
-    from debye.structure.peptide import build_peptide
+    from debye.testing.peptide import build_peptide
 
     broken = combine([build_peptide("AAA"), moved(build_peptide("AAA"), np.eye(3), (12.0, 0, 0))])
     bonds = find_bonds(broken)
@@ -103,7 +103,7 @@ def test_clashes_are_not_bonds(left: tuple, right: tuple, distance: float) -> No
 
 @pytest.mark.parametrize("shift", [0.1, 0.7, 1.0, 1.3, 1.5, 1.7])
 def test_residues_on_top_of_each_other_are_not_linked(shift: float) -> None:
-    from debye.structure.peptide import build_peptide
+    from debye.testing.peptide import build_peptide
 
     # As a ligand: of a chain, C and N this near count as its peptide bond.
     one = build_peptide("W")

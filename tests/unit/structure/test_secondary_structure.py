@@ -8,11 +8,11 @@ import biotite.structure as bs
 import numpy as np
 import pytest
 
-from debye.structure.peptide import build_peptide
 from debye.structure.read import read_structure
 from debye.structure.secondary_structure import SecondaryStructure, secondary_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import EntityKind, Structure
+from debye.testing.peptide import build_peptide
 
 SEQUENCE = "MKALEWHEDFRKLYCITAQN"
 

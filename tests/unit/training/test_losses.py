@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from debye.data.loader import Batch, data_quality
+from debye.dataset.batches.loader import Batch, data_quality
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import join

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from debye.data.loader import BatchSampler, LoaderConfig
+from debye.dataset.batches.loader import BatchSampler, LoaderConfig
 from debye.training.rehearsal import MixedSampler
 
 

@@ -1,0 +1,382 @@
+"""Recipes × store → trained and evaluated models, the best settings first, in a folder that can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from debye.benchmark.comparison.attempts import Attempts
+from debye.benchmark.comparison.config import CompareConfig
+from debye.benchmark.comparison.contenders import Contender
+from debye.benchmark.comparison.dataset import EVERY_TRAINED, write_dataset
+from debye.benchmark.comparison.job import (
+    FAILURE_FILE,
+    JOB_FILE,
+    Job,
+    RunKind,
+    needs_package,
+    write_failure,
+)
+from debye.benchmark.comparison.plan import write_plan
+from debye.benchmark.comparison.sample import (
+    TRAIN_SAMPLE,
+    Samples,
+    draw_pairs,
+    draw_samples,
+    pair_table,
+)
+from debye.benchmark.comparison.schedule import Failure, Schedule, Step, Task, read_failure
+from debye.benchmark.comparison.search import chosen_settings, trial
+from debye.benchmark.crystal_pairs import CrystalPair
+from debye.benchmark.predicted_models import describe_matches, match_table
+from debye.dataset.batches.graph_cache import find_graph_cache, open_graph_cache
+from debye.dataset.store.store import Store
+from debye.errors import ConfigError, DebyeError
+from debye.files import write_text
+from debye.graph.config import GraphConfig
+from debye.models.catalog import build_model
+from debye.models.checkpoint import checkpoint_digest
+from debye.training.config import Recipe
+from debye.training.fit import claim_folder
+
+COMPARISON_FILE, SUBSET_FILE, CHOSEN_PAIRS_FILE = (
+    "comparison.json",
+    "subset.txt",
+    "chosen_pairs.csv",
+)
+PREPARATION_FILE, LOCK_FILE = "preparation.json", ".lock"
+USUAL_REFERENCE = "meta_gnn"
+FIXED_WEIGHT = 0.3
+"""What a run without training takes, in runs of a whole budget: only for the time left."""
+
+
+@dataclass(slots=True)
+class Comparison:
+    """One comparison: its contenders, samples and folder."""
+
+    contenders: Sequence[Contender]
+    store: Store
+    out: Path
+    config: CompareConfig
+    jobs: int = 1
+    """Processes at a time."""
+    pairs: Path | None = None
+    """Table of crystal pairs: the ceiling."""
+    predicted: Path | None = None
+    """Folder of predicted structures that are scored against crystals of the store."""
+    matches: Path | None = None
+    """Table of these crystals; None: ``map.csv`` in that folder."""
+    command: str = ""
+    """For the report."""
+    reference: str = ""
+    """Contender that all others are compared with in the report; empty: meta_gnn, or else the first."""
+    say: Callable[[Step], None] = lambda step: None
+    """Told whenever a run has ended."""
+    note: Callable[[str], None] = lambda text: None
+    """Told what else takes long."""
+    predicted_facts: dict[str, str | int] | None = field(init=False, default=None)
+    """What the predicted structures are, for the report."""
+    samples: Samples = field(init=False)
+    chosen_pairs: list[CrystalPair] = field(init=False, default_factory=list)
+    """Those with an entry in the last scored split."""
+    _chosen: set[str] = field(init=False, default_factory=set)
+    """Contenders whose search is over."""
+
+    def __post_init__(self) -> None:
+        if self.config.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(
+                "compare",
+                problem="device cuda, but torch finds no GPU that it can use here",
+                remedy="Choose cpu, or install a driver and a build of torch that fit the GPU",
+            )
+        train, val = _one_split(self.contenders)
+        loaders = [
+            each.recipe.data.loader
+            for each in self.contenders
+            if each.recipe is not None and each.kind != "fixed"
+        ]
+        self.samples = draw_samples(self.store, self.config, train, val, loaders)
+        if self.pairs is not None:
+            self.chosen_pairs = draw_pairs(self.store, self.pairs, self.samples, self.config)
+        if self.predicted is not None:
+            self.matches = self.matches or match_table(self.predicted)
+            self.predicted_facts = describe_matches(self.store, self.predicted, self.matches)
+        names = [each.name for each in self.contenders]
+        if not self.reference:
+            self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
+        if self.reference not in names:
+            raise ConfigError(
+                "compare",
+                problem=f"the reference {self.reference} does not take part",
+                remedy=f"Choose from {', '.join(names)}",
+            )
+
+    def run(self) -> list[Failure]:
+        """Run everything that is missing; return what failed.
+
+        A finished run is kept, one that was stopped goes on where it was, one that failed is tried again.
+
+        Raises:
+            ConfigError: the folder holds a comparison of another store, sample or budget, or runs of
+                another recipe, or another process works in it.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.out / LOCK_FILE, timeout=0):
+                return self._run()
+        except Timeout as error:
+            raise ConfigError(
+                str(self.out),
+                problem="another debye compare is at work in this folder",
+                remedy="Wait until it has ended, or give another folder with -o",
+            ) from error
+
+    def _run(self) -> list[Failure]:
+        self._claim()
+        with Attempts(self.out / PREPARATION_FILE) as preparation:
+            unbuildable = self._build_graphs()
+            self._describe_data(unbuildable)
+        write_plan(self, preparation.times)
+        taking_part = [each for each in self.contenders if each.name not in unbuildable]
+        searching = [each for each in taking_part if len(each.trials) > 1]
+        runs = {each.name: self._runs(each, each.trials[0]) for each in taking_part}
+        weight = sum(task.weight for tasks in runs.values() for task in tasks)
+        trials = [task for each in searching for task in self._trials(each)]
+        schedule = Schedule(
+            follow=lambda task, failure: self._follow(task, failure, schedule),
+            jobs=self.jobs,
+            say=self.say,
+            total=len(trials) + sum(map(len, runs.values())),
+            expected_weight=weight + sum(task.weight for task in trials),
+        )
+        schedule.failures += list(unbuildable.values())
+        # The runs of the others wait for their search.
+        direct = [task for each in taking_part if each not in searching for task in runs[each.name]]
+        return schedule.run([*trials, *direct])
+
+    def _claim(self) -> None:
+        """Take the folder, or go on in one of the same comparison; write the subset."""
+        described = {
+            "store": self.store.digest,
+            "sample": self.samples.scored,
+            "subset": self.samples.train if self.samples.is_subset else None,
+            "validation sample": self.samples.val,
+            "share of a search": self.config.share,
+            "table of pairs": self.pairs.read_text() if self.pairs else None,
+        }
+        if self.predicted_facts is not None:
+            described["predicted structures"] = self.predicted_facts["digest"]
+        claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
+        for each in self.contenders:
+            folder = self.out / "runs" / each.name
+            claim_folder(folder / "contender.json", _plain(_described(each)), resume=True)
+        if self.chosen_pairs:
+            write_text(self.out / CHOSEN_PAIRS_FILE, pair_table(self.chosen_pairs))
+        write_text(self.out / SUBSET_FILE, "".join(f"{name}\n" for name in self.samples.train))
+
+    def _build_graphs(self) -> dict[str, Failure]:
+        """Build every graph once that all runs together need more often; return who cannot be built."""
+        failures: dict[str, Failure] = {}
+        uses: dict[tuple[GraphConfig, str], int] = {}
+        for each in self.contenders:
+            folder = self.out / "runs" / each.name / "build"
+            (folder / FAILURE_FILE).unlink(missing_ok=True)
+            if each.recipe is None:
+                continue
+            try:
+                config = build_model(each.model, each.recipe.settings).graph_config
+            except DebyeError as error:
+                folder.mkdir(parents=True, exist_ok=True)
+                job = self._job(each, "fixed", "build", None, {}, None)
+                write_text(folder / JOB_FILE, job.model_dump_json(indent=1))
+                write_failure(folder, str(error), needs_package(error))
+                failures[each.name] = read_failure(folder)
+                continue
+            if each.kind != "learned":
+                continue
+            runs = self.config.seeds + (len(each.trials) if len(each.trials) > 1 else 0)
+            for split, count in self._entries_used(runs).items():
+                uses[config, split] = uses.get((config, split), 0) + count
+        for (config, split), count in uses.items():
+            known = find_graph_cache(self.store, split, config)
+            total = len(self.store.entries(split))
+            if known is None and count > total:
+                self.note(f"building the graphs of {split}, {total} entries, once for all runs")
+                open_graph_cache(self.store, split, config, workers=self.jobs)
+        return failures
+
+    def _describe_data(self, unbuildable: Collection[str]) -> None:
+        """Write the table of the data, with the edges of the first recipe that is trained by gradient."""
+        graphs = {
+            each.name: build_model(each.model, each.recipe.settings).graph_config
+            for each in self.contenders
+            if each.recipe is not None and each.kind == "learned" and each.name not in unbuildable
+        }
+        config, edges_of = None, ""
+        if graphs:
+            name, config = next(iter(graphs.items()))
+            edges_of = name if len(set(graphs.values())) > 1 else EVERY_TRAINED
+        write_dataset(self.store, self.samples, config, edges_of, self.out)
+
+    def _entries_used(self, runs: int) -> dict[str, int]:
+        """Return how many graphs of each split the runs of a contender ask for."""
+        counts = {self.samples.train_split: runs * len(self.samples.train)}
+        for name, ids in self.samples.scored.items():
+            split = self._split(name)
+            counts[split] = counts.get(split, 0) + self.config.seeds * len(ids)
+        val = self.samples.val_split
+        counts[val] = counts.get(val, 0) + runs * len(self.samples.val)
+        return counts
+
+    def _split(self, column: str) -> str:
+        return self.samples.train_split if column == TRAIN_SAMPLE else column
+
+    def _trials(self, contender: Contender) -> list[Task]:
+        """Return the trials of a search: the first seed, a share of the budget, no evaluation."""
+        if contender.recipe is None:
+            return []
+        recipe = self._recipe(contender, contender.recipe, 1)
+        tasks = []
+        for number, settings in enumerate(contender.trials, start=1):
+            own = trial(recipe.changed(settings), self.store, self.config.share)
+            job = self._job(contender, "search", str(number), 1, settings, own)
+            folder = self.out / "runs" / contender.name / f"search-{number}"
+            tasks.append(Task(job, folder, self.config.share, order=(0, number)))
+        return tasks
+
+    def _runs(self, contender: Contender, settings: dict[str, Any]) -> list[Task]:
+        """Return the runs that are evaluated, with the settings that a search chose."""
+        folder = self.out / "runs" / contender.name
+        if contender.recipe is None or not contender.has_seeds:
+            kind: RunKind = "fitted" if contender.kind == "fitted" else "fixed"
+            given = contender.recipe
+            recipe = self._recipe(contender, given, None) if given is not None else None
+            job = self._job(contender, kind, "1", None, settings, recipe)
+            return [Task(job, folder / "1", FIXED_WEIGHT, order=(1, 0))]
+        kind = "fitted" if contender.kind == "fitted" else "seed"
+        tasks = []
+        for seed in range(1, self.config.seeds + 1):
+            recipe = self._recipe(contender, contender.recipe, seed).changed(settings)
+            job = self._job(contender, kind, str(seed), seed, settings, recipe)
+            tasks.append(Task(job, folder / str(seed), 1.0, order=(2, seed)))
+        return tasks
+
+    def _recipe(self, contender: Contender, recipe: Recipe, seed: int | None) -> Recipe:
+        """Return the recipe of one run: its seed, the entries that all are trained and validated on."""
+        settings: dict[str, Any] = {}
+        if contender.kind != "fixed":
+            settings["data.validation_only"] = self.samples.val
+        if contender.kind != "fixed" and self.samples.is_subset:
+            if recipe.data.loader.only:
+                raise ConfigError(
+                    contender.source,
+                    problem="trains on entries of its own choice (data.loader.only)",
+                    remedy="Leave out either that or --subset",
+                )
+            settings["data.loader.only"] = self.samples.train
+        if seed is not None:
+            settings["training.seed"] = seed
+            if contender.seed_setting:
+                settings["settings.seed"] = seed
+        return recipe.changed(settings)
+
+    def _job(
+        self,
+        contender: Contender,
+        kind: RunKind,
+        run: str,
+        seed: int | None,
+        settings: dict[str, Any],
+        recipe: Recipe | None,
+    ) -> Job:
+        scored = {} if kind == "search" else self.samples.scored
+        splits = {name: self._split(name) for name in scored}
+        return Job(
+            contender=contender.name,
+            kind=kind,
+            run=run,
+            seed=seed,
+            settings=settings,
+            model=contender.model,
+            recipe=recipe,
+            checkpoint=contender.checkpoint,
+            store=str(self.store.path.resolve()),
+            digest=self.store.digest,
+            scored=scored,
+            splits=splits,
+            pairs=str((self.out / CHOSEN_PAIRS_FILE).resolve())
+            if self.chosen_pairs and scored
+            else None,
+            pair_splits=tuple(scored)[-1:],
+            predicted=str(self.predicted.resolve()) if self.predicted and scored else None,
+            matches=str(self.matches.resolve()) if self.matches and scored else None,
+            device=self.config.device,
+            jobs=self.jobs,
+        )
+
+    def _follow(self, task: Task, failure: Failure | None, schedule: Schedule) -> Sequence[Task]:
+        """After the last trial of a contender, return its runs with the best settings."""
+        if task.job.kind != "search" or task.job.contender in self._chosen:
+            return []
+        contender = next(each for each in self.contenders if each.name == task.job.contender)
+        failed = {
+            each.job.run for each in schedule.failures if each.job.contender == contender.name
+        }
+        trials = self._trials(contender)
+        if not all(each.is_done or each.job.run in failed for each in trials):
+            return []
+        self._chosen.add(contender.name)
+        settings = chosen_settings(self.out / "runs" / contender.name, trials)
+        if settings is None:
+            runs = self._runs(contender, {})
+            schedule.drop(len(runs), sum(each.weight for each in runs))
+            return []
+        return self._runs(contender, settings)
+
+
+def usual_jobs(device: str) -> int:
+    """Return how many runs there are at a time: one a core, or one on a GPU."""
+    return 1 if device.startswith("cuda") else os.cpu_count() or 1
+
+
+def _one_split(contenders: Sequence[Contender]) -> tuple[str, str]:
+    """Return the splits that all recipes train and validate on.
+
+    Raises:
+        ConfigError: they do not agree.
+    """
+    named = {
+        (each.recipe.data.split, each.recipe.data.validation_split)
+        for each in contenders
+        if each.recipe is not None
+    }
+    if len(named) > 1:
+        found = ", ".join(f"{train} and {val}" for train, val in sorted(named))
+        raise ConfigError(
+            "compare",
+            problem=f"the recipes train and validate on different splits ({found})",
+            remedy="Give all recipes the same data.split and data.validation_split",
+        )
+    return next(iter(named), ("train", "val"))
+
+
+def _described(contender: Contender) -> dict[str, Any]:
+    """Return what the runs of a contender depend on."""
+    described: dict[str, Any] = {"model": contender.model, "kind": contender.kind}
+    if contender.recipe is not None:
+        return described | {"recipe": contender.recipe.model_dump(mode="json")}
+    if contender.checkpoint is not None:
+        described["checkpoint"] = checkpoint_digest(contender.checkpoint)
+    return described
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Return what JSON makes of it: tuples become lists."""
+    return json.loads(json.dumps(value))

@@ -1,7 +1,0 @@
-"""Many models on the same data: trained with several seeds, evaluated, put side by side in a report."""
-
-from debye.comparison.compare import Comparison
-from debye.comparison.config import CompareConfig
-from debye.comparison.contenders import Contender, read_contenders
-
-__all__ = ["Comparison", "CompareConfig", "Contender", "read_contenders"]

@@ -1,0 +1,108 @@
+"""What training hides and disturbs, so that a model serves predicted models and unseen components too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from pydantic import BaseModel, Field, NonNegativeFloat
+from torch import Tensor
+
+from debye.graph.graph import AtomGraph
+from debye.graph.node_features import MOST_BONDS
+from debye.graph.structure_features import log_atoms
+
+Share = Annotated[float, Field(ge=0, le=1)]
+FEWEST_ATOMS = 300
+"""A chain is shown alone only if it has as many atoms."""
+NAME_FEATURES = ("residue", "locant")
+"""Categorical features, beside all ``residue_*``, that follow from names; their code 0 is ``other``."""
+
+
+class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
+    """Shares of structures, drawn anew each epoch; all 0: structures are shown as they are."""
+
+    noise: NonNegativeFloat = 0.0
+    """Largest standard deviation of the noise on coordinates, Å; each structure's is drawn uniformly."""
+    noisy: Share = 0.5
+    """Share of structures that get noise."""
+    one_chain: Share = 0.0
+    """Share of the structures without crystal that show one of their chains only."""
+    no_ligands: Share = 0.0
+    """Share of the structures without crystal that lose ligands, ions and sugars."""
+    nameless: Share = 0.0
+    """Share of residues whose name is hidden; half of these lose the names of their atoms too."""
+    other_crystal: Share = 0.0
+    """Share of structures that show one chain alone, as a predicted model would, and ask for the values of another
+    copy of it, see :mod:`debye.dataset.batches.other_crystals`; where none is found, the structure is shown as all others. Their
+    crystal is hidden, in addition to those of ``hide_crystal``."""
+
+
+def augment(
+    graph: AtomGraph, config: AugmentConfig, generator: np.random.Generator
+) -> tuple[AtomGraph, Bool[Tensor, " atoms"]]:
+    """Hide and disturb parts of one structure.
+
+    Returns:
+        The graph of the atoms that stay, and which of the original atoms these are.
+    """
+    draws = generator.random(3)
+    keep = torch.ones(graph.n_atoms, dtype=torch.bool)
+    if not bool(graph.crystal_known.any()):
+        if draws[0] < config.one_chain:
+            keep &= _one_chain(graph, generator)
+        if draws[1] < config.no_ligands:
+            keep &= graph.is_polymer
+    if not bool(keep.all()) and int(keep.sum()) >= FEWEST_ATOMS:
+        graph = part_of(graph, keep)
+    else:
+        keep = torch.ones_like(keep)
+    if config.nameless:
+        graph = _hide_names(graph, config.nameless, generator)
+    if config.noise and draws[2] < config.noisy:
+        sd = generator.uniform(0.0, config.noise)
+        noise = generator.normal(0.0, sd, (graph.n_atoms, 3)).astype(np.float32)
+        graph = graph.perturbed(torch.from_numpy(noise))
+    return graph, keep
+
+
+def part_of(graph: AtomGraph, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
+    """Return the graph of some atoms, whose features count the bonds and atoms that are left.
+
+    What tells of the packing stays as it was in the whole: contact numbers, densities, depth.
+    """
+    graph = graph.subset(keep)
+    receiver = graph.edge_index[1][graph.edge_bond > 0]
+    order = graph.edge_bond[graph.edge_bond > 0]
+    count = torch.bincount(receiver, minlength=graph.n_atoms).clamp(max=MOST_BONDS)
+    highest = torch.zeros_like(count).scatter_reduce(0, receiver, order, "amax")
+    categories, facts = graph.categories.clone(), graph.structure_scalars.clone()
+    for column, name in enumerate(graph.config.node_categories):
+        if name in ("bond_count", "highest_bond"):
+            categories[:, column] = count if name == "bond_count" else highest
+    for column, name in enumerate(graph.config.structure_scalars):
+        if name == "log_atoms":
+            facts[:, column] = log_atoms(graph.n_atoms)
+    return replace(graph, categories=categories, structure_scalars=facts)
+
+
+def _one_chain(graph: AtomGraph, generator: np.random.Generator) -> Bool[Tensor, " atoms"]:
+    """Choose among the chains that are large enough; all atoms where there is no choice."""
+    large = np.flatnonzero(torch.bincount(graph.chain_index).numpy() >= FEWEST_ATOMS)
+    if len(large) < 2:
+        return torch.ones(graph.n_atoms, dtype=torch.bool)
+    return graph.chain_index == int(generator.choice(large))
+
+
+def _hide_names(graph: AtomGraph, share: float, generator: np.random.Generator) -> AtomGraph:
+    """Set what follows from names to ``other``, for some residues."""
+    draw = torch.from_numpy(generator.random(graph.n_residues))[graph.residue_index]
+    categories = graph.categories.clone()
+    for column, name in enumerate(graph.config.node_categories):
+        if name in NAME_FEATURES or name.startswith("residue_"):
+            hidden = draw < (share / 2 if name == "locant" else share)
+            categories[hidden, column] = 0
+    return replace(graph, categories=categories)

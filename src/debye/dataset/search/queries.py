@@ -1,0 +1,157 @@
+"""Recipes → the JSON of RCSB's search API and the GraphQL of its data API.
+
+RCSB's own client ``rcsb-api`` is not used: its addresses are constants of the package, so it cannot be pointed at a
+mirror, it downloads its attribute schema when it is imported, and it does not heed ``Retry-After``. The JSON is the
+documented one (https://search.rcsb.org); the tests hold it against the schema that the client is made from.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from debye.dataset.search.recipes import Condition, EntryFilter, KinaseFilter, Range, SearchRecipe
+from debye.errors import ConfigError
+
+ENTRIES = """
+query entries($ids: [String!]!) {
+  entries(entry_ids: $ids) {
+    rcsb_id
+    exptl { method }
+    refine { ls_R_factor_R_free }
+    rcsb_accession_info { initial_release_date revision_date }
+    rcsb_entry_info {
+      resolution_combined selected_polymer_entity_types deposited_atom_count
+      deposited_modeled_polymer_monomer_count
+    }
+    polymer_entities {
+      rcsb_id
+      entity_poly { rcsb_entity_polymer_type rcsb_sample_sequence_length }
+      rcsb_polymer_entity { rcsb_ec_lineage { id } }
+      pfams { rcsb_pfam_accession }
+    }
+    nonpolymer_entities { nonpolymer_comp { rcsb_id rcsb_chem_comp_info { atom_count_heavy } } }
+    branched_entities { chem_comp_monomers { rcsb_id rcsb_chem_comp_info { atom_count_heavy } } }
+  }
+}
+"""
+"""All that is asked about entries; entries that the server does not hold are missing in the answer."""
+
+
+def search_request(recipe: SearchRecipe) -> dict[str, Any]:
+    """Return the body of a search for the protein entities of a recipe.
+
+    Entities, not entries, because clusters, Pfam families and enzyme classes are theirs. All hits come in one answer:
+    pages could shift while the archive is updated.
+    """
+    conditions = [*entry_conditions(recipe.entries)]
+    if recipe.kinases is not None:
+        conditions.append(kinase_condition(recipe.kinases))
+    conditions += recipe.where
+    return {
+        "query": _group("and", [node(condition) for condition in conditions]),
+        "return_type": "polymer_entity",
+        "request_options": {
+            "return_all_hits": True,
+            "results_content_type": ["experimental"],
+            "results_verbosity": "compact",
+        },
+    }
+
+
+def entry_conditions(entries: EntryFilter) -> list[Condition]:
+    """Return the filter as conditions of the search; what is open makes none."""
+    window = Range(at_least=entries.best_resolution, at_most=entries.worst_resolution)
+    found = [
+        _is("entity_poly.rcsb_entity_polymer_type", "Protein"),
+        _is("exptl.method", entries.method),
+        Condition(attribute="rcsb_entry_info.resolution_combined", operator="range", value=window),
+        _compare(
+            "entity_poly.rcsb_sample_sequence_length", "greater_or_equal", entries.least_residues
+        ),
+    ]
+    if entries.polymers:
+        attribute = "rcsb_entry_info.selected_polymer_entity_types"
+        found.append(Condition(attribute=attribute, operator="in", value=entries.polymers))
+    if entries.most_atoms:
+        attribute = "rcsb_entry_info.deposited_atom_count"
+        found.append(_compare(attribute, "less_or_equal", entries.most_atoms))
+    released, revised = "initial_release_date", "revision_date"
+    for name, operator, day in (
+        (released, "greater_or_equal", entries.released_from),
+        (released, "less_or_equal", entries.released_until),
+        (revised, "greater_or_equal", entries.revised_from),
+    ):
+        if day is not None:
+            found.append(_compare(f"rcsb_accession_info.{name}", operator, day))
+    return found
+
+
+def kinase_condition(kinases: KinaseFilter) -> Condition:
+    """Return what finds protein kinases and, if asked for, those of small molecules."""
+    domain = Condition(
+        all=(
+            Condition(
+                attribute="rcsb_polymer_entity_annotation.annotation_id",
+                operator="in",
+                value=kinases.pfam,
+            ),
+            _is("rcsb_polymer_entity_annotation.type", "Pfam"),
+        ),
+        same_record=True,
+    )
+    tests = (domain, _enzymes(kinases.ec))
+    protein = Condition(any=tests) if kinases.match == "any" else Condition(all=tests)
+    if not kinases.small_molecule:
+        return protein
+    return Condition(any=(protein, _enzymes(kinases.small_molecule_ec)))
+
+
+def node(condition: Condition) -> dict[str, Any]:
+    """Return a condition as a node of the search API's query tree."""
+    if condition.all:
+        nodes = [node(each) for each in condition.all]
+        label = {"label": "nested-attribute"} if condition.same_record else {}
+        return _group("and", nodes) | label
+    if condition.any:
+        return _group("or", [node(each) for each in condition.any])
+    parameters: dict[str, Any] = {
+        "attribute": condition.attribute,
+        "operator": condition.operator,
+        "negation": condition.negation,
+    }
+    if condition.value is not None:
+        parameters["value"] = _json_value(condition.value)
+    return {"type": "terminal", "service": condition.service, "parameters": parameters}
+
+
+def _enzymes(classes: tuple[str, ...]) -> Condition:
+    if not classes:
+        raise ConfigError(
+            "kinases", problem="a list of enzyme classes is empty", remedy="Leave it out or fill it"
+        )
+    return Condition(
+        attribute="rcsb_polymer_entity.rcsb_ec_lineage.id", operator="in", value=classes
+    )
+
+
+def _is(attribute: str, value: str) -> Condition:
+    return Condition(attribute=attribute, value=value)
+
+
+def _compare(attribute: str, operator: Any, value: int | date) -> Condition:
+    return Condition(attribute=attribute, operator=operator, value=value)
+
+
+def _group(operator: str, nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "group", "logical_operator": operator, "nodes": nodes}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Range):
+        bounds = {"from": value.at_least, "to": value.at_most}
+        found = {name: _json_value(bound) for name, bound in bounds.items() if bound is not None}
+        return found | {"include_lower": True, "include_upper": True}
+    if isinstance(value, tuple):
+        return list(value)
+    return f"{value.isoformat()}T00:00:00Z" if isinstance(value, date) else value

@@ -1,0 +1,283 @@
+"""The data store: selected structures as flat memory-mapped arrays, one folder a split.
+
+Layout::
+
+    STORE/manifest.json         format, version, digest, config, splits, failures
+    STORE/vocabulary.json       the distinct texts of each text column, in the order of their codes
+    STORE/<split>/entries.json  one record an entry (:class:`StoreEntry`)
+    STORE/<split>/<column>.npy  one array a column, the entries end to end
+
+A split that entries were appended to lies in ``STORE/<split>.<digest>/``; the manifest names the folder.
+
+Lengths in Å, B-factors in Å². ANISOU records are not kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debye.dataset.store.parts import open_flat
+from debye.errors import StoreError
+from debye.structure.structure import BKind, Crystal, Entry, Structure
+
+if TYPE_CHECKING:
+    from debye.structure.bonds import Bonds
+
+FORMAT = 1
+NUMERIC_COLUMNS = {
+    "record": np.int32,
+    "residue_number": np.int32,
+    "residue_index": np.int32,
+    "position": np.float32,
+    "occupancy": np.float32,
+    "b_iso": np.float32,
+    "is_hetero": np.bool_,
+    "entity_kind": np.int8,
+}
+TEXT_COLUMNS = (
+    "chain",
+    "chain_label",
+    "insertion_code",
+    "residue_name",
+    "atom_name",
+    "altloc",
+    "element",
+)
+BOND_COLUMNS = ("bond_pairs", "bond_order")
+LINK_COLUMNS = ("links",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreEntry:
+    """Everything about one entry that is not an array; None or empty where nobody says."""
+
+    id: str
+    split: str
+    cluster: str = ""
+    representative: bool = True
+    """The best-resolved entry of its sequence cluster."""
+    near364: bool = False
+    """A chain is similar to one of the 364-protein Cα benchmark."""
+    whole_entry: bool = True
+    """False: the file was cut to one chain or assembly, so the crystal is incomplete."""
+    title: str = ""
+    method: str = ""
+    resolution: float | None = None
+    """Å."""
+    r_free: float | None = None
+    program: str = ""
+    has_tls: bool = False
+    b_kind: int = 0
+    is_predicted: bool = False
+    crystal: dict[str, Any] | None = None
+    """Cell (Å, degrees), space group, NCS operators, nonstandard frame."""
+    model: int = 1
+    n_atoms: int = 0
+    n_residues: int = 0
+    n_protein_residues: int = 0
+    n_usable: int = 0
+    """Atoms whose B-factor may be a target."""
+    n_bonds: int = 0
+    n_links: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Atoms that the selection left out, by reason."""
+    unusable: dict[str, int] = field(default_factory=dict)
+    """Atoms kept, but no target, by reason."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Every further column of the index, as text."""
+    digest: str = ""
+    """SHA-256 of the entry's arrays and facts."""
+
+    @property
+    def has_crystal(self) -> bool:
+        """Whether symmetry mates can be made."""
+        return self.crystal is not None
+
+
+class Store:
+    """A finished data store, opened read-only. Cheap to send to another process: it reopens the files."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.manifest: dict[str, Any] = self._read("manifest.json")
+        if self.manifest.get("format") != FORMAT:
+            raise StoreError(
+                str(path),
+                problem=f"store format {self.manifest.get('format')}, this version reads {FORMAT}",
+                remedy="Build the store again with debye data build",
+            )
+        self._flat: dict[tuple[str, str], NDArray[Any]] = {}
+        self._entries: dict[str, tuple[StoreEntry, ...]] = {}
+        self._start: dict[tuple[str, str], NDArray[np.int64]] = {}
+
+    @classmethod
+    def open(cls, path: Path | str) -> Store:
+        """Open a finished store.
+
+        Raises:
+            StoreError: there is none, or it is of another format.
+        """
+        return cls(path)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        return type(self), (self.path,)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content: the same entries and settings give the same digest."""
+        return self.manifest["digest"]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, in the order of the index."""
+        return tuple(self.manifest["splits"])
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Entries of the index that could not be stored: id, split, reason."""
+        return self.manifest["failures"]
+
+    def folder(self, split: str) -> str:
+        """Return the name of the folder of a split: its own, until entries are appended."""
+        return self.manifest["splits"][split].get("folder", split)
+
+    def entries(self, split: str) -> tuple[StoreEntry, ...]:
+        """Return the records of a split, sorted by id; entry ``i`` is row ``i`` of every query."""
+        if split not in self._entries:
+            self._check_split(split)
+            records = self._read(f"{self.folder(split)}/entries.json")
+            self._entries[split] = tuple(StoreEntry(**record) for record in records)
+        return self._entries[split]
+
+    def row(self, split: str, entry_id: str) -> int:
+        """Find an entry of a split by its id."""
+        for row, entry in enumerate(self.entries(split)):
+            if entry.id == entry_id:
+                return row
+        raise StoreError(
+            str(self.path),
+            problem=f"split {split!r} has no entry {entry_id!r}",
+            remedy="List the entries with Store.entries",
+        )
+
+    def values(self, split: str, row: int, column: str) -> NDArray[Any]:
+        """Return one column of one entry: a view of the file (codes for text columns)."""
+        start = self._offsets(split, column)
+        return self._array(split, column)[start[row] : start[row + 1]]
+
+    def text(self, split: str, row: int, column: str) -> NDArray[np.str_]:
+        """Return one text column of one entry."""
+        return self.vocabulary[column][self.values(split, row, column)]
+
+    def usable(self, split: str, row: int) -> NDArray[np.bool_]:
+        """Return which atoms have a B-factor that may be a target, (atoms,)."""
+        return np.array(self.values(split, row, "usable"))
+
+    def bonds(self, split: str, row: int) -> Bonds:
+        """Return the bonds of an entry."""
+        from debye.structure.bonds import Bonds
+
+        return Bonds(
+            pairs=np.array(self.values(split, row, "bond_pairs")),
+            order=np.array(self.values(split, row, "bond_order")),
+        )
+
+    def structure(self, split: str, row: int) -> Structure:
+        """Return an entry as it was after the selection of its atoms."""
+        entry = self.entries(split)[row]
+        columns: dict[str, Any] = {
+            name: np.array(self.values(split, row, name)) for name in NUMERIC_COLUMNS
+        }
+        columns |= {name: self.text(split, row, name) for name in TEXT_COLUMNS}
+        return Structure(
+            source=entry.id,
+            model=np.full(entry.n_atoms, entry.model, np.int32),
+            links=np.array(self.values(split, row, "links")),
+            crystal=decode_crystal(entry.crystal),
+            entry=Entry(
+                id=entry.id,
+                title=entry.title,
+                method=entry.method,
+                resolution=entry.resolution,
+                r_free=entry.r_free,
+                program=entry.program,
+                has_tls=entry.has_tls,
+                b_kind=BKind(entry.b_kind),
+                is_predicted=entry.is_predicted,
+            ),
+            **columns,
+        )
+
+    @cached_property
+    def vocabulary(self) -> Mapping[str, NDArray[np.str_]]:
+        """The distinct texts of each text column, in the order of their codes."""
+        return {name: np.array(words) for name, words in self._read("vocabulary.json").items()}
+
+    def _offsets(self, split: str, column: str) -> NDArray[np.int64]:
+        count = {"links": "n_links", "bond_pairs": "n_bonds", "bond_order": "n_bonds"}.get(
+            column, "n_atoms"
+        )
+        if (split, count) not in self._start:
+            counts = [getattr(entry, count) for entry in self.entries(split)]
+            self._start[split, count] = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        return self._start[split, count]
+
+    def _array(self, split: str, column: str) -> NDArray[Any]:
+        if (split, column) not in self._flat:
+            self._flat[split, column] = open_flat(self.path / self.folder(split) / f"{column}.npy")
+        return self._flat[split, column]
+
+    def _check_split(self, split: str) -> None:
+        if split not in self.manifest["splits"]:
+            raise StoreError(
+                str(self.path),
+                problem=f"no split is called {split!r}",
+                remedy=f"Choose from {', '.join(self.splits)}",
+            )
+
+    def _read(self, name: str) -> Any:
+        path = self.path / name
+        try:
+            return json.loads(path.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            raise StoreError(
+                str(self.path),
+                problem=f"no finished data store: {name} is missing",
+                remedy="Build one with debye data build (an interrupted build goes on)",
+            ) from None
+        except json.JSONDecodeError as error:
+            raise StoreError(
+                str(path), problem=f"damaged: {error}", remedy="Build the store again"
+            ) from error
+
+
+def encode_crystal(crystal: Crystal | None) -> dict[str, Any] | None:
+    """Return a crystal as plain JSON values."""
+    if crystal is None:
+        return None
+    return {
+        "cell": [float(length) for length in crystal.cell],
+        "space_group": crystal.space_group,
+        "ncs_operators": crystal.ncs_operators.tolist(),
+        "nonstandard_frame": bool(crystal.nonstandard_frame),
+    }
+
+
+def decode_crystal(record: dict[str, Any] | None) -> Crystal | None:
+    """Return the crystal that :func:`encode_crystal` wrote."""
+    if record is None:
+        return None
+    return Crystal(
+        cell=tuple(record["cell"]),
+        space_group=record["space_group"],
+        ncs_operators=np.array(record["ncs_operators"], np.float64).reshape(-1, 3, 4),
+        nonstandard_frame=record["nonstandard_frame"],
+    )

@@ -1,0 +1,272 @@
+"""Evaluation of models on a store, with models simple enough to know what must come out."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from debye.benchmark.store import (
+    RunConfig,
+    disturb,
+    evaluate_store,
+    load_models,
+    plan_runs,
+    predict_entry,
+)
+from debye.dataset.batches.graph_cache import GraphBuilder
+from debye.dataset.store.build import build_store
+from debye.dataset.store.store import Store
+from debye.errors import CheckpointError, ConfigError, StoreError, StructureError
+from debye.graph.config import GraphConfig
+from debye.models.base import AtomModel, ModelOutput
+from debye.models.checkpoint import Checkpoint, CheckpointHeader
+from debye.prediction.predictor import Predictor
+from debye.scores.evaluation import BootstrapConfig
+from debye.structure.export import write_structure
+from debye.structure.structure import Crystal, Entry
+from debye.testing.peptide import build_peptide
+
+SEQUENCES = {"1aaa": "MKWHEFRGPYCITLSDNQVA", "1bbb": "DEKRHNQSTY" * 3, "1ccc": "LLKKLLKKLLEE"}
+QUICK = BootstrapConfig(repeats=20)
+
+
+class Slope(AtomModel):
+    """Rises along the chain, and with every symmetry mate in reach; its level follows the resolution."""
+
+    def __init__(
+        self, *, crystal: bool = True, slope: float = 0.1, fail: str = "", has_level: bool = True
+    ) -> None:
+        super().__init__()
+        self.graph_config = GraphConfig(
+            node_categories=(),
+            node_scalars=(),
+            structure_scalars=("resolution", "resolution_known"),
+            crystal=crystal,
+        )
+        self.slope, self.fail, self.has_level = slope, fail, has_level
+
+    def forward(self, graph):
+        if self.fail in graph.source:
+            raise StructureError(self.fail, problem="too hard", remedy="Give up")
+        mates = torch.bincount(graph.edge_index[1][graph.edge_mate], minlength=graph.n_atoms)
+        level = torch.stack(
+            [
+                3.0 + 0.1 * graph.structure_scalars[:, 0],
+                torch.full((graph.n_structures,), 1.5),
+            ],
+            dim=1,
+        )
+        return ModelOutput(
+            profile=self.slope * graph.residue_index - 0.05 * mates,
+            level=level if self.has_level else None,
+        )
+
+
+def predictor_of(name="slope", **settings) -> Predictor:
+    header = CheckpointHeader(name=name, model=name, config={})
+    return Predictor(Checkpoint(Slope(**settings).eval(), header, "test"), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """Three peptides in small cells; B rises along the chain, one atom has none."""
+    folder = tmp_path_factory.mktemp("run")
+    generator = np.random.default_rng(1)
+    rows = []
+    for number, (entry_id, sequence) in enumerate(SEQUENCES.items()):
+        structure = build_peptide(sequence, source=entry_id)
+        b = 15 + 0.4 * structure.residue_index + generator.gamma(4.0, 1.5, len(structure))
+        b[5] = 0.0
+        extent = np.ptp(structure.position, axis=0)
+        structure = replace(
+            structure,
+            b_iso=np.round(b, 2).astype(np.float32),
+            crystal=Crystal(
+                cell=(*(float(x) for x in np.round(extent - 2, 2)), 90.0, 90.0, 90.0),
+                space_group="P 1",
+            ),
+            entry=Entry(id=entry_id, method="X-RAY DIFFRACTION", resolution=1.4 + 0.4 * number),
+        )
+        place = folder / "structures" / entry_id[1:3]
+        place.mkdir(parents=True)
+        write_structure(structure, place / f"{entry_id}.cif")
+        rows.append({"id": entry_id, "split": "test", "cluster": f"c{number}", "group": "made"})
+    with (folder / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return build_store(folder / "index.csv", folder / "structures", folder / "store")
+
+
+def run(store, *predictors, **settings):
+    models = [(predictor.model_name, predictor) for predictor in predictors]
+    return evaluate_store(store, "test", models, config=RunConfig(**settings), bootstrap=QUICK)
+
+
+def test_scores_are_those_of_predicting_each_structure(store):
+    predictor = predictor_of()
+    evaluations, failures = run(store, predictor)
+    assert failures == []
+    assert [(e.model, e.crystal) for e in evaluations] == [("slope", True), ("slope", False)]
+    for evaluation, crystal in zip(evaluations, ("on", "off"), strict=True):
+        for row, score in enumerate(evaluation.of_class()):
+            structure = store.structure("test", row)
+            alone = predictor.predict_structure(structure, crystal=crystal).b_predicted
+            usable = store.usable("test", row)
+            expected = np.corrcoef(alone[usable], structure.b_iso[usable])[0, 1]
+            assert score.pearson == pytest.approx(expected, abs=1e-6)
+            assert score.mae == pytest.approx(
+                np.abs(alone[usable] - structure.b_iso[usable]).mean(), rel=1e-5
+            )
+            assert (score.masked, score.atoms) == (1, len(structure) - 1)
+            assert score.has_crystal == (crystal == "on")
+
+
+def test_crystal_on_and_off_differ(store):
+    on, off = run(store, predictor_of())[0]
+    assert on.summary().estimates["pearson_mean"] != off.summary().estimates["pearson_mean"]
+    assert (on.summary().with_crystal, off.summary().with_crystal) == (3, 0)
+
+
+def test_facts_of_the_store_reach_the_scores(store):
+    score = run(store, predictor_of())[0][0].of_class()[1]
+    assert (score.id, score.cluster, score.group) == ("1bbb", "c1", "made")
+    assert score.resolution == pytest.approx(1.8)
+
+
+def test_a_hidden_resolution_changes_the_level_only(store):
+    given, unknown = (
+        run(store, predictor_of(), crystal="off", resolution=use)[0][0]
+        for use in ("given", "unknown")
+    )
+    for first, second in zip(given.of_class(), unknown.of_class(), strict=True):
+        assert first.pearson == pytest.approx(second.pearson, abs=1e-6)
+        # The stratum is a fact about the structure; it does not hide with the feature.
+        assert first.stratum == second.stratum
+        assert second.mean_predicted != pytest.approx(first.mean_predicted)
+
+
+def test_noise_has_its_size_and_is_the_same_for_an_entry_and_a_seed(peptide):
+    moved = disturb(peptide, 0.2)
+    shift = moved.position - peptide.position
+    assert shift.std() == pytest.approx(0.2, rel=0.15)
+    assert abs(shift.mean()) < 0.05
+    np.testing.assert_array_equal(disturb(peptide, 0.2).position, moved.position)
+    assert (disturb(peptide, 0.2, seed=1).position != moved.position).any()
+    assert (disturb(replace(peptide, source="b"), 0.2).position != moved.position).any()
+    assert disturb(peptide, 0.0) is peptide
+
+
+def test_noisy_structures_are_predicted_as_if_they_were_read_so(store):
+    predictor = predictor_of()
+    for evaluation in run(store, predictor, noise=0.3, noise_seed=4)[0]:
+        crystal = "on" if evaluation.crystal else "off"
+        for row, score in enumerate(evaluation.of_class()):
+            moved = disturb(store.structure("test", row), 0.3, 4)
+            alone = predictor.predict_structure(moved, crystal=crystal).b_predicted
+            usable = store.usable("test", row)
+            expected = np.corrcoef(alone[usable], moved.b_iso[usable])[0, 1]
+            assert score.pearson == pytest.approx(expected, abs=1e-6)
+
+
+def test_models_that_use_no_mates_have_one_row(store):
+    evaluations, _ = run(store, predictor_of(), predictor_of("alone", crystal=False))
+    rows = [(e.model, e.crystal) for e in evaluations]
+    assert rows == [("slope", True), ("slope", False), ("alone", False)]
+
+
+def test_a_model_without_a_level_is_scored_by_its_profile(store):
+    evaluations, failures = run(store, predictor_of(), predictor_of("flat", has_level=False))
+    assert failures == []
+    level, _, flat, _ = (e.summary().estimates for e in evaluations)
+    assert flat["pearson_mean"] == pytest.approx(level["pearson_mean"], abs=1e-5)
+    assert np.isnan(flat["mae_mean"])
+    assert np.isnan(flat["pooled_pearson"])
+
+
+def test_a_constant_model_is_undefined_everywhere(store):
+    summary = run(store, predictor_of(slope=0.0), crystal="off")[0][0].summary()
+    assert summary.undefined == summary.structures == 3
+    assert np.isnan(summary.estimates["pearson_mean"])
+    assert np.isfinite(summary.estimates["mae_mean"])
+
+
+@pytest.mark.parametrize("problem", ["error", "nan"])
+def test_an_entry_that_fails_is_counted_and_the_others_go_on(store, problem):
+    settings = {"fail": "1bbb"} if problem == "error" else {"slope": float("nan")}
+    evaluations, failures = run(store, predictor_of(**settings), predictor_of("good"))
+    lost = 1 if problem == "error" else 3
+    assert len(failures) == 2 * lost
+    assert {failure.model for failure in failures} == {"slope"}
+    assert ("too hard" if problem == "error" else "finite") in failures[0].reason
+    summary = evaluations[0].summary()
+    assert (summary.structures, summary.undefined) == (3, lost)
+    assert summary.unpredicted > 0
+    assert evaluations[2].summary().undefined == 0
+
+
+def test_progress_counts_entries(store):
+    seen = []
+    evaluate_store(
+        store,
+        "test",
+        [("m", predictor_of())],
+        bootstrap=QUICK,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_models_of_one_name_are_refused():
+    with pytest.raises(ConfigError, match="more than one model is called slope"):
+        plan_runs([("slope", predictor_of()), ("slope", predictor_of())], "both")
+
+
+def test_no_model_is_refused(store):
+    with pytest.raises(ConfigError, match="no model"):
+        evaluate_store(store, "test", [])
+
+
+def test_an_unknown_split_is_refused(store):
+    with pytest.raises(StoreError, match="no split is called 'tset'"):
+        evaluate_store(store, "tset", [("m", predictor_of())])
+
+
+@pytest.mark.parametrize("settings", [{"crystal": "auto"}, {"resolution": "2.0"}, {"noise": -0.1}])
+def test_unknown_settings_are_refused(settings):
+    with pytest.raises(ConfigError, match=r"is no choice|at least 0"):
+        RunConfig(**settings)
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(CheckpointError, match="metagnn"):
+        load_models(["metagnn"])
+
+
+@pytest.mark.parametrize("resolution", ["given", "unknown"])
+def test_graphs_that_were_built_before_give_the_same_predictions(store, resolution) -> None:
+    predictor = predictor_of()
+    runs = plan_runs([("slope", predictor)], "both")
+    config = RunConfig(resolution=resolution)
+    asked = []
+
+    class Source(GraphBuilder):
+        def graph(self, row):
+            asked.append(row)
+            return super().graph(row)
+
+    sources = {predictor.graph_config: Source(store, "test", predictor.graph_config)}
+    for row in range(len(store.entries("test"))):
+        anew = predict_entry(store, "test", row, runs, config)
+        before = predict_entry(store, "test", row, runs, config, sources)
+        for (first, _), (second, _) in zip(anew, before, strict=True):
+            np.testing.assert_allclose(first.predicted, second.predicted, atol=1e-5)
+            assert first.has_crystal == second.has_crystal
+    assert len(asked) == 2 * len(store.entries("test"))
+    asked.clear()
+    list(predict_entry(store, "test", 0, runs, RunConfig(noise=0.1), sources))
+    assert not asked, "atoms that were moved need other graphs"

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from homologs import GOOD
+
+from debye.dataset.curate.build_recipe import FamilyConfig
+from debye.dataset.curate.clusters import unique_chains
+from debye.dataset.curate.families import family_evidence, read_fasta, read_ids
+from debye.errors import StoreError
+
+
+def test_ids_with_and_without_a_header(tmp_path) -> None:
+    (tmp_path / "table.csv").write_text("name,id\nx,1ABC\ny, 2def \n")
+    (tmp_path / "plain.txt").write_text("1abc\n\n2DEF\n")
+    assert read_ids(tmp_path / "table.csv") == read_ids(tmp_path / "plain.txt") == {"1abc", "2def"}
+
+
+def test_words_and_ids_are_evidence(tmp_path) -> None:
+    (tmp_path / "ids.txt").write_text("1aaa\n")
+    entries = [
+        replace(GOOD, id="1aaa"),
+        replace(GOOD, id="1bbb", title="Cyclin-dependent Kinase"),
+        replace(GOOD, id="1ccc", keywords="TRANSFERASE, KINASE"),
+        replace(GOOD, id="1ddd"),
+    ]
+    family = FamilyConfig(ids=tmp_path / "ids.txt", title_words=("kinase",))
+    assert family_evidence(entries, unique_chains({}), family) == {
+        "1aaa": {"id": "listed"},
+        "1bbb": {"title": "kinase"},
+        "1ccc": {"title": "kinase"},
+    }
+
+
+def test_fasta(tmp_path) -> None:
+    path = tmp_path / "x.fasta"
+    path.write_text(">one a comment\nMK\nw-h\n>two\nAC\n")
+    assert read_fasta(path) == {"one": "MKWH", "two": "AC"}
+    path.write_text("MK\n")
+    with pytest.raises(StoreError, match="no sequence"):
+        read_fasta(path)

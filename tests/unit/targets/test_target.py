@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from debye.errors import ConfigError
+from debye.targets.target import (
+    TARGETS,
+    TRAINING_LIMIT,
+    Transform,
+    clip_for_training,
+    find_target,
+    robust_location_scale,
+)
+
+
+def heavy_tailed(atoms: int = 3000) -> np.ndarray:
+    """Return B-like values (Å²): shifted inverse gamma."""
+    return 8 + 40 / np.random.default_rng(5).gamma(5.0, 1.0, atoms)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_restore_undoes_standardize(name: str) -> None:
+    target = find_target(name)
+    value = heavy_tailed()
+    labels = target.standardize(value, np.ones(len(value), bool))
+    restored = target.restore(labels.value, labels.location, labels.scale)
+    np.testing.assert_allclose(restored, value, rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_torch_and_numpy_restore_alike(name: str) -> None:
+    target = find_target(name)
+    value = np.linspace(-4, 4, 50, dtype=np.float32)
+    scale = np.linspace(1, 9, 50, dtype=np.float32)
+    from_torch = target.restore(torch.from_numpy(value), 20.0, torch.from_numpy(scale))
+    np.testing.assert_allclose(from_torch.numpy(), target.restore(value, 20.0, scale), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_restored_values_respect_the_minimum(name: str) -> None:
+    target = find_target(name)
+    low = target.restore(np.array([-50.0, 0.0]), 20.0, 5.0)
+    assert (low >= target.minimum).all()
+
+
+def test_one_absurd_atom_does_not_matter() -> None:
+    target = find_target("b_factor")
+    value = heavy_tailed()
+    usable = np.ones(len(value), bool)
+    before = target.standardize(value, usable)
+    for absurd in (9999.0, 1e8, -500.0):
+        spoiled = value.copy()
+        spoiled[7] = absurd
+        after = target.standardize(spoiled, usable)
+        np.testing.assert_allclose(
+            np.delete(after.value, 7), np.delete(before.value, 7), rtol=0.01, atol=0.01
+        )
+        np.testing.assert_allclose(after.level, before.level, atol=0.02)
+
+
+def test_ordinary_values_are_standardized_as_by_mean_and_standard_deviation() -> None:
+    value = np.random.default_rng(1).normal(30, 6, 5000)
+    location, scale = robust_location_scale(value)
+    assert (location, scale) == pytest.approx((value.mean(), value.std()))
+
+
+def test_unusable_and_missing_values_are_zero_and_do_not_count() -> None:
+    target = find_target("b_factor")
+    value = np.array([10.0, 20.0, 30.0, 5000.0, np.nan])
+    labels = target.standardize(value, np.array([True, True, True, False, True]))
+    assert labels.location == pytest.approx(20.0)
+    assert labels.value[3] == 0
+    assert labels.value[4] == 0
+    assert np.exp(labels.level) == pytest.approx([20.0, value[:3].std()])
+
+
+def test_a_constant_structure_stays_finite() -> None:
+    labels = find_target("b_factor").standardize(np.full(9, 20.0), np.ones(9, bool))
+    assert np.isfinite(labels.level).all()
+    assert (labels.value == 0).all()
+
+
+def test_mostly_equal_values_keep_their_spread() -> None:
+    value = np.array([20.0] * 6 + [30.0, 40.0])
+    assert robust_location_scale(value)[1] == pytest.approx(value.std())
+
+
+def test_no_usable_atom_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="none of 4 atoms"):
+        find_target("b_factor").standardize(np.ones(4), np.zeros(4, bool))
+
+
+def test_unknown_target_suggests_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'b_factor'"):
+        find_target("bfactor")
+
+
+def test_clipping_is_counted() -> None:
+    value = np.array([TRAINING_LIMIT + 1, -TRAINING_LIMIT - 9, TRAINING_LIMIT, 0.0], np.float32)
+    clipped, changed = clip_for_training(value)
+    assert changed == 2
+    assert np.abs(clipped).max() == TRAINING_LIMIT
+
+
+@given(st.lists(st.floats(1.0, 999.0, width=32), min_size=2, max_size=40))
+def test_any_values_restore(values: list[float]) -> None:
+    value = np.array(values)
+    for target in TARGETS.values():
+        labels = target.standardize(value, np.ones(len(value), bool))
+        restored = target.restore(labels.value, labels.location, labels.scale)
+        # float32 keeps 7 digits of the standardized value, which counts in units of the scale.
+        error = 1e-6 * (np.abs(value) + labels.scale * np.abs(labels.value))
+        if target.transform is Transform.LOG:
+            error = 1e-5 * value
+        assert (np.abs(restored - value) <= error + 1e-5).all()
