@@ -1,20 +1,76 @@
-"""A file that is there is a whole one."""
+"""The one way to write a file: whole under its name, or not at all."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from debye.errors import StructureError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8); its folder must be there."""
-    partial = partial_path(path)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+@contextmanager
+def replacing(path: Path, failure: type[StructureError] | None = None) -> Iterator[Path]:
+    """Yield a temporary path in the same folder, which replaces ``path`` if the block succeeds.
+
+    The temporary name is hidden, differs between processes and calls, and ends like ``path``, so that writers
+    that choose a format by suffix choose the right one. It is removed if the block fails.
+
+    Args:
+        path: The file to write; its folder must exist unless ``failure`` is given.
+        failure: If given, the folder is made, and an error of this class replaces an ``OSError``.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "table.csv"
+        >>> with replacing(path) as partial:
+        ...     _ = partial.write_text("a,b")
+        >>> path.read_text(), [file.name for file in path.parent.iterdir()]
+        ('a,b', ['table.csv'])
+    """
+    name = f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.part{path.suffix}"
+    partial = path.with_name(name)
+    try:
+        if failure is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        if failure is None:
+            raise
+        problem = f"cannot be written ({error.strerror or error})"
+        remedy = "Check the folder's permissions and the free space"
+        raise failure(str(path), problem, remedy) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, failure: type[StructureError] | None = None) -> None:
+    """Write bytes; arguments as for :func:`replacing`."""
+    with replacing(path, failure) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path: Path, text: str, failure: type[StructureError] | None = None) -> None:
+    """Write text as UTF-8; arguments as for :func:`replacing`."""
+    write_bytes(path, text.encode(), failure)
+
+
+def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
+    """Write a value as JSON."""
+    write_text(path, json.dumps(content, indent=indent))
+
+
+def is_same_file(first: Path | None, second: Path | None) -> bool:
+    """Return whether two paths lead to one existing file; None is no path."""
+    if first is None or second is None:
+        return False
+    return first.exists() and second.exists() and first.samefile(second)
 
 
 def partial_path(path: Path) -> Path:
@@ -25,28 +81,7 @@ def partial_path(path: Path) -> Path:
 def write_whole(
     target: Path, write: Callable[[Path], None], failure: type[StructureError] = StructureError
 ) -> Path:
-    """Write beside the place of a file, with the same suffix, rename, and return the place.
-
-    Args:
-        target: Where the file shall be; its folder is made.
-        write: Writes the whole file to the path that it is given.
-        failure: What is raised.
-
-    Raises:
-        StructureError: of the kind ``failure``, where the system refuses.
-    """
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        part.replace(target)
-    except OSError as error:
-        raise failure(
-            str(target),
-            problem=f"cannot be written ({error.strerror or error})",
-            remedy="Check the folder's permissions and the free space",
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    """Let ``write`` write the file to a temporary path, rename it, and return the target."""
+    with replacing(target, failure) as partial:
+        write(partial)
     return target
