@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
-from debye.errors import ConfigError, unknown_name
+from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_number
+from debye.plugins import Catalog
 from debye.structure import chemistry
 from debye.structure.bonds import BondOrder, Bonds
 from debye.structure.crystal import Mates
@@ -295,7 +296,7 @@ _FEATURES = (
     _terminus("from_first_residue", 0),
     _terminus("from_last_residue", 1),
 )
-NODE_FEATURES: Mapping[str, NodeFeature] = {feature.name: feature for feature in _FEATURES}
+NODE_FEATURES = Catalog("atom feature", "debye.features", NodeFeature, _FEATURES)
 
 
 def find_feature(name: str) -> NodeFeature:
@@ -304,9 +305,7 @@ def find_feature(name: str) -> NodeFeature:
     Raises:
         ConfigError: there is none; says which there are.
     """
-    if name not in NODE_FEATURES:
-        raise unknown_name("atom feature", name, NODE_FEATURES)
-    return NODE_FEATURES[name]
+    return NODE_FEATURES.find(name)
 
 
 def check_features(config: GraphConfig) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from debye.errors import ConfigError, explain_validation, unknown_name
+from debye.errors import ConfigError, explain_validation
+from debye.plugins import Catalog
 
 if TYPE_CHECKING:
     from debye.models.base import AtomModel
@@ -50,9 +51,11 @@ def _convolutional(
     )
 
 
-CATALOG: Mapping[str, ModelCard] = {
-    card.name: card
-    for card in (
+CATALOG = Catalog(
+    "model",
+    "debye.models",
+    ModelCard,
+    (
         ModelCard(
             "waller",
             "debye.models.waller",
@@ -153,8 +156,8 @@ CATALOG: Mapping[str, ModelCard] = {
             learned=False,
             extra="peers",
         ),
-    )
-}
+    ),
+)
 
 
 def find_model(name: str) -> ModelCard:
@@ -163,9 +166,7 @@ def find_model(name: str) -> ModelCard:
     Raises:
         ConfigError: no model has this name.
     """
-    if name not in CATALOG:
-        raise unknown_name("model", name, CATALOG)
-    return CATALOG[name]
+    return CATALOG.find(name)
 
 
 def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseModel:
