@@ -26,6 +26,7 @@ from debye.models.baselines.network_nodes import residue_nodes
 from debye.scores.bootstrap import percentile_interval, structure_draws
 from debye.scores.metrics import pearson
 from debye.structure.structure import EntityKind, Structure
+from debye.targets.b_factor import B_FACTOR
 
 SEED = 20261125
 GNM_CUTOFFS, ANM_CUTOFFS = (7.0, 8.0, 10.0, 12.0, 15.0), (15.0, 12.0, 18.0, 21.0)
@@ -66,7 +67,9 @@ def main(options: argparse.Namespace) -> None:
     n_atoms = 0
     for row in np.sort(draw):
         structure = store.structure(options.split, row)
-        scored = store.usable(options.split, row) & (structure.entity_kind == EntityKind.PROTEIN)
+        scored = store.labels(options.split, row, B_FACTOR).usable & (
+            structure.entity_kind == EntityKind.PROTEIN
+        )
         found, of_atom = networks(structure)
         for key, value in found.items():
             known = np.isfinite(value)

@@ -15,6 +15,7 @@ from debye.benchmark.store import RunConfig, load_models, plan_runs, predict_ent
 from debye.dataset.store.store import Store
 from debye.scores.metrics import pearson
 from debye.structure.structure import EntityKind
+from debye.targets.b_factor import B_FACTOR
 
 FEWEST_ATOMS = 10
 
@@ -30,7 +31,9 @@ def main() -> None:
     found: dict[tuple[str, bool], list[float]] = {}
     for row in range(len(store.entries(given.split))):
         structure = store.structure(given.split, row)
-        scored = store.usable(given.split, row) & (structure.entity_kind == EntityKind.PROTEIN)
+        scored = store.labels(given.split, row, B_FACTOR).usable & (
+            structure.entity_kind == EntityKind.PROTEIN
+        )
         if scored.sum() < FEWEST_ATOMS:
             continue
         together = {True: np.zeros(scored.sum()), False: np.zeros(scored.sum())}

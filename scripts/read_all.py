@@ -25,7 +25,7 @@ from debye.structure.crystal import crystal_problem, symmetry_mates
 from debye.structure.read import read_structure
 from debye.structure.select import Selection, select_atoms
 from debye.structure.structure import EntityKind, Structure
-from debye.targets.quality import assess_b
+from debye.targets.b_factor import assess_b
 
 SUFFIXES = (".cif", ".bcif", ".pdb", ".ent")
 MATE_RADIUS = 5.0  # Å

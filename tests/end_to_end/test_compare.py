@@ -23,6 +23,7 @@ from debye.dataset.store.store import Store
 from debye.errors import ConfigError
 from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, EntityKind, Entry
+from debye.targets.b_factor import B_FACTOR
 from debye.testing.peptide import build_peptide
 
 pytest.importorskip("lightning")
@@ -196,7 +197,9 @@ def scored(
     with np.load(out / "runs" / run / "predictions-test.npz") as predictions:
         for row, entry in enumerate(store.entries("test")):
             structure = store.structure("test", row)
-            keep = store.usable("test", row) & (structure.entity_kind == EntityKind.PROTEIN)
+            keep = store.labels("test", row, B_FACTOR).usable & (
+                structure.entity_kind == EntityKind.PROTEIN
+            )
             if names:
                 keep &= np.isin(structure.atom_name, names)
             predicted = predictions[f"{entry.id}.{crystal}"][keep].astype(float)

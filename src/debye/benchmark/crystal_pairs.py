@@ -26,12 +26,14 @@ from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY, RESOLUTION_STRATA, resolution_stratum
 from debye.structure.align import ChainMatch, match_chains
 from debye.structure.structure import EntityKind
+from debye.targets.b_factor import B_FACTOR
 
 if TYPE_CHECKING:
     from debye.benchmark.store import Run
     from debye.dataset.store.store import Store
     from debye.prediction.predictor import Predictor
-    from debye.structure.structure import Structure
+    from debye.targets.b_factor import B_FACTOR
+from debye.structure.structure import Structure
 
 CEILING = "crystal to crystal"
 UNSEEN_CEILING = "crystal to crystal, unseen"
@@ -153,7 +155,8 @@ class _Entries:
         return self.store.entries(split)[row].resolution
 
     def deposited(self, entry_id: str, structure: Structure) -> NDArray[np.float32]:
-        return np.where(self.store.usable(*self.place[entry_id]), structure.b_iso, np.nan)
+        labels = self.store.labels(*self.place[entry_id], B_FACTOR)
+        return np.where(labels.usable, labels.value, np.nan)
 
     def predicted(self, entry_id: str) -> Sequence[NDArray[np.float32]]:
         if entry_id not in self._predicted:

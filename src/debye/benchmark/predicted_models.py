@@ -22,11 +22,13 @@ from debye.scores.strata import ATOM_CLASSES, PRIMARY
 from debye.structure.align import ChainMatch, match_chains
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind
+from debye.targets.b_factor import B_FACTOR
 
 if TYPE_CHECKING:
     from debye.dataset.store.store import Store
     from debye.prediction.predictor import Predictor
-    from debye.structure.structure import Structure
+    from debye.targets.b_factor import B_FACTOR
+from debye.structure.structure import Structure
 
 COLUMNS = ("model_file", "kinase_id", "chain", "best_match")
 USUAL_MATCHES = "map.csv"
@@ -255,7 +257,7 @@ def _crystal(
             remedy="Give the store that holds the crystals of the table",
         )
     where = place[match.entry]
-    return store.structure(*where), store.usable(*where)
+    return store.structure(*where), store.labels(*where, B_FACTOR).usable
 
 
 def _score(

@@ -31,7 +31,7 @@ from debye.reports.evaluation import EntryFailure
 from debye.scores.evaluation import BootstrapConfig, Evaluation, summarize
 from debye.scores.scores import StructureScore, score_structure
 from debye.scores.values import StructureValues
-from debye.targets.target import Transform
+from debye.targets.target import Target, Transform
 
 if TYPE_CHECKING:
     from debye.dataset.batches.graph_cache import GraphSource
@@ -175,7 +175,7 @@ def predict_entry(
     """
     sources = {} if config.noise or sources is None else sources
     structure = disturb(store.structure(split, row), config.noise, config.noise_seed)
-    deposited = _deposited(store, split, row, structure)
+    deposited = _deposited(store, split, row, structure, runs[0].predictor.targets[0])
     # Bonds that were measured do not fit atoms that have moved: they are found again.
     bonds = None if config.noise else store.bonds(split, row)
     resolution = usable_resolution(structure, None) if config.resolution == "given" else None
@@ -271,14 +271,16 @@ def _shown(graph: AtomGraph, crystal: bool, resolution: bool) -> AtomGraph:
     return graph if crystal else graph.without_crystal()
 
 
-def _deposited(store: Store, split: str, row: int, structure: Structure) -> StructureValues:
+def _deposited(
+    store: Store, split: str, row: int, structure: Structure, target: Target
+) -> StructureValues:
     """Return the deposited side of an entry, with no atom predicted yet."""
     entry = store.entries(split)[row]
     _, chain = np.unique(structure.chain, return_inverse=True)
-    usable = store.usable(split, row)
+    labels = store.labels(split, row, target)
     return StructureValues(
         id=entry.id,
-        deposited=np.where(usable, structure.b_iso, np.nan).astype(np.float32),
+        deposited=np.where(labels.usable, labels.value, np.nan).astype(np.float32),
         predicted=np.full(len(structure), np.nan, np.float32),
         entity_kind=structure.entity_kind,
         is_backbone=atom_classes(structure) == AtomClass.BACKBONE,
@@ -303,15 +305,16 @@ def _values(
         has_crystal=bool(graph.crystal_known.all()),
         is_profile=width is None,
     )
-    if predictor.calibration is None or width is None:
+    target = predictor.targets[0]
+    if target.name not in predictor.calibrations or width is None:
         return shown
-    lower, upper = predictor.calibration.bounds(
+    lower, upper = predictor.calibrations[target.name].bounds(
         value,
         width,
         atom_classes(structure),
         resolution_known=structure.entry.resolution is not None,
         crystal_known=shown.has_crystal,
-        minimum=predictor.target.minimum,
+        minimum=target.minimum,
     )
     return replace(shown, lower=lower, upper=upper)
 
@@ -327,9 +330,10 @@ def model_values(
     output = run_model(
         predictor.model, graph, device=predictor.device, precision=predictor.precision
     )
-    if output.level is None and predictor.target.transform is Transform.Z:
-        return _finite(output.profile.double().cpu().numpy(), source), None
-    value, width = restore_values(output, graph.structure_index, predictor.target)
+    target, found = predictor.targets[0], output.first
+    if found.log_mean_sd is None and target.transform is Transform.Z:
+        return _finite(found.value.double().cpu().numpy(), source), None
+    value, width = restore_values(found, graph.structure_index, target)
     return _finite(value, source), width
 
 

@@ -19,7 +19,9 @@ def models() -> None:
     width = max(map(len, [*CATALOG, *released]))
     typer.echo("Released weights (debye predict --model NAME):")
     for name, header in released.items():
-        typer.echo(f"  {name:<{width}}  {_describe(header.model, header.target, header.version)}")
+        typer.echo(
+            f"  {name:<{width}}  {_describe(header.model, ', '.join(header.targets), header.version)}"
+        )
     if not released:
         typer.echo("  none in this installation: train one with `debye train`")
     typer.echo('Models (`model = "NAME"` in a recipe of debye train):')

@@ -84,10 +84,10 @@ class Case:
     def _mean(
         self, output: ModelOutput, leveled: ModelOutput, rows: NDArray[np.intp]
     ) -> Float[Tensor, ""]:
-        value = output.profile[torch.from_numpy(rows)].double()
+        value = output.first.value[torch.from_numpy(rows)].double()
         if self.target.transform is Transform.Z:
-            assert leveled.level is not None  # make_case has looked
-            location, scale = leveled.level[0].detach().double().exp()
+            assert leveled.first.log_mean_sd is not None  # make_case has looked
+            location, scale = leveled.first.log_mean_sd[0].detach().double().exp()
             value = location + scale * value
         if self.target.transform is Transform.LOG:
             value = value.exp()
@@ -143,16 +143,17 @@ def make_case(
     )
     with torch.inference_mode():
         output = predictor.model(prepared.graph)
-    if predictor.target.transform is Transform.Z and output.level is None:
+    target = predictor.targets[0]
+    if target.transform is Transform.Z and output.first.log_mean_sd is None:
         raise CheckpointError(
             predictor.model_name,
-            problem=f"this model predicts no structure level, so nothing in {predictor.target.unit}",
+            problem=f"this model predicts no structure level, so nothing in {target.unit}",
             remedy="Choose a model that does",
         )
     return Case(
         model=predictor.model,
         model_name=predictor.model_name,
-        target=predictor.target,
+        target=target,
         prepared=prepared,
         structure=told,
         residue=found,

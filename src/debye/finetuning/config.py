@@ -140,7 +140,7 @@ def tuning_recipe(
             name=name,
             model=start.header.model,
             settings=start.header.config,
-            target=start.header.target,
+            targets=start.header.targets,
             data=DataConfig(
                 split=entries["split"],
                 validation_split=entries.get("validation_split", entries["split"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class LeftOut:
 
     scored: list[Scored]
     failures: list[EntryFailure]
-    residuals: Residuals
+    residuals: Mapping[str, Residuals]
 
 
 def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -> TuningResult:
@@ -101,21 +101,24 @@ def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) ->
         for leftover in folder.glob("*.ckpt"):
             leftover.unlink()
     record = json.loads(done.read_text())
+    columns_of: dict[str, dict[str, np.ndarray]] = {}
     with np.load(folder / "residuals.npz") as columns:
-        residuals = Residuals(**columns)
+        for name in columns.files:
+            target, _, column = name.partition(".")
+            columns_of.setdefault(target, {})[column] = columns[name]
     return LeftOut(
         scored=[Scored.from_dict(row) for row in record["scored"]],
         failures=[EntryFailure(**failure) for failure in record["failures"]],
-        residuals=residuals,
+        residuals={target: Residuals(**found) for target, found in columns_of.items()},
     )
 
 
 def _fit_all(
-    run: TuningRun, members: Members, overlap: Overlap, residuals: Sequence[Residuals]
+    run: TuningRun, members: Members, overlap: Overlap, residuals: Sequence[Mapping[str, Residuals]]
 ) -> Path:
     """Train on all members; the bounds are those of the left-out predictions."""
     path = run.out / f"{run.name}.safetensors"
-    if not path.exists() or load_checkpoint(path).header.calibration is None:
+    if not path.exists() or load_checkpoint(path).header.calibration == {}:
         recipe = run.recipe({"split": members.split, "only": members.ids}, overlap, choose=False)
         run.fit(recipe, members.store, run.out)
         write_calibration(path, residuals)
@@ -141,8 +144,13 @@ def _copy_notes(groups: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _write_residuals(path: Path, residuals: Residuals) -> None:
+def _write_residuals(path: Path, residuals: Mapping[str, Residuals]) -> None:
     partial = path.with_suffix(".partial")
     with open(partial, "wb") as file:
-        np.savez_compressed(file, **residuals._asdict())
+        columns = {
+            f"{target}.{name}": column
+            for target, found in residuals.items()
+            for name, column in found._asdict().items()
+        }
+        np.savez_compressed(file, **columns)
     os.replace(partial, path)

@@ -14,6 +14,7 @@ from debye.errors import GraphError
 from debye.graph.config import GraphConfig
 from debye.graph.edge_features import EDGE_FEATURES
 from debye.structure.structure import EntityKind
+from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -294,6 +295,11 @@ class AtomGraph:
             residue_index=self.residue_index,
             structure_scalars=self.structure_scalars,
         )
+
+
+def item_count(graph: AtomGraph, per: Per) -> int:
+    """Return the number of values of a batch."""
+    return {Per.ATOM: graph.n_atoms, Per.RESIDUE: graph.n_residues}.get(per, graph.n_structures)
 
 
 def join(graphs: Sequence[AtomGraph]) -> AtomGraph:

@@ -3,74 +3,106 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
-from debye.graph.graph import AtomGraph
-
-SPREAD_RANGE = (-4.0, 3.0)
-"""Limits of the log of an expected error, in standard deviations: a smaller error is no claim that data support,
-and in training the likelihood of one atom could outweigh the batch."""
+from debye.graph.graph import AtomGraph, item_count
+from debye.targets.losses import TargetOutput
+from debye.targets.target import Per, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOutput:
-    """What a model says about a batch, in standardized units.
+    """Predictions for a batch, standardized; :func:`debye.prediction.restore.restore_values` returns units."""
 
-    :mod:`debye.targets.target` owns the way back to the unit of the target.
-    """
+    values: Mapping[str, TargetOutput]
+    """By name of the target; one value per atom, residue or structure, as the target says."""
 
-    profile: Float[Tensor, " atoms"]
-    """Standardized value of each atom: how many standard deviations above its structure's mean."""
-    log_spread: Float[Tensor, " atoms"] | None = None
-    """Log of the expected absolute error of ``profile``, counted within :data:`SPREAD_RANGE`; None: the model has no
-    opinion."""
-    level: Float[Tensor, "structures 2"] | None = None
-    """Log mean, and log standard deviation, of each structure's values; None: no opinion."""
+    @property
+    def first(self) -> TargetOutput:
+        """The values of the model's first target."""
+        return next(iter(self.values.values()))
 
 
 class AtomModel(nn.Module, ABC):
-    """Predicts a standardized value for every atom of an atomic graph.
-
-    Models see standardized targets only, and never the B column of the input.
-    """
+    """Predicts standardized values of one or more targets from an atomic graph, and never reads the B column."""
 
     graph_config: GraphConfig
     """The graphs that this model reads."""
+    targets: tuple[Target, ...]
+    """What it predicts."""
     encoders: ClassVar[Mapping[str, str]] = {}
     """Submodules that describe ``atoms`` (called with the graph alone), ``edges`` and ``residue_edges``,
     for :mod:`debye.explanation.gradients`; empty where there are none. With gradients each returns a row an
     atom or edge: a tensor, or a dataclass that holds it as ``value``."""
     head: ClassVar[tuple[str, ...]] = ()
-    """Submodules that only read out what all others made of the graph; a model that is learned names
-    at least one, so that the others can be kept as they are when it is fine-tuned."""
+    """Submodules that only read predictions out of the features that the others compute. A learned model names at
+    least one, so that the others can be frozen in fine-tuning."""
     fact_weights: ClassVar[tuple[str, ...]] = ()
     """Weights with a column for each of the graph's ``structure_scalars``, in their order: a model with more of these
     can start from one with fewer, see :mod:`debye.training.start`."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        super().__init__()
+        self.targets = tuple(targets)
 
     @abstractmethod
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict; must not change ``graph``."""
 
 
+class BaselineModel(AtomModel):
+    """A model of one target without learned features."""
+
+    per: ClassVar[tuple[Per, ...]] = (Per.ATOM,)
+    """The items that the model can describe."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
+        if len(self.targets) != 1 or self.targets[0].per not in self.per:
+            raise ConfigError(
+                type(self).__name__,
+                f"cannot predict {', '.join(f'{each.name} (per {each.per})' for each in self.targets)}",
+                f"Give it one target per {' or '.join(self.per)}",
+            )
+
+    def output(
+        self,
+        value: Float[Tensor, " items"],
+        log_mean_sd: Float[Tensor, "structures 2"] | None = None,
+    ) -> ModelOutput:
+        """Return standardized values of the model's target."""
+        target = self.targets[0]
+        return ModelOutput(values={target.name: TargetOutput(value=value, log_mean_sd=log_mean_sd)})
+
+
 class Sample(NamedTuple):
-    """What a table is fitted to: one structure or batch."""
+    """One structure or batch that a table is fitted to."""
 
     graph: AtomGraph
-    value: Float[Tensor, " atoms"]
-    """Standardized; NaN where an atom has no usable one."""
-    level: Float[Tensor, "structures 2"]
+    value: Float[Tensor, " items"]
+    """Standardized; NaN where there is no usable one."""
+    log_mean_sd: Float[Tensor, "structures 2"]
     """Log mean, and log standard deviation, of each structure."""
 
 
-class TableModel(AtomModel):
+class TableModel(BaselineModel):
     """A model that is fitted in one pass over a training set, without gradients."""
 
     @abstractmethod
     def fit(self, stream: Iterable[Sample]) -> None:
-        """Forget what was fitted and fit anew, to each structure or batch of the stream."""
+        """Replace what was fitted by a fit to each structure or batch of the stream."""
+
+
+def flat_values(graph: AtomGraph, per: Per) -> Float[Tensor, " items"]:
+    """Return a zero for each value of a batch."""
+    return torch.zeros(
+        item_count(graph, per), dtype=graph.position.dtype, device=graph.position.device
+    )

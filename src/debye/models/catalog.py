@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from debye.errors import ConfigError, explain_validation
 from debye.plugins import Catalog
+from debye.targets.b_factor import B_FACTOR
+from debye.targets.target import Target
 
 if TYPE_CHECKING:
     from debye.models.base import AtomModel
@@ -24,7 +26,7 @@ class ModelCard:
     name: str
     """What the user types."""
     module: str
-    """Where ``MODEL`` and ``CONFIG`` live; imported only when asked for."""
+    """Module with ``MODEL`` and ``CONFIG``, imported on demand; ``MODEL(config, targets)`` builds an untrained model."""
     summary: str
     """One line for ``debye models`` and for the table in the docs."""
     learned: bool = True
@@ -186,14 +188,19 @@ def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseMo
         ) from error
 
 
-def build_model(name: str, settings: Mapping[str, Any] | None = None) -> AtomModel:
-    """Build an untrained model from its name and settings.
+def build_model(
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    targets: Sequence[Target] = (B_FACTOR,),
+) -> AtomModel:
+    """Build an untrained model of some targets from its name and settings.
 
     Raises:
-        ConfigError: no such model, a setting is unknown or not valid, or a dependency is missing.
+        ConfigError: no such model, a setting is unknown or not valid, a dependency is missing, or the model
+            cannot predict the targets.
     """
     config = model_config(name, settings)
-    return _load(find_model(name)).MODEL(config)
+    return _load(find_model(name)).MODEL(config, targets)
 
 
 def _load(card: ModelCard) -> ModuleType:

@@ -13,10 +13,19 @@ from pydantic import BaseModel, Field, ValidationError
 
 from debye.errors import CheckpointError
 from debye.models.base import AtomModel
-from debye.models.catalog import CATALOG, build_model
+from debye.models.catalog import CATALOG, build_model, find_model
+from debye.targets.catalog import find_targets
+from debye.targets.target import Target
 from debye.version import library_version
 
-FORMAT = 1
+FORMAT = 2
+OLD_HEADS = {
+    "atom_readout.": "atom.",
+    "readout.": "atom.",
+    "residue_readout.": "residue.",
+    "level.": "structure.",
+}
+"""Prefixes of the weights of format 1, which had one target, and their names within its head."""
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
@@ -30,14 +39,27 @@ class CheckpointHeader(BaseModel, frozen=True, extra="forbid"):
     """Row of :data:`debye.models.catalog.CATALOG`."""
     config: dict[str, Any]
     """Settings of the model, the graphs that it reads included."""
-    target: str = "b_factor"
-    """Row of the catalog of targets."""
-    calibration: dict[str, Any] | None = None
-    """Quantiles that turn a spread into bounds, see :mod:`debye.prediction.calibration`."""
+    targets: tuple[str, ...] = ("b_factor",)
+    """Rows of the catalog of targets, in the order of the model's heads."""
+    scales: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Mean and standard deviation of the training labels, for targets that are standardized by them."""
+    calibration: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """For each target the quantiles that turn expected errors into bounds, see :mod:`debye.prediction.calibration`."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Recipe, data digest, seed, epochs and validation figures of the run."""
     version: str = Field(default_factory=library_version)
     """debye that wrote the file."""
+
+    def find_targets(self) -> tuple[Target, ...]:
+        """Return the targets of the model, scaled as in its training.
+
+        Raises:
+            ConfigError: this version has no such target.
+        """
+        return tuple(
+            target.scaled(*self.scales[target.name]) if target.name in self.scales else target
+            for target in find_targets(self.targets)
+        )
 
 
 def trained_splits(header: CheckpointHeader) -> frozenset[str]:
@@ -116,6 +138,7 @@ def save_checkpoint(path: Path, model: AtomModel, header: CheckpointHeader) -> N
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        header = header.model_copy(update={"format": FORMAT})
         save_file(state, temporary, metadata={"debye": header.model_dump_json()})
         temporary.replace(path)
     except BaseException:
@@ -146,23 +169,35 @@ def read_header(name_or_path: str | Path) -> CheckpointHeader:
             remedy="Give a checkpoint written by `debye train`",
         )
     try:
-        found = json.loads(text).get("format")
+        content = json.loads(text)
+        found = content.get("format")
     except (json.JSONDecodeError, AttributeError) as error:
         raise CheckpointError(
-            str(path), problem=f"broken header ({error})", remedy="Get the file again"
+            str(path), f"broken header ({error})", "Get the file again"
         ) from error
-    if found != FORMAT:
+    if found not in (1, FORMAT):
         raise CheckpointError(
             str(path),
-            problem=f"checkpoint format {found}, this version reads {FORMAT}",
-            remedy="Install the version of debye that wrote it, or train again",
+            f"checkpoint format {found}, this version reads 1 to {FORMAT}",
+            "Install the version of debye that wrote it, or train again",
         )
     try:
-        return CheckpointHeader.model_validate_json(text)
+        return CheckpointHeader.model_validate(_upgraded(content) if found == 1 else content)
     except ValidationError as error:
         raise CheckpointError(
-            str(path), problem=f"broken header ({error})", remedy="Get the file again"
+            str(path), f"broken header ({error})", "Get the file again"
         ) from error
+
+
+def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a header of format 1, of one target, with the fields of today."""
+    content = dict(content)
+    target = content.pop("target", "b_factor")
+    calibration = content.pop("calibration", None)
+    return content | {
+        "targets": (target,),
+        "calibration": {target: calibration} if calibration else {},
+    }
 
 
 def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint:
@@ -181,11 +216,22 @@ def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint
             problem=f"unknown model {header.model!r}",
             remedy=f"This version knows {', '.join(CATALOG)}",
         )
-    model = build_model(header.model, header.config)
+    model = build_model(header.model, header.config, header.find_targets())
+    weights = load_file(path, device=device)
+    if header.format == 1 and find_model(header.model).learned:
+        weights = {_renamed(name, header.targets[0]): value for name, value in weights.items()}
     try:
-        model.load_state_dict(load_file(path, device=device))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
             str(path), problem=f"weights do not fit the header ({error})", remedy="Train again"
         ) from error
     return Checkpoint(model.to(device).eval(), header, str(path))
+
+
+def _renamed(name: str, target: str) -> str:
+    """Return the name of a weight of format 1 as it is today."""
+    for old, new in OLD_HEADS.items():
+        if name.startswith(old):
+            return f"heads.{target}.{new}{name.removeprefix(old)}"
+    return name

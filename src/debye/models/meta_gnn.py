@@ -5,6 +5,7 @@ Reference: Battaglia et al. (2018), arXiv:1806.01261; Sarparast et al. (2024), a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.layers.connectivity import EdgeChunk, Grouping, edge_chunks
 from debye.models.layers.encoders import AtomEncoder, EdgeEncoder, mlp
+from debye.models.layers.heads import Features, Heads, HeadWidths
+from debye.targets.target import Target
 
 EDGE_CHUNK = 100_000
 """Edges processed at once without gradients: bounds the memory, and fits the cache of a core."""
@@ -97,10 +100,10 @@ class MetaGNN(AtomModel):
     """Graph network over bonds and contacts; see the module's references."""
 
     encoders = MappingProxyType({"atoms": "atoms", "edges": "edges"})
-    head = ("norm", "readout", "level")
+    head = ("norm", "heads")
 
-    def __init__(self, config: MetaGNNConfig) -> None:
-        super().__init__()
+    def __init__(self, config: MetaGNNConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
         self.edge_chunk = EDGE_CHUNK
@@ -110,11 +113,15 @@ class MetaGNN(AtomModel):
         self.structures = nn.Linear(n_facts + config.node_width, config.global_width)
         self.layers = nn.ModuleList(MetaLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.node_width)
-        self.readout = mlp(config.node_width + config.global_width, config.node_width, 2)
-        self.level = mlp(config.global_width, config.global_width, 2)
+        widths = HeadWidths(
+            atom=config.node_width + config.global_width,
+            atom_hidden=config.node_width,
+            structure=config.global_width,
+        )
+        self.heads = Heads(targets, widths)
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
-        """Predict profile, spread and level of every structure of a batch."""
+        """Predict every target of a batch."""
         structures = Grouping.of_sorted(graph.structure_index, graph.n_structures)
         chunks = edge_chunks(graph, self.edge_chunk)
         nodes = self.atoms(graph)
@@ -124,9 +131,8 @@ class MetaGNN(AtomModel):
         for layer in self.layers:
             nodes, state = layer(nodes, edges, state, chunks, structures)
         around = structures.gather(state).to(nodes.dtype)
-        both = self.readout(torch.cat([self.norm(nodes), around], dim=1)).float()
-        level = self.level(state).float()
-        return ModelOutput(profile=both[:, 0], log_spread=both[:, 1], level=level)
+        atoms = torch.cat([self.norm(nodes), around], dim=1)
+        return self.heads.read(graph, Features(atom=atoms, structure=state))
 
 
 CONFIG = MetaGNNConfig

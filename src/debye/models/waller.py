@@ -7,7 +7,8 @@ Named after Ivar Waller, of the Debye-Waller factor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
@@ -26,17 +27,15 @@ from debye.models.layers.basis import GaussianBasis, cosine_cutoff, table_rows
 from debye.models.layers.connectivity import Grouping
 from debye.models.layers.convolution import PIECE_EDGES, Neighborhood
 from debye.models.layers.encoders import mlp
+from debye.models.layers.heads import Features, Heads, HeadWidths
 from debye.models.layers.rigid_body import RigidBody
 from debye.structure.bonds import BondOrder
+from debye.targets.target import Target
 
 USUAL_BOND = 1.45  # Å
 LARGEST_STRAIN = 0.8  # Å, from the usual bond; what is more counts as this
 ATOM_DEGREE, RESIDUE_DEGREE = 4.0, 6.0
 """Sums over neighbors are divided by these (roots of usual degrees), so that they start near unit scale."""
-LOWEST_LEVEL, USUAL_LEVEL, HIGHEST_LEVEL = (1.0, 0.5), (3.17, 2.25), (5.0, 4.2)
-"""Log mean and log standard deviation, Å², of the B-factors of a structure: those of the 2,526 training structures lie
-between 1.58 and 4.77, and 0.81 and 3.89. Rigid bodies are a feedback without a bound, so that 1 of 652 structures came
-out at 1e29 Å²: what is outside says nothing, and the usual level (the mean of the training structures) is told instead."""
 ELASTIC_CUTOFF = 12.0
 """Å, between centroids. Between Cα atoms in the crystal it was the best of the cutoffs tried on the validation split."""
 VECTOR_SIZE = 2.0
@@ -340,11 +339,11 @@ class Waller(AtomModel):
     encoders = MappingProxyType(
         {"atoms": "atoms", "edges": "atom_edges", "residue_edges": "residue_edges"}
     )
-    head = ("atom_norm", "atom_readout", "residue_readout", "level")
+    head = ("atom_norm", "heads")
     fact_weights = ("structures.weight",)
 
-    def __init__(self, config: WallerConfig) -> None:
-        super().__init__()
+    def __init__(self, config: WallerConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
         atom, residue = config.atom_width, config.residue_width
@@ -374,12 +373,11 @@ class Waller(AtomModel):
             Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.last_layers)
         )
         self.atom_norm = nn.LayerNorm(atom)
-        self.residue_readout = mlp(residue, residue, 2)
-        self.atom_readout = mlp(atom, atom, 2)
-        self.level = mlp(residue, residue, 2)
+        widths = HeadWidths(atom=atom, atom_hidden=atom, residue=residue, structure=residue)
+        self.heads = Heads(targets, widths, exact=True)
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
-        """Predict profile, spread and level of every structure of a batch."""
+        """Predict every target of a batch."""
         levels = Levels.of(graph)
         contacts = Neighborhood.of(graph.edge_index, graph.n_atoms)
         atoms, edges = self.atoms(graph), self.atom_edges(graph)
@@ -390,15 +388,12 @@ class Waller(AtomModel):
         atoms = atoms + levels.residues.gather(self.spread_out(normal))
         for layer in self.last_layers:
             atoms = layer(atoms, edges, contacts)
-        whole = levels.residues.gather(self.residue_readout(normal).float())
-        both = self.atom_readout(self.atom_norm(atoms)).float() + whole
-        with _exactly(state):
-            level = self.level(state)
-        if not self.training:  # there, a bound would stop the gradient that leads back
-            low, usual, high = level.new_tensor([LOWEST_LEVEL, USUAL_LEVEL, HIGHEST_LEVEL])
-            told = ((level >= low) & (level <= high)).all(dim=1, keepdim=True)
-            level = torch.where(told, level, usual)
-        return ModelOutput(profile=both[:, 0], log_spread=both[:, 1], level=level)
+        features = Features(
+            atom=self.atom_norm(atoms), residue=normal, structure=state, residues=levels.residues
+        )
+        output = self.heads.read(graph, features)
+        # In training a bound would stop the gradient that leads back.
+        return output if self.training else _within_range(output, self.targets)
 
     def _residues(
         self, graph: AtomGraph, levels: Levels, atoms: Float[Tensor, "atoms width"]
@@ -427,6 +422,24 @@ class Waller(AtomModel):
             with _exactly(state):
                 state = state + self.state_updates[number](torch.cat([state, mean], dim=1))
         return residues, state
+
+
+def _within_range(output: ModelOutput, targets: Sequence[Target]) -> ModelOutput:
+    """Replace log mean and log sd outside the range of a target by the usual ones.
+
+    Rigid bodies are a feedback without a bound: the mean of 1 of 652 structures came out at 1e29 Å². What lies
+    outside is meaningless.
+    """
+    values = dict(output.values)
+    for target in targets:
+        value = values[target.name]
+        if target.log_mean_sd_range is None or value.log_mean_sd is None:
+            continue
+        found = value.log_mean_sd
+        low, usual, high = found.new_tensor(target.log_mean_sd_range)
+        inside = ((found >= low) & (found <= high)).all(dim=1, keepdim=True)
+        values[target.name] = replace(value, log_mean_sd=torch.where(inside, found, usual))
+    return ModelOutput(values=values)
 
 
 def _elastic_motion(graph: AtomGraph) -> Float[Tensor, " residues"]:

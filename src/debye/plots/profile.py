@@ -115,16 +115,16 @@ def _draw_chain(
     x = np.arange(place[-1] + 1)
     panel.fill_between(
         x,
-        spread(residues.b_lower),
-        spread(residues.b_upper),
+        spread(residues.lower),
+        spread(residues.upper),
         color=BLUE,
         alpha=0.13,
         linewidth=0,
         label="5-95 % interval",
     )
-    if np.isfinite(residues.b_deposited[rows]).any():
-        panel.plot(x, spread(residues.b_deposited), color=INK, linewidth=0.9, label="deposited")
-    panel.plot(x, spread(residues.b_predicted), color=BLUE, linewidth=1.6, label="predicted")
+    if np.isfinite(residues.observed[rows]).any():
+        panel.plot(x, spread(residues.observed), color=INK, linewidth=0.9, label="deposited")
+    panel.plot(x, spread(residues.predicted), color=BLUE, linewidth=1.6, label="predicted")
     if labeled:
         chain = structure.chain[first[0]] or "without name"
         panel.text(
@@ -153,23 +153,23 @@ def _label_residues(panel: Axes, place: NDArray[np.intp], number: NDArray[np.int
 
 
 def _draw_ranked(panel: Axes, residues: ResidueTable) -> None:
-    order = np.argsort(residues.b_predicted)
+    order = np.argsort(residues.predicted)
     x = np.arange(len(order))
     panel.fill_between(
         x,
-        residues.b_lower[order],
-        residues.b_upper[order],
+        residues.lower[order],
+        residues.upper[order],
         color=BLUE,
         alpha=0.13,
         linewidth=0,
         label="5-95 % interval",
     )
-    panel.plot(x, residues.b_predicted[order], "o-", color=BLUE, label="predicted")
+    panel.plot(x, residues.predicted[order], "o-", color=BLUE, label="predicted")
 
 
 def _finish_panels(panels: NDArray, residues: ResidueTable, shown: list[NDArray[np.intp]]) -> None:
     rows = np.concatenate(shown) if shown else np.arange(len(residues.atoms))
-    drawn = np.concatenate([residues.b_upper[rows], residues.b_deposited[rows]])
+    drawn = np.concatenate([residues.upper[rows], residues.observed[rows]])
     # One wild residue must not flatten all others.
     top = 1.15 * float(np.nanpercentile(drawn, 99.5)) if np.isfinite(drawn).any() else 1.0
     for panel in panels:
@@ -271,7 +271,7 @@ def _trace_segments(
         for run in np.split(chain, ends):
             if len(run) > 1:
                 position = structure.position[trace[run]]
-                curve, b = _smooth(position, residues.b_predicted[run], finest)
+                curve, b = _smooth(position, residues.predicted[run], finest)
                 padded = np.concatenate([curve[:1], curve, curve[-1:]])
                 pieces.append(np.stack([padded[i : len(curve) - 1 + i] for i in range(4)], axis=1))
                 values.append((b[:-1] + b[1:]) / 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,18 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from debye.dataset.batches.graph_cache import GraphBuilder, GraphSource, open_graph_cache
+from debye.dataset.batches.loader import graph_items
 from debye.dataset.store.store import Store
 from debye.graph.graph import AtomGraph, join
+from debye.models.base import AtomModel
 from debye.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from debye.prediction.calibration import atom_classes, fit_calibration
+from debye.prediction.calibration import fit_calibration, item_classes
 from debye.prediction.inference import run_model
 from debye.prediction.restore import restore_values
 from debye.prediction.stream import batches
-from debye.targets.target import find_target
+from debye.targets.target import Target
 
 
 class Residuals(NamedTuple):
-    """Predictions beside true values: what bounds are fitted to. One row an atom and way of predicting."""
+    """True and predicted values, to which bounds are fitted; a row per item and way of predicting."""
 
     true: NDArray[np.float64]
     """NaN where not usable."""
@@ -56,21 +58,26 @@ def calibrate_checkpoint(
 
 def find_residuals(
     checkpoint: Checkpoint, store: Store, split: str, rows: Sequence[int], *, device: str = "cpu"
-) -> Residuals:
+) -> dict[str, Residuals]:
     """Predict some entries of a split, as :func:`calibrate_checkpoint` does; no cache is made."""
     graphs = GraphBuilder(store, split, checkpoint.model.graph_config)
     return _residuals(checkpoint, store, split, rows, graphs, device)
 
 
-def write_calibration(path: Path, residuals: Iterable[Residuals]) -> None:
-    """Fit bounds to residuals, and write them into the header of a checkpoint."""
-    calibration = fit_calibration(
-        *(np.concatenate(parts) for parts in zip(*residuals, strict=True))
-    )
+def write_calibration(path: Path, residuals: Iterable[Mapping[str, Residuals]]) -> None:
+    """Fit bounds to the residuals of each target, and write them into the header of a checkpoint."""
     checkpoint = load_checkpoint(path)
-    header = checkpoint.header.model_copy(
-        update={"calibration": calibration.model_dump(mode="json")}
-    )
+    parts = list(residuals)
+    calibration = {
+        name: fit_calibration(
+            *(
+                np.concatenate(columns)
+                for columns in zip(*(part[name] for part in parts), strict=True)
+            )
+        ).model_dump(mode="json")
+        for name in checkpoint.header.targets
+    }
+    header = checkpoint.header.model_copy(update={"calibration": calibration})
     save_checkpoint(path, checkpoint.model, header)
 
 
@@ -81,44 +88,60 @@ def _residuals(
     rows: Sequence[int],
     graphs: GraphSource,
     device: str,
-) -> Residuals:
-    true, atom_class = _labels(store, split, rows)
-    parts: list[Residuals] = []
+) -> dict[str, Residuals]:
+    parts: dict[str, list[Residuals]] = {}
+    labels = {
+        target.name: _labels(store, split, rows, target) for target in checkpoint.model.targets
+    }
     for crystal in (True, False):
         for known in (True, False):
             shown = _shown(graphs, rows, crystal, known)
-            value, width, mates = _predictions(checkpoint, shown, device)
-            told = np.full(len(true), known)
-            parts.append(Residuals(true, value, width, atom_class, told, mates))
-    return Residuals(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+            for name, found in _predictions(checkpoint.model, shown, device).items():
+                true, kinds = labels[name]
+                told = np.full(len(true), known)
+                parts.setdefault(name, []).append(
+                    Residuals(true, found.value, found.error, kinds, told, found.crystal_known)
+                )
+    return {
+        name: Residuals(*(np.concatenate(columns) for columns in zip(*own, strict=True)))
+        for name, own in parts.items()
+    }
 
 
 def _labels(
-    store: Store, split: str, rows: Sequence[int]
+    store: Store, split: str, rows: Sequence[int], target: Target
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Return true values, NaN where not usable, and the class of every atom of some entries."""
+    """Return true values, NaN where not usable, and the class of every item of some entries."""
     true, kinds = [], []
     for row in rows:
-        value = store.values(split, row, "b_iso").astype(np.float64)
-        true.append(np.where(store.usable(split, row), value, np.nan))
-        kinds.append(atom_classes(store.structure(split, row)))
+        labels = store.labels(split, row, target)
+        true.append(np.where(labels.usable, labels.value.astype(np.float64), np.nan))
+        kinds.append(item_classes(store.structure(split, row), target.per))
     return np.concatenate(true), np.concatenate(kinds)
 
 
-def _predictions(
-    checkpoint: Checkpoint, shown: Iterable[AtomGraph], device: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return values and widths of all atoms, and whether symmetry mates took part."""
-    target = find_target(checkpoint.header.target)
-    values, widths, mates = [], [], []
+class _Found(NamedTuple):
+    """Values of all items in the target's unit, their expected errors, and whether symmetry mates were included."""
+
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
+    crystal_known: NDArray[np.bool_]
+
+
+def _predictions(model: AtomModel, shown: Iterable[AtomGraph], device: str) -> dict[str, _Found]:
+    parts: dict[str, list[_Found]] = {target.name: [] for target in model.targets}
     for group in batches((graph, graph.n_atoms) for graph in shown):
         graph = join(group)
-        output = run_model(checkpoint.model, graph, device=device)
-        value, width = restore_values(output, graph.structure_index, target)
-        values.append(value)
-        widths.append(width)
-        mates.append(graph.crystal_known[graph.structure_index].cpu().numpy())
-    return np.concatenate(values), np.concatenate(widths), np.concatenate(mates)
+        output = run_model(model, graph, device=device)
+        for target in model.targets:
+            index = graph_items(graph, target.per).structure_index
+            value, error = restore_values(output.values[target.name], index, target)
+            known = graph.crystal_known[index].cpu().numpy()
+            parts[target.name].append(_Found(value, error, known))
+    return {
+        name: _Found(*(np.concatenate(columns) for columns in zip(*own, strict=True)))
+        for name, own in parts.items()
+    }
 
 
 def _shown(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from debye.scores.strata import LIGAND_SIZE
 from debye.structure.structure import EntityKind
+from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from debye.structure.structure import Structure
@@ -63,7 +64,7 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         *,
         resolution_known: bool,
         crystal_known: bool = False,
-        minimum: float = 0.0,
+        minimum: float | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the lower and the upper bound of each atom, in the unit of ``predicted``.
 
@@ -73,7 +74,7 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
             atom_class: (atoms,) an :class:`AtomClass` for each atom.
             resolution_known: Whether the model was told the resolution.
             crystal_known: Whether symmetry mates took part.
-            minimum: Smallest value that the target can take.
+            minimum: Smallest possible value of the target; None: no limit.
         """
         quantiles = np.array(
             [self._quantiles(kind, resolution_known, crystal_known) for kind in AtomClass]
@@ -81,7 +82,9 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         lower = predicted + quantiles[atom_class, 0] * width
         upper = predicted + quantiles[atom_class, 1] * width
         # A biased class may have both quantiles on one side; the bounds still hold the prediction.
-        lower = np.clip(np.minimum(lower, predicted), minimum, None)
+        lower = np.minimum(lower, predicted)
+        if minimum is not None:
+            lower = lower.clip(min=minimum)
         return lower.astype(np.float32), np.maximum(upper, predicted).astype(np.float32)
 
     def _quantiles(
@@ -172,6 +175,15 @@ def fit_calibration(
                 )
             )
     return Calibration(coverage=coverage, intervals=tuple(intervals))
+
+
+def item_classes(structure: Structure, per: Per) -> NDArray[np.int8]:
+    """Return the :class:`AtomClass` of each item; that of its first atom for a residue or structure."""
+    classes = atom_classes(structure)
+    if per is Per.ATOM:
+        return classes
+    group = structure.residue_index if per is Per.RESIDUE else np.zeros(len(structure), np.int32)
+    return classes[np.unique(group, return_index=True)[1]]
 
 
 def atom_classes(structure: Structure) -> NDArray[np.int8]:

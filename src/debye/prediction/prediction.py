@@ -1,11 +1,10 @@
-"""The last state object: per-atom B-factors with bounds, ready to be shown or written."""
+"""The last state object: predicted values with bounds, ready to be shown or written."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,20 +12,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
+from debye.files import write_whole
 from debye.prediction.inputs import FORMATS, OutputFormat
-from debye.prediction.table import atom_table, write_csv, write_parquet
+from debye.prediction.table import table_columns, write_csv, write_parquet
 from debye.structure.structure import BKind, EntityKind, Structure
+from debye.targets.target import Per, Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PredictedValues:
+    """The values of one target for one structure, in the target's unit; NaN where there is none."""
+
+    target: Target
+    predicted: NDArray[np.float32]
+    """(atoms, residues or 1) expected value."""
+    lower: NDArray[np.float32]
+    """(atoms, residues or 1) 5 % quantile."""
+    upper: NDArray[np.float32]
+    """(atoms, residues or 1) 95 % quantile."""
+
+    @property
+    def has_prediction(self) -> NDArray[np.bool_]:
+        """(atoms, residues or 1) True where there is a prediction."""
+        return np.isfinite(self.predicted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """B-factors of one structure, as flat per-atom arrays in the order of the file.
+    """Predicted values of one structure: flat arrays in the order of the file.
 
     Every atom of the file has a row; those without a prediction (hydrogens, waters, other altlocs and
-    models) hold NaN and are counted in :attr:`dropped`. All values in Å².
+    models) have NaN and are counted in :attr:`dropped`.
     """
 
     structure: Structure
@@ -35,59 +54,106 @@ class Prediction:
     """The file, of which :meth:`write` makes annotated copies; None for structures made in memory."""
     model_name: str
     """The model that predicted."""
-    b_predicted: NDArray[np.float32]
-    """(atoms,) expected B-factor, Å²; NaN where there is none."""
-    b_lower: NDArray[np.float32]
-    """(atoms,) 5 % quantile, Å²."""
-    b_upper: NDArray[np.float32]
-    """(atoms,) 95 % quantile, Å²."""
+    values: Mapping[str, PredictedValues]
+    """Values of each target of the model, by name; the first is the main one."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Number of atoms without a prediction, by reason; only reasons that occur."""
     resolution: float | None = None
-    """Resolution that the model was told, Å; None: it was told that it is not known."""
+    """Resolution given to the model, Å; None: unknown."""
     crystal_problem: str | None = None
-    """Why the crystal was not used; None: it was."""
+    """Why crystal contacts were not used; None: they were."""
 
     def __post_init__(self) -> None:
-        atoms = len(self.structure)
-        for name in ("b_predicted", "b_lower", "b_upper"):
-            if getattr(self, name).shape != (atoms,):
-                raise StructureError(
-                    self.structure.source,
-                    problem=f"{atoms} atoms, but {name} has shape {getattr(self, name).shape}",
-                    remedy="Give one value an atom, NaN where there is none",
-                )
+        if not self.values:
+            raise StructureError(
+                self.structure.source, "no target", "Give the values of at least one"
+            )
+        for name, values in self.values.items():
+            per = values.target.per
+            count = per.count(self.structure)
+            for column in ("predicted", "lower", "upper"):
+                shape = getattr(values, column).shape
+                if shape != (count,):
+                    raise StructureError(
+                        self.structure.source,
+                        f"{count} {per}s, but {column} of {name} has shape {shape}",
+                        f"Give one value per {per}, NaN where there is none",
+                    )
 
     @property
-    def has_prediction(self) -> NDArray[np.bool_]:
-        """(atoms,) True where there is a prediction."""
-        return np.isfinite(self.b_predicted)
+    def main(self) -> PredictedValues:
+        """The values of the model's first target."""
+        return next(iter(self.values.values()))
+
+    @property
+    def b_values(self) -> PredictedValues:
+        """The B-factors.
+
+        Raises:
+            StructureError: the model predicts none.
+        """
+        for values in self.values.values():
+            if values.target.in_b_column:
+                return values
+        raise StructureError(
+            self.structure.source,
+            f"{self.model_name} predicts {', '.join(self.values)}, no B-factors",
+            "Choose a model of B-factors, or read Prediction.values",
+        )
+
+    @property
+    def b_predicted(self) -> NDArray[np.float32]:
+        """(atoms,) expected B-factor, Å²; NaN where there is none."""
+        return self.b_values.predicted
+
+    @property
+    def b_lower(self) -> NDArray[np.float32]:
+        """(atoms,) 5 % quantile of the B-factor, Å²."""
+        return self.b_values.lower
+
+    @property
+    def b_upper(self) -> NDArray[np.float32]:
+        """(atoms,) 95 % quantile of the B-factor, Å²."""
+        return self.b_values.upper
 
     @property
     def b_deposited(self) -> NDArray[np.float32]:
         """(atoms,) the file's own B-factors, Å²; NaN where its column holds something else."""
-        entry = self.structure.entry
-        if entry.is_predicted or entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
-            return np.full(len(self.structure), np.nan, np.float32)
-        return self.structure.b_iso
+        return self.observed(self.b_values.target)
+
+    def observed(self, target: Target) -> NDArray[np.float32]:
+        """(atoms, residues or 1) measured values of a target in the file; NaN where there are none."""
+        if target.observed is None:
+            return np.full(target.per.count(self.structure), np.nan, np.float32)
+        return target.observed(self.structure)
+
+    @property
+    def has_prediction(self) -> NDArray[np.bool_]:
+        """(atoms,) True where there is a prediction of some target, for the atom or its residue."""
+        found = np.zeros(len(self.structure), bool)
+        for values in self.values.values():
+            if values.target.per is Per.ATOM:
+                found |= values.has_prediction
+            elif values.target.per is Per.RESIDUE:
+                found |= values.has_prediction[self.structure.residue_index]
+        return found
 
     def correlation(self) -> float | None:
-        """Return Pearson's r with the deposited B over protein heavy atoms, or None without such."""
-        deposited = self.b_deposited
-        rows = self.has_prediction & np.isfinite(deposited)
-        rows &= self.structure.entity_kind == EntityKind.PROTEIN
-        if rows.sum() < 3 or np.ptp(deposited[rows]) < 0.01 or np.ptp(self.b_predicted[rows]) == 0:
+        """Return Pearson's r of the main target with the file's values over protein, or None without such."""
+        values = self.main
+        protein = self.structure.entity_kind == EntityKind.PROTEIN
+        if values.target.per is not Per.ATOM:
             return None
-        return float(np.corrcoef(self.b_predicted[rows], deposited[rows])[0, 1])
+        observed = self.observed(values.target)
+        rows = values.has_prediction & np.isfinite(observed) & protein
+        true, predicted = observed[rows], values.predicted[rows]
+        if rows.sum() < 3 or np.ptp(true) < 0.01 or np.ptp(predicted) == 0:
+            return None
+        return float(np.corrcoef(predicted, true)[0, 1])
 
     def summary(self) -> str:
-        """Return one line: atoms, mean B, what was left out, crystal, agreement with the file's B."""
-        rows = self.has_prediction
-        level = f"B {self.b_predicted[rows].mean():.1f} Å²"
-        if np.isfinite(self.b_lower[rows]).all():
-            lower, upper = self.b_lower[rows].mean(), self.b_upper[rows].mean()
-            level += f" (5-95 %: {lower:.1f}-{upper:.1f})"
-        parts = [f"{rows.sum():,} atoms", level]
+        """Return one line: atoms, means, skipped atoms, crystal contacts, agreement with the file's values."""
+        parts = [f"{self.has_prediction.sum():,} atoms", *map(_mean_text, self.values.values())]
         if self.dropped:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
             parts.append(f"without prediction: {counts}")
@@ -100,54 +166,50 @@ class Prediction:
             parts.append(f"r {r:.2f}" + (" with a residual B" if partial else ""))
         return " · ".join(parts)
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return the per-atom table, columns as in the CSV file, as a pandas data frame."""
+    @property
+    def levels(self) -> tuple[Per, ...]:
+        """Items that the model's targets describe, the finest first."""
+        found = {values.target.per for values in self.values.values()}
+        return tuple(per for per in Per if per in found)
+
+    def to_dataframe(self, per: Per | None = None) -> pd.DataFrame:
+        """Return a table as a pandas data frame, columns as in the CSV file.
+
+        Args:
+            per: Rows of the table; None: the finest that the model predicts.
+        """
         import pandas as pd
 
-        return pd.DataFrame(atom_table(self))
+        return pd.DataFrame(table_columns(self, per or self.levels[0]))
 
     def write(self, path: str | Path, format: OutputFormat | None = None) -> Path:
         """Write the prediction to a file, which appears whole or not at all, and return its path.
 
         ``cif`` and ``pdb`` are copies of the input with only B replaced (atoms without a prediction
-        keep the file's value); ``csv`` and ``parquet`` are the per-atom table.
+        keep the file's value); ``csv`` and ``parquet`` are tables per atom. Values per residue or per structure go to
+        ``NAME.residue.csv`` and ``NAME.structure.csv``, or to ``NAME.csv`` where a model predicts nothing finer.
 
         Args:
             path: The file to write; its folder is made.
-            format: One of :data:`FORMATS`; None: what the suffix of ``path`` says.
+            format: One of :data:`FORMATS`; None: the suffix of ``path``.
 
         Raises:
-            StructureError: unknown format, a target that is the input itself or cannot be written, or
-                an entry that does not fit the PDB format.
+            StructureError: unknown format, a target that is the input itself or cannot be written, a copy
+                of a model without B-factors, or an entry that does not fit the PDB format.
         """
         target = Path(path)
         kind = self._output_format(target, format)
         if self.path is not None and target.exists() and target.samefile(self.path):
             raise StructureError(
-                str(target),
-                problem="the output would replace the input",
-                remedy="Write to another folder",
+                str(target), "the output would replace the input", "Write to another folder"
             )
-        # The suffix tells the writers the format; the finished file gets its name in one step.
-        part = target.with_name(f".{target.name}.{os.getpid()}.part.{kind}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if kind == "csv":
-                write_csv(self, part)
-            elif kind == "parquet":
-                write_parquet(self, part)
-            else:
-                self._write_copy(part)
-            part.replace(target)
-        except OSError as error:
-            raise StructureError(
-                str(target),
-                problem=f"cannot be written ({error.strerror or error})",
-                remedy="Check the folder's permissions and the free space",
-            ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        if kind in ("cif", "pdb"):
+            return write_whole(target.with_suffix(f".{kind}"), self._write_copy)
+        write = write_csv if kind == "csv" else write_parquet
+        for per in self.levels:
+            is_main = per is self.levels[0]
+            file = target if is_main else target.with_name(f"{target.stem}.{per}{target.suffix}")
+            write_whole(file, partial(write, self, per))
         return target
 
     def _write_copy(self, target: Path) -> None:
@@ -156,7 +218,7 @@ class Prediction:
         from debye.structure.write import write_with_b
 
         if self.path is None:
-            b = np.where(self.has_prediction, self.b_predicted, self.structure.b_iso)
+            b = np.where(np.isfinite(self.b_predicted), self.b_predicted, self.structure.b_iso)
             write_structure(replace(self.structure, b_iso=b, u_aniso=None), target)
             return
         by_record = np.full(int(self.structure.record.max()) + 1, np.nan, np.float32)
@@ -173,3 +235,14 @@ class Prediction:
             problem=f"no output format is called {kind!r}",
             remedy=f"Choose from {', '.join(FORMATS)}",
         )
+
+
+def _mean_text(values: PredictedValues) -> str:
+    """Return mean and mean bounds of a target, such as ``B 20.1 Å² (5-95 %: 12.0-31.5)``."""
+    rows, target = values.has_prediction, values.target
+    digits = max(1, target.decimals - 1)
+    text = f"{target.title} {values.predicted[rows].mean():.{digits}f} {target.unit}".rstrip()
+    if np.isfinite(values.lower[rows]).all():
+        lower, upper = values.lower[rows].mean(), values.upper[rows].mean()
+        text += f" (5-95 %: {lower:.{digits}f}-{upper:.{digits}f})"
+    return text

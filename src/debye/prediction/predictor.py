@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from debye.dataset.batches.loader import graph_items
 from debye.errors import StructureError
-from debye.graph.graph import join
+from debye.graph.graph import item_count, join
 from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
 from debye.prediction.inference import Precision, run_model
 from debye.prediction.inputs import expand_inputs, local_file
-from debye.prediction.prediction import Prediction
+from debye.prediction.prediction import PredictedValues, Prediction
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_file, prepare_structure
 from debye.prediction.restore import restore_values
-from debye.targets.target import find_target
+from debye.targets.target import Target
 
 if TYPE_CHECKING:
     from debye.graph.config import GraphConfig
@@ -36,12 +37,15 @@ class Predictor:
         self.model_name = checkpoint.header.name
         self.trained_splits = trained_splits(checkpoint.header)
         """Splits that the model has seen: it is not to be scored on their entries."""
-        self.target = find_target(checkpoint.header.target)
+        self.targets = checkpoint.model.targets
+        """What the model predicts."""
         self.device = device
         self.precision: Precision = precision
-        found = checkpoint.header.calibration
-        self.calibration = Calibration.model_validate(found) if found else None
-        """None: the checkpoint was never calibrated, so that there are no bounds."""
+        self.calibrations = {
+            name: Calibration.model_validate(found)
+            for name, found in checkpoint.header.calibration.items()
+        }
+        """Bounds of each target, by name; a target that was never calibrated has none."""
 
     @classmethod
     def from_checkpoint(
@@ -102,49 +106,62 @@ class Predictor:
         """
         graph = join([item.graph for item in batch])
         output = run_model(self.model, graph, device=self.device, precision=self.precision)
-        value, width = restore_values(output, graph.structure_index, self.target)
-        ends = np.cumsum([item.graph.n_atoms for item in batch])
+        values: list[dict[str, PredictedValues]] = [{} for _ in batch]
+        for target in self.targets:
+            index = graph_items(graph, target.per).structure_index
+            found = restore_values(output.values[target.name], index, target)
+            counts = [item_count(item.graph, target.per) for item in batch]
+            ends = np.cumsum(counts)
+            for own, item, end, count in zip(values, batch, ends, counts, strict=True):
+                part = slice(end - count, end)
+                own[target.name] = self._values(target, item, found[0][part], found[1][part])
         return [
-            self._prediction(item, value[end - item.graph.n_atoms : end], width_of)
-            for item, end in zip(batch, ends, strict=True)
-            for width_of in [width[end - item.graph.n_atoms : end]]
+            Prediction(
+                structure=item.structure,
+                path=item.path,
+                model_name=self.model_name,
+                values=own,
+                dropped=item.dropped,
+                resolution=item.resolution,
+                crystal_problem=item.crystal_problem,
+            )
+            for own, item in zip(values, batch, strict=True)
         ]
 
-    def _prediction(self, item: Prepared, value: np.ndarray, width: np.ndarray) -> Prediction:
+    def _values(
+        self, target: Target, item: Prepared, value: np.ndarray, error: np.ndarray
+    ) -> PredictedValues:
         if not np.isfinite(value).all():
             raise StructureError(
                 item.structure.source,
-                problem=f"the model gave no finite value for {(~np.isfinite(value)).sum()} atoms",
-                remedy="Check the coordinates, or predict with another model",
+                f"the model gave no finite value for {(~np.isfinite(value)).sum()} {target.per}s",
+                "Check the coordinates, or predict with another model",
             )
         lower = upper = np.full(len(value), np.nan)
-        if self.calibration is not None:
-            lower, upper = self.calibration.bounds(
+        if target.name in self.calibrations:
+            lower, upper = self.calibrations[target.name].bounds(
                 value,
-                width,
-                item.atom_class,
+                error,
+                item.classes(target.per),
                 resolution_known=item.resolution is not None,
                 crystal_known=bool(item.graph.crystal_known.all()),
-                minimum=self.target.minimum,
+                minimum=target.minimum,
             )
-        return Prediction(
-            structure=item.structure,
-            path=item.path,
-            model_name=self.model_name,
-            b_predicted=_spread(value, item),
-            b_lower=_spread(lower, item),
-            b_upper=_spread(upper, item),
-            dropped=item.dropped,
-            resolution=item.resolution,
-            crystal_problem=item.crystal_problem,
+        rows = item.file_rows(target.per)
+        count = target.per.count(item.structure)
+        return PredictedValues(
+            target=target,
+            predicted=_scatter(value, rows, count),
+            lower=_scatter(lower, rows, count),
+            upper=_scatter(upper, rows, count),
         )
 
 
-def _spread(values: np.ndarray, item: Prepared) -> np.ndarray:
-    """Put the values of the graph's atoms into the rows of the file, NaN elsewhere."""
-    spread = np.full(len(item.structure), np.nan, np.float32)
-    spread[item.rows] = values
-    return spread
+def _scatter(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """Put the values of a graph's items into the rows of the file, NaN elsewhere."""
+    scattered = np.full(count, np.nan, np.float32)
+    scattered[rows] = values
+    return scattered
 
 
 def predict(

@@ -16,6 +16,7 @@ from debye.prediction.calibration import atom_classes
 from debye.structure.crystal import crystal_problem
 from debye.structure.read import read_structure
 from debye.structure.select import Selection, select_atoms
+from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from debye.graph.config import GraphConfig
@@ -45,6 +46,24 @@ class Prepared:
     """Why the crystal is not used; None: it is."""
     resolution: float | None
     """Å; None: not known."""
+
+    def file_rows(self, per: Per) -> NDArray[np.intp]:
+        """Return the atom, residue or structure of the file that each item of the graph is."""
+        if per is Per.STRUCTURE:
+            return np.zeros(1, np.intp)
+        if per is Per.ATOM:
+            return self.rows
+        return self.structure.residue_index[self.rows[self._first_atoms()]].astype(np.intp)
+
+    def classes(self, per: Per) -> NDArray[np.int8]:
+        """Return a :class:`debye.prediction.calibration.AtomClass` for each item; that of its first atom."""
+        if per is Per.ATOM:
+            return self.atom_class
+        return self.atom_class[:1] if per is Per.STRUCTURE else self.atom_class[self._first_atoms()]
+
+    def _first_atoms(self) -> NDArray[np.intp]:
+        index = self.graph.residue_index.cpu().numpy()
+        return np.unique(index, return_index=True)[1]
 
 
 def prepare_file(

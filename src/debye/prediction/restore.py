@@ -1,4 +1,4 @@
-"""From what a model says, in standardized units, to values and expected errors in the target's unit."""
+"""From standardized model output to values and expected errors in the unit of a target."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import CheckpointError
-from debye.models.base import SPREAD_RANGE
+from debye.targets.losses import LOG_ERROR_RANGE
 from debye.targets.target import Target, Transform
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from debye.models.base import ModelOutput
+    from debye.targets.losses import TargetOutput
 
 
 def restore_values(
-    output: ModelOutput, structure_index: Tensor, target: Target
+    output: TargetOutput, structure_index: Tensor, target: Target
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the value and the expected absolute error of each atom, in the target's unit.
+    """Return the value and the expected absolute error of each item, in the target's unit.
 
-    A model without an opinion on its error gets one standard deviation of the structure.
+    Where a model predicts no error, it is one standard deviation.
 
     Args:
-        output: What the model said about a batch.
-        structure_index: (atoms,) structure of each atom.
+        output: The model's output for a batch.
+        structure_index: (items,) structure of each atom, residue or structure.
         target: What the model was trained on.
 
     Raises:
-        CheckpointError: the target needs a structure level, and the model predicts none.
+        CheckpointError: the target needs mean and sd of each structure, and the model predicts none.
     """
-    profile = output.profile.double().cpu().numpy()
-    spread = np.ones_like(profile)
-    if output.log_spread is not None:
-        spread = np.exp(output.log_spread.double().clamp(*SPREAD_RANGE).cpu().numpy())
-    location, scale = np.zeros(1), np.ones(1)
-    rows = np.zeros(len(profile), np.intp)
+    value = output.value.double().cpu().numpy()
+    error = np.ones_like(value)
+    if output.log_error is not None:
+        error = np.exp(output.log_error.double().clamp(*LOG_ERROR_RANGE).cpu().numpy())
+    location, scale = np.array([target.location]), np.array([target.scale])
+    rows = np.zeros(len(value), np.intp)
     if target.transform is Transform.Z:
-        if output.level is None:
+        if output.log_mean_sd is None:
             raise CheckpointError(
                 target.name,
-                problem=f"this model predicts no structure level, so nothing in {target.unit}",
-                remedy="Choose a model that does, or score its profile with `debye evaluate`",
+                f"this model predicts no mean and sd of a structure, so nothing in {target.unit}",
+                "Choose a model that does, or score its normalized values with `debye evaluate`",
             )
-        location, scale = np.exp(output.level.double().cpu().numpy()).T
+        location, scale = np.exp(output.log_mean_sd.double().cpu().numpy()).T
         rows = structure_index.cpu().numpy()
-    value = target.restore(profile, location[rows], scale[rows])
+    value = target.restore(value, location[rows], scale[rows])
     # A step in the logarithm is a share of the value.
     unit = value if target.transform is Transform.LOG else scale[rows]
-    return value, unit * spread
+    return value, unit * error

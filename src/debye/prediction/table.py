@@ -1,4 +1,4 @@
-"""The per-atom table: one row for every atom of the file, predicted or not."""
+"""Tables of predictions: one row for every atom, residue or structure of the file, predicted or not."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.errors import StructureError
+from debye.targets.target import Per
+
 if TYPE_CHECKING:
     import pyarrow
 
     from debye.prediction.prediction import Prediction
 
-COLUMNS = (
-    "model",
-    "chain",
-    "residue_number",
-    "insertion_code",
-    "residue_name",
-    "atom_name",
-    "altloc",
-    "element",
-    "b_predicted",
-    "b_lower",
-    "b_upper",
-    "b_deposited",
-)
-DECIMALS = 2
-"""Å² are written as finely as structure files hold them."""
+RESIDUE_NAMES = ("model", "chain", "residue_number", "insertion_code", "residue_name")
+ATOM_NAMES = (*RESIDUE_NAMES, "atom_name", "altloc", "element")
 
 
-def atom_table(prediction: Prediction) -> dict[str, NDArray]:
-    """Return the columns of the table; B-factors in Å², NaN where there is none.
+def table_columns(prediction: Prediction, per: Per) -> dict[str, NDArray]:
+    """Return the columns of a table, NaN where there is no value; chain and residue number are the authors'.
 
-    Chain and residue number are those of the authors.
+    Each target of this kind has columns with its prediction, lower and upper bound, in its unit, and with the
+    file's values where files have them.
     """
     structure = prediction.structure
-    values = {
-        "b_predicted": prediction.b_predicted,
-        "b_lower": prediction.b_lower,
-        "b_upper": prediction.b_upper,
-        "b_deposited": prediction.b_deposited,
-    }
-    return {
-        name: np.round(values[name].astype(np.float64), DECIMALS)
-        if name in values
-        else getattr(structure, name)
-        for name in COLUMNS
-    }
+    if per is Per.STRUCTURE:
+        columns = {"entry": np.array([structure.source])}
+    elif per is Per.ATOM:
+        columns = {name: getattr(structure, name) for name in ATOM_NAMES}
+    else:
+        _, first = np.unique(structure.residue_index, return_index=True)
+        columns = {name: getattr(structure, name)[first] for name in RESIDUE_NAMES}
+    for values in prediction.values.values():
+        target = values.target
+        if target.per is not per:
+            continue
+        found = dict(
+            zip(target.columns, (values.predicted, values.lower, values.upper), strict=True)
+        )
+        if target.observed_column:
+            found[target.observed_column] = prediction.observed(target)
+        columns |= {
+            name: np.round(column.astype(np.float64), target.decimals)
+            for name, column in found.items()
+        }
+    return columns
 
 
-def write_csv(prediction: Prediction, path: Path) -> None:
-    """Write the table as comma-separated values; a missing value is an empty field."""
+def write_csv(prediction: Prediction, per: Per, path: Path) -> None:
+    """Write a table as comma-separated values; a missing value is an empty field."""
     from pyarrow import csv
 
-    table = _arrow_table(prediction)
+    table = _arrow_table(prediction, per)
     special = any(
         character in value
-        for name in ("chain", "insertion_code", "residue_name", "atom_name", "altloc", "element")
-        for value in table[name].unique().to_pylist()
+        for column in table.columns
+        if column.type == "string"
+        for value in column.unique().to_pylist()
         for character in '",\n\r'
         if value is not None
     )
@@ -69,18 +69,18 @@ def write_csv(prediction: Prediction, path: Path) -> None:
     csv.write_csv(table, path, options)
 
 
-def write_parquet(prediction: Prediction, path: Path) -> None:
-    """Write the table as Apache Parquet; a missing value is a null."""
+def write_parquet(prediction: Prediction, per: Per, path: Path) -> None:
+    """Write a table as Apache Parquet; a missing value is a null."""
     from pyarrow import parquet
 
-    parquet.write_table(_arrow_table(prediction), path)
+    parquet.write_table(_arrow_table(prediction, per), path)
 
 
-def _arrow_table(prediction: Prediction) -> pyarrow.Table:
+def _arrow_table(prediction: Prediction, per: Per) -> pyarrow.Table:
     import pyarrow as pa
 
     columns = {}
-    for name, values in atom_table(prediction).items():
+    for name, values in table_columns(prediction, per).items():
         if values.dtype.kind == "U":
             # Empty text becomes null: the same missing value as in the number columns.
             columns[name] = pa.array(values, mask=values == "", type=pa.string())
@@ -91,7 +91,7 @@ def _arrow_table(prediction: Prediction) -> pyarrow.Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidueTable:
-    """Means over the predicted atoms of each residue, in the order of the file; Å², NaN where none.
+    """The main target per residue, in the order of the file: means over its predicted atoms, or its own value.
 
     Bounds are means of the atoms' bounds: how far a typical atom of the residue may lie.
     """
@@ -100,50 +100,70 @@ class ResidueTable:
     """(residues,) row of the residue's first atom, for its names."""
     atoms: NDArray[np.intp]
     """(residues,) number of atoms with a prediction."""
-    b_predicted: NDArray[np.float64]
-    """(residues,) Å²."""
-    b_lower: NDArray[np.float64]
-    """(residues,) Å²."""
-    b_upper: NDArray[np.float64]
-    """(residues,) Å²."""
-    b_deposited: NDArray[np.float64]
-    """(residues,) Å², over the same atoms."""
+    predicted: NDArray[np.float64]
+    """(residues,) in the unit of the target."""
+    lower: NDArray[np.float64]
+    """(residues,) in the unit of the target."""
+    upper: NDArray[np.float64]
+    """(residues,) in the unit of the target."""
+    observed: NDArray[np.float64]
+    """(residues,) values of the file, over the same atoms; NaN where there are none."""
 
 
 def residue_table(prediction: Prediction) -> ResidueTable:
-    """Average a prediction over the atoms of each residue; residues without any are left out."""
+    """Return the main target of each residue that has a predicted atom.
+
+    Raises:
+        StructureError: the main target has one value for the whole structure.
+    """
+    values, structure = prediction.main, prediction.structure
+    target = values.target
+    if target.per is Per.STRUCTURE:
+        raise StructureError(
+            structure.source, f"{target.name} has no values of residues", "Read Prediction.values"
+        )
     rows = np.flatnonzero(prediction.has_prediction)
+    residue_of_row = structure.residue_index[rows]
     _, first, residue, counts = np.unique(
-        prediction.structure.residue_index[rows],
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
+        residue_of_row, return_index=True, return_inverse=True, return_counts=True
     )
     order = np.argsort(first, kind="stable")
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        return (np.bincount(residue, values[rows], minlength=len(first)) / counts)[order]
+    def mean(column: NDArray[np.float32]) -> NDArray[np.float64]:
+        of_atom = column[rows] if target.per is Per.ATOM else column[residue_of_row]
+        return (np.bincount(residue, of_atom, minlength=len(first)) / counts)[order]
 
     return ResidueTable(
         first_atom=rows[first[order]],
         atoms=counts[order],
-        b_predicted=mean(prediction.b_predicted),
-        b_lower=mean(prediction.b_lower),
-        b_upper=mean(prediction.b_upper),
-        b_deposited=mean(prediction.b_deposited),
+        predicted=mean(values.predicted),
+        lower=mean(values.lower),
+        upper=mean(values.upper),
+        observed=mean(prediction.observed(target)),
     )
 
 
 def residue_text(prediction: Prediction) -> str:
-    """Return the table of the residues as aligned text, one line each; Å², means over atoms."""
+    """Return the main target of each residue as aligned text, one line each; means over atoms."""
     structure, residues = prediction.structure, residue_table(prediction)
-    lines = ["chain  residue    atoms  B predicted      5 %     95 %  B deposited"]
+    target = prediction.main.target
+    digits = max(1, target.decimals - 1)
+    names = [f"{target.title} predicted", "5 %", "95 %"]
+    widths = [max(13, len(names[0]) + 2), 9, 9]
+    columns = [residues.predicted, residues.lower, residues.upper]
+    if target.observed_column:
+        names.append(f"{target.title} deposited")
+        widths.append(max(13, len(names[-1]) + 2))
+        columns.append(residues.observed)
+    lines = ["chain  residue    atoms" + "".join(map(str.rjust, names, widths))]
     for i, row in enumerate(residues.first_atom):
         number = f"{structure.residue_number[row]}{structure.insertion_code[row]}"
-        deposited = residues.b_deposited[i]
+        values = [
+            ("" if np.isnan(column[i]) else f"{column[i]:.{digits}f}").rjust(width)
+            for column, width in zip(columns, widths, strict=True)
+        ]
         lines.append(
             f"{structure.chain[row]:<5}  {structure.residue_name[row]:<4}{number:>6}"
-            f"{residues.atoms[i]:>6}{residues.b_predicted[i]:>13.1f}{residues.b_lower[i]:>9.1f}"
-            f"{residues.b_upper[i]:>9.1f}{'' if np.isnan(deposited) else f'{deposited:.1f}':>13}"
+            f"{residues.atoms[i]:>6}{''.join(values)}"
         )
     return "\n".join(line.rstrip() for line in lines)

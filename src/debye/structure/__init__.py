@@ -6,7 +6,7 @@ from debye.structure.read import read_structure
 from debye.structure.select import Selection, select_atoms
 from debye.structure.structure import BKind, Crystal, EntityKind, Entry, Structure
 from debye.structure.write import WriteReport, write_with_b
-from debye.targets.quality import BQuality, assess_b
+from debye.targets.b_factor import BQuality, assess_b
 
 __all__ = [
     "Structure",

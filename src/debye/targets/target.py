@@ -1,22 +1,21 @@
-"""What is predicted: a table of targets, and the way from their values to what models see and back.
-
-A target is one number per atom. Models see it standardized; :meth:`Target.restore` gives the value
-back in its unit. To add a target, add a row to :data:`TARGETS`.
-"""
+"""What a model can learn and predict: the labels of a target, and the way to standardized values and back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.errors import ConfigError, unknown_name
+from debye.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from debye.structure.structure import Structure
 
 MAD_TO_SD = 1.4826
 """Standard deviation of a normal distribution whose median absolute deviation is 1."""
@@ -25,20 +24,87 @@ OUTLIER_SDS = 8.0
 there. B is heavy-tailed, so the bound is wide: over 3,298 crystals it leaves the standard deviation as it is
 at the median and changes it by 27 % at the 99th percentile."""
 TRAINING_LIMIT = 5.0
-"""Standardized values are clipped to ± this in training, and only there: 0.14 % of atoms."""
+"""Standardized values are clipped to ± this in training, and only there: 0.14 % of atoms for B."""
 
 Values = TypeVar("Values", bound="NDArray[Any] | Tensor")
+
+
+class Per(StrEnum):
+    """What one value of a target describes."""
+
+    ATOM = "atom"
+    RESIDUE = "residue"
+    STRUCTURE = "structure"
+
+    def count(self, structure: Structure) -> int:
+        """Return the number of values that a structure has."""
+        counts = {Per.ATOM: len(structure), Per.RESIDUE: structure.n_residues}
+        return counts.get(self, 1)
 
 
 class Transform(StrEnum):
     """How values become standardized ones."""
 
     RAW = "raw"
-    """As they are."""
+    """Unchanged."""
     LOG = "log"
     """Natural logarithm, after the floor of :attr:`Target.minimum`."""
+    STANDARD = "standard"
+    """Standard deviations above the mean of the training set; both are fitted when training starts."""
     Z = "z"
-    """Standard deviations above the mean of their structure, both robust."""
+    """Standard deviations above the mean of the structure, both robust. The model predicts their logarithms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """The true values of one structure, and which of them can be used."""
+
+    value: NDArray[np.float32]
+    """(atoms, residues or 1) in the unit of the target."""
+    usable: NDArray[np.bool_]
+    """(atoms, residues or 1) False where a value is missing or must not be used."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Number of values that cannot be used, by reason."""
+
+    @classmethod
+    def where_finite(cls, value: NDArray[Any]) -> Labels:
+        """Return labels that are usable wherever the value is finite."""
+        value = np.asarray(value, np.float32)
+        usable = np.isfinite(value)
+        missing = int((~usable).sum())
+        return cls(value=value, usable=usable, reasons={"no value": missing} if missing else {})
+
+    @classmethod
+    def unusable(cls, count: int, reason: str) -> Labels:
+        """Return labels of which none is usable."""
+        value = np.zeros(count, np.float32)
+        return cls(value=value, usable=np.zeros(count, bool), reasons={reason: count})
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Labels:
+        """Return the labels of some items; the reasons are not kept."""
+        return Labels(value=self.value[rows], usable=self.usable[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSource:
+    """Where labels come from, and the columns of a data store that hold them."""
+
+    name: str
+    """Labels of this name are shared by all targets that use the source."""
+    compute: Callable[[Structure], Labels] | None = None
+    """Returns the labels of a structure's heavy atoms; None: a user's table holds them."""
+    value_column: str = ""
+    """Column of the store; empty: ``label_<name>``."""
+    usable_column: str = ""
+    """Column of the store; empty: ``usable_<name>``."""
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Columns of the store with the values, and with their usability."""
+        return (
+            self.value_column or f"label_{self.name}",
+            self.usable_column or f"usable_{self.name}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,124 +112,165 @@ class Standardized:
     """The values of one structure as a model sees them."""
 
     value: NDArray[np.float32]
-    """(atoms,) standardized, not clipped; 0 where not usable."""
+    """(items,) standardized, not clipped; 0 where not usable."""
     location: float
-    """What was taken as 0, in the unit of the target (log: of its logarithm)."""
+    """Value that became 0, in the unit of the target (log: of its logarithm)."""
     scale: float
-    """What was taken as 1, in the same unit."""
-    level: NDArray[np.float32]
-    """(2,) log of the robust mean, and log of the robust standard deviation, of the structure."""
+    """Difference that became 1, in the same unit."""
+    log_mean_sd: NDArray[np.float32]
+    """(2,) log of the robust mean and of the robust standard deviation of the structure; 0 for targets that
+    can be negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One quantity that models can learn."""
+    """One quantity that models can learn: a row of :data:`debye.targets.catalog.TARGETS`."""
 
     name: str
-    """What the user types."""
+    """What the user types; lower case letters, digits and underscores."""
     unit: str
     summary: str
-    source: str
-    """Column of the data store that holds the labels."""
-    transform: Transform
-    minimum: float
-    """Smallest value that can be predicted, in the unit of the target."""
-    minimum_scale: float = 0.01
-    """Smallest spread of a structure, in the unit of the target: a constant one stays finite."""
+    per: Per = Per.ATOM
+    source: LabelSource
+    transform: Transform = Transform.STANDARD
+    minimum: float | None = None
+    """Smallest possible value, in the unit of the target; None: no limit, values may be negative."""
+    minimum_sd: float = 0.01
+    """Smallest standard deviation of a structure, in the unit of the target: a constant structure stays finite."""
+    location: float = 0.0
+    """Value that becomes 0 under ``STANDARD``; set by :meth:`scaled`."""
+    scale: float = 1.0
+    """Difference that becomes 1 under ``STANDARD``; set by :meth:`scaled`."""
+    log_mean_sd_range: (
+        tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None
+    ) = None
+    """Lowest, usual and highest log mean and log standard deviation of a structure. A model may replace a
+    prediction outside the range by the usual one; None: any prediction is kept."""
+    trust: Callable[[float | None], float] | None = None
+    """Weight of a structure in the loss from its resolution (Å), 1 for a usual one; None: all count the same."""
+    loss: str | Callable[..., Any] = "pointwise"
+    """Row of :data:`debye.targets.losses.LOSSES`, or a function with their signature."""
+    monitor: str = "pooled_r"
+    """Row of :data:`debye.targets.losses.MONITORS`: the figure that chooses the best epoch."""
+    percent_floor: float | None = None
+    """Smallest true value of which a percentage error is taken, in the unit of the target; None: no percentages."""
+    column: str = ""
+    """Prefix of the columns in tables; empty: the name."""
+    decimals: int = 3
+    """Decimals in tables."""
+    label: str = ""
+    """Short name for pictures and messages; empty: the name."""
+    in_b_column: bool = False
+    """Whether predictions may replace the B-factors in a copy of a structure file."""
+    observed: Callable[[Structure], NDArray[np.float32]] | None = None
+    """Returns the measured value of every item of an input file, NaN where there is none; None: files hold none."""
 
-    def standardize(self, value: NDArray[Any], usable: NDArray[np.bool_]) -> Standardized:
-        """Transform the values of one structure; only usable atoms count.
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name != self.name.lower():
+            self._refuse(
+                "the name is not a lower-case identifier", "Use letters, digits, underscores"
+            )
+        if self.transform is Transform.Z and (self.per is not Per.ATOM or (self.minimum or 0) <= 0):
+            self._refuse(
+                "z needs values per atom and a minimum above 0, since models predict log mean and log sd",
+                "Use the transform standard",
+            )
+        if self.transform is Transform.LOG and (self.minimum or 0) <= 0:
+            self._refuse(
+                "log needs a minimum above 0", "Set minimum, or use the transform standard"
+            )
+        if self.in_b_column and self.per is not Per.ATOM:
+            self._refuse("only values per atom fit the B column", "Set in_b_column to False")
+
+    def _refuse(self, problem: str, remedy: str) -> None:
+        raise ConfigError(f"target {self.name}", problem, remedy)
+
+    @property
+    def columns(self) -> tuple[str, str, str]:
+        """Columns of the prediction, its lower and its upper bound in tables."""
+        prefix = self.column or self.name
+        return f"{prefix}_predicted", f"{prefix}_lower", f"{prefix}_upper"
+
+    @property
+    def observed_column(self) -> str | None:
+        """Column of the measured value in tables; None: there is none."""
+        return f"{self.column or self.name}_deposited" if self.observed else None
+
+    @property
+    def title(self) -> str:
+        """Short name for pictures and messages."""
+        return self.label or self.name.replace("_", " ")
+
+    def scaled(self, location: float, scale: float) -> Target:
+        """Return the target with the mean and standard deviation of a training set.
 
         Raises:
-            ConfigError: no atom is usable.
+            ConfigError: the numbers are not finite or the scale is not positive.
         """
-        value = np.asarray(value, np.float64)
-        usable = np.asarray(usable, bool) & np.isfinite(value)
-        if not usable.any():
-            raise ConfigError(
-                self.name,
-                problem=f"none of {len(value)} atoms has a usable value",
-                remedy="Leave the structure out",
+        if not (np.isfinite([location, scale]).all() and scale > 0):
+            self._refuse(
+                f"location {location}, scale {scale}", "Give finite numbers, scale above 0"
             )
-        mean, spread = robust_location_scale(value[usable])
-        mean, spread = max(mean, self.minimum), max(spread, self.minimum_scale)
-        location, scale = (mean, spread) if self.transform is Transform.Z else (0.0, 1.0)
+        return replace(self, location=float(location), scale=float(scale))
+
+    def standardize(self, labels: Labels) -> Standardized:
+        """Transform the values of one structure; only usable items count.
+
+        Raises:
+            ConfigError: no item is usable.
+        """
+        value = np.asarray(labels.value, np.float64)
+        usable = np.asarray(labels.usable, bool) & np.isfinite(value)
+        if not usable.any():
+            self._refuse(f"none of {len(value)} values is usable", "Leave the structure out")
+        mean, sd = robust_location_scale(value[usable])
+        if self.minimum is not None:
+            mean = max(mean, self.minimum)
+        sd = max(sd, self.minimum_sd)
+        location, scale = 0.0, 1.0
+        if self.transform is Transform.Z:
+            location, scale = mean, sd
+        elif self.transform is Transform.STANDARD:
+            location, scale = self.location, self.scale
         filled = np.where(usable, value, mean)
         if self.transform is Transform.LOG:
-            filled = np.log(np.maximum(filled, self.minimum))
+            filled = np.log(np.maximum(filled, self.minimum or 0.0))
         standardized = np.where(usable, (filled - location) / scale, 0.0)
+        positive = self.minimum is not None and self.minimum > 0
         return Standardized(
             value=standardized.astype(np.float32),
             location=location,
             scale=scale,
-            level=np.log([mean, spread]).astype(np.float32),
+            log_mean_sd=np.log([mean, sd]).astype(np.float32)
+            if positive
+            else np.zeros(2, np.float32),
         )
 
-    def restore(self, standardized: Values, location: Any = 0.0, scale: Any = 1.0) -> Values:
+    def restore(self, standardized: Values, location: Any = None, scale: Any = None) -> Values:
         """Return values in the unit of the target, not below its minimum.
 
         Args:
-            standardized: (atoms,) numpy array or torch tensor.
-            location: Number, or one per atom, of the same kind.
+            standardized: (items,) numpy array or torch tensor.
+            location: Number, or one per item, of the same kind; None: that of the target.
             scale: The same.
 
         Example:
+            >>> from debye.targets.catalog import find_target
             >>> find_target("b_factor").restore(np.array([-9.0, 0.0, 1.0]), 20.0, 5.0)
             array([ 1., 20., 25.])
         """
-        value: Any = location + scale * standardized
+        location = self.location if location is None else location
+        value: Any = location + (self.scale if scale is None else scale) * standardized
         if self.transform is Transform.LOG:
             value = np.exp(value) if isinstance(value, np.ndarray) else value.exp()
-        return value.clip(min=self.minimum)
-
-
-TARGETS = {
-    target.name: target
-    for target in (
-        Target(
-            name="b_factor",
-            unit="Å²",
-            summary="Isotropic B-factor, standardized within its structure.",
-            source="b_iso",
-            transform=Transform.Z,
-            minimum=1.0,
-        ),
-        Target(
-            name="b_factor_log",
-            unit="Å²",
-            summary="Isotropic B-factor, as its logarithm.",
-            source="b_iso",
-            transform=Transform.LOG,
-            minimum=1.0,
-        ),
-        Target(
-            name="b_factor_raw",
-            unit="Å²",
-            summary="Isotropic B-factor, as deposited.",
-            source="b_iso",
-            transform=Transform.RAW,
-            minimum=1.0,
-        ),
-    )
-}
-
-
-def find_target(name: str) -> Target:
-    """Look up a target by name.
-
-    Raises:
-        ConfigError: there is none; says which there are.
-    """
-    if name not in TARGETS:
-        raise unknown_name("target", name, TARGETS)
-    return TARGETS[name]
+        return value if self.minimum is None else value.clip(min=self.minimum)
 
 
 def robust_location_scale(value: NDArray[Any]) -> tuple[float, float]:
-    """Return mean and standard deviation after pulling outliers in to the bound of outliers.
+    """Return mean and standard deviation after outliers are pulled in to a bound.
 
-    The bound is the median ± :data:`OUTLIER_SDS` × 1.4826 × MAD; without a spread (more than half of
-    the values are equal) nothing is pulled in.
+    The bound is the median ± :data:`OUTLIER_SDS` × 1.4826 × MAD. Where more than half of the values are
+    equal the MAD is 0 and nothing is pulled in.
 
     Example:
         >>> robust_location_scale(np.array([9.0, 10.0, 11.0, 10.0, 9.0, 11.0, 9999.0]))[0] < 12.0
@@ -178,7 +285,7 @@ def robust_location_scale(value: NDArray[Any]) -> tuple[float, float]:
 
 
 def clip_for_training(value: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Limit standardized values to ± :data:`TRAINING_LIMIT`; return how many atoms that changed.
+    """Limit standardized values to ± :data:`TRAINING_LIMIT`; also return the number of values changed.
 
     Example:
         >>> clip_for_training(np.array([0.5, -7.0], np.float32))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from debye.graph.graph import PER_ATOM, PER_EDGE, PER_RESIDUE_EDGE, AtomGraph, join
+from debye.graph.graph import PER_ATOM, PER_EDGE, PER_RESIDUE_EDGE, AtomGraph, item_count, join
 from debye.graph.node_features import NODE_FEATURES, FeatureContext, NodeFeature, mate_reach
 from debye.graph.structure_features import StructureFeature
 from debye.models.base import AtomModel, ModelOutput
@@ -23,6 +23,10 @@ from debye.models.checkpoint import CheckpointHeader, load_checkpoint, save_chec
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.crystal import Mates, symmetry_mates
 from debye.structure.structure import Structure
+from debye.targets.losses import TargetOutput
+from debye.targets.target import Per
+
+PARTS = ("value", "log_error", "log_mean_sd")
 
 
 def check_model(model: AtomModel, first: AtomGraph, second: AtomGraph) -> None:
@@ -43,19 +47,20 @@ def check_model(model: AtomModel, first: AtomGraph, second: AtomGraph) -> None:
 def check_output(model: AtomModel, graph: AtomGraph) -> None:
     """Check that every output is finite, float32, and has its shape."""
     output = model(graph)
-    expected = {
-        "profile": (graph.n_atoms,),
-        "log_spread": (graph.n_atoms,),
-        "level": (graph.n_structures, 2),
-    }
-    for name, shape in expected.items():
-        value = getattr(output, name)
-        if value is None:
-            assert name != "profile", "a model without a profile predicts nothing"
-            continue
-        assert tuple(value.shape) == shape, f"{name} has shape {tuple(value.shape)}, not {shape}"
-        assert value.dtype == torch.float32, f"{name} is {value.dtype}, not float32"
-        assert bool(torch.isfinite(value).all()), f"{name} is not finite everywhere"
+    names = [target.name for target in model.targets]
+    assert list(output.values) == names, f"predicts {list(output.values)}, its targets are {names}"
+    for target in model.targets:
+        count = item_count(graph, target.per)
+        shapes = {"value": (count,), "log_error": (count,), "log_mean_sd": (graph.n_structures, 2)}
+        for name, shape in shapes.items():
+            value = getattr(output.values[target.name], name)
+            if value is None:
+                assert name != "value", f"no value of {target.name}"
+                continue
+            found = tuple(value.shape)
+            assert found == shape, f"{name} of {target.name} has shape {found}, not {shape}"
+            assert value.dtype == torch.float32, f"{name} is {value.dtype}, not float32"
+            assert bool(torch.isfinite(value).all()), f"{name} is not finite everywhere"
 
 
 def check_input_unchanged(model: AtomModel, graph: AtomGraph) -> None:
@@ -88,9 +93,16 @@ def check_permutation(model: AtomModel, graph: AtomGraph, *, tolerance: float = 
     order = torch.randperm(graph.n_atoms, generator=generator)
     output, shuffled = model(graph), model(graph.permuted(order))
     back = torch.argsort(order)
-    spread = None if shuffled.log_spread is None else shuffled.log_spread[back]
-    restored = replace(shuffled, profile=shuffled.profile[back], log_spread=spread)
-    _assert_close(model, output, restored, tolerance, "with the order of the atoms")
+    restored = {}
+    for target in model.targets:
+        found = shuffled.values[target.name]
+        if target.per is Per.ATOM:
+            error = None if found.log_error is None else found.log_error[back]
+            found = replace(found, value=found.value[back], log_error=error)
+        restored[target.name] = found
+    _assert_close(
+        model, output, ModelOutput(values=restored), tolerance, "with the order of the atoms"
+    )
 
 
 def check_batch_independence(
@@ -98,17 +110,12 @@ def check_batch_independence(
 ) -> None:
     """Check that a structure gets the same prediction alone and beside another one."""
     one, two, both = model(first), model(second), model(join([first, second]))
-
-    def together(name: str) -> Tensor | None:
-        value = getattr(one, name)
-        return None if value is None else torch.cat([value, getattr(two, name)])
-
-    alone = ModelOutput(
-        profile=torch.cat([one.profile, two.profile]),
-        log_spread=together("log_spread"),
-        level=together("level"),
-    )
-    _assert_close(model, alone, both, tolerance, "beside another structure")
+    alone = {}
+    for name, here in one.values.items():
+        pairs = [(part, getattr(here, part), getattr(two.values[name], part)) for part in PARTS]
+        joined = {part: torch.cat([a, b]) for part, a, b in pairs if a is not None}
+        alone[name] = TargetOutput(**joined)
+    _assert_close(model, ModelOutput(values=alone), both, tolerance, "in a batch with another")
 
 
 def check_isolated_atom(model: AtomModel, graph: AtomGraph) -> None:
@@ -130,8 +137,8 @@ def check_gradient(model: AtomModel, graph: AtomGraph) -> None:
     """Check that every parameter gets a finite gradient, and that not all of them are zero."""
     model.zero_grad()
     output = model(graph)
-    parts = [output.profile, output.log_spread, output.level]
-    sum((part.square().sum() for part in parts if part is not None), torch.zeros(())).backward()
+    parts = [part for _, part in _parts(output)]
+    sum((part.square().sum() for part in parts), torch.zeros(())).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, f"{name} gets no gradient"
         assert bool(torch.isfinite(parameter.grad).all()), (
@@ -151,10 +158,7 @@ def check_head(model: AtomModel, graph: AtomGraph) -> None:
     body = [parameter for parameter in model.parameters() if id(parameter) not in head]
     assert body, "the head is the whole model"
     output = model.train()(graph)
-    for name in ("profile", "log_spread", "level"):
-        value = getattr(output, name)
-        if value is None:
-            continue
+    for name, value in _parts(output):
         model.zero_grad()
         value.square().sum().backward(retain_graph=True)
         assert any(
@@ -191,7 +195,7 @@ def check_overfits(
     errors = []
     for _ in range(steps + 1):
         optimizer.zero_grad()
-        error = (model(graph).profile - target).square().mean()
+        error = (model(graph).first.value - target).square().mean()
         errors.append(error.item())
         error.backward()
         optimizer.step()
@@ -322,12 +326,19 @@ def _no_edges(graph: AtomGraph) -> dict[str, Tensor]:
     return {name: getattr(bare, name) for name in names}
 
 
+def _parts(output: ModelOutput) -> list[tuple[str, Tensor]]:
+    """Return every tensor of an output with its name, such as ``value of b_factor``."""
+    return [
+        (f"{part} of {name}", getattr(values, part))
+        for name, values in output.values.items()
+        for part in PARTS
+        if getattr(values, part) is not None
+    ]
+
+
 def _assert_close(
     model: AtomModel, first: ModelOutput, second: ModelOutput, tolerance: float, when: str
 ) -> None:
-    for name in ("profile", "log_spread", "level"):
-        one, two = getattr(first, name), getattr(second, name)
-        if one is None:
-            continue
+    for (name, one), (_, two) in zip(_parts(first), _parts(second), strict=True):
         worst = (one - two).abs().max().item()
-        assert worst <= tolerance, f"{type(model).__name__}.{name} changes by {worst:.1e} {when}"
+        assert worst <= tolerance, f"{type(model).__name__}: {name} changes by {worst:.1e} {when}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.progress import Progress as Bar
@@ -17,7 +18,7 @@ from debye.dataset.batches.loader import Batch, LoaderConfig, make_loader
 from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.targets.target import find_target
+from debye.targets.target import Target
 from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import VALIDATIONS
 from debye.training.rehearsal import MixedBatches, MixedSampler
@@ -78,7 +79,11 @@ def open_graphs(
 
 
 def training_loader(
-    recipe: Recipe, store: Store, graphs: GraphSource, share: ProcessShare
+    recipe: Recipe,
+    store: Store,
+    targets: Sequence[Target],
+    graphs: GraphSource,
+    share: ProcessShare,
 ) -> DataLoader[Batch]:
     """Shuffle the training split, as ``training.seed`` says."""
     config = LoaderConfig.model_validate(
@@ -87,7 +92,7 @@ def training_loader(
     return make_loader(
         store,
         recipe.data.split,
-        find_target(recipe.target),
+        targets,
         graphs,
         config,
         rank=share.rank,
@@ -100,6 +105,7 @@ def rehearsing_loader(
     new: DataLoader[Batch],
     recipe: Recipe,
     old: Store,
+    targets: Sequence[Target],
     config: GraphConfig,
     share: ProcessShare,
 ) -> DataLoader[Batch]:
@@ -112,7 +118,7 @@ def rehearsing_loader(
     rehearsed = make_loader(
         old,
         rehearsal.split,
-        find_target(recipe.target),
+        targets,
         graphs or GraphBuilder(old, rehearsal.split, config),
         settings,
         rank=share.rank,
@@ -128,14 +134,18 @@ def rehearsing_loader(
 
 
 def validation_loaders(
-    recipe: Recipe, store: Store, graphs: GraphSource, share: ProcessShare
+    recipe: Recipe,
+    store: Store,
+    targets: Sequence[Target],
+    graphs: GraphSource,
+    share: ProcessShare,
 ) -> list[DataLoader[Batch]]:
     """One loader for each of :data:`VALIDATIONS`: nothing left out, clipped or drawn at random."""
     return [
         make_loader(
             store,
             recipe.data.validation_split,
-            find_target(recipe.target),
+            targets,
             graphs,
             LoaderConfig(
                 batch_atoms=recipe.data.loader.batch_atoms,

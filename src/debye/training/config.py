@@ -21,6 +21,7 @@ from pydantic import (
 from debye.dataset.batches.loader import LoaderConfig
 from debye.errors import ConfigError, explain_validation
 from debye.models.catalog import model_config
+from debye.targets.losses import LossConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
 SEARCHED = ("settings", "data", "loss", "training")
@@ -54,24 +55,6 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
     """Share of training structures whose resolution is hidden."""
     graph_workers: PositiveInt = 2
     """Processes that build the graphs of the cache, before training."""
-
-
-class LossConfig(BaseModel, frozen=True, extra="forbid"):
-    """Weights of the terms of the loss, see :mod:`debye.training.losses`."""
-
-    huber_delta: PositiveFloat = 1.0
-    """Standardized errors above this count linearly."""
-    correlation: NonNegativeFloat = 1.0
-    """Weight of 1 minus the per-structure correlation."""
-    spread: NonNegativeFloat = 0.1
-    """Weight of the likelihood of the predicted spread."""
-    level: NonNegativeFloat = 0.1
-    """Weight of the error of log mean and log standard deviation."""
-    ligands: PositiveFloat = 1.0
-    """Weight of an atom of a ligand, an ion or a sugar in the error and in the likelihood; of others it is 1."""
-    quality: Share = 0.0
-    """How far structures of poor resolution count less: 0 not at all, 1 in proportion to
-    :func:`debye.dataset.batches.loader.data_quality`."""
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
@@ -122,7 +105,8 @@ class StartConfig(BaseModel, frozen=True, extra="forbid"):
     """Weights that a run starts from, and what holds it near them."""
 
     checkpoint: str
-    """Released name or path; of the same model, settings and target as the recipe."""
+    """Released name or path; of the same model and settings as the recipe. Heads of targets that the checkpoint
+    has too start from its weights, the others from random ones."""
     sha256: str = ""
     """Digest that the file must have; empty: any."""
     train: Literal["all", "head"] = "all"
@@ -156,8 +140,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     """Row of the catalog of models."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the model; checked by the model's own config."""
-    target: str = "b_factor"
-    """Row of the catalog of targets."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("b_factor",)
+    """Rows of the catalog of targets that the model learns together. ``target = "name"`` is accepted for one."""
+    weights: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """Weight of each target's loss, by name; 1 if not given."""
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
@@ -167,6 +153,26 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     search: dict[str, list[Any]] = Field(default_factory=dict)
     """Values to try, by dotted setting, as ``"training.learning_rate" = [1e-3, 3e-3]``. Read by
     ``debye compare``, which tries every combination on the validation split; ``debye train`` ignores it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_target(cls, content: Any) -> Any:
+        """Accept ``target``, as recipes of one target have it."""
+        if isinstance(content, dict) and "target" in content:
+            content = dict(content)
+            if "targets" in content:
+                raise ValueError("give target or targets, not both")
+            content["targets"] = (content.pop("target"),)
+        return content
+
+    @model_validator(mode="after")
+    def _weighs_its_targets(self) -> Recipe:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("a target is given twice")
+        unknown = sorted(set(self.weights) - set(self.targets))
+        if unknown:
+            raise ValueError(f"weights of {', '.join(unknown)}, which the recipe does not learn")
+        return self
 
     @model_validator(mode="after")
     def _searches_settings_that_exist(self) -> Recipe:

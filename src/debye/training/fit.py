@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -19,13 +20,15 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from debye.dataset.batches.graph_cache import GraphBuilder
 from debye.dataset.batches.loader import choose_rows
+from debye.dataset.store.labels import labels_digest
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
 from debye.models.allocator import keep_freed_memory
 from debye.models.base import AtomModel, Sample, TableModel
 from debye.models.catalog import build_model, find_model, model_config
-from debye.models.checkpoint import CheckpointHeader, save_checkpoint
-from debye.targets.target import find_target
+from debye.models.checkpoint import CheckpointHeader, read_header, save_checkpoint
+from debye.targets.catalog import find_targets
+from debye.targets.target import Target, Transform, robust_location_scale
 from debye.training.batches import (
     ProcessShare,
     open_graphs,
@@ -34,7 +37,7 @@ from debye.training.batches import (
     validation_loaders,
 )
 from debye.training.config import Recipe, RehearsalConfig
-from debye.training.module import MONITOR, FitModule, batch_correlations
+from debye.training.module import MONITOR, FitModule, add_monitor_sums, monitor_figure
 from debye.training.start import Start, blend, start_from
 
 RECIPE_FILE = "recipe.json"
@@ -47,8 +50,8 @@ class FitResult:
     checkpoint: Path
     best_epoch: int
     val_r: float | None
-    """Mean per-structure correlation on the validation split, crystal shown and hidden averaged; None
-    where nothing was validated."""
+    """Monitor of the targets on the validation split (for B the mean per-structure correlation), averaged over
+    crystal shown and hidden; None where nothing was validated."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -88,7 +91,8 @@ def fit(
     """
     config = model_config(recipe.model, recipe.settings)
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
-    model = build_model(recipe.model, recipe.settings)
+    targets = scaled_targets(recipe, store)
+    model = build_model(recipe.model, recipe.settings, targets)
     _check(recipe, store, model, old)
     start = start_from(model, recipe)
     _claim(out, recipe, store, old, resume)
@@ -98,12 +102,13 @@ def fit(
     trainer = _trainer(recipe, out, accelerator, devices, progress, callbacks)
     graphs = open_graphs(recipe, store, model.graph_config, progress)
     share = ProcessShare(rank=trainer.global_rank, world_size=trainer.world_size)
-    training = training_loader(recipe, store, graphs[recipe.data.split], share)
+    training = training_loader(recipe, store, targets, graphs[recipe.data.split], share)
     if old is not None:
-        training = rehearsing_loader(training, recipe, old, model.graph_config, share)
+        training = rehearsing_loader(training, recipe, old, targets, model.graph_config, share)
     validation = []
     if recipe.training.keep == "best":
-        validation = validation_loaders(recipe, store, graphs[recipe.data.validation_split], share)
+        graphs_of_val = graphs[recipe.data.validation_split]
+        validation = validation_loaders(recipe, store, targets, graphs_of_val, share)
     module = FitModule(
         model,
         recipe,
@@ -119,12 +124,11 @@ def fit(
         # That the folder is of this very run has been made sure of.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
         trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
-    header = CheckpointHeader(
-        name=recipe.name,
-        model=recipe.model,
-        config=config.model_dump(mode="json"),
-        target=recipe.target,
-        training=_provenance(recipe, store)
+    header = _header(
+        recipe,
+        config.model_dump(mode="json"),
+        targets,
+        _provenance(recipe, store, targets)
         | ({"old_store": old.digest} if old else {})
         | ({"parent": start.lineage} if start else {})
         | {"hardware": f"{trainer.world_size} × {type(trainer.accelerator).__name__}"},
@@ -138,39 +142,84 @@ def _fit_table(
     """Fit in one pass over the training split, and correlate once over the validation split."""
     alone = ProcessShare(rank=0, world_size=1)
     graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
+    targets = model.targets
+    (target,) = targets
     model.fit(
         Sample(
             batch.graph,
-            torch.where(batch.weight > 0, batch.target, torch.nan),
-            batch.level,
+            torch.where(labels.weight > 0, labels.value, torch.nan),
+            labels.log_mean_sd,
         )
-        for batch in training_loader(recipe, store, graphs, alone)
+        for batch in training_loader(recipe, store, targets, graphs, alone)
+        for labels in [batch.labels[target.name]]
     )
     graphs = GraphBuilder(store, recipe.data.validation_split, model.graph_config)
-    found = [
-        batch_correlations(model(batch.graph).profile, batch)
-        for batch in validation_loaders(recipe, store, graphs, alone)[0]
-    ]
-    val_r = float(torch.cat(found).mean())
-    training = _provenance(recipe, store) | {"best_val_r": round(val_r, 4)}
+    sums: dict[str, torch.Tensor] = {}
+    for batch in validation_loaders(recipe, store, targets, graphs, alone)[0]:
+        add_monitor_sums(sums, model, batch)
+    val_r = monitor_figure(model, sums)
+    training = _provenance(recipe, store, targets) | {"best_val_r": round(val_r, 4)}
     path = out / f"{recipe.name}.safetensors"
-    header = CheckpointHeader(
+    save_checkpoint(path, model, _header(recipe, config, targets, training))
+    return FitResult(checkpoint=path, best_epoch=0, val_r=val_r)
+
+
+def scaled_targets(recipe: Recipe, store: Store) -> tuple[Target, ...]:
+    """Return the targets of a recipe; those standardized over the training set get its mean and sd.
+
+    A target that the start checkpoint has too keeps the checkpoint's mean and sd, which fit its weights.
+
+    Raises:
+        ConfigError: there is no such target, or the training split has no usable label of it.
+        StoreError: the training split has no labels of a target.
+    """
+    known = {}
+    if recipe.start is not None:
+        known = read_header(recipe.start.checkpoint).scales
+    scaled = []
+    for target in find_targets(recipe.targets):
+        store.check_labels(recipe.data.split, target)
+        if target.transform is Transform.STANDARD:
+            scale = known.get(target.name) or _training_scale(recipe, store, target)
+            target = target.scaled(*scale)
+        scaled.append(target)
+    return tuple(scaled)
+
+
+def _training_scale(recipe: Recipe, store: Store, target: Target) -> tuple[float, float]:
+    rows, _ = choose_rows(store, recipe.data.split, (target,), recipe.data.loader)
+    found = [store.labels(recipe.data.split, row, target) for row in rows]
+    value = np.concatenate([labels.value[labels.usable] for labels in found] or [np.zeros(0)])
+    if not len(value):
+        raise ConfigError(
+            f"target {target.name}",
+            f"split {recipe.data.split} has no usable label of it",
+            "Label the store again, or loosen the filters of data.loader",
+        )
+    mean, sd = robust_location_scale(value)
+    return mean, max(sd, target.minimum_sd)
+
+
+def _header(
+    recipe: Recipe, config: dict[str, Any], targets: Sequence[Target], training: dict[str, Any]
+) -> CheckpointHeader:
+    standard = [target for target in targets if target.transform is Transform.STANDARD]
+    return CheckpointHeader(
         name=recipe.name,
         model=recipe.model,
         config=config,
-        target=recipe.target,
+        targets=recipe.targets,
+        scales={target.name: (target.location, target.scale) for target in standard},
         training=training,
     )
-    save_checkpoint(path, model, header)
-    return FitResult(checkpoint=path, best_epoch=0, val_r=val_r)
 
 
 def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) -> None:
     """Refuse what cannot be trained before anything is written."""
-    find_target(recipe.target)
     store.entries(recipe.data.split)
     if recipe.training.keep == "best":
-        store.entries(recipe.data.validation_split)
+        for target in model.targets:
+            store.check_labels(recipe.data.validation_split, target)
     if (recipe.rehearsal is None) != (old is None):
         raise ConfigError(
             f"recipe {recipe.name}",
@@ -326,9 +375,14 @@ def _trainer(
     )
 
 
-def _provenance(recipe: Recipe, store: Store) -> dict[str, Any]:
-    _, left_out = choose_rows(store.entries(recipe.data.split), recipe.data.loader)
-    return {
+def _provenance(recipe: Recipe, store: Store, targets: Sequence[Target]) -> dict[str, Any]:
+    _, left_out = choose_rows(store, recipe.data.split, targets, recipe.data.loader)
+    labels = {
+        target.name: labels_digest(store, recipe.data.split, target)
+        for target in targets
+        if not target.source.value_column
+    }
+    return ({"labels": labels} if labels else {}) | {
         "recipe": recipe.model_dump(mode="json"),
         "store": store.digest,
         "left_out": left_out,

@@ -8,16 +8,14 @@ from dataclasses import replace
 
 import lightning as L
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from debye.dataset.batches.loader import Batch
+from debye.dataset.batches.loader import Batch, graph_items
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel
-from debye.structure.structure import EntityKind
+from debye.targets.losses import find_loss, find_monitor
 from debye.training.config import Recipe, TrainingConfig
-from debye.training.losses import FEWEST_ATOMS, loss_terms, structure_correlation
 from debye.training.optimizer import make_optimizer
 
 VALIDATIONS = ("crystal", "isolated")
@@ -46,7 +44,7 @@ class FitModule(L.LightningModule):
         if self.average is not None:
             # Else several processes would wait for gradients that it never gets.
             self.average.requires_grad_(False)
-        self._correlations: dict[str, list[Tensor]] = {}
+        self._sums: dict[str, dict[str, Tensor]] = {}
         self._start = dict(start or {})
 
     def on_fit_start(self) -> None:
@@ -60,18 +58,25 @@ class FitModule(L.LightningModule):
         return averaged if isinstance(averaged, AtomModel) else self.model
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of one batch."""
+        """Return the loss of one batch: the weighted mean over the targets."""
         batch = replace(batch, graph=self._hide_resolution(batch.graph))
-        terms = loss_terms(self.model(batch.graph), batch, self.recipe.loss)
-        loss = terms.total
+        output, size = self.model(batch.graph), batch.graph.n_structures
+        loss, weights = torch.zeros((), device=batch.graph.position.device), 0.0
+        for target in self.model.targets:
+            items = graph_items(batch.graph, target.per)
+            terms = find_loss(target)(
+                output.values[target.name], batch.labels[target.name], items, self.recipe.loss
+            )
+            weight = self.recipe.weights.get(target.name, 1.0)
+            loss, weights = loss + weight * terms.total, weights + weight
+            suffix = "" if len(self.model.targets) == 1 else f"_{target.name}"
+            self.log(f"train_r{suffix}", terms.correlation, batch_size=size, prog_bar=True)
+            for name in ("huber", "spread", "level"):
+                self.log(f"train_{name}{suffix}", getattr(terms, name), batch_size=size)
+        loss = loss / weights
         if self.recipe.start is not None and self.recipe.start.anchor:
             loss = loss + 0.5 * self.recipe.start.anchor * self.squared_distance()
-        size = batch.graph.n_structures
         self.log("loss", loss, batch_size=size, prog_bar=True)
-        self.log("train_r", terms.correlation, batch_size=size, prog_bar=True)
-        self.log("train_huber", terms.huber, batch_size=size)
-        self.log("train_spread", terms.spread, batch_size=size)
-        self.log("train_level", terms.level, batch_size=size)
         return loss
 
     def squared_distance(self) -> Tensor:
@@ -79,7 +84,7 @@ class FitModule(L.LightningModule):
         parts = [
             (parameter - self._start[name]).square().sum()
             for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad
+            if parameter.requires_grad and name in self._start
         ]
         return torch.stack(parts).sum()
 
@@ -123,27 +128,24 @@ class FitModule(L.LightningModule):
             self.average.update_parameters(self.model)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the correlations of the last epoch."""
-        self._correlations = {name: [] for name in VALIDATIONS}
+        """Forget the sums of the last epoch."""
+        self._sums = {name: {} for name in VALIDATIONS}
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Correlate the structures of one batch."""
-        output = self.best_weights(batch.graph)
-        self._correlations[VALIDATIONS[dataloader_idx]].append(
-            batch_correlations(output.profile, batch)
-        )
+        """Add up the monitors of one batch."""
+        add_monitor_sums(self._sums[VALIDATIONS[dataloader_idx]], self.best_weights, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean per-structure correlation, with the crystal, without, and of both."""
-        means = {}
-        for name, parts in self._correlations.items():
-            found = torch.cat(parts) if parts else torch.zeros(0, device=self.device)
-            total = torch.stack([found.sum(), torch.tensor(float(len(found)), device=self.device)])
-            gathered = self.all_gather(total)
-            total = torch.as_tensor(gathered).reshape(-1, 2).sum(0)
-            means[name] = (total[0] / total[1].clamp(min=1)).item()
-        self.log(MONITOR, sum(means.values()) / len(means), prog_bar=True)
-        self.log_dict({f"val_r_{name}": value for name, value in means.items()})
+        """Log the monitor, a mean over the targets: with the crystal, without, and of both."""
+        figures = {}
+        for name, sums in self._sums.items():
+            gathered = {
+                target: torch.as_tensor(self.all_gather(own)).reshape(-1, len(own)).sum(0)
+                for target, own in sums.items()
+            }
+            figures[name] = monitor_figure(self.best_weights, gathered)
+        self.log(MONITOR, sum(figures.values()) / len(figures), prog_bar=True)
+        self.log_dict({f"val_r_{name}": value for name, value in figures.items()})
 
     def configure_optimizers(self) -> dict[str, object]:
         """Use the optimizer of the recipe, under warm-ups and cosines."""
@@ -183,14 +185,23 @@ def learning_rate_factor(training: TrainingConfig, steps: int, step: int) -> flo
     return highest * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def batch_correlations(
-    profile: Float[Tensor, " atoms"], batch: Batch
-) -> Float[Tensor, " structures"]:
-    """Return Pearson r over the protein atoms of each structure that has enough of them labelled."""
-    graph = batch.graph
-    weight = batch.weight * (graph.entity_kind == EntityKind.PROTEIN)
-    found = structure_correlation(
-        profile, batch.target, weight, graph.structure_index, graph.n_structures
-    )
-    atoms = weight.new_zeros(graph.n_structures).index_add(0, graph.structure_index, weight)
-    return found[atoms >= FEWEST_ATOMS]
+def add_monitor_sums(sums: dict[str, Tensor], model: AtomModel, batch: Batch) -> None:
+    """Predict a batch and add what the monitor of each target needs, by name."""
+    output = model(batch.graph)
+    for target in model.targets:
+        found = find_monitor(target).sums(
+            output.values[target.name],
+            batch.labels[target.name],
+            graph_items(batch.graph, target.per),
+        )
+        sums[target.name] = sums[target.name] + found if target.name in sums else found
+
+
+def monitor_figure(model: AtomModel, sums: Mapping[str, Tensor]) -> float:
+    """Return the mean over a model's targets of their monitors; 0 without any batch."""
+    found = [
+        find_monitor(target).figure(sums[target.name])
+        for target in model.targets
+        if target.name in sums
+    ]
+    return sum(found) / len(found) if found else 0.0

@@ -1,6 +1,6 @@
 """Start weights: a run that goes on from a checkpoint instead of from random numbers.
 
-The model may differ from that of the checkpoint where this changes nothing of what it says: in its dropout, and by
+The model may differ from that of the checkpoint in its targets, whose heads are matched by name; in its dropout; and by
 further ``structure_scalars`` after the old ones, whose weights begin at zero.
 """
 
@@ -25,7 +25,7 @@ class Start:
     """What a run starts from."""
 
     weights: Mapping[str, Tensor]
-    """Of the whole model, by the names of its state."""
+    """By the names of the model's state; heads of targets that the checkpoint lacks are missing."""
     lineage: dict[str, Any]
     """The checkpoint as an ancestor: name, digest, and its own training, which holds its ancestors."""
 
@@ -49,7 +49,10 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
     weights = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
     for name in model.fact_weights:
         weights[name] = _widened(weights[name], len(model.graph_config.structure_scalars))
-    model.load_state_dict(weights)
+    ours = model.state_dict()
+    # A target that only one of the two has: its head is dropped, or starts from random weights.
+    weights = {name: value for name, value in weights.items() if name in ours}
+    model.load_state_dict(ours | weights)
     if config.train == "head":
         freeze_body(model)
     return Start(weights, ancestor(checkpoint.header, digest))
@@ -86,7 +89,7 @@ def freeze_body(model: AtomModel) -> None:
 def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
     """Replace the weights of a model by a mean of theirs (``share``) and the start weights."""
     for name, value in model.state_dict().items():
-        if value.is_floating_point():
+        if value.is_floating_point() and name in start:
             value.lerp_(start[name].to(value), 1 - share)
 
 
@@ -102,7 +105,6 @@ def _check(
     expected: dict[str, tuple[str, ...]] = {
         "sha256": (config.sha256 or digest, digest),
         "model": (recipe.model, header.model),
-        "target": (recipe.target, header.target),
     }
     if recipe.model == header.model:
         wanted, found = (

@@ -33,6 +33,7 @@ from debye.scores.correlations import GroupMean
 from debye.scores.evaluation import BootstrapConfig
 from debye.structure.export import write_structure
 from debye.structure.structure import Entry
+from debye.targets.b_factor import B_FACTOR
 from debye.testing.peptide import build_peptide
 
 SEQUENCE = "MKWHEFRGPYCITSLDNQVA"
@@ -105,7 +106,7 @@ def shared_b(store: Store, first: str, second: str) -> tuple[np.ndarray, np.ndar
     for entry_id in (first, second):
         split = ENTRIES[entry_id][0]
         row = store.row(split, entry_id)
-        structure, usable = store.structure(split, row), store.usable(split, row)
+        structure, usable = store.structure(split, row), store.labels(split, row, B_FACTOR).usable
         keys = zip(structure.residue_number.tolist(), structure.atom_name.tolist(), strict=True)
         found.append({k: b for k, b, ok in zip(keys, structure.b_iso, usable, strict=True) if ok})
     keys = [key for key in found[0] if key in found[1]]

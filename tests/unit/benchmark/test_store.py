@@ -28,6 +28,7 @@ from debye.prediction.predictor import Predictor
 from debye.scores.evaluation import BootstrapConfig
 from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, Entry
+from debye.targets.b_factor import B_FACTOR
 from debye.testing.peptide import build_peptide
 
 SEQUENCES = {"1aaa": "MKWHEFRGPYCITLSDNQVA", "1bbb": "DEKRHNQSTY" * 3, "1ccc": "LLKKLLKKLLEE"}
@@ -116,7 +117,7 @@ def test_scores_are_those_of_predicting_each_structure(store):
         for row, score in enumerate(evaluation.of_class()):
             structure = store.structure("test", row)
             alone = predictor.predict_structure(structure, crystal=crystal).b_predicted
-            usable = store.usable("test", row)
+            usable = store.labels("test", row, B_FACTOR).usable
             expected = np.corrcoef(alone[usable], structure.b_iso[usable])[0, 1]
             assert score.pearson == pytest.approx(expected, abs=1e-6)
             assert score.mae == pytest.approx(
@@ -168,7 +169,7 @@ def test_noisy_structures_are_predicted_as_if_they_were_read_so(store):
         for row, score in enumerate(evaluation.of_class()):
             moved = disturb(store.structure("test", row), 0.3, 4)
             alone = predictor.predict_structure(moved, crystal=crystal).b_predicted
-            usable = store.usable("test", row)
+            usable = store.labels("test", row, B_FACTOR).usable
             expected = np.corrcoef(alone[usable], moved.b_iso[usable])[0, 1]
             assert score.pearson == pytest.approx(expected, abs=1e-6)
 

@@ -11,7 +11,7 @@ from debye.errors import FormatError, StructureError
 from debye.structure.read import file_format, read_structure, structure_from_bytes
 from debye.structure.select import select_atoms
 from debye.structure.structure import BKind, EntityKind, Structure
-from debye.targets.quality import BReason, assess_b
+from debye.targets.b_factor import BReason, assess_b
 
 ATOM = "ATOM      1  N   GLY A   1       1.000  -2.500   3.000  0.75 12.34           N\n"
 TAGS = (

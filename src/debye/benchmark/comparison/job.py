@@ -160,11 +160,13 @@ def trained_atoms(job: Job) -> int:
     """Return the atoms of one pass over the training data of a recipe."""
     from debye.dataset.batches.loader import choose_rows
     from debye.dataset.store.store import Store
+    from debye.targets.catalog import find_targets
 
     if job.recipe is None:
         return 0
-    entries = Store.open(job.store).entries(job.recipe.data.split)
-    rows, _ = choose_rows(entries, job.recipe.data.loader)
+    store, data = Store.open(job.store), job.recipe.data
+    rows, _ = choose_rows(store, data.split, find_targets(job.recipe.targets), data.loader)
+    entries = store.entries(data.split)
     return sum(entries[row].n_atoms for row in rows)
 
 

@@ -14,6 +14,7 @@ from debye.dataset.batches.loader import LoaderConfig, choose_rows
 from debye.dataset.curate.splits import draw
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
+from debye.targets.b_factor import B_FACTOR
 
 TRAIN_SAMPLE = "train"
 """Name of the column of figures on what was trained on."""
@@ -69,7 +70,7 @@ def draw_samples(
             remedy="Name the splits to evaluate with --splits",
         )
     entries = store.entries(train)
-    kept = [set(choose_rows(entries, loader)[0]) for loader in loaders]
+    kept = [set(choose_rows(store, train, (B_FACTOR,), loader)[0]) for loader in loaders]
     usable = set(range(len(entries))).intersection(*kept)
     if not usable:
         raise ConfigError(

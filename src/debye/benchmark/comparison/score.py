@@ -214,11 +214,13 @@ def _load(job: Job, checkpoint: str | None) -> Checkpoint:
     if checkpoint is not None:
         return load_checkpoint(checkpoint, device=job.device)
     settings = job.recipe.settings if job.recipe is not None else {}
-    target = job.recipe.target if job.recipe is not None else "b_factor"
+    targets = job.recipe.targets if job.recipe is not None else ("b_factor",)
     header = CheckpointHeader(
-        name=job.contender, model=job.model, config=dict(settings), target=target
+        name=job.contender, model=job.model, config=dict(settings), targets=targets
     )
-    return Checkpoint(build_model(job.model, settings).eval(), header, "catalog")
+    return Checkpoint(
+        build_model(job.model, settings, header.find_targets()).eval(), header, "catalog"
+    )
 
 
 def _score_pairs(

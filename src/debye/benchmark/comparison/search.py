@@ -12,6 +12,7 @@ from debye.benchmark.comparison.schedule import Task
 from debye.dataset.batches.loader import BatchSampler, choose_rows
 from debye.dataset.store.store import Store
 from debye.files import write_text
+from debye.targets.catalog import find_targets
 from debye.training.config import Recipe
 
 CHOSEN_FILE = "chosen.json"
@@ -34,7 +35,8 @@ def trial(recipe: Recipe, store: Store, share: float) -> Recipe:
 
 def _batches_of_a_pass(recipe: Recipe, store: Store) -> int:
     entries = store.entries(recipe.data.split)
-    rows, _ = choose_rows(entries, recipe.data.loader)
+    targets = find_targets(recipe.targets)
+    rows, _ = choose_rows(store, recipe.data.split, targets, recipe.data.loader)
     return len(
         BatchSampler(rows, [entries[row].n_atoms for row in rows], recipe.data.loader).keys(0)
     )

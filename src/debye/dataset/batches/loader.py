@@ -1,16 +1,16 @@
-"""Batches of graphs with their targets: bounded in atoms, in a reproducible order."""
+"""Batches of graphs with their labels: bounded in atoms, in a reproducible order."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 from torch import Tensor
@@ -21,8 +21,10 @@ from debye.dataset.batches.graph_cache import GraphSource
 from debye.dataset.batches.other_crystals import OtherCrystal, draw_other_crystal, rows_by_cluster
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
-from debye.graph.graph import AtomGraph, join
-from debye.targets.target import Target, clip_for_training
+from debye.graph.graph import AtomGraph, item_count, join
+from debye.structure.structure import EntityKind
+from debye.targets.losses import Items, TargetLabels
+from debye.targets.target import Labels, Per, Target, clip_for_training
 
 BatchKey = tuple[int, tuple[int, ...]]
 """Epoch, and rows of the split: all that a worker needs to make a batch."""
@@ -32,8 +34,9 @@ ORDER_STREAM, CRYSTAL_STREAM, AUGMENT_STREAM, OTHER_STREAM = 1, 2, 3, 4
 """Keep the random numbers of the decisions apart."""
 
 
-HALF_QUALITY, UNKNOWN_RESOLUTION = 2.2, 2.0
-"""Å. Where the trust in B-factors has fallen to a half, and what counts where nobody says."""
+NOT_CHOSEN, HELD_OUT = "not among the chosen entries", "held out"
+RESIDUES_PER_ATOM = 1 / 8
+"""Usual number of residues per atom, for bounds that are given in atoms."""
 
 
 class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
@@ -44,7 +47,8 @@ class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
     max_atoms: PositiveInt | None = None
     """Leave out larger structures."""
     min_usable: PositiveInt = 50
-    """Leave out structures with fewer usable atoms."""
+    """Leave out structures with fewer usable labels of every target. For targets per residue an eighth of it
+    counts; one label is enough for targets per structure."""
     only: tuple[str, ...] = ()
     """Use these entries alone, by id; all if empty."""
     without: tuple[str, ...] = ()
@@ -60,65 +64,82 @@ class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
     shuffle: bool = True
     seed: NonNegativeInt = 1
     clip: bool = True
-    """Limit standardized targets to ± :data:`debye.targets.target.TRAINING_LIMIT`."""
+    """Limit standardized labels to ± :data:`debye.targets.target.TRAINING_LIMIT`."""
     workers: NonNegativeInt = 0
     """Processes that load; 0 loads in the calling process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Graphs with their targets."""
+    """Graphs with their labels."""
 
     graph: AtomGraph
-    target: Float[Tensor, " atoms"]
-    """Standardized; 0 where ``weight`` is 0."""
-    weight: Float[Tensor, " atoms"]
-    """1 for atoms with a usable value, else 0."""
-    level: Float[Tensor, "structures 2"]
-    """Log of the robust mean, and log of the robust standard deviation, of each structure."""
-    quality: Float[Tensor, " structures"]
-    """Trust in the data of each structure, see :func:`data_quality`."""
-    clipped: int = 0
-    """Atoms whose target was limited."""
+    labels: Mapping[str, TargetLabels]
+    """Labels of each target, by name; weights are 0 where a structure has none."""
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy every tensor to a device."""
-        return replace(
-            self,
-            graph=self.graph.to(device),
-            target=self.target.to(device, non_blocking=True),
-            weight=self.weight.to(device, non_blocking=True),
-            level=self.level.to(device, non_blocking=True),
-            quality=self.quality.to(device, non_blocking=True),
-        )
+        labels = {name: each.to(device) for name, each in self.labels.items()}
+        return Batch(graph=self.graph.to(device), labels=labels)
+
+
+def graph_items(graph: AtomGraph, per: Per) -> Items:
+    """Return the items of a batch that values per atom, residue or structure belong to."""
+    if per is Per.STRUCTURE:
+        index = torch.arange(graph.n_structures, device=graph.position.device)
+        every = torch.ones_like(index, dtype=torch.bool)
+        return Items(index, graph.n_structures, every, every)
+    rows = slice(None)
+    if per is Per.RESIDUE:
+        rows = first_atoms(graph.residue_index, graph.n_residues)
+    is_protein = graph.entity_kind == EntityKind.PROTEIN
+    return Items(
+        graph.structure_index[rows], graph.n_structures, graph.is_polymer[rows], is_protein[rows]
+    )
+
+
+def first_atoms(group: Int[Tensor, " atoms"], n_groups: int) -> Int[Tensor, " groups"]:
+    """Return the first atom of each group, such as a residue.
+
+    Example:
+        >>> first_atoms(torch.tensor([1, 0, 1, 0]), 2).tolist()
+        [1, 0]
+    """
+    last = torch.full((n_groups,), len(group), dtype=torch.long, device=group.device)
+    rows = torch.arange(len(group), device=group.device)
+    return last.scatter_reduce(0, group.long(), rows, "amin")
 
 
 class EntryBatches(Dataset[Batch]):
     """Makes the batch of a :data:`BatchKey`; keeps no state, so that workers need not agree."""
 
     def __init__(
-        self, store: Store, split: str, target: Target, graphs: GraphSource, config: LoaderConfig
+        self,
+        store: Store,
+        split: str,
+        targets: Sequence[Target],
+        graphs: GraphSource,
+        config: LoaderConfig,
     ) -> None:
         self.store = store
         self.split = split
-        self.target = target
+        self.targets = tuple(targets)
         self.graphs = graphs
         self.config = config
         self.clusters: dict[str, list[int]] = {}
         if config.augment.other_crystal:
-            entries = store.entries(split)
-            self.clusters = rows_by_cluster(entries, choose_rows(entries, config)[0])
+            rows, _ = choose_rows(store, split, targets, config)
+            self.clusters = rows_by_cluster(store.entries(split), rows)
 
     def __getitem__(self, key: BatchKey) -> Batch:
         epoch, rows = key
         samples = [self._sample(epoch, row) for row in rows]
         return Batch(
             graph=join([sample.graph for sample in samples]),
-            target=torch.cat([sample.target for sample in samples]),
-            weight=torch.cat([sample.weight for sample in samples]),
-            level=torch.cat([sample.level for sample in samples]),
-            quality=torch.cat([sample.quality for sample in samples]),
-            clipped=sum(sample.clipped for sample in samples),
+            labels={
+                target.name: _joined([sample.labels[target.name] for sample in samples])
+                for target in self.targets
+            },
         )
 
     def _sample(self, epoch: int, row: int) -> Batch:
@@ -127,31 +148,57 @@ class EntryBatches(Dataset[Batch]):
             graph = graph.without_crystal()
         other = self._other_crystal(epoch, row)
         if other is None:
-            entry = self.store.entries(self.split)[row]
-            usable = self.store.usable(self.split, row)
-            values = self.store.values(self.split, row, self.target.source)
+            labels = [self.store.labels(self.split, row, target) for target in self.targets]
         else:
-            entry = self.store.entries(self.split)[other.row]
             graph = part_of(graph.of_other_coordinates(), torch.from_numpy(other.keep))
-            usable, values = other.usable[other.keep], other.values[other.keep]
+            labels = [other.labels(self.store, self.split, target) for target in self.targets]
         if self.config.augment != AugmentConfig():
             key = [self.config.seed, AUGMENT_STREAM, epoch, row]
             shown, keep = augment(graph, self.config.augment, np.random.default_rng(key))
-            if usable[keep.numpy()].sum() >= self.config.min_usable:
-                graph, usable, values = shown, usable[keep.numpy()], values[keep.numpy()]
-        labels = self.target.standardize(values, usable)
-        value, clipped = clip_for_training(labels.value) if self.config.clip else (labels.value, 0)
+            left = [
+                _labels_of_part(each, graph, keep, target.per)
+                for each, target in zip(labels, self.targets, strict=True)
+            ]
+            if self._enough(left):
+                graph, labels = shown, left
+        entry = self.store.entries(self.split)[row if other is None else other.row]
         return Batch(
             graph=graph,
-            target=torch.from_numpy(value),
+            labels={
+                target.name: self._standardized(target, each, graph, entry.resolution)
+                for target, each in zip(self.targets, labels, strict=True)
+            },
+        )
+
+    def _enough(self, labels: Sequence[Labels]) -> bool:
+        """Return whether any target has enough usable labels."""
+        return any(
+            each.usable.sum() >= fewest_usable(target, self.config)
+            for each, target in zip(labels, self.targets, strict=True)
+        )
+
+    def _standardized(
+        self, target: Target, labels: Labels, graph: AtomGraph, resolution: float | None
+    ) -> TargetLabels:
+        count = item_count(graph, target.per)
+        value, log_mean_sd, clipped = np.zeros(count, np.float32), np.zeros(2, np.float32), 0
+        usable = labels.usable if len(labels.usable) else np.zeros(count, bool)
+        if usable.any():
+            found = target.standardize(labels)
+            value, log_mean_sd = found.value, found.log_mean_sd
+            if self.config.clip:
+                value, clipped = clip_for_training(value)
+        trust = 1.0 if target.trust is None else target.trust(resolution)
+        return TargetLabels(
+            value=torch.from_numpy(value),
             weight=torch.from_numpy(usable.astype(np.float32)),
-            level=torch.from_numpy(labels.level)[None],
-            quality=torch.tensor([data_quality(entry.resolution)]),
+            log_mean_sd=torch.from_numpy(log_mean_sd)[None],
+            trust=torch.tensor([trust]),
             clipped=clipped,
         )
 
     def _other_crystal(self, epoch: int, row: int) -> OtherCrystal | None:
-        """Decide whether a sample asks for the values of another crystal, and find that."""
+        """Decide whether a sample takes the labels of another crystal, and find one."""
         share = self.config.augment.other_crystal
         generator = np.random.default_rng([self.config.seed, OTHER_STREAM, epoch, row])
         if not share or generator.random() >= share:
@@ -161,21 +208,43 @@ class EntryBatches(Dataset[Batch]):
             self.store,
             self.split,
             row,
-            column=self.target.source,
             cluster=self.clusters.get(cluster, ()),
             generator=generator,
         )
-        return found if found and found.usable.sum() >= self.config.min_usable else None
+        if found is None:
+            return None
+        labels = [found.labels(self.store, self.split, target) for target in self.targets]
+        return found if self._enough(labels) else None
 
 
-def data_quality(resolution: float | None) -> float:
-    """Say how much the B-factors of an entry can be trusted, 1 at best, from its resolution (Å).
+def fewest_usable(target: Target, config: LoaderConfig) -> int:
+    """Return the number of usable labels below which a structure is left out.
 
     Example:
-        >>> [round(data_quality(resolution), 2) for resolution in (1.0, 2.0, 3.0, None)]
-        [0.96, 0.59, 0.22, 0.59]
+        >>> from debye.targets.b_factor import B_FACTOR
+        >>> fewest_usable(B_FACTOR, LoaderConfig(min_usable=50))
+        50
     """
-    return 1.0 / (1.0 + ((resolution or UNKNOWN_RESOLUTION) / HALF_QUALITY) ** 4)
+    share = {Per.ATOM: 1.0, Per.RESIDUE: RESIDUES_PER_ATOM}.get(target.per, 0.0)
+    return max(1, round(share * config.min_usable))
+
+
+def _labels_of_part(
+    labels: Labels, graph: AtomGraph, keep: Bool[Tensor, " atoms"], per: Per
+) -> Labels:
+    """Return the labels of some atoms of a structure; the value of the whole does not hold for a part."""
+    if bool(keep.all()) or not len(labels.usable):
+        return labels
+    if per is Per.STRUCTURE:
+        return Labels.unusable(1, "only a part of the structure is shown")
+    rows = keep if per is Per.ATOM else torch.unique(graph.residue_index[keep])
+    return labels.take(rows.numpy())
+
+
+def _joined(labels: Sequence[TargetLabels]) -> TargetLabels:
+    names = ("value", "weight", "log_mean_sd", "trust")
+    columns = {name: torch.cat([getattr(each, name) for each in labels]) for name in names}
+    return TargetLabels(**columns, clipped=sum(each.clipped for each in labels))
 
 
 class BatchSampler(Sampler[BatchKey]):
@@ -301,13 +370,24 @@ def hides_crystal(config: LoaderConfig, epoch: int, row: int) -> bool:
 
 
 def choose_rows(
-    entries: Sequence[StoreEntry], config: LoaderConfig
+    store: Store, split: str, targets: Sequence[Target], config: LoaderConfig
 ) -> tuple[list[int], Counter[str]]:
-    """Return the rows that a configuration uses, and how many entries it leaves out for each reason."""
+    """Return the rows that a configuration uses, and the number of entries left out for each reason.
+
+    Raises:
+        StoreError: the split does not exist, or has no labels of a target.
+    """
+    entries = store.entries(split)
+    has_enough = np.zeros(len(entries), bool)
+    for target in targets:
+        has_enough |= store.usable_counts(split, target) >= fewest_usable(target, config)
+    items = "atoms" if all(target.per is Per.ATOM for target in targets) else "labels"
     rows: list[int] = []
     left_out: Counter[str] = Counter()
     for row, entry in enumerate(entries):
         reason = _reason_to_leave_out(entry, config)
+        if not has_enough[row] and reason not in (NOT_CHOSEN, HELD_OUT):
+            reason = f"fewer than {config.min_usable} usable {items}"
         if reason:
             left_out[reason] += 1
         else:
@@ -317,11 +397,9 @@ def choose_rows(
 
 def _reason_to_leave_out(entry: StoreEntry, config: LoaderConfig) -> str | None:
     if config.only and entry.id not in config.only:
-        return "not among the chosen entries"
+        return NOT_CHOSEN
     if entry.id in config.without:
-        return "held out"
-    if entry.n_usable < config.min_usable:
-        return f"fewer than {config.min_usable} usable atoms"
+        return HELD_OUT
     if config.max_atoms is not None and entry.n_atoms > config.max_atoms:
         return f"more than {config.max_atoms} atoms"
     if config.representative_only and not entry.representative:
@@ -334,7 +412,7 @@ def _reason_to_leave_out(entry: StoreEntry, config: LoaderConfig) -> str | None:
 def make_loader(
     store: Store,
     split: str,
-    target: Target,
+    targets: Sequence[Target],
     graphs: GraphSource,
     config: LoaderConfig,
     *,
@@ -347,7 +425,7 @@ def make_loader(
     Args:
         store: The data store.
         split: One of its splits.
-        target: What is learned.
+        targets: What is learned.
         graphs: :func:`debye.dataset.batches.graph_cache.open_graph_cache`, or a
             :class:`debye.dataset.batches.graph_cache.GraphBuilder` that computes them anew.
         config: Filters, batch size, order.
@@ -356,10 +434,10 @@ def make_loader(
         batches_per_epoch: Length of an epoch; None is one pass over the split.
 
     Raises:
-        StoreError: no entry passes the filters.
+        StoreError: no entry passes the filters, or the split has no labels of a target.
     """
     entries = store.entries(split)
-    rows, left_out = choose_rows(entries, config)
+    rows, left_out = choose_rows(store, split, targets, config)
     reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     logging.getLogger(__name__).info(
         "%s: %d of %d entries of split %s are used; left out: %s",
@@ -384,7 +462,7 @@ def make_loader(
         batches_per_epoch=batches_per_epoch,
     )
     return DataLoader(
-        EntryBatches(store, split, target, graphs, config),
+        EntryBatches(store, split, targets, graphs, config),
         # The sampler's items are whole batches: batch_size None keeps the loader from batching again.
         batch_size=None,
         sampler=sampler,

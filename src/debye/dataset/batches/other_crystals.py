@@ -1,7 +1,7 @@
-"""The B-factors of a chain as another crystal of the same protein, or another copy in the same one, has them.
+"""Labels of a chain from another crystal of the same protein, or from another copy in the same crystal.
 
-Whoever asks for B-factors of a predicted model asks for this: coordinates say much about the B-factors that were
-refined with them, which tells nothing of other copies.
+Predictions for predicted models need this: coordinates carry traces of the B-factors that were refined with
+them, and these traces do not transfer to another copy.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from debye.dataset.batches.augment import FEWEST_ATOMS
 from debye.dataset.store.store import Store, StoreEntry
 from debye.structure.align import match_chains
 from debye.structure.structure import EntityKind, Structure
+from debye.targets.target import Labels, Per, Target
 
 SAME_PROTEIN = 0.9
 """Share of the aligned residues that must have the same name: mutants move alike."""
@@ -24,16 +25,30 @@ SAME_PROTEIN = 0.9
 
 @dataclass(frozen=True, slots=True)
 class OtherCrystal:
-    """One chain of an entry, and what another copy of it has for B-factors."""
+    """One chain of an entry, and another copy of it."""
 
     keep: Bool[NDArray, " atoms"]
     """The protein atoms of the chain, among those of the entry."""
-    values: Float[NDArray, " atoms"]
-    """Of the other copy, by atom of the entry; 0 where it has none."""
-    usable: Bool[NDArray, " atoms"]
-    """Where the other copy has a usable value."""
     row: int
     """Entry of the other copy."""
+    matched: Int[NDArray, " matches"]
+    """Atoms of the entry that the other copy has too."""
+    partners: Int[NDArray, " matches"]
+    """The atoms of the other copy, in its entry, in the same order."""
+
+    def labels(self, store: Store, split: str, target: Target) -> Labels:
+        """Return the labels of the other copy for the atoms of the shown chain.
+
+        Residues and structures have none: their values belong to the coordinates that are shown.
+        """
+        if target.per is not Per.ATOM:
+            return Labels.unusable(0, "another copy is asked for")
+        found = store.labels(split, self.row, target)
+        value = np.zeros(len(self.keep), np.float32)
+        usable = np.zeros(len(self.keep), bool)
+        value[self.matched] = found.value[self.partners]
+        usable[self.matched] = found.usable[self.partners]
+        return Labels(value=value[self.keep], usable=usable[self.keep])
 
 
 def rows_by_cluster(entries: Sequence[StoreEntry], rows: Iterable[int]) -> dict[str, list[int]]:
@@ -50,7 +65,6 @@ def draw_other_crystal(
     split: str,
     row: int,
     *,
-    column: str,
     cluster: Sequence[int],
     generator: np.random.Generator,
 ) -> OtherCrystal | None:
@@ -60,7 +74,6 @@ def draw_other_crystal(
         store: The data store.
         split: One of its splits.
         row: The entry that is shown.
-        column: Values that are wanted, for example ``b_iso``.
         cluster: Rows of the entries among which copies may be, beside the entry itself.
         generator: Decides.
 
@@ -82,12 +95,8 @@ def draw_other_crystal(
     match = match_chains(structure, chain, partner, str(generator.choice(names)))
     if match.identity < SAME_PROTEIN:
         return None
-    values = np.zeros(len(structure), np.float32)
-    usable = np.zeros(len(structure), bool)
-    values[match.first] = store.values(split, other, column)[match.second]
-    usable[match.first] = store.usable(split, other)[match.second]
     keep = (structure.chain == chain) & (structure.entity_kind == EntityKind.PROTEIN)
-    return OtherCrystal(keep=keep, values=values, usable=usable, row=other)
+    return OtherCrystal(keep=keep, row=other, matched=match.first, partners=match.second)
 
 
 def large_chains(structure: Structure) -> list[str]:

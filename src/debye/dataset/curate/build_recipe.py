@@ -32,7 +32,7 @@ class FilterConfig(BaseModel, frozen=True, extra="forbid"):
     all_copies: bool = True
     """Refuse files that leave out copies related by noncrystallographic symmetry."""
     usable_b: bool = True
-    """Refuse entries whose B column is no target, see :func:`debye.targets.quality.assess_b`."""
+    """Refuse entries whose B column is no target, see :func:`debye.targets.b_factor.assess_b`."""
     largest_constant_share: Share = 0.2
     """Share of protein residues with one B-factor for all their atoms."""
     smallest_b_deviation: float = 2.0

@@ -18,7 +18,7 @@ from debye.errors import StructureError
 from debye.structure.select import select_atoms
 from debye.structure.sequences import observed_sequences, read_annotated
 from debye.structure.structure import EntityKind, Structure
-from debye.targets.quality import assess_b
+from debye.targets.b_factor import assess_b
 
 PART_ENTRIES = 64
 

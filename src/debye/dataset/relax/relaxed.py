@@ -41,7 +41,7 @@ from debye.dataset.store.store import FORMAT, Store, StoreEntry
 from debye.errors import StoreError, StructureError, require_extra
 from debye.structure.bonds import find_bonds
 from debye.structure.structure import EntityKind, Structure
-from debye.targets.quality import FEWEST_ATOMS
+from debye.targets.b_factor import B_FACTOR, FEWEST_ATOMS
 from debye.version import library_version
 
 PART_ENTRIES = 8
@@ -183,7 +183,9 @@ def relaxed_entry(
     """Relax one chain of an entry, and return its record and arrays."""
     entry, structure = store.entries(split)[row], store.structure(split, row)
     generator = np.random.default_rng([config.seed, MODEL_STREAM, *entry.id.encode()])
-    chain, usable = _drawn_chain(structure, store.usable(split, row), config, generator)
+    chain, usable = _drawn_chain(
+        structure, store.labels(split, row, B_FACTOR).usable, config, generator
+    )
     # A B-factor that is no target is none here.
     chain = replace(chain, b_iso=np.where(usable, chain.b_iso, np.nan).astype(np.float32))
     is_held = bool(generator.random() < config.held)

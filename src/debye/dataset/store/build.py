@@ -34,7 +34,7 @@ from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import EntityKind, Structure
-from debye.targets.quality import BQuality, assess_b
+from debye.targets.b_factor import BQuality, assess_b
 from debye.version import library_version
 
 PART_ENTRIES = 16

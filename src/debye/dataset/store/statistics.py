@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.dataset.store.store import Store
+from debye.targets.b_factor import B_FACTOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,8 @@ def split_figures(store: Store, split: str) -> dict[str, NDArray[np.float64]]:
     means, spreads = np.full((2, len(entries)), np.nan)
     for row, entry in enumerate(entries):
         if entry.n_usable:
-            value = store.values(split, row, "b_iso")[store.usable(split, row)]
+            labels = store.labels(split, row, B_FACTOR)
+            value = labels.value[labels.usable]
             means[row], spreads[row] = value.mean(dtype=np.float64), value.std(dtype=np.float64)
     return {
         "residues": np.array([entry.n_protein_residues for entry in entries], np.float64),

@@ -6,6 +6,8 @@ Layout::
     STORE/vocabulary.json       the distinct texts of each text column, in the order of their codes
     STORE/<split>/entries.json  one record an entry (:class:`StoreEntry`)
     STORE/<split>/<column>.npy  one array a column, the entries end to end
+    STORE/<split>/label_<target>.npy, usable_<target>.npy, label_<target>.json
+                                labels of a target and their origin, see :mod:`debye.dataset.store.labels`
 
 A split that entries were appended to lies in ``STORE/<split>.<digest>/``; the manifest names the folder.
 
@@ -19,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 from debye.dataset.store.parts import open_flat
 from debye.errors import StoreError
 from debye.structure.structure import BKind, Crystal, Entry, Structure
+from debye.targets.target import Labels, Per, Target
 
 if TYPE_CHECKING:
     from debye.structure.bonds import Bonds
@@ -53,6 +56,10 @@ TEXT_COLUMNS = (
 )
 BOND_COLUMNS = ("bond_pairs", "bond_order")
 LINK_COLUMNS = ("links",)
+COLUMN_COUNTS = {"links": "n_links", "bond_pairs": "n_bonds", "bond_order": "n_bonds"}
+"""Field of :class:`StoreEntry` with the number of rows of a column; the others have one row an atom."""
+COUNTS = {Per.ATOM: "n_atoms", Per.RESIDUE: "n_residues", Per.STRUCTURE: ""}
+"""The same for labels; empty: one row an entry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,16 +177,54 @@ class Store:
 
     def values(self, split: str, row: int, column: str) -> NDArray[Any]:
         """Return one column of one entry: a view of the file (codes for text columns)."""
-        start = self._offsets(split, column)
+        return self._slice(split, row, column, COLUMN_COUNTS.get(column, "n_atoms"))
+
+    def _slice(self, split: str, row: int, column: str, count: str) -> NDArray[Any]:
+        start = self._offsets(split, count)
         return self._array(split, column)[start[row] : start[row + 1]]
 
     def text(self, split: str, row: int, column: str) -> NDArray[np.str_]:
         """Return one text column of one entry."""
         return self.vocabulary[column][self.values(split, row, column)]
 
-    def usable(self, split: str, row: int) -> NDArray[np.bool_]:
-        """Return which atoms have a B-factor that may be a target, (atoms,)."""
-        return np.array(self.values(split, row, "usable"))
+    def labels(self, split: str, row: int, target: Target) -> Labels:
+        """Return the true values of one entry: one per atom, residue or structure.
+
+        Raises:
+            StoreError: the split has no labels of this target.
+        """
+        self.check_labels(split, target)
+        value, usable = (
+            np.array(self._slice(split, row, column, COUNTS[target.per]))
+            for column in target.source.columns
+        )
+        return Labels(value=value, usable=usable)
+
+    def usable_counts(self, split: str, target: Target) -> NDArray[np.int64]:
+        """Return the number of usable labels of each entry.
+
+        Raises:
+            StoreError: the split has no labels of this target.
+        """
+        self.check_labels(split, target)
+        start = self._offsets(split, COUNTS[target.per])
+        usable = np.concatenate([[0], np.cumsum(self._array(split, target.source.columns[1]))])
+        return usable[start[1:]] - usable[start[:-1]]
+
+    def check_labels(self, split: str, target: Target) -> None:
+        """Refuse a split without labels of a target."""
+        self._check_split(split)
+        missing = not (self.label_file(split, target, 0).exists())
+        if missing:
+            raise StoreError(
+                str(self.path),
+                f"split {split!r} has no labels of {target.name}",
+                f"Run: debye data label {self.path} --target {target.name}",
+            )
+
+    def label_file(self, split: str, target: Target, column: Literal[0, 1]) -> Path:
+        """Return the file with the values (0), or with their usability (1), of a target's labels."""
+        return self.path / self.folder(split) / f"{target.source.columns[column]}.npy"
 
     def bonds(self, split: str, row: int) -> Bonds:
         """Return the bonds of an entry."""
@@ -221,12 +266,10 @@ class Store:
         """The distinct texts of each text column, in the order of their codes."""
         return {name: np.array(words) for name, words in self._read("vocabulary.json").items()}
 
-    def _offsets(self, split: str, column: str) -> NDArray[np.int64]:
-        count = {"links": "n_links", "bond_pairs": "n_bonds", "bond_order": "n_bonds"}.get(
-            column, "n_atoms"
-        )
+    def _offsets(self, split: str, count: str) -> NDArray[np.int64]:
+        """Return where each entry starts in columns with ``count`` rows an entry, the end last."""
         if (split, count) not in self._start:
-            counts = [getattr(entry, count) for entry in self.entries(split)]
+            counts = [getattr(entry, count) if count else 1 for entry in self.entries(split)]
             self._start[split, count] = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         return self._start[split, count]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import BaseModel, PositiveFloat
 
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import BaselineModel, ModelOutput
 from debye.models.baselines.elastic_network import ANM_CUTOFF, anisotropic_network
-from debye.models.baselines.network_nodes import CATEGORIES, residue_nodes, spread
+from debye.models.baselines.network_nodes import CATEGORIES, residue_nodes, to_atoms
+from debye.targets.target import Target
 
 
 class ANMConfig(BaseModel, frozen=True, extra="forbid"):
@@ -30,7 +33,7 @@ class ANMConfig(BaseModel, frozen=True, extra="forbid"):
         )
 
 
-class ANM(AtomModel):
+class ANM(BaselineModel):
     """Predicts the mean-square fluctuation of each residue from all modes, standardized in each structure.
 
     Symmetry mates stay out: an image moves along the turned direction of its original, and edges do not
@@ -40,8 +43,8 @@ class ANM(AtomModel):
     Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001), doi:10.1016/S0006-3495(01)76033-X.
     """
 
-    def __init__(self, config: ANMConfig) -> None:
-        super().__init__()
+    def __init__(self, config: ANMConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
 
@@ -54,7 +57,7 @@ class ANM(AtomModel):
         for number in range(graph.n_structures):
             mine = structure == number
             fluctuation[mine] = anisotropic_network(position[mine], self.config.cutoff)
-        return spread(fluctuation, nodes, graph)
+        return self.output(to_atoms(fluctuation, nodes, graph))
 
 
 MODEL = ANM

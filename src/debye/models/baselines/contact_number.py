@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, field_validator
 
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import PACKING_RADII
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import BaselineModel, ModelOutput
 from debye.models.baselines.standardize import standardize
+from debye.targets.target import Target
 
 
 class ContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
@@ -40,21 +43,21 @@ class ContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
         )
 
 
-class ContactNumber(AtomModel):
+class ContactNumber(BaselineModel):
     """Predicts the negative number of heavy atoms within a radius, standardized in each structure.
 
     Reference: Halle (2002), PNAS 99, 1274-1279.
     """
 
-    def __init__(self, config: ContactNumberConfig) -> None:
-        super().__init__()
+    def __init__(self, config: ContactNumberConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Standardize the last scalar: the contact number with mates, if they count."""
         profile = standardize(-graph.scalars[:, -1], graph.structure_index, graph.n_structures)
-        return ModelOutput(profile=profile)
+        return self.output(profile)
 
 
 MODEL = ContactNumber

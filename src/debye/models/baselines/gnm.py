@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, PositiveFloat
 
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import BaselineModel, ModelOutput
 from debye.models.baselines.elastic_network import GNM_CUTOFF, kirchhoff_fluctuations
-from debye.models.baselines.network_nodes import CATEGORIES, atom_nodes, residue_nodes, spread
+from debye.models.baselines.network_nodes import CATEGORIES, atom_nodes, residue_nodes, to_atoms
+from debye.targets.target import Target
 
 
 class GNMConfig(BaseModel, frozen=True, extra="forbid"):
@@ -36,15 +38,15 @@ class GNMConfig(BaseModel, frozen=True, extra="forbid"):
         )
 
 
-class GNM(AtomModel):
+class GNM(BaselineModel):
     """Predicts the mean-square fluctuation of each node from all modes, standardized in each structure.
 
     References: Bahar, Atilgan & Erman (1997), doi:10.1016/S1359-0278(97)00024-2; with crystal
     contacts: Kundu, Melton, Sorensen & Phillips (2002), doi:10.1016/S0006-3495(02)75203-X.
     """
 
-    def __init__(self, config: GNMConfig) -> None:
-        super().__init__()
+    def __init__(self, config: GNMConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
 
@@ -58,7 +60,7 @@ class GNM(AtomModel):
         fluctuation = kirchhoff_fluctuations(
             len(nodes.atom), nodes.of_atom[sender[joins]], nodes.of_atom[receiver[joins]]
         )
-        return spread(fluctuation, nodes, graph)
+        return self.output(to_atoms(fluctuation, nodes, graph))
 
 
 MODEL = GNM

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.models.base import ModelOutput, Sample, TableModel
+from debye.targets.target import Target
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -55,8 +56,8 @@ class GradientBoosting(TableModel):
     Reference: Ke et al. (2017), LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 30.
     """
 
-    def __init__(self, config: GradientBoostingConfig) -> None:
-        super().__init__()
+    def __init__(self, config: GradientBoostingConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
         self._texts: list[str] = []
@@ -127,7 +128,7 @@ class GradientBoosting(TableModel):
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Sum the trees; before :meth:`fit` the profile is flat, and no level is known."""
         if not self._texts:
-            return ModelOutput(profile=graph.position.new_zeros(graph.n_atoms))
+            return self.output(graph.position.new_zeros(graph.n_atoms))
         if not self._boosters:
             booster = _lightgbm().Booster
             self._boosters = [booster(model_str=text) for text in self._texts]
@@ -135,9 +136,9 @@ class GradientBoosting(TableModel):
         known = _structure_features(graph)
         level = np.stack([_predict(booster, known) for booster in levels], axis=1)
         kind = {"dtype": graph.position.dtype, "device": graph.position.device}
-        return ModelOutput(
-            profile=torch.as_tensor(_predict(atoms, _atom_features(graph)), **kind),
-            level=torch.as_tensor(level, **kind),
+        return self.output(
+            torch.as_tensor(_predict(atoms, _atom_features(graph)), **kind),
+            torch.as_tensor(level, **kind),
         )
 
     def get_extra_state(self) -> UInt8[Tensor, " bytes"]:

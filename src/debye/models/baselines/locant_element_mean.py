@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import category_size
 from debye.models.base import ModelOutput, Sample, TableModel
+from debye.targets.target import Target
 
 
 class LocantElementMeanConfig(BaseModel, frozen=True, extra="forbid"):
@@ -48,8 +49,8 @@ class LocantElementMean(TableModel):
     level: Float[Tensor, 2]
     """Mean over structures of log mean and log standard deviation: the trivial guess of a level."""
 
-    def __init__(self, config: LocantElementMeanConfig) -> None:
-        super().__init__()
+    def __init__(self, config: LocantElementMeanConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
         shape = category_size("element"), category_size("locant")
@@ -86,7 +87,7 @@ class LocantElementMean(TableModel):
         profile = table[graph.categories[:, 0], graph.categories[:, 1]]
         level = self.level.expand(graph.n_structures, 2)
         kind = graph.position.dtype
-        return ModelOutput(profile=profile.to(kind), level=level.to(kind))
+        return self.output(profile.to(kind), log_mean_sd=level.to(kind))
 
 
 MODEL = LocantElementMean

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from debye.graph.graph import AtomGraph
-from debye.models.base import ModelOutput
 from debye.models.baselines.standardize import standardize
 from debye.structure.chemistry import ELEMENTS, LOCANTS
 
@@ -62,8 +62,10 @@ def _means(
     return np.stack([(np.bincount(group, axis) / count)[group] for axis in position.T], axis=1)
 
 
-def spread(fluctuation: Float[np.ndarray, " nodes"], nodes: Nodes, graph: AtomGraph) -> ModelOutput:
-    """Give every atom the fluctuation of its node, standardized in each structure.
+def to_atoms(
+    fluctuation: Float[np.ndarray, " nodes"], nodes: Nodes, graph: AtomGraph
+) -> Float[Tensor, " atoms"]:
+    """Return the fluctuation of each atom's node, standardized within each structure.
 
     Nodes that nothing holds (NaN) get the largest value of their structure.
     """
@@ -74,4 +76,4 @@ def spread(fluctuation: Float[np.ndarray, " nodes"], nodes: Nodes, graph: AtomGr
     filled = np.where(known, fluctuation, largest[structure])
     value = torch.from_numpy(filled[nodes.of_atom]).to(graph.position.device)
     profile = standardize(value, graph.structure_index, graph.n_structures)
-    return ModelOutput(profile=profile.to(graph.position.dtype))
+    return profile.to(graph.position.dtype)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel
 
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import BaselineModel, ModelOutput
+from debye.targets.target import Target
 
 
 class StructureMeanConfig(BaseModel, frozen=True, extra="forbid"):
@@ -20,21 +23,21 @@ class StructureMeanConfig(BaseModel, frozen=True, extra="forbid"):
         )
 
 
-class StructureMean(AtomModel):
+class StructureMean(BaselineModel):
     """Predicts no difference between the atoms of a structure.
 
     Its own correlation within a structure is undefined. Given the true mean of each structure, its
     *pooled* numbers show how much of a pooled correlation needs no knowledge of structure at all.
     """
 
-    def __init__(self, config: StructureMeanConfig) -> None:
-        super().__init__()
+    def __init__(self, config: StructureMeanConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Return a flat profile."""
-        return ModelOutput(profile=graph.position.new_zeros(graph.n_atoms))
+        return self.output(graph.position.new_zeros(graph.n_atoms))
 
 
 MODEL = StructureMean

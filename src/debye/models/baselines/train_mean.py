@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,8 @@ from torch import Tensor
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.models.base import ModelOutput, Sample, TableModel
+from debye.models.base import ModelOutput, Sample, TableModel, flat_values
+from debye.targets.target import Per, Target
 
 
 class TrainMeanConfig(BaseModel, frozen=True, extra="forbid"):
@@ -27,16 +28,17 @@ class TrainMeanConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class TrainMean(TableModel):
-    """Predicts one number for every atom of every structure: the mean over training structures of their means.
+    """Predicts one number everywhere: the mean over training structures of their means.
 
     Every structure counts once, not every atom, so that a few large ones do not set the number.
     """
 
+    per = tuple(Per)
     level: Float[Tensor, 2]
     """Log of the mean over structures of their mean, and of their standard deviation."""
 
-    def __init__(self, config: TrainMeanConfig) -> None:
-        super().__init__()
+    def __init__(self, config: TrainMeanConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
         self.register_buffer("level", torch.zeros(2, dtype=torch.float64))
@@ -44,7 +46,7 @@ class TrainMean(TableModel):
     @torch.no_grad()
     def fit(self, stream: Iterable[Sample]) -> None:
         """Average the levels; the atoms are not looked at."""
-        levels = [sample.level.double().exp() for sample in stream]
+        levels = [sample.log_mean_sd.double().exp() for sample in stream]
         if not levels:
             raise ConfigError(
                 "train_mean", problem="nothing to fit to", remedy="Give at least one sample"
@@ -52,9 +54,9 @@ class TrainMean(TableModel):
         self.level.copy_(torch.cat(levels).mean(dim=0).log())
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
-        """Return a flat profile at the mean level."""
+        """Return the same value everywhere."""
         level = self.level.expand(graph.n_structures, 2).to(graph.position.dtype)
-        return ModelOutput(profile=graph.position.new_zeros(graph.n_atoms), level=level)
+        return self.output(flat_values(graph, self.targets[0].per), log_mean_sd=level)
 
 
 MODEL = TrainMean

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, PositiveFloat
 
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.graph.node_features import USUAL_WCN
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import BaselineModel, ModelOutput
 from debye.models.baselines.standardize import standardize
+from debye.targets.target import Target
 
 
 class WeightedContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
@@ -32,14 +35,14 @@ class WeightedContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
         )
 
 
-class WeightedContactNumber(AtomModel):
+class WeightedContactNumber(BaselineModel):
     r"""Predicts :math:`1 / \sum_j d_{ij}^{-2}`, standardized in each structure.
 
     Reference: Lin, Shih, Hwang, Kao, Lee & Chen (2008), Proteins 72, 929-935.
     """
 
-    def __init__(self, config: WeightedContactNumberConfig) -> None:
-        super().__init__()
+    def __init__(self, config: WeightedContactNumberConfig, targets: Sequence[Target]) -> None:
+        super().__init__(targets)
         self.config = config
         self.graph_config = config.graph
 
@@ -47,7 +50,7 @@ class WeightedContactNumber(AtomModel):
         """Invert and standardize the last scalar: the sum with mates, if they count."""
         packed = (USUAL_WCN * graph.scalars[:, -1]).clamp(min=self.config.smallest)
         profile = standardize(1 / packed, graph.structure_index, graph.n_structures)
-        return ModelOutput(profile=profile)
+        return self.output(profile)
 
 
 MODEL = WeightedContactNumber

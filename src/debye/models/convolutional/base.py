@@ -10,6 +10,7 @@ the mean gives the level.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import torch
@@ -24,7 +25,9 @@ from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.convolutional.neighborhood import Neighborhood, neighborhoods
 from debye.models.layers.connectivity import Grouping
-from debye.models.layers.encoders import AtomEncoder, EdgeEncoder, mlp
+from debye.models.layers.encoders import AtomEncoder, EdgeEncoder
+from debye.models.layers.heads import Features, Heads, HeadWidths
+from debye.targets.target import Target
 
 EDGE_CHUNK = 100_000
 """Edges processed at once without gradients: bounds the memory."""
@@ -59,10 +62,15 @@ class ConvolutionalModel(AtomModel):
     """Residual layers around a convolution that sees who sends to whom, and nothing else about edges."""
 
     encoders = MappingProxyType({"atoms": "atoms"})
-    head = ("norm", "structures", "readout", "level")
+    head = ("norm", "structures", "heads")
 
-    def __init__(self, config: ConvolutionalConfig, convolutions: list[nn.Module]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        config: ConvolutionalConfig,
+        targets: Sequence[Target],
+        convolutions: list[nn.Module],
+    ) -> None:
+        super().__init__(targets)
         width, n_facts = config.width, len(config.graph.structure_scalars)
         self.graph_config = config.graph
         self.edge_chunk = EDGE_CHUNK
@@ -73,10 +81,10 @@ class ConvolutionalModel(AtomModel):
         self.updates = nn.ModuleList(nn.Linear(width, width) for _ in convolutions)
         self.norm = nn.LayerNorm(width)
         self.structures = nn.Linear(n_facts + width, width)
-        self.readout = mlp(2 * width, width, 2)
-        self.level = mlp(width, width, 2)
+        self.heads = Heads(targets, HeadWidths(atom=2 * width, atom_hidden=width, structure=width))
+        self.heads.start_small(START_SCALE)
         with torch.no_grad():
-            for last in (*self.updates, self.readout[-1]):
+            for last in self.updates:
                 last.weight *= START_SCALE  # type: ignore[operator]
 
     def convolve(
@@ -93,7 +101,7 @@ class ConvolutionalModel(AtomModel):
         return None
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
-        """Predict profile, spread and level of every structure of a batch."""
+        """Predict every target of a batch."""
         structures = Grouping.of_sorted(graph.structure_index, graph.n_structures)
         nodes = self.atoms(graph).float()
         facts = graph.structure_scalars
@@ -102,9 +110,8 @@ class ConvolutionalModel(AtomModel):
         nodes = self.norm(nodes).float()
         state = F.silu(self.structures(torch.cat([facts, structures.mean(nodes)], dim=1)))
         around = structures.gather(state.float())
-        both = self.readout(torch.cat([nodes, around], dim=1)).float()
-        level = self.level(state).float()
-        return ModelOutput(profile=both[:, 0], log_spread=both[:, 1], level=level)
+        atoms = torch.cat([nodes, around], dim=1)
+        return self.heads.read(graph, Features(atom=atoms, structure=state))
 
     def pass_messages(
         self, nodes: Float[Tensor, "atoms width"], graph: AtomGraph
@@ -127,8 +134,13 @@ class EdgeConvolutionalModel(ConvolutionalModel):
 
     encoders = MappingProxyType({"atoms": "atoms", "edges": "edges"})
 
-    def __init__(self, config: EdgeConvolutionalConfig, convolutions: list[nn.Module]) -> None:
-        super().__init__(config, convolutions)
+    def __init__(
+        self,
+        config: EdgeConvolutionalConfig,
+        targets: Sequence[Target],
+        convolutions: list[nn.Module],
+    ) -> None:
+        super().__init__(config, targets, convolutions)
         self.edges = EdgeEncoder(config.graph, config.distance_basis, config.edge_width)
 
     def describe_edges(self, graph: AtomGraph) -> Float[Tensor, "edges edge_width"]:

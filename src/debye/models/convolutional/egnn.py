@@ -15,6 +15,8 @@ Reference: Satorras, Hoogeboom & Welling (2021), arXiv:2102.09844.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -29,6 +31,7 @@ from debye.models.convolutional.base import (
 )
 from debye.models.convolutional.neighborhood import Neighborhood, neighborhoods
 from debye.models.layers.encoders import USUAL_REACH
+from debye.targets.target import Target
 
 
 class EGNNConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
@@ -91,10 +94,12 @@ class EGNNConvolution(MessagePassing):
 class EGNN(EdgeConvolutionalModel):
     """E(n) equivariant graph network; see the module's reference."""
 
-    def __init__(self, config: EGNNConfig) -> None:
+    def __init__(self, config: EGNNConfig, targets: Sequence[Target]) -> None:
         last = config.layers - 1
         super().__init__(
-            config, [EGNNConvolution(config, displaces=i < last) for i in range(config.layers)]
+            config,
+            targets,
+            [EGNNConvolution(config, displaces=i < last) for i in range(config.layers)],
         )
 
     def pass_messages(

@@ -12,6 +12,8 @@ Reference: Brody, Alon & Yahav (2022), arXiv:2105.14491.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import PositiveInt
 from torch_geometric.nn import GATv2Conv
 
@@ -20,6 +22,7 @@ from debye.models.convolutional.base import (
     EdgeConvolutionalModel,
     split_into_heads,
 )
+from debye.targets.target import Target
 
 
 class GATv2Config(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
@@ -32,10 +35,11 @@ class GATv2Config(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
 class GATv2(EdgeConvolutionalModel):
     """Graph attention network; see the module's reference."""
 
-    def __init__(self, config: GATv2Config) -> None:
+    def __init__(self, config: GATv2Config, targets: Sequence[Target]) -> None:
         each = split_into_heads(config.width, config.heads)
         super().__init__(
             config,
+            targets,
             [
                 GATv2Conv(
                     config.width,

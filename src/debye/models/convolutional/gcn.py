@@ -11,6 +11,8 @@ Reference: Kipf & Welling (2017), arXiv:1609.02907.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from pydantic import PositiveInt
@@ -19,6 +21,7 @@ from torch_geometric.nn import GCNConv
 
 from debye.models.convolutional.base import ConvolutionalConfig, ConvolutionalModel
 from debye.models.convolutional.neighborhood import Neighborhood
+from debye.targets.target import Target
 
 
 class GCNConfig(ConvolutionalConfig, frozen=True, extra="forbid"):
@@ -30,10 +33,11 @@ class GCNConfig(ConvolutionalConfig, frozen=True, extra="forbid"):
 class GCN(ConvolutionalModel):
     """Graph convolutional network; see the module's reference."""
 
-    def __init__(self, config: GCNConfig) -> None:
+    def __init__(self, config: GCNConfig, targets: Sequence[Target]) -> None:
         width = config.width
         super().__init__(
             config,
+            targets,
             [
                 GCNConv(width, width, normalize=False, add_self_loops=False)
                 for _ in range(config.layers)

@@ -10,10 +10,13 @@ Reference: Hu et al. (2020), arXiv:1905.12265, after Xu et al. (2019), arXiv:181
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 from torch_geometric.nn import GINEConv
 
 from debye.models.convolutional.base import EdgeConvolutionalConfig, EdgeConvolutionalModel
+from debye.targets.target import Target
 
 
 class GINConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
@@ -23,13 +26,13 @@ class GINConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
 class GIN(EdgeConvolutionalModel):
     """Graph isomorphism network; see the module's references."""
 
-    def __init__(self, config: GINConfig) -> None:
+    def __init__(self, config: GINConfig, targets: Sequence[Target]) -> None:
         width = config.width
         convolutions = []
         for _ in range(config.layers):
             first_half = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
             convolutions.append(GINEConv(first_half, train_eps=True, edge_dim=config.edge_width))
-        super().__init__(config, convolutions)
+        super().__init__(config, targets, convolutions)
 
 
 CONFIG = GINConfig

@@ -9,6 +9,8 @@ Reference: Shi et al. (2021), UniMP, arXiv:2009.03509.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import PositiveInt
 from torch_geometric.nn import TransformerConv
 
@@ -17,6 +19,7 @@ from debye.models.convolutional.base import (
     EdgeConvolutionalModel,
     split_into_heads,
 )
+from debye.targets.target import Target
 
 
 class GraphTransformerConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
@@ -29,10 +32,11 @@ class GraphTransformerConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid
 class GraphTransformer(EdgeConvolutionalModel):
     """Transformer between bonded and near atoms; see the module's reference."""
 
-    def __init__(self, config: GraphTransformerConfig) -> None:
+    def __init__(self, config: GraphTransformerConfig, targets: Sequence[Target]) -> None:
         each = split_into_heads(config.width, config.heads)
         super().__init__(
             config,
+            targets,
             [
                 TransformerConv(config.width, each, heads=config.heads, edge_dim=config.edge_width)
                 for _ in range(config.layers)

@@ -9,9 +9,12 @@ Reference: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch_geometric.nn import SAGEConv
 
 from debye.models.convolutional.base import ConvolutionalConfig, ConvolutionalModel
+from debye.targets.target import Target
 
 
 class GraphSAGEConfig(ConvolutionalConfig, frozen=True, extra="forbid"):
@@ -21,9 +24,9 @@ class GraphSAGEConfig(ConvolutionalConfig, frozen=True, extra="forbid"):
 class GraphSAGE(ConvolutionalModel):
     """Sample and aggregate, without the sampling; see the module's reference."""
 
-    def __init__(self, config: GraphSAGEConfig) -> None:
+    def __init__(self, config: GraphSAGEConfig, targets: Sequence[Target]) -> None:
         width = config.width
-        super().__init__(config, [SAGEConv(width, width) for _ in range(config.layers)])
+        super().__init__(config, targets, [SAGEConv(width, width) for _ in range(config.layers)])
 
 
 CONFIG = GraphSAGEConfig

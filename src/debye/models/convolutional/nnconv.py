@@ -9,11 +9,14 @@ Reference: Gilmer et al. (2017), arXiv:1704.01212; Simonovsky & Komodakis (2017)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import PositiveInt
 from torch import nn
 from torch_geometric.nn import NNConv
 
 from debye.models.convolutional.base import EdgeConvolutionalConfig, EdgeConvolutionalModel
+from debye.targets.target import Target
 
 
 class NNConvConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
@@ -25,10 +28,11 @@ class NNConvConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
 class EdgeConditioned(EdgeConvolutionalModel):
     """Message passing network with a matrix for each edge; see the module's references."""
 
-    def __init__(self, config: NNConvConfig) -> None:
+    def __init__(self, config: NNConvConfig, targets: Sequence[Target]) -> None:
         width = config.width
         super().__init__(
             config,
+            targets,
             [
                 NNConv(width, width, nn.Linear(config.edge_width, width * width), aggr="mean")
                 for _ in range(config.layers)

@@ -11,6 +11,8 @@ Reference: Corso et al. (2020), arXiv:2004.05718.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import PositiveInt
 from torch_geometric.nn import PNAConv
@@ -20,6 +22,7 @@ from debye.models.convolutional.base import (
     EdgeConvolutionalConfig,
     EdgeConvolutionalModel,
 )
+from debye.targets.target import Target
 
 AGGREGATORS = ["mean", "min", "max", "std"]
 SCALERS = ["identity", "amplification", "attenuation"]
@@ -37,13 +40,14 @@ class PNAConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
 class PNA(EdgeConvolutionalModel):
     """Principal neighborhood aggregation; see the module's reference."""
 
-    def __init__(self, config: PNAConfig) -> None:
+    def __init__(self, config: PNAConfig, targets: Sequence[Target]) -> None:
         width = config.width
         # PNAConv takes a histogram and reduces it to a mean: all weight lies on the usual degree.
         histogram = torch.zeros(config.usual_degree + 1)
         histogram[-1] = 1
         super().__init__(
             config,
+            targets,
             [
                 PNAConv(
                     width, width, AGGREGATORS, SCALERS, deg=histogram, edge_dim=config.edge_width

@@ -10,6 +10,8 @@ Reference: Schuett et al. (2017), arXiv:1706.08566.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.nn.models.schnet import CFConv, ShiftedSoftplus
@@ -17,6 +19,7 @@ from torch_geometric.nn.models.schnet import CFConv, ShiftedSoftplus
 from debye.models.convolutional.base import EdgeConvolutionalConfig, EdgeConvolutionalModel
 from debye.models.convolutional.neighborhood import Neighborhood
 from debye.models.layers.encoders import USUAL_REACH
+from debye.targets.target import Target
 
 
 class SchNetConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
@@ -26,7 +29,7 @@ class SchNetConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
 class SchNet(EdgeConvolutionalModel):
     """Continuous-filter convolutions; see the module's reference."""
 
-    def __init__(self, config: SchNetConfig) -> None:
+    def __init__(self, config: SchNetConfig, targets: Sequence[Target]) -> None:
         width = config.width
         reach = config.graph.radius or USUAL_REACH  # Å
         convolutions = []
@@ -35,7 +38,7 @@ class SchNet(EdgeConvolutionalModel):
                 nn.Linear(config.edge_width, width), ShiftedSoftplus(), nn.Linear(width, width)
             )
             convolutions.append(CFConv(width, width, width, filters, cutoff=reach))
-        super().__init__(config, convolutions)
+        super().__init__(config, targets, convolutions)
         self.reach = reach
 
     def convolve(

@@ -14,6 +14,7 @@ from debye.dataset.relax.relaxed import RelaxConfig, relax_store
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError, StoreError, StructureError
 from debye.graph.config import GraphConfig
+from debye.targets.b_factor import B_FACTOR
 
 CONFIG = RelaxConfig(iterations=20)
 
@@ -46,7 +47,7 @@ def test_every_entry_with_a_large_chain_has_a_model(store, models):
 def test_values_are_those_of_the_crystal(store, models):
     for row, entry in enumerate(models.entries("train")):
         own = store.structure("train", store.row("train", entry.id))
-        usable = store.usable("train", store.row("train", entry.id))
+        usable = store.labels("train", store.row("train", entry.id), B_FACTOR).usable
         deposited = {
             (chain, number, name): b
             for chain, number, name, b, used in zip(
@@ -60,7 +61,7 @@ def test_values_are_those_of_the_crystal(store, models):
             if used
         }
         model = models.structure("train", row)
-        has_value = models.usable("train", row)
+        has_value = models.labels("train", row, B_FACTOR).usable
         named = list(
             zip(
                 model.chain.tolist(),

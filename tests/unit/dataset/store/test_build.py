@@ -16,7 +16,7 @@ from debye.errors import StoreError
 from debye.structure.bonds import find_bonds
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
-from debye.targets.quality import assess_b
+from debye.targets.b_factor import B_FACTOR, assess_b
 
 
 def test_store_returns_what_was_read(data_folder: Path, store: Store) -> None:
@@ -34,8 +34,10 @@ def test_store_returns_what_was_read(data_folder: Path, store: Store) -> None:
             bonds = store.bonds(split, row)
             np.testing.assert_array_equal(bonds.pairs, find_bonds(expected).pairs)
             np.testing.assert_array_equal(bonds.order, find_bonds(expected).order)
-            np.testing.assert_array_equal(store.usable(split, row), assess_b(expected).usable)
-            assert store.usable(split, row).any()
+            np.testing.assert_array_equal(
+                store.labels(split, row, B_FACTOR).usable, assess_b(expected).usable
+            )
+            assert store.labels(split, row, B_FACTOR).usable.any()
 
 
 def test_crystal_follows_file_and_index(store: Store) -> None:

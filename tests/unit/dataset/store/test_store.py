@@ -11,6 +11,7 @@ import pytest
 from debye.dataset.store.store import Store, decode_crystal, encode_crystal
 from debye.errors import StoreError
 from debye.structure.structure import Crystal
+from debye.targets.b_factor import B_FACTOR
 
 
 def test_a_pickled_store_reads_the_same(store: Store) -> None:
@@ -24,9 +25,9 @@ def test_a_pickled_store_reads_the_same(store: Store) -> None:
 def test_what_is_returned_may_be_changed(store: Store) -> None:
     before = store.structure("train", 0).position.copy()
     store.structure("train", 0).position[:] = 0
-    store.usable("train", 0)[:] = False
+    store.labels("train", 0, B_FACTOR).usable[:] = False
     np.testing.assert_array_equal(store.structure("train", 0).position, before)
-    assert store.usable("train", 0).any()
+    assert store.labels("train", 0, B_FACTOR).usable.any()
 
 
 def test_entries_are_found_by_id(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import BKind, EntityKind, Entry, Structure
-from debye.targets.quality import BNote, BReason, assess_b
+from debye.targets.b_factor import BNote, BReason, assess_b
 
 ATOMS = ("N", "CA", "C", "O", "CB", "CG", "CD", "CE")
 XRAY = Entry(method="X-RAY DIFFRACTION", resolution=2.0)

@@ -1,9 +1,10 @@
-"""Is the B column of a structure a usable target? Verdicts with reasons and counts."""
+"""The isotropic B-factor as a target: which deposited values are usable, with reasons and counts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 
 from debye.structure.header import diffraction_method
 from debye.structure.structure import BKind, EntityKind, Structure
+from debye.targets.target import Labels, LabelSource, Target, Transform
 
+HALF_TRUST, UNKNOWN_RESOLUTION = 2.2, 2.0
+"""Å: the resolution at which a structure's weight is 0.5, and the resolution assumed if none is stated."""
 LARGEST_B = 500.0
 """Å²; an atom that moves 2.5 Å along each axis would not be seen in a density map."""
 LARGEST_U_MEDIAN = 1.2
@@ -79,11 +83,6 @@ class BQuality:
     chains: tuple[ChainQuality, ...]
     masked: dict[BReason, int] = field(default_factory=dict)
     """Atoms masked for reasons of their own; an atom counts under each that holds."""
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether the entry can be a target, at least in part."""
-        return not self.reasons
 
     def __str__(self) -> str:
         count = f"{int(self.usable.sum())} of {len(self.usable)} atoms usable"
@@ -282,3 +281,80 @@ def _refused_chains(chains: Iterable[tuple], residues: _Residues) -> list[BReaso
     if in_refused.sum() > 0.5 * residues.is_polymer.sum():
         return [reason for _, why in refused for reason in why]
     return []
+
+
+def b_labels(structure: Structure) -> Labels:
+    """Return the B-factors (Å²) of a structure's heavy atoms, usable where :func:`assess_b` says so."""
+    quality = assess_b(structure)
+    return Labels(value=structure.b_iso, usable=quality.usable, reasons=unusable_counts(quality))
+
+
+def unusable_counts(quality: BQuality) -> dict[str, int]:
+    """Return the number of atoms without a usable B-factor, by reason."""
+    counts: Counter[str] = Counter()
+    for reason in quality.reasons:
+        counts[f"entry: {reason}"] += len(quality.usable)
+    for chain in quality.chains:
+        for reason in chain.reasons:
+            counts[f"chain: {reason}"] += chain.atoms
+    for reason, atoms in quality.masked.items():
+        counts[str(reason)] += atoms
+    return dict(counts)
+
+
+def deposited_b(structure: Structure) -> NDArray[np.float32]:
+    """Return the B-factors of a file, Å²; NaN where its B column holds another quantity."""
+    entry = structure.entry
+    if entry.is_predicted or entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
+        return np.full(len(structure), np.nan, np.float32)
+    return structure.b_iso
+
+
+def resolution_trust(resolution: float | None) -> float:
+    """Return the weight of a structure's B-factors from its resolution (Å): 1 at best.
+
+    Example:
+        >>> [round(resolution_trust(resolution), 2) for resolution in (1.0, 2.0, 3.0, None)]
+        [0.96, 0.59, 0.22, 0.59]
+    """
+    return 1.0 / (1.0 + ((resolution or UNKNOWN_RESOLUTION) / HALF_TRUST) ** 4)
+
+
+def relative_trust(resolution: float | None) -> float:
+    """Return :func:`resolution_trust` relative to that of a structure whose resolution is not stated."""
+    return resolution_trust(resolution) / resolution_trust(None)
+
+
+B_FACTOR = Target(
+    name="b_factor",
+    unit="Å²",
+    summary="Isotropic B-factor, standardized within its structure.",
+    source=LabelSource(
+        name="b_iso", compute=b_labels, value_column="b_iso", usable_column="usable"
+    ),
+    transform=Transform.Z,
+    minimum=1.0,
+    # Of the 2,526 training structures log mean lies between 1.58 and 4.77, log sd between 0.81 and 3.89.
+    log_mean_sd_range=((1.0, 0.5), (3.17, 2.25), (5.0, 4.2)),
+    trust=relative_trust,
+    loss="within_structures",
+    monitor="structure_r",
+    percent_floor=1.0,
+    column="b",
+    decimals=2,
+    label="B",
+    in_b_column=True,
+    observed=deposited_b,
+)
+B_FACTOR_LOG = replace(
+    B_FACTOR,
+    name="b_factor_log",
+    summary="Isotropic B-factor, as its logarithm.",
+    transform=Transform.LOG,
+)
+B_FACTOR_RAW = replace(
+    B_FACTOR,
+    name="b_factor_raw",
+    summary="Isotropic B-factor, as deposited.",
+    transform=Transform.RAW,
+)

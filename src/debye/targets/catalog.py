@@ -1,0 +1,33 @@
+"""The only list of targets: command line, data stores, docs and contract tests read it.
+
+A new target is one file with its label function and one row here. Packages add rows through the entry
+point group ``debye.targets``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from debye.plugins import Catalog
+from debye.targets.b_factor import B_FACTOR, B_FACTOR_LOG, B_FACTOR_RAW
+from debye.targets.target import Target
+
+TARGETS = Catalog("target", "debye.targets", Target, [B_FACTOR, B_FACTOR_LOG, B_FACTOR_RAW])
+
+
+def find_target(name: str) -> Target:
+    """Look up a target by name.
+
+    Raises:
+        ConfigError: there is none; lists the names.
+    """
+    return TARGETS.find(name)
+
+
+def find_targets(names: Iterable[str]) -> tuple[Target, ...]:
+    """Look up several targets by name, in order.
+
+    Raises:
+        ConfigError: there is no such target; lists the names.
+    """
+    return tuple(map(find_target, names))
