@@ -11,6 +11,7 @@ from debye.cli import (
     compare,
     data,
     data_fetch,
+    data_label,
     data_relax,
     data_search,
     data_update,
@@ -51,6 +52,7 @@ app.command()(models.models)
 data_app.command()(data_search.search)
 data_app.command()(data_fetch.fetch)
 data_app.command()(data.build)
+data_app.command()(data_label.label)
 data_app.command()(data_relax.relax)
 data_app.command()(data_update.update)
 data_app.command()(data.stats)
