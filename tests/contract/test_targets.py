@@ -21,7 +21,7 @@ from debye.prediction.calibrate import calibrate_checkpoint
 from debye.prediction.predictor import Predictor
 from debye.structure.read import read_structure
 from debye.structure.structure import Entry, Structure
-from debye.structure.write import write_structure
+from debye.structure.export import write_structure
 from debye.targets.catalog import TARGETS
 from debye.targets.target import Labels, LabelSource, Per, Target, Transform
 from debye.testing.peptide import build_peptide
@@ -71,7 +71,7 @@ SETTINGS = {"layers": 1, "node_width": 8, "edge_width": 8, "global_width": 8, "e
 
 @pytest.fixture(scope="module")
 def chains() -> list[Structure]:
-    """Ten chains of different length, hot at their ends; the last is a predicted model without B-factors."""
+    """Ten chains of different length, hot at their ends; the last is from NMR and has no B-factors."""
     generator = np.random.default_rng(0)
     found = []
     for number in range(10):
@@ -80,8 +80,8 @@ def chains() -> list[Structure]:
         structure = build_peptide(sequence)
         middle = np.abs(structure.residue_index - (residues - 1) / 2)
         b = 15 + 3 * middle + generator.gamma(4.0, 0.5, len(structure))
-        method = "X-RAY DIFFRACTION" if number < 9 else ""
-        entry = Entry(id=f"{number}abc", method=method, resolution=1.5, is_predicted=number == 9)
+        method = "X-RAY DIFFRACTION" if number < 9 else "SOLUTION NMR"
+        entry = Entry(id=f"{number}abc", method=method, resolution=1.5)
         found.append(replace(structure, b_iso=np.round(b, 2).astype(np.float32), entry=entry))
     return found
 
@@ -190,7 +190,7 @@ def values_of(store: Store, split: str, predictor: Predictor, target: Target):
     return np.concatenate(true), np.concatenate(predicted)
 
 
-def test_a_predicted_model_trains_exposure_but_not_b(folder: Path, catalog: None) -> None:
+def test_a_structure_without_b_trains_other_targets(folder: Path, catalog: None) -> None:
     store = Store.open(folder / "store")
     label_store(store, TARGETS["neighbors"])
     number = store.row("train", "9abc")
