@@ -379,7 +379,7 @@ def test_a_changed_comparison_is_refused(
         words[words.index("--pairs") + 1] = str(other)
     refused = CliRunner().invoke(app, words)
     assert isinstance(refused.exception, ConfigError)
-    assert "holds a run of another" in str(refused.exception)
+    assert "has a run with another" in str(refused.exception)
     assert change in str(refused.exception)
 
 

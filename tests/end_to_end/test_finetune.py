@@ -235,7 +235,7 @@ def test_killed_in_a_fold_and_resumed_equals_uninterrupted(place, family, tmp_pa
     written = first.stat().st_mtime_ns
     assert not (out / "family.safetensors").exists()
     again = CliRunner().invoke(app, arguments)
-    assert "holds a run already" in str(again.exception)
+    assert "already has a run" in str(again.exception)
     result = CliRunner().invoke(app, [*arguments, "--resume"], catch_exceptions=False)
     assert result.exit_code == 1, result.output
     assert first.stat().st_mtime_ns == written, "a finished fold was done again"
@@ -247,7 +247,7 @@ def test_killed_in_a_fold_and_resumed_equals_uninterrupted(place, family, tmp_pa
 def test_a_folder_of_another_fine_tuning_is_refused(place, tuned):
     other = words(place, "new/store", tuned, "--resume", "--set", "seed=5")
     error = CliRunner().invoke(app, other).exception
-    assert "holds a run of another config" in str(error)
+    assert "has a run with another config" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_killed_and_resumed_equals_uninterrupted(
 def test_a_finished_run_is_not_overwritten(store: Path, finished: Path) -> None:
     again = run(command(store, finished))
     assert again.returncode != 0
-    assert "holds a run already" in again.stderr
+    assert "already has a run" in again.stderr
     other = run(command(store, finished, "--resume", "--set", "training.seed=5"))
     assert other.returncode != 0
     assert "another recipe" in other.stderr

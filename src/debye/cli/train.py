@@ -56,7 +56,7 @@ def train(
         read,
         store,
         folder,
-        old=old,
+        rehearsal=old,
         resume=resume,
         accelerator=accelerator,
         devices=count,

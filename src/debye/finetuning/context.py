@@ -86,7 +86,7 @@ class TuningRun:
             recipe,
             store,
             folder,
-            old=old,
+            rehearsal=old,
             resume=True,
             accelerator=self.accelerator,
             devices=1,

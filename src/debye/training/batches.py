@@ -1,12 +1,16 @@
-"""The batches of a run: graphs from the cache, in the order that the recipe asks for."""
+"""The batches of a run: graphs from the cache, in the order of the recipe, with those of a rehearsal store mixed in.
+
+Rehearsal keeps a model from forgetting other data: Robins (1995), Connection Science 7, 123-146,
+doi:10.1080/09540099550039318.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.progress import Progress as Bar
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from debye.dataset.batches.graph_cache import (
     GraphBuilder,
@@ -14,17 +18,23 @@ from debye.dataset.batches.graph_cache import (
     find_graph_cache,
     open_graph_cache,
 )
-from debye.dataset.batches.loader import Batch, LoaderConfig, make_loader
+from debye.dataset.batches.loader import (
+    Batch,
+    BatchKey,
+    BatchSampler,
+    EntryBatches,
+    LoaderConfig,
+    make_loader,
+)
 from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.targets.target import Target
 from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import VALIDATIONS
-from debye.training.rehearsal import MixedBatches, MixedSampler
 
-OLD_SEED = 1_000_003
-"""Added to the seed of old batches: else both streams would draw the same random numbers."""
+REHEARSAL_SEED = 1_000_003
+"""Added to the seed of rehearsal batches: else both streams would draw the same random numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +46,9 @@ class ProcessShare:
 
 
 class RememberedGraphs:
-    """Builds the graph of an entry when it is first asked for, and keeps it in memory.
+    """Builds the graph of an entry on first use and keeps it in memory.
 
-    For the few chosen entries of a large split, of which a cache would build all.
+    For a few chosen entries of a large split, of which a cache would build all.
     """
 
     def __init__(self, builder: GraphBuilder) -> None:
@@ -85,7 +95,7 @@ def training_loader(
     graphs: GraphSource,
     share: ProcessShare,
 ) -> DataLoader[Batch]:
-    """Shuffle the training split, as ``training.seed`` says."""
+    """Return the shuffled batches of the training split; ``training.seed`` sets the order."""
     config = LoaderConfig.model_validate(
         recipe.data.loader.model_dump() | {"seed": recipe.training.seed}
     )
@@ -102,35 +112,88 @@ def training_loader(
 
 
 def rehearsing_loader(
-    new: DataLoader[Batch],
+    own: DataLoader[Batch],
     recipe: Recipe,
-    old: Store,
+    store: Store,
     targets: Sequence[Target],
     config: GraphConfig,
     share: ProcessShare,
 ) -> DataLoader[Batch]:
-    """Mix batches of the old store into those of a loader; settings of the new ones hold for them too."""
+    """Mix batches of a rehearsal store into those of a loader, under the same filters and batch size."""
     rehearsal = recipe.rehearsal or RehearsalConfig()
-    changes = {"seed": recipe.training.seed + OLD_SEED, "only": (), "without": rehearsal.without}
+    changes = {
+        "seed": recipe.training.seed + REHEARSAL_SEED,
+        "only": (),
+        "without": rehearsal.without,
+    }
     settings = LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes)
-    # Without a cache they are built as they come, which costs little beside a step, and the old store stays as it is.
-    graphs = find_graph_cache(old, rehearsal.split, config)
+    # Building graphs on the fly costs little next to a step, and leaves the rehearsal store as it is.
+    graphs = find_graph_cache(store, rehearsal.split, config)
     rehearsed = make_loader(
-        old,
+        store,
         rehearsal.split,
         targets,
-        graphs or GraphBuilder(old, rehearsal.split, config),
+        graphs or GraphBuilder(store, rehearsal.split, config),
         settings,
         rank=share.rank,
         world_size=share.world_size,
     )
     return DataLoader(
-        MixedBatches(new.dataset, rehearsed.dataset),  # type: ignore[arg-type]
+        MixedBatches(own.dataset, rehearsed.dataset),  # type: ignore[arg-type]
         batch_size=None,
-        sampler=MixedSampler(new.sampler, rehearsed.sampler, rehearsal.share),  # type: ignore[arg-type]
+        sampler=MixedSampler(own.sampler, rehearsed.sampler, rehearsal.share),  # type: ignore[arg-type]
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class MixedKey:
+    """A batch of the run's own store, or of the rehearsal store."""
+
+    is_rehearsal: bool
+    key: BatchKey
+
+
+class MixedBatches(Dataset[Batch]):
+    """Makes the batch of a :class:`MixedKey`."""
+
+    def __init__(self, own: EntryBatches, rehearsal: EntryBatches) -> None:
+        self.own = own
+        self.rehearsal = rehearsal
+
+    def __getitem__(self, key: MixedKey) -> Batch:
+        return (self.rehearsal if key.is_rehearsal else self.own)[key.key]
+
+
+class MixedSampler(Sampler[MixedKey]):
+    """One epoch of the run's own data, with ``share`` rehearsal batches after each batch (on average).
+
+    The rehearsal batches are an endless stream that continues from epoch to epoch; those of an epoch depend on seed
+    and epoch alone.
+    """
+
+    def __init__(self, own: BatchSampler, rehearsal: BatchSampler, share: float) -> None:
+        self.own = own
+        self.rehearsal = rehearsal
+        self.n_rehearsal = round(share * len(own))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration; trainers call this."""
+        self.own.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.own) + self.n_rehearsal
+
+    def __iter__(self) -> Iterator[MixedKey]:
+        own = list(self.own)
+        stream = self.rehearsal.stream(self.own.epoch * self.n_rehearsal, self.n_rehearsal)
+        given = 0
+        for number, key in enumerate(own, start=1):
+            yield MixedKey(False, key)
+            due = round(number * self.n_rehearsal / len(own))
+            yield from (MixedKey(True, next(stream)) for _ in range(due - given))
+            given = due
 
 
 def validation_loaders(
@@ -140,7 +203,7 @@ def validation_loaders(
     graphs: GraphSource,
     share: ProcessShare,
 ) -> list[DataLoader[Batch]]:
-    """One loader for each of :data:`VALIDATIONS`: nothing left out, clipped or drawn at random."""
+    """Return a loader for each of :data:`VALIDATIONS`: every entry, unclipped, in order."""
     return [
         make_loader(
             store,

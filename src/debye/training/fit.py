@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from debye.dataset.batches.loader import choose_rows
 from debye.dataset.store.labels import labels_digest
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
+from debye.files import replacing, write_json
 from debye.models.allocator import keep_freed_memory
 from debye.models.base import AtomModel, Sample, TableModel
 from debye.models.catalog import build_model, find_model, model_config
@@ -45,7 +45,7 @@ RECIPE_FILE = "recipe.json"
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """Where a finished run left its checkpoint, and how good it is."""
+    """The checkpoint of a finished run, and its quality."""
 
     checkpoint: Path
     best_epoch: int
@@ -55,15 +55,14 @@ class FitResult:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a training checkpoint whole or not at all: a killed run must find one to resume from."""
+    """Writes a training checkpoint whole or not at all, so that a killed run can resume."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write beside the file, then rename."""
-        partial = Path(f"{path}.partial")
-        super().save_checkpoint(checkpoint, partial, storage_options)
-        os.replace(partial, path)
+        """Write to a temporary file, then rename it."""
+        with replacing(Path(path)) as partial:
+            super().save_checkpoint(checkpoint, partial, storage_options)
 
 
 def fit(
@@ -71,19 +70,28 @@ def fit(
     store: Store,
     out: Path,
     *,
-    old: Store | None = None,
+    rehearsal: Store | None = None,
     resume: bool = False,
     accelerator: str = "auto",
     devices: int | str = "auto",
     progress: bool = True,
     callbacks: Sequence[L.Callback] = (),
 ) -> FitResult:
-    """Train a recipe on a store; a run that was killed goes on where it stopped with ``resume``.
+    """Train a recipe on a store and return the checkpoint.
 
     Writes into ``out``: ``<name>.safetensors`` (the best epoch), ``last.ckpt`` and ``best.ckpt`` (to
-    resume from), ``recipe.json``, and the logs for TensorBoard and as CSV. ``old`` is the store that a
-    recipe with a rehearsal draws old batches from. ``callbacks`` watch the loop, and are part of what is
-    resumed; a table, which is fitted in one pass, has no loop.
+    resume from), ``recipe.json``, and logs for TensorBoard and as CSV.
+
+    Args:
+        recipe: What is trained, and how.
+        store: Data store with labels of the recipe's targets.
+        out: Folder of the run.
+        rehearsal: Store of the batches that ``[rehearsal]`` mixes in.
+        resume: Continue a run that was stopped or killed.
+        accelerator: ``auto``, ``cpu`` or ``gpu``.
+        devices: Number of processes or GPUs, or ``auto``.
+        progress: Show a progress bar.
+        callbacks: Lightning callbacks, whose state is saved and resumed. Table models have no loop and call none.
 
     Raises:
         ConfigError: the model or a setting is unknown, or ``out`` holds another run.
@@ -93,9 +101,9 @@ def fit(
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
     targets = scaled_targets(recipe, store)
     model = build_model(recipe.model, recipe.settings, targets)
-    _check(recipe, store, model, old)
+    _check(recipe, store, model, rehearsal)
     start = start_from(model, recipe)
-    _claim(out, recipe, store, old, resume)
+    _claim(out, recipe, store, rehearsal, resume)
     keep_freed_memory()
     if isinstance(model, TableModel):
         return _fit_table(model, recipe, store, out, config.model_dump(mode="json"))
@@ -103,8 +111,9 @@ def fit(
     graphs = open_graphs(recipe, store, model.graph_config, progress)
     share = ProcessShare(rank=trainer.global_rank, world_size=trainer.world_size)
     training = training_loader(recipe, store, targets, graphs[recipe.data.split], share)
-    if old is not None:
-        training = rehearsing_loader(training, recipe, old, targets, model.graph_config, share)
+    if rehearsal is not None:
+        config_of = model.graph_config
+        training = rehearsing_loader(training, recipe, rehearsal, targets, config_of, share)
     validation = []
     if recipe.training.keep == "best":
         graphs_of_val = graphs[recipe.data.validation_split]
@@ -121,7 +130,7 @@ def fit(
         stopped = torch.load(last, map_location="cpu", weights_only=True)["epoch"]
         training.sampler.set_epoch(stopped + 1)  # type: ignore[union-attr]
     with warnings.catch_warnings():
-        # That the folder is of this very run has been made sure of.
+        # The folder has been checked to be of this run.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
         trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
     header = _header(
@@ -129,7 +138,7 @@ def fit(
         config.model_dump(mode="json"),
         targets,
         _provenance(recipe, store, targets)
-        | ({"old_store": old.digest} if old else {})
+        | ({"old_store": rehearsal.digest} if rehearsal else {})
         | ({"parent": start.lineage} if start else {})
         | {"hardware": f"{trainer.world_size} × {type(trainer.accelerator).__name__}"},
     )
@@ -214,57 +223,57 @@ def _header(
     )
 
 
-def _check(recipe: Recipe, store: Store, model: AtomModel, old: Store | None) -> None:
-    """Refuse what cannot be trained before anything is written."""
+def _check(recipe: Recipe, store: Store, model: AtomModel, rehearsal: Store | None) -> None:
+    """Refuse what cannot be trained, before anything is written."""
     store.entries(recipe.data.split)
     if recipe.training.keep == "best":
         for target in model.targets:
             store.check_labels(recipe.data.validation_split, target)
-    if (recipe.rehearsal is None) != (old is None):
+    if (recipe.rehearsal is None) != (rehearsal is None):
         raise ConfigError(
             f"recipe {recipe.name}",
-            problem=f"rehearsal is {recipe.rehearsal}, the store for it is {old and old.path}",
-            remedy="Give a section [rehearsal] and a store (--rehearsal STORE), or neither",
+            f"rehearsal is {recipe.rehearsal}, its store is {rehearsal and rehearsal.path}",
+            "Give a section [rehearsal] and a store (--rehearsal STORE), or neither",
         )
-    if recipe.rehearsal is not None and old is not None:
-        old.entries(recipe.rehearsal.split)
+    if recipe.rehearsal is not None and rehearsal is not None:
+        rehearsal.entries(recipe.rehearsal.split)
         if recipe.training.keep == "best":
-            check_rehearsal(recipe, store, old)
+            check_rehearsal(recipe, store, rehearsal)
     if recipe.data.loader.augment.other_crystal:
         _check_other_crystals(recipe, model)
     if not find_model(recipe.model).learned and not isinstance(model, TableModel):
         raise ConfigError(
             f"recipe {recipe.name}",
-            problem=f"{recipe.model} has nothing to train",
-            remedy="Use it by its name in `debye evaluate`",
+            f"{recipe.model} has nothing to train",
+            "Use it by its name in `debye evaluate`",
         )
 
 
-def check_rehearsal(recipe: Recipe, store: Store, old: Store) -> None:
-    """Refuse a rehearsal of entries, by id, that the run is validated or its bounds are calibrated on.
+def check_rehearsal(recipe: Recipe, store: Store, rehearsal: Store) -> None:
+    """Refuse to rehearse entries, by id, that validate the run or calibrate its bounds.
 
     Raises:
         ConfigError: there are such entries.
         StoreError: a store has no such split.
     """
-    rehearsal = recipe.rehearsal or RehearsalConfig()
+    config = recipe.rehearsal or RehearsalConfig()
     held_out = {entry.id for entry in store.entries(recipe.data.validation_split)}
     if recipe.data.validation_only:
         held_out &= set(recipe.data.validation_only)
-    seen = {entry.id for entry in old.entries(rehearsal.split)} - set(rehearsal.without)
+    seen = {entry.id for entry in rehearsal.entries(config.split)} - set(config.without)
     if seen & held_out:
         raise ConfigError(
             f"recipe {recipe.name}, rehearsal",
-            problem=f"{len(seen & held_out)} entries of the validation split are in split {rehearsal.split} of "
-            f"{old.path}, for example {min(seen & held_out)}",
-            remedy="Name them in rehearsal.without, or give another split",
+            f"{len(seen & held_out)} entries of the validation split are in split {config.split} of "
+            f"{rehearsal.path}, for example {min(seen & held_out)}",
+            "List them in rehearsal.without, or give another split",
         )
 
 
 def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:
-    """Refuse samples that the model would not be told of, or whose crystal cannot be hidden."""
+    """Refuse samples of other crystals where the model has no input for them, or cannot hide the crystal."""
     if "other_coordinates" not in model.graph_config.structure_scalars:
-        problem = "the model is not told whose B-factors it is asked for"
+        problem = "the model has no input that marks such samples"
         remedy = "Add other_coordinates to settings.graph.structure_scalars"
     elif model.graph_config.nearest is not None:
         problem = "edges to nearest neighbors depend on the crystal, which must be hidden"
@@ -273,26 +282,26 @@ def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:
         return
     raise ConfigError(
         f"recipe {recipe.name}, data.loader.augment.other_crystal",
-        problem=problem,
-        remedy=f"{remedy}, or set other_crystal to 0",
+        problem,
+        f"{remedy}, or set other_crystal to 0",
     )
 
 
-def _claim(out: Path, recipe: Recipe, store: Store, old: Store | None, resume: bool) -> None:
-    """Take an empty folder, or one of the same run; refuse one of another run."""
+def _claim(out: Path, recipe: Recipe, store: Store, rehearsal: Store | None, resume: bool) -> None:
+    """Claim an empty folder, or one of the same run; refuse one of another run."""
     if rank_zero_only.rank:
-        return  # the first of the processes that train together has claimed it
+        return  # the first process has claimed it
     described = {"recipe": recipe.model_dump(mode="json"), "store": store.digest}
-    described |= {"old_store": old.digest} if old else {}
+    described |= {"old_store": rehearsal.digest} if rehearsal else {}
     claim_folder(out / RECIPE_FILE, described, resume)
 
 
 def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
-    """Write what a run is into its folder; refuse a folder of another run.
+    """Write the description of a run into its folder; refuse a folder of another run.
 
     Args:
-        path: File in the folder of the run that describes it.
-        described: Plain values; settings that an older version did not have count as their defaults.
+        path: File in the folder of the run.
+        described: Plain values; settings that an older version lacked count as their defaults.
         resume: Accept a folder of the same run.
 
     Raises:
@@ -303,26 +312,24 @@ def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
         if not resume:
             raise ConfigError(
                 str(out),
-                problem="holds a run already",
-                remedy="Go on with --resume, or give another folder with -o",
+                "already has a run",
+                "Continue it with --resume, or give another folder with -o",
             )
         found = completed(json.loads(path.read_text()))
         if found != described:
             changed = [key for key in described if found.get(key) != described[key]]
             raise ConfigError(
                 str(out),
-                problem=f"holds a run of another {' and '.join(changed)}",
-                remedy="Resume with the same recipe, settings and store, or give another folder",
+                f"has a run with another {' and '.join(changed)}",
+                "Resume with the same recipe, settings and store, or give another folder",
             )
         return
     out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(described, indent=1))
-    partial.replace(path)
+    write_json(path, described)
 
 
 def completed(described: dict[str, Any]) -> dict[str, Any]:
-    """Add the settings that a run of an older version had no words for to its description."""
+    """Return a description with the defaults of settings that an older version lacked."""
     if "recipe" not in described:
         return described
     recipe = Recipe.model_validate(described["recipe"])

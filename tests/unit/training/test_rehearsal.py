@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from debye.dataset.batches.loader import BatchSampler, LoaderConfig
-from debye.training.rehearsal import MixedSampler
+from debye.training.batches import MixedSampler
 
 
 def sampler(share: float, new: int = 10, old: int = 25) -> MixedSampler:
@@ -20,13 +20,13 @@ def test_an_epoch_has_every_new_batch_and_the_share_of_old_ones(share, old):
     mixed = sampler(share)
     keys = list(mixed)
     assert len(keys) == len(mixed) == 5 + old
-    assert sum(key.is_old for key in keys) == old
-    rows = [row for key in keys if not key.is_old for row in key.key[1]]
+    assert sum(key.is_rehearsal for key in keys) == old
+    rows = [row for key in keys if not key.is_rehearsal for row in key.key[1]]
     assert sorted(rows) == list(range(10))
 
 
 def test_old_batches_come_between_the_new_ones():
-    assert [key.is_old for key in sampler(1.0)] == [False, True] * 5
+    assert [key.is_rehearsal for key in sampler(1.0)] == [False, True] * 5
 
 
 def test_the_old_stream_goes_on_from_epoch_to_epoch():
@@ -34,7 +34,7 @@ def test_the_old_stream_goes_on_from_epoch_to_epoch():
     seen: list[int] = []
     for epoch in (0, 1):
         mixed.set_epoch(epoch)
-        seen += [row for key in mixed if key.is_old for row in key.key[1]]
+        seen += [row for key in mixed if key.is_rehearsal for row in key.key[1]]
     # 20 batches: the first 13 are a whole pass over the 25 old entries.
     assert sorted(seen[:25]) == list(range(25))
 
