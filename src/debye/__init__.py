@@ -1,8 +1,8 @@
 """Per-atom crystallographic B-factors from protein structures.
 
 Data flow through the folders: structure → graph → models → prediction. Lengths are in Å, B-factors and
-other mean-square quantities in Å², angles in radians; whatever differs says so in its name or its
-docstring (cell angles and torsions given by a user are in degrees).
+other mean-square quantities in Å², angles in radians; exceptions are named (cell angles and torsions given by
+a user are in degrees).
 
 >>> import debye
 >>> debye.__version__.count(".")
@@ -25,7 +25,7 @@ __all__ = ["DebyeError", "DebyeWarning", "Prediction", "__version__", "predict"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is slow (torch, package metadata) only when it is asked for."""
+    """Import slow modules (torch, package metadata) on first use."""
     if name == "__version__":
         from debye.version import library_version
 

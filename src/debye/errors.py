@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 
 class DebyeError(Exception):
-    """Base of every error that debye raises on purpose; catch it to go on with the next input."""
+    """Base of every error that debye raises on purpose; catch it to continue with the next input."""
 
 
 class StructureError(DebyeError, ValueError):
@@ -38,7 +38,7 @@ class GraphError(StructureError):
 
 
 class StoreError(StructureError):
-    """A data store is missing, incomplete or does not fit what is asked of it."""
+    """A data store is missing, incomplete or lacks what is needed."""
 
 
 class CheckpointError(StructureError):
@@ -50,7 +50,7 @@ class ConfigError(StructureError):
 
 
 class DebyeWarning(UserWarning):
-    """Something was changed or left out that the user may want to know."""
+    """Something was changed or left out."""
 
 
 def explain_validation(error: ValueError) -> str:

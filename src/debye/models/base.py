@@ -37,11 +37,11 @@ class AtomModel(nn.Module, ABC):
     graph_config: GraphConfig
     """The graphs that this model reads."""
     targets: tuple[Target, ...]
-    """What it predicts."""
+    """Targets that it predicts, in the order of its output."""
     encoders: ClassVar[Mapping[str, str]] = {}
     """Submodules that describe ``atoms`` (called with the graph alone), ``edges`` and ``residue_edges``,
     for :mod:`debye.explanation.gradients`; empty where there are none. With gradients each returns a row an
-    atom or edge: a tensor, or a dataclass that holds it as ``value``."""
+    atom or edge: a tensor, or a dataclass with the tensor as ``value``."""
     head: ClassVar[tuple[str, ...]] = ()
     """Submodules that only read predictions out of the features that the others compute. A learned model names at
     least one, so that the others can be frozen in fine-tuning."""
@@ -88,7 +88,7 @@ class Sample(NamedTuple):
 
     graph: AtomGraph
     value: Float[Tensor, " items"]
-    """Standardized; NaN where there is no usable one."""
+    """Standardized; NaN where none is usable."""
     log_mean_sd: Float[Tensor, "structures 2"]
     """Log mean, and log standard deviation, of each structure."""
 

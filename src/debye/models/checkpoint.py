@@ -1,4 +1,4 @@
-"""Released and trained models as safetensors files whose header says all that is needed to use them."""
+"""Checkpoints: models as safetensors files with all settings in the header."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
 class CheckpointHeader(BaseModel, frozen=True, extra="forbid"):
-    """Everything about a checkpoint but its weights."""
+    """Everything about a checkpoint except its weights."""
 
     format: int = FORMAT
     name: str
@@ -65,7 +65,7 @@ class CheckpointHeader(BaseModel, frozen=True, extra="forbid"):
 def trained_splits(header: CheckpointHeader) -> frozenset[str]:
     """Return the splits that a checkpoint and its ancestors were trained on, rehearsals included.
 
-    ``train`` where a learned model does not say; none where there was nothing to learn.
+    ``train`` if a learned model does not state it; none for models without training.
 
     Example:
         >>> header = CheckpointHeader(name="a", model="waller", config={})
@@ -97,7 +97,7 @@ class Checkpoint:
 
 
 def released_checkpoints() -> dict[str, Path]:
-    """Return the checkpoints that travel inside the package, by name."""
+    """Return the checkpoints of the package, by name."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
 
 
@@ -122,7 +122,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
 
 
 def checkpoint_digest(name_or_path: str | Path) -> str:
-    """Return the SHA-256 of a checkpoint's file: which bytes a name or path stood for.
+    """Return the SHA-256 of a checkpoint's file.
 
     Raises:
         CheckpointError: neither a released name nor a file.
@@ -230,7 +230,7 @@ def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint
 
 
 def _renamed(name: str, target: str) -> str:
-    """Return the name of a weight of format 1 as it is today."""
+    """Return the current name of a weight of format 1."""
     for old, new in OLD_HEADS.items():
         if name.startswith(old):
             return f"heads.{target}.{new}{name.removeprefix(old)}"

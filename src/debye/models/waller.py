@@ -1,7 +1,7 @@
-"""Waller: atoms and residues pass messages in turn, in the crystal and as parts of rigid bodies.
+"""Waller: messages between atoms, between residues and along rigid bodies, with crystal contacts.
 
-Atoms see their bonds and contacts and are averaged into residues; residues see each other farther out, and
-the shape and movement of their chain as a whole; then each atom of a residue refines what the residue says.
+Atoms exchange messages along bonds and contacts and are averaged into residues. Residues exchange messages over a
+longer range, and with their chain as a rigid body. A last atom layer refines the values of each residue.
 Named after Ivar Waller, of the Debye-Waller factor.
 """
 
@@ -33,7 +33,7 @@ from debye.structure.bonds import BondOrder
 from debye.targets.target import Target
 
 USUAL_BOND = 1.45  # Å
-LARGEST_STRAIN = 0.8  # Å, from the usual bond; what is more counts as this
+LARGEST_STRAIN = 0.8  # Å, from the usual bond; larger ones are limited to it
 ATOM_DEGREE, RESIDUE_DEGREE = 4.0, 6.0
 """Sums over neighbors are divided by these (roots of usual degrees), so that they start near unit scale."""
 ELASTIC_CUTOFF = 12.0
@@ -62,10 +62,10 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     rigid_terms: NonNegativeInt = 8
     """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
     mates: Literal["everywhere", "atoms", "residues"] = "everywhere"
-    """Which nodes have edges from symmetry mates that say anything."""
+    """Nodes that receive messages from symmetry mates."""
     elastic: bool = False
-    """Also tell each residue how it moves in a Gaussian network of the residues (:data:`ELASTIC_CUTOFF`), exactly,
-    mates included where they are shown. It is solved on the CPU, and costs more than in proportion to the size."""
+    """Also give each residue its exact fluctuation in a Gaussian network of residues (:data:`ELASTIC_CUTOFF`),
+    with symmetry mates where they are included. Solved on the CPU; the cost grows faster than the size."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the channels of every update that training sets to zero."""
 
@@ -101,7 +101,7 @@ class AtomEncoder(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class EdgeDescriptions:
-    """What is known of each edge; many edges may share a row, or be described only when they are asked for."""
+    """Features of each edge. Edges may share a row, or be computed on demand."""
 
     value: Float[Tensor, "rows width"]
     row: Int[Tensor, " edges"] | None = None
@@ -113,7 +113,7 @@ class EdgeDescriptions:
     def of_pieces(
         cls, n_edges: int, make: Callable[[slice], Float[Tensor, "piece width"]]
     ) -> EdgeDescriptions:
-        """Describe all edges now if a gradient is wanted or they are few, else when they are asked for."""
+        """Compute all edges now if a gradient is needed or they are few, otherwise on demand."""
         everything = make(slice(0, n_edges if torch.is_grad_enabled() else PIECE_EDGES))
         if torch.is_grad_enabled() or n_edges <= PIECE_EDGES:
             return cls(everything)
@@ -140,7 +140,7 @@ class AtomEdgeEncoder(nn.Module):
         self.project = nn.Linear(config.basis + 2, config.edge_width)
 
     def forward(self, graph: AtomGraph) -> EdgeDescriptions:
-        """Encode the edges of a graph; from a table where bfloat16 rounds more than its steps do."""
+        """Encode the edges of a graph; from a table if bfloat16 rounds more than the table's steps."""
         length = graph.edge_vector.norm(dim=-1)
         kind = graph.edge_bond.int().add_(graph.edge_mate, alpha=len(BondOrder))
         if not _uses_tables(length):
@@ -239,7 +239,7 @@ class ResidueEdgeEncoder(nn.Module):
         direction = vector / length.clamp(min=1e-3)[:, None]
         columns = []
         if at_receiver.shape[1]:
-            # The rotation of a mate is not known here: it has no direction of its own.
+            # The rotation of a mate is unknown here, so its own directions cannot be used.
             columns.append(_along(at_receiver, direction))
             columns.append(_along(at_sender, direction) * ~is_mate[:, None])
         described = self._projected(length, columns)
@@ -252,7 +252,7 @@ class ResidueEdgeEncoder(nn.Module):
     def _projected(
         self, length: Float[Tensor, " edges"], columns: list[Float[Tensor, "edges _"]]
     ) -> Float[Tensor, "edges width"]:
-        """Project lengths and further columns; what lengths add from a table, where that is exact enough."""
+        """Project lengths and further columns; lengths through a table if that is exact enough."""
         if not _uses_tables(length):
             return self.project(torch.cat([self.basis(length), *columns], dim=1))
         of_length = self.project.weight[:, : self.basis.size]
@@ -267,7 +267,7 @@ class ResidueEdgeEncoder(nn.Module):
 
 
 class Layer(nn.Module):
-    """One round of messages at one level: filtered sums over neighbors, then an update of the nodes."""
+    """One round of messages: filtered sums over neighbors, then an update of the nodes."""
 
     def __init__(self, width: int, config: WallerConfig, *, degree: float, extra: int = 0) -> None:
         super().__init__()
@@ -298,8 +298,8 @@ class Layer(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
-    """How the atoms of a batch make residues, and these chains and structures."""
+class Hierarchy:
+    """Hierarchy of a batch: atoms in residues, residues in chains and structures."""
 
     residues: Grouping
     """Atoms by residue."""
@@ -313,13 +313,13 @@ class Levels:
     """From the center of the chain to the centroid of the residue, Å."""
 
     @classmethod
-    def of(cls, graph: AtomGraph) -> Levels:
-        """Read them off a graph."""
+    def of(cls, graph: AtomGraph) -> Hierarchy:
+        """Return the hierarchy of a graph."""
         residues = Grouping.of(graph.residue_index, graph.n_residues)
         first = residues.order[residues.pointer[:-1].clamp(max=max(0, graph.n_atoms - 1))]
         chains = Grouping.of(graph.chain_index[first], graph.n_chains)
         structures = Grouping.of(graph.structure_index[first], graph.n_structures)
-        # Relative to an atom of the structure: far from the origin float32 is coarse.
+        # Relative to an atom of the structure: float32 is coarse far from the origin.
         origin = graph.position[_first_of(graph.structure_index, graph.n_structures)]
         position = graph.position - origin[graph.structure_index]
         centroid = residues.mean(position)
@@ -378,7 +378,7 @@ class Waller(AtomModel):
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict every target of a batch."""
-        levels = Levels.of(graph)
+        levels = Hierarchy.of(graph)
         contacts = Neighborhood.of(graph.edge_index, graph.n_atoms)
         atoms, edges = self.atoms(graph), self.atom_edges(graph)
         for layer in self.atom_layers:
@@ -396,9 +396,9 @@ class Waller(AtomModel):
         return output if self.training else _within_range(output, self.targets)
 
     def _residues(
-        self, graph: AtomGraph, levels: Levels, atoms: Float[Tensor, "atoms width"]
+        self, graph: AtomGraph, levels: Hierarchy, atoms: Float[Tensor, "atoms width"]
     ) -> tuple[Float[Tensor, "residues width"], Float[Tensor, "structures width"]]:
-        """Return the residues, and the structures, after all their rounds."""
+        """Return the features of residues and structures after all layers."""
         neighborhood = Neighborhood.of(graph.residue_edge_index, graph.n_residues)
         size = levels.residues.counts[:, None].to(atoms.dtype).log()
         known = [levels.residues.mean(atoms), size]
@@ -443,7 +443,7 @@ def _within_range(output: ModelOutput, targets: Sequence[Target]) -> ModelOutput
 
 
 def _elastic_motion(graph: AtomGraph) -> Float[Tensor, " residues"]:
-    """Return the log fluctuation of each residue in a Gaussian network; 0, above that of others, where nothing holds it."""
+    """Return the log fluctuation of each residue in a Gaussian network; 0, above all others, for a residue without contacts."""
     near = graph.residue_edge_vector.norm(dim=-1) <= ELASTIC_CUTOFF
     sender, receiver = graph.residue_edge_index[:, near].cpu().numpy()
     fluctuation = kirchhoff_fluctuations(graph.n_residues, sender, receiver)
@@ -456,12 +456,12 @@ def _first_of(index: Tensor, n_groups: int) -> Tensor:
 
 
 def _exactly(state: Float[Tensor, "structures width"]) -> torch.autocast:
-    """Compute what is known of whole structures in float32: few rows, of which bfloat16 loses a percent of the level."""
+    """Disable autocast: features of structures have few rows, and bfloat16 would change the mean B by a percent."""
     return torch.autocast(state.device.type, enabled=False)
 
 
 def _uses_tables(length: Float[Tensor, " edges"]) -> bool:
-    """Whether what lengths say comes from tables: where bfloat16 rounds more than their steps do."""
+    """Return whether length encodings come from tables: if bfloat16 rounds more than their steps."""
     kind = length.device.type
     rounds = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
     return rounds and not torch.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""Make a trained checkpoint ready for users: fit its bounds on structures that it was not trained on."""
+"""Fit the bounds of a trained checkpoint on structures outside its training set."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def calibrate_checkpoint(
 ) -> None:
     """Fit the bounds of a checkpoint on a split, and write them into its header.
 
-    Every structure is predicted four times, with its crystal and its resolution shown and hidden: a
-    user may lack either.
+    Every structure is predicted four times, with and without crystal contacts and resolution, since a user
+    may lack either.
 
     Args:
         path: Checkpoint, replaced by one that differs in ``header.calibration`` alone.
@@ -98,9 +98,11 @@ def _residuals(
             shown = _shown(graphs, rows, crystal, known)
             for name, found in _predictions(checkpoint.model, shown, device).items():
                 true, kinds = labels[name]
-                told = np.full(len(true), known)
+                resolution_known = np.full(len(true), known)
                 parts.setdefault(name, []).append(
-                    Residuals(true, found.value, found.error, kinds, told, found.crystal_known)
+                    Residuals(
+                        true, found.value, found.error, kinds, resolution_known, found.crystal_known
+                    )
                 )
     return {
         name: Residuals(*(np.concatenate(columns) for columns in zip(*own, strict=True)))
@@ -145,13 +147,13 @@ def _predictions(model: AtomModel, shown: Iterable[AtomGraph], device: str) -> d
 
 
 def _shown(
-    graphs: GraphSource, rows: Sequence[int], crystal: bool, known: bool
+    graphs: GraphSource, rows: Sequence[int], crystal: bool, resolution: bool
 ) -> Iterator[AtomGraph]:
-    """Yield graphs with crystal and resolution shown or hidden."""
+    """Yield graphs with or without crystal and resolution."""
     for row in rows:
         graph = graphs.graph(row)
         if not crystal:
             graph = graph.without_crystal()
-        if not known:
+        if not resolution:
             graph = graph.without_resolution(torch.ones(1, dtype=torch.bool))
         yield graph

@@ -1,4 +1,4 @@
-"""Honest bounds: how wide the error really was, per kind of atom, on structures not trained on."""
+"""Bounds of predictions: quantiles of the errors on structures outside the training set, by class of atom."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FEWEST_ATOMS = 200
 
 
 class AtomClass(IntEnum):
-    """Kinds of atoms whose errors differ in size."""
+    """Classes of atoms whose errors differ in size."""
 
     BACKBONE = 0
     SIDE_CHAIN = 1
@@ -40,7 +40,7 @@ class Interval(BaseModel, frozen=True, extra="forbid"):
     atom_class: AtomClass
     resolution_known: bool
     crystal_known: bool | None = None
-    """Whether symmetry mates took part; None: either way."""
+    """Whether symmetry mates were included; None: either."""
     lower: float
     """Lower quantile, in widths."""
     upper: float
@@ -50,7 +50,7 @@ class Interval(BaseModel, frozen=True, extra="forbid"):
 
 
 class Calibration(BaseModel, frozen=True, extra="forbid"):
-    """Turns a model's own spread into bounds that hold the stated share of atoms."""
+    """Converts expected errors into bounds with a stated coverage."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of atoms between the bounds; 0.9 means the 5 % and 95 % quantiles."""
@@ -72,8 +72,8 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
             predicted: (atoms,) predictions.
             width: (atoms,) expected size of the error, same unit.
             atom_class: (atoms,) an :class:`AtomClass` for each atom.
-            resolution_known: Whether the model was told the resolution.
-            crystal_known: Whether symmetry mates took part.
+            resolution_known: Whether the resolution was given to the model.
+            crystal_known: Whether symmetry mates were included.
             minimum: Smallest possible value of the target; None: no limit.
         """
         quantiles = np.array(
@@ -81,7 +81,7 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         )
         lower = predicted + quantiles[atom_class, 0] * width
         upper = predicted + quantiles[atom_class, 1] * width
-        # A biased class may have both quantiles on one side; the bounds still hold the prediction.
+        # A biased class may have both quantiles on one side; the prediction still lies between the bounds.
         lower = np.minimum(lower, predicted)
         if minimum is not None:
             lower = lower.clip(min=minimum)
@@ -91,9 +91,9 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         self, kind: AtomClass, resolution_known: bool, crystal_known: bool
     ) -> tuple[float, float]:
         candidates = [item for item in self.intervals if item.atom_class == kind]
-        if not candidates:  # calibrated when this kind was no class of its own
+        if not candidates:  # calibrated before this class existed
             return self._quantiles(AtomClass.OTHER, resolution_known, crystal_known)
-        # A model calibrated only in other situations lends what it has: the widest.
+        # If a model was calibrated in other situations only, the widest of them is used.
         fitting = [item for item in candidates if item.resolution_known == resolution_known]
         candidates = fitting or candidates
         fitting = [item for item in candidates if item.crystal_known in (None, crystal_known)]
@@ -121,9 +121,9 @@ def fit_calibration(
         predicted: (atoms,) predictions, same unit.
         width: (atoms,) expected size of the error, same unit.
         atom_class: (atoms,) an :class:`AtomClass` for each atom.
-        resolution_known: (atoms,) whether the model was told the resolution of the atom's entry.
-        crystal_known: (atoms,) whether symmetry mates took part; None: nobody says.
-        coverage: Share of atoms that the bounds should hold.
+        resolution_known: (atoms,) whether the resolution of the entry was given to the model.
+        crystal_known: (atoms,) whether symmetry mates were included; None: not distinguished.
+        coverage: Share of atoms between the bounds.
 
     Raises:
         ValueError: no atom has a true value, a prediction and a positive width.

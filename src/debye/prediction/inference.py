@@ -1,8 +1,8 @@
-"""Runs a model within the memory there is.
+"""Runs a model without gradients, in chunks that fit into memory.
 
-Pieces are runs of edges, not regions of space: every layer of the model goes over all edges, a chunk
-at a time, before the next layer starts. So nothing is computed twice, global states see the whole
-structure, and the result is that of one piece up to the rounding of sums.
+Chunks are runs of edges, not regions of space: every layer of a model processes all edges, one chunk at a time,
+before the next layer starts. Nothing is computed twice, global states cover the whole structure, and the result
+equals that of a single chunk up to the rounding of sums.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "float32", "bfloat16"]
 ATOMS_PER_THREAD = 5_000
-"""Fewer atoms than this are done sooner by one thread less."""
+"""With fewer atoms per thread, one thread less is faster."""
 
 
 def run_model(
     model: AtomModel, graph: AtomGraph, *, device: str = "cpu", precision: Precision = "auto"
 ) -> ModelOutput:
-    """Return what a model says about a graph, without gradients; results stay on the device."""
+    """Return the output of a model for a graph, without gradients; results stay on the device."""
     kind = torch.device(device).type
     half = precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(kind))
     with (
@@ -46,7 +46,7 @@ def has_fast_bfloat16(kind: str) -> bool:
 
 @contextmanager
 def _threads_for(n_atoms: int) -> Iterator[None]:
-    """Use no more threads than there is work for: idle ones spin, and take the cores from others."""
+    """Use no more threads than there is work for: idle threads spin and block the cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, min(before, n_atoms // ATOMS_PER_THREAD)))
     try:

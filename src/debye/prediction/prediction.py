@@ -118,7 +118,7 @@ class Prediction:
 
     @property
     def b_deposited(self) -> NDArray[np.float32]:
-        """(atoms,) the file's own B-factors, Å²; NaN where its column holds something else."""
+        """(atoms,) the file's own B-factors, Å²; NaN if the B column has another quantity."""
         return self.observed(self.b_values.target)
 
     def observed(self, target: Target) -> NDArray[np.float32]:

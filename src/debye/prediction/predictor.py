@@ -28,7 +28,7 @@ DEFAULT_MODEL = "waller"
 
 
 class Predictor:
-    """A loaded model that turns structures into B-factors; make one and use it for many files."""
+    """A loaded model; make one and use it for many files."""
 
     def __init__(
         self, checkpoint: Checkpoint, *, device: str = "cpu", precision: Precision = "auto"
@@ -36,7 +36,7 @@ class Predictor:
         self.model = checkpoint.model.to(device)
         self.model_name = checkpoint.header.name
         self.trained_splits = trained_splits(checkpoint.header)
-        """Splits that the model has seen: it is not to be scored on their entries."""
+        """Splits that the model was trained on; scores on their entries are no test."""
         self.targets = checkpoint.model.targets
         """What the model predicts."""
         self.device = device
@@ -60,7 +60,7 @@ class Predictor:
         Args:
             name_or_path: E.g. ``waller``, or a ``.safetensors`` file.
             device: ``cpu``, ``cuda``, ``cuda:1``.
-            precision: Of matrix products; ``auto`` chooses what is fastest on the device.
+            precision: Of matrix products; ``auto`` chooses the fastest on the device.
 
         Raises:
             CheckpointError: no such checkpoint, or one that this version cannot read.
@@ -171,15 +171,15 @@ def predict(
     crystal: CrystalUse = "auto",
     resolution: float | None = None,
 ) -> Prediction:
-    """Predict the B-factors of one structure.
+    """Predict one structure.
 
     Args:
         path_or_id: Structure file (mmCIF, BinaryCIF or PDB, each also gzipped), PDB identifier or
             AlphaFold DB accession; identifiers are downloaded.
         model: Released model by name, or the path of a checkpoint.
-        crystal: ``auto`` lets symmetry mates take part where the file describes a sound crystal,
-            ``on`` insists on them, ``off`` leaves them out.
-        resolution: Å; None: what the file says.
+        crystal: Crystal contacts: ``auto`` uses them if cell and space group are valid, ``on`` requires them,
+            ``off`` ignores them.
+        resolution: Å; None: that of the file.
 
     Raises:
         StructureError: the input cannot be found, read or used.

@@ -1,4 +1,4 @@
-"""File → everything a model needs: the part of a prediction that runs before the model."""
+"""Structure → graph: everything of a prediction that runs before the model."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def prepare_structure(
     Args:
         structure: All atoms of a file.
         config: Graphs that the model reads.
-        crystal: ``auto`` uses the crystal where there is a sound one, ``on`` insists, ``off`` hides it.
-        resolution: Å; None: what the file says.
+        crystal: ``auto`` uses crystal contacts if cell and space group are valid, ``on`` requires them, ``off`` hides them.
+        resolution: Å; None: that of the file.
         path: The file that the structure comes from.
 
     Raises:
-        StructureError: nothing to predict, no usable crystal although asked for, or an impossible
+        StructureError: nothing to predict, no usable crystal although ``crystal`` is ``on``, or an impossible
             resolution.
     """
     chosen, selection = select_atoms(structure)
@@ -109,12 +109,12 @@ def prepare_structure(
         )
     resolution = usable_resolution(structure, resolution)
     problem = _crystal_problem(chosen, config, crystal)
-    told = replace(
+    visible = replace(
         chosen,
         crystal=chosen.crystal if problem is None else None,
         entry=replace(chosen.entry, resolution=resolution),
     )
-    graph = build_graph(told, config, resolution=resolution)
+    graph = build_graph(visible, config, resolution=resolution)
     if problem is None and not graph.crystal_known.all():
         problem = "atoms clash with their symmetry mates"
         _refuse_if(crystal == "on", chosen, problem)
@@ -131,10 +131,10 @@ def prepare_structure(
 
 
 def usable_resolution(structure: Structure, given: float | None) -> float | None:
-    """Return the resolution that the model is told, Å, or None where there is none.
+    """Return the resolution that the model gets, Å, or None if unknown.
 
-    The user's goes first, then the file's, if it was a diffraction experiment: models learn what a
-    diffraction limit means, not what one of microscopy does.
+    The user's value is used if given; otherwise the file's, for diffraction experiments only, since models were
+    not trained on resolutions of microscopy.
 
     Raises:
         StructureError: the user's resolution is impossible.
@@ -156,11 +156,11 @@ def usable_resolution(structure: Structure, given: float | None) -> float | None
 
 
 def _crystal_problem(chosen: Structure, config: GraphConfig, crystal: CrystalUse) -> str | None:
-    """Return why the crystal stays out; None: it is used."""
+    """Return why the crystal is not used; None: it is."""
     if crystal not in get_args(CrystalUse):
         raise StructureError(
             chosen.source,
-            problem=f"crystal={crystal!r} is no choice",
+            problem=f"crystal={crystal!r} is not an option",
             remedy=f"Choose from {', '.join(get_args(CrystalUse))}",
         )
     if crystal == "off":

@@ -29,13 +29,13 @@ DISAGREEING_SHARE = 0.5
 FEWEST_RESIDUES = 10
 """A chain with fewer residues (of four atoms or more) follows the verdict on the entry."""
 FEWEST_ATOMS = 50
-"""A profile of fewer usable atoms says nothing."""
+"""Entries with fewer usable atoms are refused."""
 STEP = 0.006
-"""Å²; two decimals are deposited, so smaller differences are none."""
+"""Å²; files give two decimals, so smaller differences are rounding."""
 
 
 class BReason(StrEnum):
-    """Why B-factors are no target; the value is the text for reports."""
+    """Why B-factors cannot be used; the value is the text for reports."""
 
     NOT_XRAY = "not from X-ray diffraction"
     PREDICTED = "a predicted model: the B column holds a confidence"
@@ -54,7 +54,7 @@ class BReason(StrEnum):
 
 
 class BNote(StrEnum):
-    """What is odd about B-factors that stay usable."""
+    """Peculiarities of B-factors that stay usable."""
 
     TWO_GROUPS = "two values per residue, for backbone and side chain"
     FLOOR = "atoms at the lower limit of the refinement program"
@@ -74,7 +74,7 @@ class ChainQuality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BQuality:
-    """Which atoms have a B-factor that a model may be trained on or scored against."""
+    """Which atoms have a B-factor that can be a label."""
 
     usable: NDArray[np.bool_]
     """(atoms,) True where B is a target."""
@@ -82,7 +82,7 @@ class BQuality:
     """Why the whole entry is refused; empty if it is usable."""
     chains: tuple[ChainQuality, ...]
     masked: dict[BReason, int] = field(default_factory=dict)
-    """Atoms masked for reasons of their own; an atom counts under each that holds."""
+    """Single atoms masked, by reason; an atom counts under each of its reasons."""
 
     def __str__(self) -> str:
         count = f"{int(self.usable.sum())} of {len(self.usable)} atoms usable"
@@ -161,7 +161,7 @@ def assess_b(structure: Structure) -> BQuality:
 
 
 def _header_reasons(structure: Structure) -> list[BReason]:
-    """What the header says; silence is taken for X-ray and full B."""
+    """Reasons in the header; a file without one counts as X-ray with full B."""
     entry = structure.entry
     reasons = []
     if entry.is_predicted:
@@ -176,7 +176,7 @@ def _header_reasons(structure: Structure) -> list[BReason]:
 
 
 def _atom_masks(structure: Structure, b: NDArray[np.float64]) -> dict[BReason, NDArray[np.bool_]]:
-    """Atoms that are no target for a reason of their own."""
+    """Single atoms that cannot be used, by reason."""
     with np.errstate(invalid="ignore"):
         absurd = (b < 0) | (b > LARGEST_B)
     return {
@@ -189,9 +189,9 @@ def _atom_masks(structure: Structure, b: NDArray[np.float64]) -> dict[BReason, N
 
 
 def _at_limit(structure: Structure, b: NDArray[np.float64], *, upper: bool) -> NDArray[np.bool_]:
-    """Atoms at the largest (or smallest) value, if so many share it that it must be a limit.
+    """Atoms at the largest (or smallest) value, if enough share it to make it a limit.
 
-    At least ten atoms and 0.2 % of all, in three residues or more: a group-refined ligand is no cap.
+    At least ten atoms and 0.2 % of all, in three residues or more: a group-refined ligand is not a limit.
     """
     inside = np.isfinite(b) & (b > 0) & (b <= LARGEST_B)
     if not inside.any():
@@ -207,7 +207,7 @@ def _at_limit(structure: Structure, b: NDArray[np.float64], *, upper: bool) -> N
 def _value_reasons(
     structure: Structure, b: NDArray[np.float64], sound: NDArray[np.bool_]
 ) -> list[BReason]:
-    """What the values of the whole entry say."""
+    """Reasons in the values of the whole entry."""
     reasons = []
     if sound.any() and np.median(b[sound]) < LARGEST_U_MEDIAN:
         reasons.append(BReason.DISPLACEMENT)
@@ -242,13 +242,13 @@ class _Residues:
         """(residues,) counts for the verdict on a chain."""
         self.is_constant = (atoms >= 4) & (values == 1)
         """(residues,) one value in at least four atoms."""
-        # Glycine and alanine cannot tell two groups from one or from individual values.
+        # Glycine and alanine are too small to distinguish two groups from individual values.
         self.tells_groups = self.is_polymer & (atoms >= 6)
         self.has_two = values == 2
         floor = _at_limit(structure, b, upper=False)
         self.floor = np.bincount(index[floor], minlength=residues)
         """(residues,) atoms at the lower limit."""
-        # A residue at the floor is well ordered, and known to be so.
+        # A residue at the lower limit is well ordered, so its values are kept.
         self.is_constant_atom = self.is_constant[index] & sound & ~floor
         """(atoms,) in a residue with one value."""
 
@@ -256,7 +256,7 @@ class _Residues:
 def _judge_chain(
     b: NDArray[np.float64], residues: _Residues, mine: NDArray[np.bool_]
 ) -> tuple[list[BReason], list[BNote]]:
-    """Reasons against a whole chain, and what is odd but usable."""
+    """Return reasons against a whole chain, and its peculiarities."""
     reasons, notes = [], []
     polymer = mine & residues.is_polymer
     if residues.floor[mine].any():
@@ -275,7 +275,7 @@ def _judge_chain(
 
 
 def _refused_chains(chains: Iterable[tuple], residues: _Residues) -> list[BReason]:
-    """Reasons of the refused chains if they hold most polymer residues: so was all refined."""
+    """Reasons of the refused chains if these have most polymer residues: they then apply to the entry."""
     refused = [(name, why) for name, _, why, _ in chains if why]
     in_refused = np.isin(residues.chain[residues.is_polymer], [name for name, _ in refused])
     if in_refused.sum() > 0.5 * residues.is_polymer.sum():
@@ -303,7 +303,7 @@ def unusable_counts(quality: BQuality) -> dict[str, int]:
 
 
 def deposited_b(structure: Structure) -> NDArray[np.float32]:
-    """Return the B-factors of a file, Å²; NaN where its B column holds another quantity."""
+    """Return the B-factors of a file, Å²; NaN if its B column has another quantity."""
     entry = structure.entry
     if entry.is_predicted or entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
         return np.full(len(structure), np.nan, np.float32)

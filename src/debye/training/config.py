@@ -1,4 +1,4 @@
-"""A recipe: everything that determines a training run, as one TOML file."""
+"""Recipes: everything that determines a training run, in one TOML file."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ SEARCHED = ("settings", "data", "loss", "training")
 
 
 class TrainingLoaderConfig(LoaderConfig, frozen=True, extra="forbid"):
-    """How training batches are made; order and seed come from ``training.seed``."""
+    """Training batches; order and seed come from ``training.seed``."""
 
     hide_crystal: Share = 0.4
-    """Share of structures whose crystal is hidden, so that one model serves crystals and predicted
-    models; drawn anew each epoch."""
+    """Share of structures shown without crystal contacts, drawn anew each epoch, so that one model serves crystals
+    and predicted models."""
     shuffle: Literal[True] = True
     seed: Literal[0] = 0
-    """Not to be set: ``training.seed`` decides."""
+    """Fixed; set ``training.seed`` instead."""
 
 
 class DataConfig(BaseModel, frozen=True, extra="forbid"):
-    """Which structures are trained on, and how they are batched."""
+    """Structures of the training and validation sets, and their batches."""
 
     split: str = "train"
     validation_split: str = "val"
@@ -54,23 +54,23 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
     hide_resolution: Share = 0.3
     """Share of training structures whose resolution is hidden."""
     graph_workers: PositiveInt = 2
-    """Processes that build the graphs of the cache, before training."""
+    """Number of processes that build the graph cache before training."""
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
-    """How a model is fitted; what is fitted has its own config."""
+    """Optimizer, schedule and stopping."""
 
     seed: Annotated[int, Field(ge=0)] = 1
     epochs: PositiveInt = 30
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """What turns gradients into steps, see :func:`debye.training.optimizer.make_optimizer`."""
+    """See :func:`debye.training.optimizer.make_optimizer`."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-3
     weight_decay: NonNegativeFloat = 0.01
     warmup: Share = 0.03
     """Share of a cycle's steps in which the learning rate rises; then it falls as a cosine to zero."""
     cycles: PositiveInt = 1
-    """The learning rate rises and falls this often, in equal parts of the epochs: an end can be kept,
-    and gone on from.
+    """Number of times that the learning rate rises and falls, in equal parts of the epochs. The end of a cycle
+    is a usable model, from which training can continue.
 
     Reference: Loshchilov & Hutter (2017), arXiv:1608.03983."""
     cycle_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -80,29 +80,29 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     validate_every: PositiveInt = 1
     """Epochs between validations; a checkpoint to resume from is written after every epoch."""
     patience: PositiveInt | None = 10
-    """Stop after this many validations without a better correlation; None: never."""
+    """Stop after this many validations without improvement; None: never."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     weight_average: Share = 0.0
     """Decay per step of the exponential moving average of the weights that is validated and saved;
     0: no averaging."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch becomes the checkpoint: the best on the validation split, or, where nothing is left
-    to validate on, the last; then nothing is validated or stopped early."""
+    """Epoch that becomes the checkpoint: the best on the validation split, or the last. With ``last`` nothing is
+    validated and training never stops early."""
 
     @model_validator(mode="after")
     def _divides_evenly(self) -> TrainingConfig:
         if self.epochs % self.validate_every:
             raise ValueError(
-                f"epochs ({self.epochs}) is no multiple of validate_every ({self.validate_every}): "
-                "the last epochs would be trained for nothing"
+                f"epochs ({self.epochs}) is not a multiple of validate_every ({self.validate_every}): "
+                "the last epochs would have no effect"
             )
         if self.epochs % self.cycles:
-            raise ValueError(f"epochs ({self.epochs}) is no multiple of cycles ({self.cycles})")
+            raise ValueError(f"epochs ({self.epochs}) is not a multiple of cycles ({self.cycles})")
         return self
 
 
 class StartConfig(BaseModel, frozen=True, extra="forbid"):
-    """Weights that a run starts from, and what holds it near them."""
+    """Weights that a run starts from, and penalties that keep it near them."""
 
     checkpoint: str
     """Released name or path; of the same model and settings as the recipe. Heads of targets that the checkpoint
@@ -110,25 +110,25 @@ class StartConfig(BaseModel, frozen=True, extra="forbid"):
     sha256: str = ""
     """Digest that the file must have; empty: any."""
     train: Literal["all", "head"] = "all"
-    """Which weights change: all, or the modules that the model declares as its head."""
+    """Weights that are trained: all, or only the head of the model."""
     anchor: NonNegativeFloat = 0.0
     """Half the weight of the squared distance from the start weights in the loss (L2-SP).
 
     Reference: Li, Grandvalet & Davoine (2018), arXiv:1802.01483."""
     blend: Share = 1.0
-    """Share of the trained weights in those that are saved; the rest are the start weights (WiSE-FT).
+    """Share of the trained weights in the saved ones; the rest is the start weights (WiSE-FT).
 
     Reference: Wortsman et al. (2022), arXiv:2109.01903."""
 
 
 class RehearsalConfig(BaseModel, frozen=True, extra="forbid"):
-    """Batches of another store, mixed in: old data that are not to be forgotten, or relaxed models."""
+    """Batches of another store that are mixed in: earlier training data, or relaxed models."""
 
     split: str = "train"
     share: PositiveFloat = 1.0
-    """Batches of the other store for each batch of the new one."""
+    """Number of rehearsal batches per batch of the run's own store."""
     without: tuple[str, ...] = ()
-    """Entries that must not be seen, by id."""
+    """Entries to leave out, by id."""
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -151,8 +151,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     """None: random weights."""
     rehearsal: RehearsalConfig | None = None
     search: dict[str, list[Any]] = Field(default_factory=dict)
-    """Values to try, by dotted setting, as ``"training.learning_rate" = [1e-3, 3e-3]``. Read by
-    ``debye compare``, which tries every combination on the validation split; ``debye train`` ignores it."""
+    """Values to try, by dotted setting, such as ``"training.learning_rate" = [1e-3, 3e-3]``. ``debye compare`` tries
+    every combination on the validation split; ``debye train`` ignores them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -185,7 +185,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             known["settings"] = model_config(self.model, self.settings).model_dump()
         except ConfigError as error:
             if isinstance(error.__cause__, ImportError):
-                return self  # nobody can train it here, or knows its settings
+                return self  # the model cannot be imported here, so its settings are unknown
             raise
         for key, values in self.search.items():
             if not values:
@@ -219,7 +219,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         ]
 
     def changed(self, settings: Mapping[str, Any]) -> Recipe:
-        """Return the recipe with some dotted settings changed, and nothing left to search."""
+        """Return the recipe with some dotted settings changed, and without a search."""
         content = self.model_dump()
         for key, value in settings.items():
             *parents, name = key.split(".")
@@ -231,7 +231,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
 
 def _holds(settings: dict[str, Any], key: str) -> bool:
-    """Tell whether nested settings have a dotted key that is no section."""
+    """Return whether nested settings have a dotted key that is not a section."""
     *parents, name = key.split(".")
     for parent in parents:
         settings = settings.get(parent, {})

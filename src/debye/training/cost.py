@@ -1,4 +1,4 @@
-"""What a training costs: atoms seen and seconds spent on them, also over several stops and resumptions."""
+"""Cost of a training run: atoms and seconds, added up over interruptions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from debye.dataset.batches.loader import Batch
 
 
 class TrainingCost(L.Callback):
-    """Counts atoms and seconds of all training steps, the loading of their batches included.
+    """Counts atoms and seconds of all training steps, including the loading of batches.
 
-    Validation, the building of graphs and what was lost in a kill are left out.
+    Validation, building of graphs and steps lost in a kill do not count.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class TrainingCost(L.Callback):
         self.atoms += batch.graph.n_atoms
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run goes on from."""
+        """Return the counts so far."""
         return {"atoms": self.atoms, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from where the run was stopped."""
+        """Restore the counts of an interrupted run."""
         self.atoms, self.seconds = state_dict["atoms"], state_dict["seconds"]

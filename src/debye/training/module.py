@@ -1,4 +1,4 @@
-"""The training loop's view of a model: one step, one validation, one schedule."""
+"""The Lightning module: training step, validation and learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from debye.training.config import Recipe, TrainingConfig
 from debye.training.optimizer import make_optimizer
 
 VALIDATIONS = ("crystal", "isolated")
-"""The two validation loaders, in order: symmetry mates shown and hidden."""
+"""The two validation loaders, in order: with and without symmetry mates."""
 MONITOR = "val_r"
 
 
@@ -42,18 +42,18 @@ class FitModule(L.LightningModule):
             AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         )
         if self.average is not None:
-            # Else several processes would wait for gradients that it never gets.
+            # Otherwise several processes would wait for gradients that never come.
             self.average.requires_grad_(False)
         self._sums: dict[str, dict[str, Tensor]] = {}
         self._start = dict(start or {})
 
     def on_fit_start(self) -> None:
-        """Bring the start weights to where the model is; they are no part of the state."""
+        """Move the start weights to the device of the model; they are not saved with its state."""
         self._start = {name: value.to(self.device) for name, value in self._start.items()}
 
     @property
     def best_weights(self) -> AtomModel:
-        """The weights to validate and save: averaged where the recipe asks for it."""
+        """The weights to validate and save: averaged if the recipe sets ``weight_average``."""
         averaged = None if self.average is None else self.average.module
         return averaged if isinstance(averaged, AtomModel) else self.model
 
@@ -89,7 +89,7 @@ class FitModule(L.LightningModule):
         return torch.stack(parts).sum()
 
     def _hide_resolution(self, graph: AtomGraph) -> AtomGraph:
-        """Hide the resolution of a share of structures; drawn anew, but equally in a resumed run."""
+        """Hide the resolution of a share of structures, drawn anew at each step; a resumed run draws the same."""
         generator = torch.Generator().manual_seed(
             self.recipe.training.seed * 1_000_003 + self.global_step
         )
@@ -103,7 +103,7 @@ class FitModule(L.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Limit the gradient; leave out a step whose gradient is not finite, and count it.
+        """Limit the gradient; skip a step whose gradient is not finite, and count it.
 
         In bfloat16 one odd structure can overflow; its step would turn every weight into NaN.
         """
@@ -112,7 +112,7 @@ class FitModule(L.LightningModule):
         finite = bool(torch.isfinite(norm))
         if not finite:
             for parameter in parameters:
-                parameter.grad = None  # the optimizer passes over it
+                parameter.grad = None  # the optimizer skips it
         self.log(
             "skipped",
             float(not finite),
@@ -148,7 +148,7 @@ class FitModule(L.LightningModule):
         self.log_dict({f"val_r_{name}": value for name, value in figures.items()})
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Use the optimizer of the recipe, under warm-ups and cosines."""
+        """Return the optimizer of the recipe, with warm-up and cosine decay."""
         training = self.recipe.training
         optimizer = make_optimizer(self.model, training)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -162,12 +162,12 @@ class FitModule(L.LightningModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """Move a batch, which Lightning cannot look into."""
+        """Move a batch; Lightning does not know its type."""
         return batch.to(device)
 
 
 def learning_rate_factor(training: TrainingConfig, steps: int, step: int) -> float:
-    """Return the share of ``training.learning_rate`` that holds in one of all steps.
+    """Return the factor on ``training.learning_rate`` at one step.
 
     Example:
         >>> config = TrainingConfig(epochs=2, warmup=0.1, cycles=2, cycle_decay=0.5)

@@ -1,4 +1,4 @@
-"""What turns gradients into steps."""
+"""Optimizers: AdamW, and Muon for hidden layers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.optim import AdamW, Muon, Optimizer
 from debye.training.config import TrainingConfig
 
 SMALLEST_SIDE = 16
-"""Matrices with a shorter side read or write features: their directions are no equals."""
+"""Muon skips matrices with a shorter side: they read or write features, whose directions are not equivalent."""
 
 
 class Together(Optimizer):
-    """Steps several optimizers, each with parameters of its own, as one."""
+    """Several optimizers, each with its own parameters, as one."""
 
     def __init__(self, *parts: Optimizer) -> None:
         super().__init__([p for part in parts for g in part.param_groups for p in g["params"]], {})
@@ -23,11 +23,11 @@ class Together(Optimizer):
         self._adopt_groups()
 
     def _adopt_groups(self) -> None:
-        """Show the groups of the parts, the very ones: who changes a learning rate here changes it there."""
+        """Share the parameter groups of the parts, so that a learning rate changed here changes there."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     def step(self, closure: Any = None) -> Any:
-        """Let every part step; the closure is called once."""
+        """Step every part; the closure is called once."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -48,7 +48,7 @@ class Together(Optimizer):
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
-    """Return the optimizer of a recipe for the parameters that are to be trained.
+    """Return the optimizer of a recipe for the trainable parameters.
 
     AdamW decays no vectors. Muon turns the step of a matrix between hidden layers into an orthogonal one, with
     the root mean square of an AdamW step, so that a learning rate serves both; AdamW steps all else.

@@ -1,4 +1,4 @@
-"""Start weights: a run that goes on from a checkpoint instead of from random numbers.
+"""Start weights: training from a checkpoint instead of from random weights.
 
 The model may differ from that of the checkpoint in its targets, whose heads are matched by name; in its dropout; and by
 further ``structure_scalars`` after the old ones, whose weights begin at zero.
@@ -22,23 +22,23 @@ from debye.training.config import Recipe, StartConfig
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a run starts from."""
+    """The checkpoint that a run starts from."""
 
     weights: Mapping[str, Tensor]
     """By the names of the model's state; heads of targets that the checkpoint lacks are missing."""
     lineage: dict[str, Any]
-    """The checkpoint as an ancestor: name, digest, and its own training, which holds its ancestors."""
+    """The checkpoint as an ancestor: name, digest and training, which lists its own ancestors."""
 
 
 def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
-    """Load the start weights of a recipe into a model, and freeze what is not to be trained.
+    """Load the start weights of a recipe into a model, and freeze the weights that are not trained.
 
     Returns:
-        What was loaded; None where the recipe starts from random weights.
+        The start weights; None if the recipe starts from random ones.
 
     Raises:
         CheckpointError: no such checkpoint.
-        ConfigError: the checkpoint is another one than the recipe says, or does not fit the recipe.
+        ConfigError: the checkpoint has another digest, model or settings than the recipe.
     """
     config = recipe.start
     if config is None:
@@ -69,7 +69,7 @@ def ancestor(header: CheckpointHeader, digest: str) -> dict[str, Any]:
 
 
 def freeze_body(model: AtomModel) -> None:
-    """Leave nothing to train but the modules that the model declares as its head.
+    """Freeze all modules except the head of the model.
 
     Raises:
         ConfigError: it declares none.
@@ -87,21 +87,21 @@ def freeze_body(model: AtomModel) -> None:
 
 @torch.no_grad()
 def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
-    """Replace the weights of a model by a mean of theirs (``share``) and the start weights."""
+    """Replace the weights of a model by their weighted mean (``share``) with the start weights."""
     for name, value in model.state_dict().items():
         if value.is_floating_point() and name in start:
             value.lerp_(start[name].to(value), 1 - share)
 
 
 def _widened(weight: Tensor, columns: int) -> Tensor:
-    """Add columns of zeros after those of a weight, up to so many."""
+    """Append columns of zeros to a weight, up to a number of columns."""
     return torch.cat([weight, weight.new_zeros(len(weight), columns - weight.shape[1])], dim=1)
 
 
 def _check(
     config: StartConfig, digest: str, header: CheckpointHeader, recipe: Recipe, model: AtomModel
 ) -> None:
-    """Refuse a checkpoint that is not what the recipe was made for."""
+    """Refuse a checkpoint that differs from what the recipe names."""
     expected: dict[str, tuple[str, ...]] = {
         "sha256": (config.sha256 or digest, digest),
         "model": (recipe.model, header.model),
@@ -123,7 +123,7 @@ def _check(
 
 
 def _narrowed(wanted: dict[str, Any], found: dict[str, Any], model: AtomModel) -> dict[str, Any]:
-    """Return wanted settings as a checkpoint has them, where they differ by what it can be given."""
+    """Return the wanted settings with the checkpoint's values for those that may differ."""
     narrowed = dict(wanted)
     if "dropout" in found:
         narrowed["dropout"] = found["dropout"]

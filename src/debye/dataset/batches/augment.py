@@ -1,4 +1,4 @@
-"""What training hides and disturbs, so that a model serves predicted models and unseen components too."""
+"""Random changes in training: noise, single chains, hidden names, so that a model works on predicted models too."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from debye.graph.structure_features import log_atoms
 
 Share = Annotated[float, Field(ge=0, le=1)]
 FEWEST_ATOMS = 300
-"""A chain is shown alone only if it has as many atoms."""
+"""Fewest atoms of a chain that may be shown alone."""
 NAME_FEATURES = ("residue", "locant")
-"""Categorical features, beside all ``residue_*``, that follow from names; their code 0 is ``other``."""
+"""Categorical features that follow from names, in addition to all ``residue_*``; code 0 is ``other``."""
 
 
 class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
-    """Shares of structures, drawn anew each epoch; all 0: structures are shown as they are."""
+    """Shares of structures that are changed, drawn anew each epoch; all 0: no change."""
 
     noise: NonNegativeFloat = 0.0
     """Largest standard deviation of the noise on coordinates, Å; each structure's is drawn uniformly."""
@@ -36,18 +36,18 @@ class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
     nameless: Share = 0.0
     """Share of residues whose name is hidden; half of these lose the names of their atoms too."""
     other_crystal: Share = 0.0
-    """Share of structures that show one chain alone, as a predicted model would, and ask for the values of another
-    copy of it, see :mod:`debye.dataset.batches.other_crystals`; where none is found, the structure is shown as all others. Their
-    crystal is hidden, in addition to those of ``hide_crystal``."""
+    """Share of structures that show one chain alone, as a predicted model would, with the labels of another copy,
+    see :mod:`debye.dataset.batches.other_crystals`. Their crystal is hidden, in addition to those of
+    ``hide_crystal``. A structure without another copy is not changed."""
 
 
 def augment(
     graph: AtomGraph, config: AugmentConfig, generator: np.random.Generator
 ) -> tuple[AtomGraph, Bool[Tensor, " atoms"]]:
-    """Hide and disturb parts of one structure.
+    """Apply the random changes to one structure.
 
     Returns:
-        The graph of the atoms that stay, and which of the original atoms these are.
+        The graph of the remaining atoms, and a mask of them among the original atoms.
     """
     draws = generator.random(3)
     keep = torch.ones(graph.n_atoms, dtype=torch.bool)
@@ -70,9 +70,9 @@ def augment(
 
 
 def part_of(graph: AtomGraph, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
-    """Return the graph of some atoms, whose features count the bonds and atoms that are left.
+    """Return the graph of some atoms; features that count bonds and atoms are recomputed.
 
-    What tells of the packing stays as it was in the whole: contact numbers, densities, depth.
+    Features of the packing keep the values of the whole structure: contact numbers, densities, depth.
     """
     graph = graph.subset(keep)
     receiver = graph.edge_index[1][graph.edge_bond > 0]
@@ -90,7 +90,7 @@ def part_of(graph: AtomGraph, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
 
 
 def _one_chain(graph: AtomGraph, generator: np.random.Generator) -> Bool[Tensor, " atoms"]:
-    """Choose among the chains that are large enough; all atoms where there is no choice."""
+    """Draw one of the chains that are large enough; all atoms if there are fewer than two."""
     large = np.flatnonzero(torch.bincount(graph.chain_index).numpy() >= FEWEST_ATOMS)
     if len(large) < 2:
         return torch.ones(graph.n_atoms, dtype=torch.bool)
@@ -98,7 +98,7 @@ def _one_chain(graph: AtomGraph, generator: np.random.Generator) -> Bool[Tensor,
 
 
 def _hide_names(graph: AtomGraph, share: float, generator: np.random.Generator) -> AtomGraph:
-    """Set what follows from names to ``other``, for some residues."""
+    """Set features that follow from names to ``other``, for some residues."""
     draw = torch.from_numpy(generator.random(graph.n_residues))[graph.residue_index]
     categories = graph.categories.clone()
     for column, name in enumerate(graph.config.node_categories):

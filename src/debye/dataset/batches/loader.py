@@ -27,11 +27,11 @@ from debye.targets.losses import Items, TargetLabels
 from debye.targets.target import Labels, Per, Target, clip_for_training
 
 BatchKey = tuple[int, tuple[int, ...]]
-"""Epoch, and rows of the split: all that a worker needs to make a batch."""
+"""Epoch and rows of the split, from which a worker makes a batch."""
 STEPS_SORTED_TOGETHER = 16
-"""Of several processes, see :func:`balance_steps`."""
+"""See :func:`balance_steps`."""
 ORDER_STREAM, CRYSTAL_STREAM, AUGMENT_STREAM, OTHER_STREAM = 1, 2, 3, 4
-"""Keep the random numbers of the decisions apart."""
+"""Seeds that keep the random numbers of different decisions independent."""
 
 
 NOT_CHOSEN, HELD_OUT = "not among the chosen entries", "held out"
@@ -40,7 +40,7 @@ RESIDUES_PER_ATOM = 1 / 8
 
 
 class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
-    """Which entries are used, and how they are batched."""
+    """Filters, batch size and order."""
 
     batch_atoms: PositiveInt = 8_000
     """Upper bound on atoms per batch; a larger structure is a batch of its own."""
@@ -50,17 +50,17 @@ class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
     """Leave out structures with fewer usable labels of every target. For targets per residue an eighth of it
     counts; one label is enough for targets per structure."""
     only: tuple[str, ...] = ()
-    """Use these entries alone, by id; all if empty."""
+    """Use only these entries, by id; all if empty."""
     without: tuple[str, ...] = ()
     """Leave out these entries, by id."""
     representative_only: bool = False
     """One structure a sequence cluster."""
     exclude_near364: bool = False
-    """Leave out what is similar to the 364-protein Cα benchmark."""
+    """Leave out entries that are similar to the 364-protein Cα benchmark."""
     hide_crystal: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of structures whose symmetry mates are hidden; drawn anew each epoch."""
     augment: AugmentConfig = AugmentConfig()
-    """What else is hidden or disturbed."""
+    """Random changes to the structures."""
     shuffle: bool = True
     seed: NonNegativeInt = 1
     clip: bool = True
@@ -248,7 +248,7 @@ def _joined(labels: Sequence[TargetLabels]) -> TargetLabels:
 
 
 class BatchSampler(Sampler[BatchKey]):
-    """Orders entries into batches of at most so many atoms, differently in each epoch.
+    """Orders entries into batches of limited size, differently in each epoch.
 
     The batches of an epoch depend on seed, epoch and number of processes alone, so that a resumed run sees the
     same ones. Of several processes each gets one batch a step; where they do not divide, the first ones come

@@ -42,7 +42,7 @@ class OtherCrystal:
         Residues and structures have none: their values belong to the coordinates that are shown.
         """
         if target.per is not Per.ATOM:
-            return Labels.unusable(0, "another copy is asked for")
+            return Labels.unusable(0, "labels of another copy")
         found = store.labels(split, self.row, target)
         value = np.zeros(len(self.keep), np.float32)
         usable = np.zeros(len(self.keep), bool)
@@ -74,7 +74,7 @@ def draw_other_crystal(
         store: The data store.
         split: One of its splits.
         row: The entry that is shown.
-        cluster: Rows of the entries among which copies may be, beside the entry itself.
+        cluster: Rows of further entries that may have copies.
         generator: Decides.
 
     Returns:
