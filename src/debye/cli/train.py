@@ -66,7 +66,7 @@ def train(
     calibrate_checkpoint(result.checkpoint, store, read.data.validation_split)
     found = "nothing validated"
     if result.val_r is not None:
-        found = f"mean per-structure r {result.val_r:.3f} on {read.data.validation_split}"
+        found = f"{result.monitor} {result.val_r:.3f} on {read.data.validation_split}"
     typer.echo(f"{result.checkpoint}: best epoch {result.best_epoch}, {found}")
 
 

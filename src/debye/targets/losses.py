@@ -240,6 +240,8 @@ def find_loss(target: Target) -> Loss:
 class Monitor:
     """A figure over a validation split, higher is better, from sums that add up over batches and processes."""
 
+    label: str
+    """Name in messages."""
     sums: Callable[[TargetOutput, TargetLabels, Items], Float[Tensor, " sums"]]
     figure: Callable[[Float[Tensor, " sums"]], float]
 
@@ -274,10 +276,12 @@ MONITORS: Mapping[str, Monitor] = MappingProxyType(
     {
         # Mean per-structure Pearson r over the protein items of structures with enough labels.
         "structure_r": Monitor(
-            _structure_r_sums, lambda sums: float(sums[0] / sums[1].clamp(min=1))
+            "mean per-structure r",
+            _structure_r_sums,
+            lambda sums: float(sums[0] / sums[1].clamp(min=1)),
         ),
         # Pearson r over all labelled items of the split.
-        "pooled_r": Monitor(_pooled_r_sums, _pooled_r),
+        "pooled_r": Monitor("pooled r", _pooled_r_sums, _pooled_r),
     }
 )
 

@@ -37,7 +37,13 @@ from debye.training.batches import (
     validation_loaders,
 )
 from debye.training.config import Recipe, RehearsalConfig
-from debye.training.module import MONITOR, FitModule, add_monitor_sums, monitor_figure
+from debye.training.module import (
+    MONITOR,
+    FitModule,
+    add_monitor_sums,
+    monitor_figure,
+    monitor_label,
+)
 from debye.training.start import Start, blend, start_from
 
 RECIPE_FILE = "recipe.json"
@@ -49,6 +55,8 @@ class FitResult:
 
     checkpoint: Path
     best_epoch: int
+    monitor: str
+    """Name of the figure that chose the epoch."""
     val_r: float | None
     """Monitor of the targets on the validation split (for B the mean per-structure correlation), averaged over
     crystal shown and hidden; None where nothing was validated."""
@@ -170,7 +178,7 @@ def _fit_table(
     training = _provenance(recipe, store, targets) | {"best_val_r": round(val_r, 4)}
     path = out / f"{recipe.name}.safetensors"
     save_checkpoint(path, model, _header(recipe, config, targets, training))
-    return FitResult(checkpoint=path, best_epoch=0, val_r=val_r)
+    return FitResult(checkpoint=path, best_epoch=0, monitor=monitor_label(targets), val_r=val_r)
 
 
 def scaled_targets(recipe: Recipe, store: Store) -> tuple[Target, ...]:
@@ -417,4 +425,5 @@ def _finish(
     if trainer.is_global_zero:
         save_checkpoint(path, module.best_weights, header.model_copy(update={"training": training}))
     trainer.strategy.barrier()  # gloo aborts at exit where one process leaves the others behind
-    return FitResult(checkpoint=path, best_epoch=best["epoch"], val_r=val_r)
+    monitor = monitor_label(module.model.targets)
+    return FitResult(checkpoint=path, best_epoch=best["epoch"], monitor=monitor, val_r=val_r)

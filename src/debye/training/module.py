@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import lightning as L
@@ -15,6 +15,7 @@ from debye.dataset.batches.loader import Batch, graph_items
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel
 from debye.targets.losses import find_loss, find_monitor
+from debye.targets.target import Target
 from debye.training.config import Recipe, TrainingConfig
 from debye.training.optimizer import make_optimizer
 
@@ -205,3 +206,9 @@ def monitor_figure(model: AtomModel, sums: Mapping[str, Tensor]) -> float:
         if target.name in sums
     ]
     return sum(found) / len(found) if found else 0.0
+
+
+def monitor_label(targets: Sequence[Target]) -> str:
+    """Return the name of the figure that :func:`monitor_figure` returns."""
+    labels = dict.fromkeys(find_monitor(target).label for target in targets)
+    return " and ".join(labels) + (", averaged over targets" if len(targets) > 1 else "")
