@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from debye.plots.colors import BLUE, RED, WHITE, b_colors, color_limits
-from debye.prediction.table import ResidueTable, residue_table
+from debye.prediction.residues import ResidueTable, residue_table
 from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:

@@ -14,30 +14,12 @@ from numpy.typing import NDArray
 from debye.errors import StructureError
 from debye.files import write_whole
 from debye.prediction.inputs import FORMATS, OutputFormat
-from debye.prediction.table import table_columns, write_csv, write_parquet
+from debye.prediction.table import PredictedValues, table_columns, write_csv, write_parquet
 from debye.structure.structure import BKind, EntityKind, Structure
-from debye.targets.target import Per, Target
+from debye.targets.target import Per
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictedValues:
-    """The values of one target for one structure, in the target's unit; NaN where there is none."""
-
-    target: Target
-    predicted: NDArray[np.float32]
-    """(atoms, residues or 1) expected value."""
-    lower: NDArray[np.float32]
-    """(atoms, residues or 1) 5 % quantile."""
-    upper: NDArray[np.float32]
-    """(atoms, residues or 1) 95 % quantile."""
-
-    @property
-    def has_prediction(self) -> NDArray[np.bool_]:
-        """(atoms, residues or 1) True where there is a prediction."""
-        return np.isfinite(self.predicted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +101,7 @@ class Prediction:
     @property
     def b_deposited(self) -> NDArray[np.float32]:
         """(atoms,) the file's own B-factors, Å²; NaN if the B column has another quantity."""
-        return self.observed(self.b_values.target)
-
-    def observed(self, target: Target) -> NDArray[np.float32]:
-        """(atoms, residues or 1) measured values of a target in the file; NaN where there are none."""
-        if target.observed is None:
-            return np.full(target.per.count(self.structure), np.nan, np.float32)
-        return target.observed(self.structure)
+        return self.b_values.target.observe(self.structure)
 
     @property
     def has_prediction(self) -> NDArray[np.bool_]:
@@ -144,7 +120,7 @@ class Prediction:
         protein = self.structure.entity_kind == EntityKind.PROTEIN
         if values.target.per is not Per.ATOM:
             return None
-        observed = self.observed(values.target)
+        observed = values.target.observe(self.structure)
         rows = values.has_prediction & np.isfinite(observed) & protein
         true, predicted = observed[rows], values.predicted[rows]
         if rows.sum() < 3 or np.ptp(true) < 0.01 or np.ptp(predicted) == 0:
@@ -172,6 +148,9 @@ class Prediction:
         found = {values.target.per for values in self.values.values()}
         return tuple(per for per in Per if per in found)
 
+    def _columns(self, per: Per) -> dict[str, NDArray]:
+        return table_columns(self.structure, self.values.values(), per)
+
     def to_dataframe(self, per: Per | None = None) -> pd.DataFrame:
         """Return a table as a pandas data frame, columns as in the CSV file.
 
@@ -180,7 +159,7 @@ class Prediction:
         """
         import pandas as pd
 
-        return pd.DataFrame(table_columns(self, per or self.levels[0]))
+        return pd.DataFrame(self._columns(per or self.levels[0]))
 
     def write(self, path: str | Path, format: OutputFormat | None = None) -> Path:
         """Write the prediction to a file, which appears whole or not at all, and return its path.
@@ -209,7 +188,7 @@ class Prediction:
         for per in self.levels:
             is_main = per is self.levels[0]
             file = target if is_main else target.with_name(f"{target.stem}.{per}{target.suffix}")
-            write_whole(file, partial(write, self, per))
+            write_whole(file, partial(write, self._columns(per)))
         return target
 
     def _write_copy(self, target: Path) -> None:

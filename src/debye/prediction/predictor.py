@@ -15,9 +15,10 @@ from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
 from debye.prediction.inference import Precision, run_model
 from debye.prediction.inputs import expand_inputs, local_file
-from debye.prediction.prediction import PredictedValues, Prediction
+from debye.prediction.prediction import Prediction
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_file, prepare_structure
 from debye.prediction.restore import restore_values
+from debye.prediction.table import PredictedValues
 from debye.targets.target import Target
 
 if TYPE_CHECKING:

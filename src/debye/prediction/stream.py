@@ -250,7 +250,7 @@ def _finish(
 
 
 def _write(item: Input, prediction: Prediction, job: Job) -> Outcome:
-    from debye.prediction.table import residue_text
+    from debye.prediction.residues import residue_text
 
     try:
         for kind, path in job.missing(item).items():

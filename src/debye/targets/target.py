@@ -201,6 +201,12 @@ class Target:
         """Short name for pictures and messages."""
         return self.label or self.name.replace("_", " ")
 
+    def observe(self, structure: Structure) -> NDArray[np.float32]:
+        """Return the measured value of every item of an input file; NaN where there is none."""
+        if self.observed is None:
+            return np.full(self.per.count(structure), np.nan, np.float32)
+        return self.observed(structure)
+
     def scaled(self, location: float, scale: float) -> Target:
         """Return the target with the mean and standard deviation of a training set.
 

@@ -40,7 +40,12 @@ def test_only_the_first_process_calibrates_and_reports(
     from lightning.pytorch.utilities import rank_zero_only
 
     done = []
-    result = fit.FitResult(checkpoint=tmp_path / "x.safetensors", best_epoch=3, monitor="mean per-structure r", val_r=0.5)
+    result = fit.FitResult(
+        checkpoint=tmp_path / "x.safetensors",
+        best_epoch=3,
+        monitor="mean per-structure r",
+        val_r=0.5,
+    )
     monkeypatch.setattr(fit, "fit", lambda *args, **settings: result)
     monkeypatch.setattr("debye.dataset.store.store.Store.open", lambda path: path)
     monkeypatch.setattr(

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from debye.prediction.prediction import Prediction
-from debye.prediction.table import residue_table, residue_text, write_csv
+from debye.prediction.residues import residue_table, residue_text
+from debye.prediction.table import write_csv
 from debye.structure.structure import BKind, Entry
 
 HEADER = (
