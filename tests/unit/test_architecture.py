@@ -10,7 +10,8 @@ import pytest
 import debye
 
 UPSTREAM_FIRST = [
-    "errors", "files", "version", "plugins", "structure", "archives", "targets", "graph", "dataset", "models", "scores",
+    "errors", "config_files", "files", "version", "plugins", "structure", "archives", "targets", "graph", "dataset", "models",
+    "scores",
     "training", "prediction", "benchmark", "reports", "finetuning", "explanation", "plots", "cli", "testing",
 ]  # fmt: skip
 

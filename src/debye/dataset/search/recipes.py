@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +13,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
+from debye.config_files import read_toml
 from debye.dataset.search.ligands import LigandRules
-from debye.errors import ConfigError, explain_validation, unknown_name
+from debye.errors import unknown_name
 
 Identity = Literal[30, 50, 70, 90, 95, 100]
 """Sequence identities, %, at which RCSB clusters polymer entities (MMseqs2, weekly)."""
@@ -175,20 +174,7 @@ def read_search_recipe(recipe: str | Path) -> SearchRecipe:
         if path.name not in known:
             raise unknown_name("search recipe", str(recipe), known)
         path = known[path.name]
-    try:
-        read = SearchRecipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(
-            str(path), problem=f"cannot be read ({error.strerror})", remedy="Give a TOML recipe"
-        ) from error
-    except ValidationError as error:
-        raise ConfigError(
-            str(path),
-            problem=explain_validation(error),
-            remedy="See docs/data.md for the settings of a search",
-        ) from error
-    except ValueError as error:
-        raise ConfigError(str(path), problem=f"no TOML ({error})", remedy="Correct it") from error
+    read = read_toml(path, SearchRecipe, docs="docs/data.md")
     places: dict[str, Any] = {
         name: (path.parent / value).resolve()
         for name in ("ids", "structures")

@@ -56,7 +56,7 @@ def test_kinds_of_polymers_are_those_that_the_server_knows():
             "both be numbers, or both dates",
         ),
         ('name = "../x"', "pattern"),
-        ("name = ", "no TOML"),
+        ("name = ", "not TOML"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, text, message):

@@ -1,0 +1,73 @@
+"""Settings in TOML files, checked by a pydantic model."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from debye.errors import ConfigError, explain_validation
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_toml(
+    path: Path, model: type[Settings], *, docs: str, overrides: Sequence[str] = ()
+) -> Settings:
+    """Read a TOML file as settings of a model.
+
+    Args:
+        path: The file.
+        model: Which settings there are; its ``extra="forbid"`` refuses unknown ones.
+        docs: Page that explains the settings, for the error message.
+        overrides: ``section.key=value``, applied in this order; see :func:`apply_override`.
+
+    Raises:
+        ConfigError: The file cannot be read, is not TOML, or a setting is unknown or not valid.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            str(path), f"cannot be read ({error.strerror})", "Give the path of a .toml file"
+        ) from error
+    except ValueError as error:  # TOMLDecodeError, or not UTF-8
+        raise ConfigError(str(path), f"not TOML ({error})", "Correct the file") from error
+    for override in overrides:
+        apply_override(content, override)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problem = explain_validation(error)
+        raise ConfigError(str(path), problem, f"See {docs} for the settings") from error
+
+
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Write one ``section.key=value`` into nested settings; a value that is not TOML is taken as text.
+
+    Raises:
+        ConfigError: Not of this form.
+
+    Example:
+        >>> settings = {"training": {"seed": 1}}
+        >>> apply_override(settings, "training.epochs=3")
+        >>> settings
+        {'training': {'seed': 1, 'epochs': 3}}
+    """
+    where, example = f"--set {override}", "Write for example --set training.epochs=3"
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(where, "not of the form section.key=value", example)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, name = key.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise ConfigError(where, f"{parent} is a setting, not a section", example)
+    content[name] = value
