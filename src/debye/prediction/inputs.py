@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from debye.errors import DownloadError, StructureError
+from debye.errors import StructureError
 
 OutputFormat = Literal["cif", "pdb", "csv", "parquet"]
 FORMATS: tuple[OutputFormat, ...] = ("cif", "pdb", "csv", "parquet")
@@ -64,7 +64,7 @@ def local_file(item: Input, mirror: Path | None = None) -> Path:
     """
     if item.path is not None:
         return item.path
-    from debye.archives.remote import fetch
+    from debye.archives.fetch import fetch
 
     return fetch(item.name, cache_folder(), mirror=mirror)
 
@@ -84,17 +84,17 @@ def _locate(text: str, exclude: Path | None) -> Iterator[tuple[str, Path | None]
     if path.is_file():
         yield text, path
         return
-    from debye.archives.remote import parse_identifier
+    from debye.archives.catalog import ARCHIVES, find_identifier
 
-    try:
-        yield parse_identifier(text).name, None
-    except DownloadError as error:
+    identifier = find_identifier(text)
+    if identifier is None:
+        titles = ", ".join(archive.title for archive in ARCHIVES.values())
         raise StructureError(
             text,
-            problem="no such file or folder, and no identifier either",
-            remedy="Give a file, a folder, a PDB identifier (4hhb) or an AlphaFold DB "
-            "accession (P69905, AF-P69905-F1)",
-        ) from error
+            "no such file or folder, and not an identifier either",
+            f"Give a file, a folder, {titles}",
+        )
+    yield identifier.name, None
 
 
 def _files_below(folder: Path, exclude: Path | None) -> list[Path]:
