@@ -14,8 +14,10 @@ from debye.errors import StructureError
 
 
 @contextmanager
-def replacing(path: Path, failure: type[StructureError] | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which replaces ``path`` if the block succeeds.
+def replacing(
+    path: Path, failure: type[StructureError] | None = None, folder: Path | None = None
+) -> Iterator[Path]:
+    """Yield a temporary path, which replaces ``path`` if the block succeeds.
 
     The temporary name is hidden, differs between processes and calls, and ends like ``path``, so that writers
     that choose a format by suffix choose the right one. It is removed if the block fails.
@@ -23,6 +25,7 @@ def replacing(path: Path, failure: type[StructureError] | None = None) -> Iterat
     Args:
         path: The file to write; its folder must exist unless ``failure`` is given.
         failure: If given, the folder is made, and an error of this class replaces an ``OSError``.
+        folder: Of the temporary path, on the same disk; that of ``path`` if not given.
 
     Example:
         >>> import tempfile
@@ -33,7 +36,7 @@ def replacing(path: Path, failure: type[StructureError] | None = None) -> Iterat
         ('a,b', ['table.csv'])
     """
     name = f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.part{path.suffix}"
-    partial = path.with_name(name)
+    partial = (folder or path.parent) / name
     try:
         if failure is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,12 +45,23 @@ def replacing(path: Path, failure: type[StructureError] | None = None) -> Iterat
     except OSError as error:
         if failure is None:
             raise
-        problem = f"cannot be written ({error.strerror or error})"
-        remedy = "Check the folder's permissions and the free space"
-        raise failure(str(path), problem, remedy) from error
+        raise _cannot_write(path, error, failure) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, failure: type[StructureError]) -> None:
+    """Make a folder, and the folders above it; an error of the class ``failure`` replaces an ``OSError``."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error, failure) from error
+
+
+def _cannot_write(path: Path, error: OSError, failure: type[StructureError]) -> StructureError:
+    problem = f"cannot be written ({error.strerror or error})"
+    return failure(str(path), problem, "Check the folder's permissions and the free space")
 
 
 def write_bytes(path: Path, data: bytes, failure: type[StructureError] | None = None) -> None:

@@ -143,13 +143,15 @@ def test_kinases_are_found_by_family_or_enzyme_class(server, tmp_path):
     assert chosen["5kin"]["ec"] == "2;2.7;2.7.11;2.7.11.1"
 
 
-def test_both_criteria_and_small_molecule_kinases_can_be_asked_for(server, tmp_path):
+def test_groups_are_found_by_both_criteria_and_named(server, tmp_path):
     recipe = recipe_file(
-        tmp_path, '[kinases]\nmatch = "both"\nsmall_molecule = true\n[choose]\nidentity = 95\n'
+        tmp_path,
+        '[[groups]]\nname = "protein-kinase"\npfam = ["PF00069"]\nec = ["2.7.11"]\nmatch = "both"\n'
+        '[[groups]]\nname = "sugar-kinase"\nec = ["2.7.1"]\n[choose]\nidentity = 95\n',
     )
     assert search(recipe, tmp_path / "list.csv").exit_code == 0
     groups = {name: row["group"] for name, row in rows(tmp_path / "list.csv").items()}
-    assert groups == {"5kin": "protein-kinase", "5hex": "small-molecule-kinase"}
+    assert groups == {"5kin": "protein-kinase", "5hex": "sugar-kinase"}
 
 
 FILTERS = {
@@ -166,7 +168,7 @@ FILTERS = {
             id="6yes",
             proteins=(Protein(pfam=("PF00017",), annotations=(("PF00069", "SCOP"),)),),
         ),
-        "[kinases]\n", False,
+        '[[groups]]\nname = "kinase"\npfam = ["PF00069"]\n', False,
     ),
     "released until the day": (
         ServedEntry(id="6yes", released="2020-01-01"),
@@ -297,7 +299,7 @@ def test_faults_are_survived(server, tmp_path, path, fault):
     assert result.exit_code == 0, result.output
     assert len(rows(tmp_path / "list.csv")) == 8
     assert server.requests[path] == 3
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(
@@ -309,9 +311,13 @@ def test_faults_are_survived(server, tmp_path, path, fault):
         (GRAPHQL, Fault(body=b'{"errors": [{"message": "no such field"}]}'), "no such field"),
         (CLUSTERS.format(30), Fault(body=CLUSTERS_30[:-1].encode()), "middle of a line"),
         (CLUSTERS.format(30), Fault(body=b"1AAA_1\n2BBB_1 1AAB_1\n"), "line 2 has 2 entities"),
-        (CLUSTERS.format(30), Fault(body=b"1AAA_1 1AAB_1\n\xff\xfe_1\n"), "line 2 is no cluster"),
-        (CLUSTERS.format(30), Fault(body=b"1AAA_1 1AAB_1\n\n2BBB_1\n"), "line 2 is no cluster"),
-        (CLUSTERS.format(30), Fault(body=b"<html>sorry</html>"), "no file of clusters"),
+        (
+            CLUSTERS.format(30),
+            Fault(body=b"1AAA_1 1AAB_1\n\xff\xfe_1\n"),
+            "line 2 is not a cluster",
+        ),
+        (CLUSTERS.format(30), Fault(body=b"1AAA_1 1AAB_1\n\n2BBB_1\n"), "line 2 is not a cluster"),
+        (CLUSTERS.format(30), Fault(body=b"<html>sorry</html>"), "not a file of clusters"),
     ],
 )
 def test_what_a_server_does_wrong_is_said(server, tmp_path, path, fault, message):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import math
 import re
 import shutil
@@ -15,6 +14,7 @@ import gemmi
 import pytest
 import torch
 from servers.archive import Fault, running
+from servers.entry_files import entry_cif, zipped
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
@@ -178,13 +178,13 @@ def test_identifiers_are_read_from_a_mirror(checkpoint, benchmark_data, tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.cif", f"{name}.csv"}
 
 
-def test_identifiers_are_downloaded_once(checkpoint, peptide_cif, tmp_path, monkeypatch):
+def test_identifiers_are_downloaded_once(checkpoint, peptide, tmp_path, monkeypatch):
     """From a server that fails once, then answers; the second run needs it no more."""
     with running() as server:
         for archive in ("MODELS", "FILES", "ALPHAFOLD"):
             monkeypatch.setenv(f"DEBYE_{archive}_URL", server.url)
         monkeypatch.setenv("DEBYE_CACHE", str(tmp_path / "cache"))
-        server.add_pdb("1abc", cif_gz=gzip.compress(peptide_cif.read_bytes(), mtime=0))
+        server.add_pdb("1abc", cif_gz=zipped(entry_cif(peptide, "1abc")))
         server.fail("/download/1abc.cif.gz", Fault(status=500))
         arguments = ("1abc", "9xyz", "--model", checkpoint, "--workers", 1, "-o")
         result = debye_predict(*arguments, tmp_path / "first")

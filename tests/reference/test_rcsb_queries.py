@@ -13,7 +13,7 @@ from debye.dataset.search.queries import ENTRIES, search_request
 from debye.dataset.search.recipes import (
     Condition,
     EntryFilter,
-    KinaseFilter,
+    ProteinGroup,
     Range,
     SearchRecipe,
     read_search_recipe,
@@ -27,7 +27,10 @@ EVERYTHING = SearchRecipe(
         released_until=date(2021, 1, 1),
         revised_from=date(2022, 1, 1),
     ),
-    kinases=KinaseFilter(match="both", small_molecule=True),
+    groups=(
+        ProteinGroup(name="one", pfam=("PF00069", "PF07714"), ec=("2.7.10",), match="both"),
+        ProteinGroup(name="two", ec=("2.7.1", "2.7.2")),
+    ),
     where=(
         Condition(attribute="struct.title", operator="contains_phrase", value="kinase"),
         Condition(attribute="rcsb_entry_info.resolution_combined", operator="exists"),

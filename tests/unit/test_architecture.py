@@ -10,9 +10,9 @@ import pytest
 import debye
 
 UPSTREAM_FIRST = [
-    "errors", "config_files", "files", "version", "plugins", "structure", "archives", "targets", "graph", "dataset", "models",
-    "scores",
-    "training", "prediction", "benchmark", "reports", "finetuning", "explanation", "plots", "cli", "testing",
+    "errors", "config_files", "files", "version", "plugins", "structure", "archives", "targets", "graph",
+    "dataset", "models", "scores", "training", "prediction", "benchmark", "reports", "finetuning", "explanation",
+    "plots", "cli", "testing",
 ]  # fmt: skip
 
 

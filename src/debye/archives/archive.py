@@ -15,24 +15,11 @@ SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb")
 """Of the files that archives serve, the preferred one first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identifier:
-    """An entry of an archive."""
-
-    archive: str
-    """Name of the archive in the table :data:`debye.archives.catalog.ARCHIVES`."""
-    name: str
-    """In the usual spelling, e.g. ``1abc`` or ``AF-P12345-F1``; safe as the name of a file."""
-
-    def __str__(self) -> str:
-        return self.name
-
-
 def _same(name: str) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Archive:
     """One row of the table of archives; :func:`debye.testing.archives.check_archive` checks a row."""
 
@@ -84,6 +71,18 @@ class Archive:
         if match := re.search(rf"(?:{self.version})?(?:{suffixes})\Z", last):
             return f"{name}{match[0]}"
         raise Unusable(f"{url}: not the name of a structure file ({', '.join(SUFFIXES)})")
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """An entry of an archive."""
+
+    archive: Archive
+    name: str
+    """In the usual spelling, e.g. ``1abc`` or ``AF-P12345-F1``; safe as the name of a file."""
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def templates(*patterns: str) -> Callable[[Archive, str, HttpClient], Sequence[str]]:

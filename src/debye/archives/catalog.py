@@ -13,6 +13,7 @@ from pathlib import Path
 from debye.archives.archive import Archive, Identifier, templates
 from debye.archives.http import Absent, HttpClient, Unusable
 from debye.errors import ConfigError, DownloadError
+from debye.plugins import Catalog
 
 PDB_ID = re.compile(r"(?:pdb_0000)?([0-9][a-z0-9]{3})", re.IGNORECASE)
 UNIPROT = r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9](?:[A-Z][A-Z0-9]{2}[0-9]){1,2}"
@@ -90,20 +91,21 @@ ALPHAFOLD = Archive(
     version="-model_v([0-9]+)",
     is_predicted=True,
 )
-ARCHIVES: dict[str, Archive] = {archive.name: archive for archive in (PDB, ALPHAFOLD)}
-"""An identifier belongs to the first archive that can parse it."""
+ARCHIVES = Catalog("archive", "debye.archives", Archive, (PDB, ALPHAFOLD))
+"""An identifier belongs to the first archive that can parse it; other packages add rows."""
 
 
 def find_identifier(text: str) -> Identifier | None:
     """Read an identifier of one of the archives; None if the text is not one.
 
     Example:
-        >>> [find_identifier(text) for text in ("pdb_00001ABC", "1abc.cif")]
-        [Identifier(archive='pdb', name='1abc'), None]
+        >>> found = find_identifier("pdb_00001ABC")
+        >>> found.archive.name, found.name, find_identifier("1abc.cif")
+        ('pdb', '1abc', None)
     """
     for archive in ARCHIVES.values():
         if name := archive.parse(text.strip()):
-            return Identifier(archive.name, name)
+            return Identifier(archive, name)
     return None
 
 

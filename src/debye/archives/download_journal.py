@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from debye.errors import DownloadError
-from debye.files import write_whole
+from debye.files import write_text
 
 HIDDEN = ".fetch"
 """Folder, in a mirror, of the journal, the lock, and the partial and rejected files."""
@@ -166,7 +166,7 @@ def outdated(revised: Mapping[str, str], mirror: Path) -> set[str]:
     for name, revision in revised.items():
         if name not in wanted or not revision or wanted[name][0] != revision:
             wanted[name] = [revision, now()]
-    write_whole(notes, lambda part: part.write_text(json.dumps(wanted)), DownloadError)
+    write_text(notes, json.dumps(wanted), DownloadError)
     found = set()
     with DownloadJournal(mirror) as journal:
         for name in revised:

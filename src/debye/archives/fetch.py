@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from debye.archives.archive import SUFFIXES, Identifier
-from debye.archives.catalog import ARCHIVES, parse_identifier
+from debye.archives.catalog import parse_identifier
 from debye.archives.check import body_problem
 from debye.archives.http import Absent, HttpClient, RemoteSettings, SavedFile, Unusable
 from debye.errors import DebyeWarning, DownloadError
@@ -46,7 +46,7 @@ def fetch(
         try:
             return download(wanted, Path(cache), client).saved.path
         except Absent as error:
-            remedy = ARCHIVES[wanted.archive].if_absent
+            remedy = wanted.archive.if_absent
             raise DownloadError(wanted.name, f"no such entry ({error})", remedy) from error
         except Unusable as error:
             raise DownloadError(
@@ -76,7 +76,7 @@ def download(
         Unusable: One might have it, but did not deliver.
         DownloadError: The file cannot be stored, or a server demands too long a rest.
     """
-    archive, name = ARCHIVES[identifier.archive], identifier.name
+    archive, name = identifier.archive, identifier.name
     urls = archive.urls(archive, name, client)
     problems: list[str] = []
     is_absent = True
@@ -110,7 +110,7 @@ def find_local(identifier: Identifier, folder: Path | str) -> Path | None:
 
 def local_files(identifier: Identifier, folder: Path | str) -> Iterator[Path]:
     """Yield the files of an entry in a mirror or cache, complete or not, the preferred one first."""
-    archive, name = ARCHIVES[identifier.archive], identifier.name
+    archive, name = identifier.archive, identifier.name
     folder = Path(folder) / archive.subfolder(name)
     stems = [name]
     if archive.version:

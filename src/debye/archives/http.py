@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from debye.errors import DownloadError
-from debye.files import write_whole
+from debye.files import replacing
 from debye.version import library_version
 
 if TYPE_CHECKING:
@@ -189,21 +189,17 @@ class HttpClient:
 
         def attempt() -> SavedFile:
             digest = hashlib.sha256()
-            sizes = []
-
-            def write(part: Path) -> None:
+            with replacing(path, DownloadError, partial_folder) as part:
                 with part.open("wb") as file:
                     for piece in self._stream(url):
                         file.write(piece)
                         digest.update(piece)
                     file.flush()
                     os.fsync(file.fileno())
-                    sizes.append(file.tell())
+                    size = file.tell()
                 if problem := check(part, path.name):
                     raise Retry(problem)
-
-            write_whole(path, write, DownloadError, partial_folder)
-            return SavedFile(path, sizes[0], digest.hexdigest())
+            return SavedFile(path, size, digest.hexdigest())
 
         folder = url.rsplit("/", 1)[0]
         try:

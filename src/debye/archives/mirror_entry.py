@@ -9,7 +9,6 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from debye.archives.archive import Identifier
-from debye.archives.catalog import ARCHIVES
 from debye.archives.download_journal import HIDDEN, DownloadJournal, Record, Status
 from debye.archives.fetch import download, local_files
 from debye.archives.http import Absent, HttpClient, Unusable
@@ -101,7 +100,7 @@ class EntryFetcher:
 
         A wrong file is moved away: left in its place, it could be preferred to what is downloaded.
         """
-        archive, entry = ARCHIVES[identifier.archive], identifier.name
+        archive, entry = identifier.archive, identifier.name
         for path in list(local_files(identifier, self.folder)):
             name = path.relative_to(self.folder).as_posix()
             if known is not None and known.status in ("stored", "stale") and known.file == name:
@@ -131,7 +130,7 @@ class EntryFetcher:
 
         Of several successors the first available one is stored; the record names all.
         """
-        archive, name = ARCHIVES[identifier.archive], identifier.name
+        archive, name = identifier.archive, identifier.name
         try:
             successors = archive.successors and archive.successors(archive, name, self.client)
         except Unusable as error:
@@ -146,7 +145,7 @@ class EntryFetcher:
                 continue  # two entries cannot replace each other
             record = self.journal.get(successor)
             if record is None or not self.is_done(successor):
-                record = self.fetch(Identifier(archive.name, successor), before)
+                record = self.fetch(Identifier(archive, successor), before)
             if record.status in ("stored", "stale", "superseded"):
                 entry = record.entry or record.id
                 self._delete_files(identifier)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
-from debye.archives.catalog import ARCHIVES, find_identifier, read_ids
+from debye.archives.catalog import find_identifier, read_ids
 from debye.archives.download_journal import NAMES, STATUSES, DownloadJournal, Record
 from debye.errors import ConfigError, DownloadError
-from debye.files import write_whole
+from debye.files import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +89,15 @@ def write_reports(
         if listed.entry and (not owner or (listed.is_direct and owner != listed.entry)):
             claims[listed.entry] = (listed.record.id, listed.split)
 
-    def write_report(path: Path) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            lines = csv.writer(file, lineterminator="\n")
-            lines.writerow(NAMES)
-            for listed in _listed(ids, journal, split):
-                lines.writerow(_explained(listed, claims).values())
-
-    def write_checksums(path: Path) -> None:
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(f"{each.sha256}  {each.file}\n" for each in journal.stored())
-
-    write_whole(files.report, write_report, DownloadError)
-    write_whole(files.checksums, write_checksums, DownloadError)
-    rows = _index_rows(ids, journal, split, claims)
-    write_whole(files.index, lambda path: _write_index(path, rows), DownloadError)
+    with _written(files.report) as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(NAMES)
+        for listed in _listed(ids, journal, split):
+            lines.writerow(_explained(listed, claims).values())
+    with _written(files.checksums) as file:
+        file.writelines(f"{each.sha256}  {each.file}\n" for each in journal.stored())
+    with _written(files.index) as file:
+        _write_index(file, ids, journal, split, claims)
     return {status: statuses[status] for status in STATUSES}
 
 
@@ -112,7 +108,7 @@ def _listed(ids: Path, journal: DownloadJournal, split: str) -> Iterator[_Listed
         record = journal.get(name) or Record(id=name, status="failed", problem="not processed")
         entry = ""
         if record.status in ("stored", "stale", "superseded"):
-            is_predicted = identifier and ARCHIVES[identifier.archive].is_predicted
+            is_predicted = identifier and identifier.archive.is_predicted
             entry = "" if is_predicted else record.entry or record.id
         yield _Listed(row, record, entry, row.get("split") or split)
 
@@ -127,19 +123,22 @@ def _explained(listed: _Listed, claims: Claims) -> Record:
     return replace(listed.record, problem="; ".join(filter(None, (listed.record.problem, said))))
 
 
-def _index_rows(
-    ids: Path, journal: DownloadJournal, split: str, claims: Claims
-) -> Iterator[dict[str, str]]:
-    """Yield a header of empty values, then a row for each entry."""
+def _write_index(
+    file: TextIO, ids: Path, journal: DownloadJournal, split: str, claims: Claims
+) -> None:
+    """Write a row for each entry."""
+    rows: csv.DictWriter | None = None
     written: set[str] = set()
-    for number, listed in enumerate(_listed(ids, journal, split)):
-        if number == 0:
-            yield dict.fromkeys([*listed.row, "split", "asked_for"], "")
+    for listed in _listed(ids, journal, split):
+        if rows is None:
+            names = list(dict.fromkeys([*listed.row, "split", "asked_for"]))
+            rows = csv.DictWriter(file, names, lineterminator="\n")
+            rows.writeheader()
         entry, name = listed.entry, listed.record.id
         if not entry:
             continue
         owner, its_split = claims[entry]
-        yields = listed.record.id != owner and owner == entry  # an obsolete entry, to a direct row
+        yields = name != owner == entry  # an obsolete entry, to a row that names its successor
         if its_split != listed.split and not yields:
             raise ConfigError(
                 f"{ids}: {entry}",
@@ -151,13 +150,13 @@ def _index_rows(
             # What a list says of an obsolete entry is not true of its successor.
             known = listed.row if listed.is_direct else {}
             wanted = listed.row.get("asked_for") or name
-            yield known | {"id": entry, "split": listed.split, "asked_for": wanted}
+            rows.writerow(known | {"id": entry, "split": listed.split, "asked_for": wanted})
 
 
-def _write_index(path: Path, rows: Iterator[dict[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        header = next(rows, {})
-        lines = csv.DictWriter(file, list(header), lineterminator="\n")
-        if header:
-            lines.writeheader()
-        lines.writerows(rows)
+@contextmanager
+def _written(path: Path) -> Iterator[TextIO]:
+    with (
+        replacing(path, DownloadError) as part,
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
+        yield file

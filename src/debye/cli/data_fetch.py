@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from debye.cli.options import Attempts, Connections, LongestWait, Timeout
+
 if TYPE_CHECKING:
-    from debye.archives.fetch import FetchProgress
+    from debye.archives.mirror import FetchProgress
 
 
 def fetch(
@@ -25,33 +28,34 @@ def fetch(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Mirror folder: `<id[1:3]>/<id>.bcif.gz`.")
     ],
-    connections: Annotated[int, typer.Option(help="Downloads at a time.", min=1, max=64)] = 8,
+    connections: Connections = 8,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare checksums of the files that are there.")
+        bool, typer.Option("--verify", help="Compare checksums of files that are there.")
     ] = False,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Download again what is there: revised entries.")
+        bool,
+        typer.Option("--refresh", help="Download again files that are there: revised entries."),
     ] = False,
     split: Annotated[
-        str, typer.Option(help="Split, in the index, of entries that the list puts into none.")
+        str, typer.Option(help="Split, in the index, of entries that have none in the list.")
     ] = "train",
-    attempts: Annotated[int, typer.Option(help="How often a file is tried.", min=1)] = 5,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds of silence before an attempt is given up.", min=0.01)
-    ] = 20.0,
-    longest_wait: Annotated[
-        float, typer.Option(help="Most seconds between attempts.", min=0.0)
-    ] = 60.0,
+    attempts: Attempts = 5,
+    timeout: Timeout = 20.0,
+    longest_wait: LongestWait = 60.0,
 ) -> None:
-    """Download the entries of a list; a stopped or killed run goes on where it was."""
-    from debye.archives.download import RemoteSettings
-    from debye.archives.fetch import FetchSettings, fetch_list
+    """Download the entries of a list; a stopped or killed run resumes."""
+    from debye.archives.http import RemoteSettings
+    from debye.archives.mirror import FetchSettings, fetch_list
+    from debye.dataset.search.entry_list import copy_record
 
-    patience = {"attempts": attempts, "timeout": timeout, "longest_wait": longest_wait}
-    remote = RemoteSettings.from_environment().model_copy(update=patience)
+    remote = RemoteSettings.from_environment(
+        attempts=attempts, timeout=timeout, longest_wait=longest_wait
+    )
     settings = FetchSettings(connections=connections, verify=verify, refresh=refresh, split=split)
     with _bar() as progress:
-        result = fetch_list(ids, output, settings, remote, progress=progress)
+        result = fetch_list(
+            ids, output, settings, remote, progress=progress, on_index=partial(copy_record, ids)
+        )
     done = result.progress
     typer.echo(
         f"{output}: {done.fetched:,} files fetched ({done.bytes / 1e6:,.1f} MB, "

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from debye.cli.options import Attempts, Connections, LongestWait, Timeout
+
 if TYPE_CHECKING:
     from debye.dataset.store.update import Updated
 
@@ -41,24 +43,21 @@ def update(
         bool, typer.Option("--skip-failed", help="Go on without files that cannot be had now.")
     ] = False,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
-    connections: Annotated[int, typer.Option(help="Downloads at a time.", min=1, max=64)] = 8,
-    attempts: Annotated[int, typer.Option(help="How often a request is tried.", min=1)] = 5,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds of silence before an attempt is given up.", min=0.01)
-    ] = 60.0,
-    longest_wait: Annotated[
-        float, typer.Option(help="Most seconds between attempts.", min=0.0)
-    ] = 60.0,
+    connections: Connections = 8,
+    attempts: Attempts = 5,
+    timeout: Timeout = 60.0,
+    longest_wait: LongestWait = 60.0,
 ) -> None:
     """Append the entries that were released or revised since the store's date; no old entry changes its split."""
-    from debye.archives.download import RemoteSettings
+    from debye.archives.http import RemoteSettings
     from debye.cli.data import progress_bar
     from debye.dataset.curate.build_recipe import read_build_recipe
     from debye.dataset.search.recipes import read_search_recipe
     from debye.dataset.store.update import UpdateSettings, update_store
 
-    patience = {"attempts": attempts, "timeout": timeout, "longest_wait": longest_wait}
-    remote = RemoteSettings.from_environment().model_copy(update=patience)
+    remote = RemoteSettings.from_environment(
+        attempts=attempts, timeout=timeout, longest_wait=longest_wait
+    )
     settings = UpdateSettings(
         since=since.date() if since else None,
         mirror=mirror,

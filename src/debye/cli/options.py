@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+Connections = Annotated[int, typer.Option(help="Simultaneous downloads.", min=1, max=64)]
+Attempts = Annotated[int, typer.Option(help="Attempts per request.", min=1)]
+Timeout = Annotated[float, typer.Option(help="Read timeout (s).", min=0.01)]
+LongestWait = Annotated[float, typer.Option(help="Longest wait between two attempts (s).", min=0.0)]
 PredictedFolder = Annotated[
     Path | None,
     typer.Option(

@@ -1,61 +1,35 @@
-"""Decisions → the files of a list: CSV tables, counts, and how they are written."""
+"""Decisions → the files of a list: CSV tables, counts, and the record of the search."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from debye.dataset.search.choose import Decision
 from debye.dataset.search.recipes import SearchRecipe
-from debye.errors import ConfigError
+from debye.dataset.search.select_entries import SearchDecision
+from debye.files import write_json
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListRow:
-    """A line of the list; lists of values are separated by semicolons, as in other columns of an index."""
-
-    id: str
-    split: str
-    state: str
-    """apo or holo."""
-    cluster: str
-    clusters: str
-    """Of all its proteins: two entries that share one are similar."""
-    representative: str
-    """1 for what the recipe chose."""
-    group: str
-    entity: str
-    resolution: str
-    """Å."""
-    r_free: str
-    n_residues: str
-    """Polymer residues that are built."""
-    n_atoms: str
-    released: str
-    revised: str
-    ligands: str
-    """What makes it holo."""
-    additives: str
-    pfam: str
-    ec: str
-    decision: str
-    """chosen, passed over, or excluded."""
-    reason: str
+COLUMNS = (
+    "id", "split", "state", "cluster", "clusters", "representative", "group", "entity", "resolution", "r_free",
+    "n_residues", "n_atoms", "released", "revised", "ligands", "additives", "pfam", "ec", "decision", "reason",
+)  # fmt: skip
+"""Of the list. ``cluster`` is that of the entry's longest protein, ``clusters`` those of all its proteins: entries that
+share one are similar; ``representative`` is 1 for chosen entries; resolution in Å. Values are joined by semicolons."""
 
 
 def count_decisions(
-    decisions: Sequence[Decision], clusters: Container[str] | None
+    decisions: Sequence[SearchDecision], clusters: Container[str] | None
 ) -> dict[str, int]:
     """Count candidates, decisions, states and groups.
 
     Args:
         decisions: On all candidates.
-        clusters: Entities that are in a cluster; None where there are no clusters.
+        clusters: Entities that are in a cluster; None if the recipe uses no clusters.
     """
     kinds = Counter(decision.decision for decision in decisions)
     chosen = [decision for decision in decisions if decision.decision == "chosen"]
@@ -69,92 +43,75 @@ def count_decisions(
         "holo": states["holo"],
     }
     if clusters is not None:
-        lone = [
-            decision
-            for decision in chosen
-            if decision.entity and decision.entity.id not in clusters
-        ]
         counts["clusters"] = len({decision.cluster for decision in chosen})
-        counts["in no cluster"] = len(lone)
+        entities = [decision.entity for decision in chosen if decision.entity]
+        counts["in no cluster"] = sum(entity.id not in clusters for entity in entities)
     groups = Counter(decision.group for decision in chosen if decision.group)
     return counts | dict(sorted(groups.items()))
 
 
-def count_reasons(decisions: Sequence[Decision]) -> dict[str, int]:
-    """Count the excluded by the first words of the reason."""
+def count_reasons(decisions: Sequence[SearchDecision]) -> dict[str, int]:
+    """Count the excluded entries by the first words of the reason."""
     excluded = [decision.reason for decision in decisions if decision.decision == "excluded"]
     return dict(Counter(" ".join(reason.split()[:2]).rstrip(":,") for reason in excluded))
 
 
-def decision_table(decisions: Iterable[Decision], recipe: SearchRecipe) -> str:
-    """Return decisions as a CSV table with the columns of :class:`ListRow`."""
+def decision_table(decisions: Iterable[SearchDecision], recipe: SearchRecipe) -> str:
+    """Return decisions as a CSV table with the columns :data:`COLUMNS`."""
     text = io.StringIO()
-    names = [field.name for field in fields(ListRow)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for decision in decisions:
-        row = _row(decision, recipe)
-        writer.writerow([getattr(row, name) for name in names])
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(decision, recipe) for decision in decisions)
     return text.getvalue()
 
 
-def _row(decision: Decision, recipe: SearchRecipe) -> ListRow:
-    facts, entity, state = decision.facts, decision.entity, decision.state
-    chosen = decision.decision == "chosen"
-    judged = bool(facts.proteins)
-    return ListRow(
-        id=facts.id,
-        split=recipe.split if chosen else "",
-        state=state.state if judged else "",
-        cluster=decision.cluster,
-        clusters=";".join(decision.clusters),
-        representative="1" if chosen else "0",
-        group=decision.group,
-        entity=entity.id if entity else "",
-        resolution=_number(facts.resolution),
-        r_free=_number(facts.r_free),
-        n_residues=_number(facts.n_residues),
-        n_atoms=_number(facts.n_atoms),
-        released=facts.released,
-        revised=facts.revised,
-        ligands=";".join(state.ligands),
-        additives=";".join(state.additives),
-        pfam=";".join(entity.pfam) if entity else "",
-        ec=";".join(entity.ec) if entity else "",
-        decision=decision.decision,
-        reason=decision.reason,
-    )
+def _row(decision: SearchDecision, recipe: SearchRecipe) -> dict[str, str]:
+    entry, entity, state = decision.metadata, decision.entity, decision.state
+    is_chosen = decision.decision == "chosen"
+    return {
+        "id": entry.id,
+        "split": recipe.split if is_chosen else "",
+        "state": state.state if entry.proteins else "",
+        "cluster": decision.cluster,
+        "clusters": ";".join(decision.clusters),
+        "representative": str(int(is_chosen)),
+        "group": decision.group,
+        "entity": entity.id if entity else "",
+        "resolution": _number(entry.resolution),
+        "r_free": _number(entry.r_free),
+        "n_residues": _number(entry.n_residues),
+        "n_atoms": _number(entry.n_atoms),
+        "released": entry.released,
+        "revised": entry.revised,
+        "ligands": ";".join(state.ligands),
+        "additives": ";".join(state.additives),
+        "pfam": ";".join(entity.pfam) if entity else "",
+        "ec": ";".join(entity.ec) if entity else "",
+        "decision": decision.decision,
+        "reason": decision.reason,
+    }
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def write_whole(path: Path, text: str) -> str:
-    """Write a file as a whole or not at all; returns its SHA-256."""
-    content = text.encode()
-    temporary = path.with_name(f".{path.name}.part")
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return ``recipe`` and ``date`` of the search that made a list, from its record; None if it has none.
+
+    Updates of a store need them, so they are copied from the list to the mirror's index and to the store.
+    """
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return hashlib.sha256(content).hexdigest()
+        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return {"recipe": dict(content["recipe"]), "date": content["date"][:10]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # lists are often written by hand, and a file of that name may be anything
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, or say why not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        str(path),
-        problem=f"cannot be written ({error.strerror or error})",
-        remedy="Choose another output or free some space",
-    )
+def copy_record(path: Path, index: Path) -> None:
+    """Copy the record of a list to an index that is made of it; replaces or removes the record of another list."""
+    record, target = read_record(path), index.with_suffix(".json")
+    if record is not None:
+        write_json(target, record, indent=2)
+    elif read_record(index) is not None:
+        target.unlink()

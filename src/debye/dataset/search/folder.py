@@ -1,4 +1,4 @@
-"""A folder of structure files → facts about its entries, as a server would give them."""
+"""A folder of structure files → metadata of its entries, as a server would give them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from debye.dataset.search.ligands import Component
-from debye.dataset.search.rcsb import Entity, EntryFacts
+from debye.dataset.search.ligands import BoundComponent
+from debye.dataset.search.rcsb import Entity, EntryMetadata
 from debye.dataset.search.recipes import Polymers
 from debye.dataset.store.index import SUFFIXES
 from debye.errors import ConfigError, DebyeError
@@ -19,16 +20,14 @@ from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind, Structure
 
 
-def facts_of_folder(folder: Path) -> Iterator[EntryFacts | tuple[str, DebyeError]]:
-    """Yield the facts of every structure file of a folder and its subfolders, sorted by name.
+def folder_metadata(folder: Path) -> Iterator[EntryMetadata | tuple[str, DebyeError]]:
+    """Yield the metadata of every structure file of a folder and its subfolders, sorted by name.
 
-    An entry is called after its file, and where two files have one name the first counts; hidden folders, as that of
-    ``debye data fetch``, are passed over. In place of a file that cannot be read come its name and the error.
+    An entry is called after its file; of two files with one name the first counts. Hidden folders are left out. For a
+    file that cannot be read, its name and the error are yielded.
     """
     if not folder.is_dir():
-        raise ConfigError(
-            str(folder), problem="is no folder", remedy="Give the folder of the structure files"
-        )
+        raise ConfigError(str(folder), "is not a folder", "Give the folder of the structure files")
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -38,20 +37,20 @@ def facts_of_folder(folder: Path) -> Iterator[EntryFacts | tuple[str, DebyeError
             files.setdefault(path.name.removesuffix(suffix), path)
     for name, path in sorted(files.items()):
         try:
-            yield facts_of_structure(read_structure(path), name)
+            yield structure_metadata(read_structure(path), name)
         except DebyeError as error:
             yield name, error
 
 
-def facts_of_structure(structure: Structure, name: str) -> EntryFacts:
-    """Return what the atoms and the header of a structure say; there are no dates and no annotations.
+def structure_metadata(structure: Structure, name: str) -> EntryMetadata:
+    """Return metadata from the atoms and the header of a structure, without dates and annotations.
 
-    Lengths are those of what is built, and heavy atoms of a component are those of its most complete copy.
+    Only residues that are built count, and for a component the heavy atoms of its most complete copy.
     """
     entry = structure.entry
     kind = structure.entity_kind
     protein = kind == EntityKind.PROTEIN
-    return EntryFacts(
+    return EntryMetadata(
         id=name,
         methods=tuple(method.strip() for method in entry.method.split(";") if method.strip()),
         resolution=entry.resolution,
@@ -67,27 +66,23 @@ def facts_of_structure(structure: Structure, name: str) -> EntryFacts:
 
 
 def _polymers(structure: Structure) -> Polymers:
-    """Return the kinds of polymers as RCSB names them: sugars are one only where two are linked."""
+    """Return the kinds of polymers in RCSB's words: sugars are a polymer only if two are linked."""
     kind = structure.entity_kind
     has_protein = bool((kind == EntityKind.PROTEIN).any())
     has_nucleic = bool((kind == EntityKind.NUCLEIC).any())
     has_glycan = _has_linked_sugars(structure)
-    match has_protein, has_nucleic, has_glycan:
-        case True, False, False:
-            return "Protein (only)"
-        case True, False, True:
-            return "Protein/Oligosaccharide"
-        case True, True, False:
-            return "Protein/NA"
-        case False, True, False:
-            return "Nucleic acid (only)"
-        case False, False, True:
-            return "Oligosaccharide (only)"
-    return "Other"
+    names: dict[tuple[bool, bool, bool], Polymers] = {
+        (True, False, False): "Protein (only)",
+        (True, False, True): "Protein/Oligosaccharide",
+        (True, True, False): "Protein/NA",
+        (False, True, False): "Nucleic acid (only)",
+        (False, False, True): "Oligosaccharide (only)",
+    }
+    return names.get((has_protein, has_nucleic, has_glycan), "Other")
 
 
 def _has_linked_sugars(structure: Structure) -> bool:
-    """Tell whether two sugars are bonded: one alone is a ligand."""
+    """Return whether two sugars are bonded: one alone is a ligand."""
     rows = np.flatnonzero(structure.entity_kind == EntityKind.SUGAR)
     pairs = KDTree(structure.position[rows]).query_pairs(POLYMER_BOND, output_type="ndarray")
     first, second = rows[pairs[:, 0]], rows[pairs[:, 1]]
@@ -102,24 +97,24 @@ def _chains(structure: Structure, protein: NDArray[np.bool_], name: str) -> Iter
         yield Entity(id=f"{name}_{chain}", length=length)
 
 
-def components_of(structure: Structure) -> Iterator[Component]:
-    """Yield each component that is neither polymer nor water with the heavy atoms of its most complete copy.
+def components_of(structure: Structure) -> Iterator[BoundComponent]:
+    """Yield each component that is neither polymer nor water, with the heavy atoms of its most complete copy.
 
     Alternative locations of an atom count once.
     """
     kinds = (EntityKind.LIGAND, EntityKind.ION, EntityKind.SUGAR)
     other = np.isin(structure.entity_kind, kinds)
     heavy = other & ~np.isin(structure.element, ("H", "D", "T"))
-    rows = np.flatnonzero(heavy)
-    names = structure.residue_name[rows].tolist()
-    atoms = structure.atom_name[rows].tolist()
-    seen: dict[tuple[str, int], set[str]] = {}
-    for name, residue, atom in zip(
-        names, structure.residue_index[rows].tolist(), atoms, strict=True
-    ):
-        seen.setdefault((name, residue), set()).add(atom)
-    for name in sorted(set(names)):
-        yield Component(name, max(len(found) for (each, _), found in seen.items() if each == name))
+    atoms = pd.DataFrame(
+        {
+            "name": structure.residue_name[heavy],
+            "residue": structure.residue_index[heavy],
+            "atom": structure.atom_name[heavy],
+        }
+    ).drop_duplicates()
+    sizes = atoms.groupby(["name", "residue"]).size().groupby("name").max()
+    for name, size in sizes.items():
+        yield BoundComponent(str(name), int(size))
 
 
 def _count(structure: Structure, rows: NDArray[np.bool_]) -> int:

@@ -1,4 +1,4 @@
-"""Apo or holo: what the entry's own ligands say, by size and a list of additives."""
+"""Apo or holo: judged by the size of an entry's components and a list of additives."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class LigandRules(BaseModel, frozen=True, extra="forbid"):
     smallest: PositiveInt = 7
     """Heavy atoms that a ligand has at least; ions, solvents and most small acids have fewer."""
     also_additives: tuple[str, ...] = ()
-    """Component ids that are no ligands either, besides the shipped list."""
+    """BoundComponent ids that are no ligands either, besides the shipped list."""
     not_additives: tuple[str, ...] = ()
-    """Component ids of the shipped list that count here, e.g. ``CIT`` for citrate synthases."""
+    """BoundComponent ids of the shipped list that count here, e.g. ``CIT`` for citrate synthases."""
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class BoundComponent:
     """A component of an entry that is neither polymer nor water."""
 
     id: str
     heavy_atoms: int | None
-    """None where the server does not know it; such a component counts as large enough."""
+    """None if unknown; such a component counts as large enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,21 @@ class LigandState:
 
     state: State
     ligands: tuple[str, ...]
-    """What makes it holo."""
+    """Components that make it holo."""
     additives: tuple[str, ...]
-    """What was found and does not count."""
+    """The other components."""
 
 
-def ligand_state(components: Iterable[Component], rules: LigandRules) -> LigandState:
-    """Return holo where one component is large enough and no additive, else apo.
+NO_LIGANDS = LigandState("apo", (), ())
+
+
+def ligand_state(components: Iterable[BoundComponent], rules: LigandRules) -> LigandState:
+    """Return holo if one component is large enough and not an additive, else apo.
 
     Peptides and nucleic acids are polymers, so a protein with a bound peptide alone is apo here.
 
     Example:
-        >>> found = [Component("GOL", 6), Component("ATP", 31), Component("MG", 1)]
+        >>> found = [BoundComponent("GOL", 6), BoundComponent("ATP", 31), BoundComponent("MG", 1)]
         >>> ligand_state(found, LigandRules())
         LigandState(state='holo', ligands=('ATP',), additives=('GOL', 'MG'))
     """
@@ -76,7 +79,7 @@ def ligand_state(components: Iterable[Component], rules: LigandRules) -> LigandS
 
 @cache
 def additives() -> frozenset[str]:
-    """Return the shipped list; its file says what is in it and where it is from."""
+    """Return the shipped list; its file states contents and sources."""
     lines = ADDITIVES_FILE.read_text(encoding="utf-8").splitlines()
     return frozenset(" ".join(line for line in lines if not line.startswith("#")).split())
 

@@ -2,7 +2,7 @@
 
 RCSB's own client ``rcsb-api`` is not used: its addresses are constants of the package, so it cannot be pointed at a
 mirror, it downloads its attribute schema when it is imported, and it does not heed ``Retry-After``. The JSON is the
-documented one (https://search.rcsb.org); the tests hold it against the schema that the client is made from.
+documented one (https://search.rcsb.org); the tests compare it with the schema that the client is made from.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from debye.dataset.search.recipes import Condition, EntryFilter, KinaseFilter, Range, SearchRecipe
-from debye.errors import ConfigError
+from debye.dataset.search.recipes import Condition, EntryFilter, ProteinGroup, Range, SearchRecipe
 
 ENTRIES = """
 query entries($ids: [String!]!) {
@@ -35,18 +34,19 @@ query entries($ids: [String!]!) {
   }
 }
 """
-"""All that is asked about entries; entries that the server does not hold are missing in the answer."""
+"""The question about entries; entries that the server does not have are missing in the answer."""
 
 
 def search_request(recipe: SearchRecipe) -> dict[str, Any]:
     """Return the body of a search for the protein entities of a recipe.
 
-    Entities, not entries, because clusters, Pfam families and enzyme classes are theirs. All hits come in one answer:
-    pages could shift while the archive is updated.
+    Clusters, Pfam families and enzyme classes belong to entities, not to entries. All hits come in one answer: pages
+    could shift while the archive is updated.
     """
     conditions = [*entry_conditions(recipe.entries)]
-    if recipe.kinases is not None:
-        conditions.append(kinase_condition(recipe.kinases))
+    groups = tuple(group_condition(group) for group in recipe.groups)
+    if groups:
+        conditions.append(Condition(any=groups) if len(groups) > 1 else groups[0])
     conditions += recipe.where
     return {
         "query": _group("and", [node(condition) for condition in conditions]),
@@ -60,7 +60,7 @@ def search_request(recipe: SearchRecipe) -> dict[str, Any]:
 
 
 def entry_conditions(entries: EntryFilter) -> list[Condition]:
-    """Return the filter as conditions of the search; what is open makes none."""
+    """Return the filter as conditions of the search."""
     window = Range(at_least=entries.best_resolution, at_most=entries.worst_resolution)
     found = [
         _is("entity_poly.rcsb_entity_polymer_type", "Protein"),
@@ -87,24 +87,20 @@ def entry_conditions(entries: EntryFilter) -> list[Condition]:
     return found
 
 
-def kinase_condition(kinases: KinaseFilter) -> Condition:
-    """Return what finds protein kinases and, if asked for, those of small molecules."""
-    domain = Condition(
-        all=(
-            Condition(
-                attribute="rcsb_polymer_entity_annotation.annotation_id",
-                operator="in",
-                value=kinases.pfam,
-            ),
-            _is("rcsb_polymer_entity_annotation.type", "Pfam"),
-        ),
-        same_record=True,
-    )
-    tests = (domain, _enzymes(kinases.ec))
-    protein = Condition(any=tests) if kinases.match == "any" else Condition(all=tests)
-    if not kinases.small_molecule:
-        return protein
-    return Condition(any=(protein, _enzymes(kinases.small_molecule_ec)))
+def group_condition(group: ProteinGroup) -> Condition:
+    """Return the condition that finds the proteins of a group."""
+    tests = []
+    if group.pfam:
+        attribute = "rcsb_polymer_entity_annotation.annotation_id"
+        family = Condition(attribute=attribute, operator="in", value=group.pfam)
+        is_pfam = _is("rcsb_polymer_entity_annotation.type", "Pfam")
+        tests.append(Condition(all=(family, is_pfam), same_record=True))
+    if group.ec:
+        attribute = "rcsb_polymer_entity.rcsb_ec_lineage.id"
+        tests.append(Condition(attribute=attribute, operator="in", value=group.ec))
+    if len(tests) == 1:
+        return tests[0]
+    return Condition(any=tuple(tests)) if group.match == "any" else Condition(all=tuple(tests))
 
 
 def node(condition: Condition) -> dict[str, Any]:
@@ -123,16 +119,6 @@ def node(condition: Condition) -> dict[str, Any]:
     if condition.value is not None:
         parameters["value"] = _json_value(condition.value)
     return {"type": "terminal", "service": condition.service, "parameters": parameters}
-
-
-def _enzymes(classes: tuple[str, ...]) -> Condition:
-    if not classes:
-        raise ConfigError(
-            "kinases", problem="a list of enzyme classes is empty", remedy="Leave it out or fill it"
-        )
-    return Condition(
-        attribute="rcsb_polymer_entity.rcsb_ec_lineage.id", operator="in", value=classes
-    )
 
 
 def _is(attribute: str, value: str) -> Condition:

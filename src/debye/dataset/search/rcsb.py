@@ -1,4 +1,4 @@
-"""What RCSB's servers say: searches, facts about entries, sequence clusters, successors of obsolete entries."""
+"""RCSB's servers: searches, metadata of entries, sequence clusters, withdrawn entries."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from debye.archives.download import Absent, Downloader, RemoteSettings, Unusable
-from debye.dataset.search.ligands import Component
+from debye.archives.catalog import PDB
+from debye.archives.http import Absent, HttpClient, RemoteSettings, Unusable
+from debye.dataset.search.ligands import BoundComponent
 from debye.dataset.search.queries import ENTRIES
 from debye.dataset.search.recipes import Identity
 from debye.errors import DownloadError
 
+SERVERS = {
+    "search": "https://search.rcsb.org",
+    "data": PDB.servers["data"],
+    "clusters": "https://cdn.rcsb.org",
+}
+"""Name → base address; the variable ``DEBYE_<NAME>_URL`` of the environment replaces it."""
 ENTRIES_A_QUESTION = 200
 """RCSB's client asks for 300 at a time and allows 1000; large entries make answers slow."""
 QUESTIONS_AT_ONCE = 4
@@ -31,48 +38,54 @@ class Entity:
     """Residues of the sample."""
     pfam: tuple[str, ...] = ()
     ec: tuple[str, ...] = ()
-    """Enzyme class and all that it belongs to: ``2``, ``2.7``, ``2.7.11``, ``2.7.11.1``."""
+    """Enzyme class and all classes above it: ``2``, ``2.7``, ``2.7.11``, ``2.7.11.1``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EntryFacts:
-    """What is known of an entry before its file is there; None or empty where nothing is."""
+class EntryMetadata:
+    """What is known of an entry without its file; None or empty if unknown."""
 
     id: str
-    methods: tuple[str, ...]
-    resolution: float | None
-    """Å; the best where an entry has several."""
-    r_free: float | None
-    polymers: str
-    """As ``rcsb_entry_info.selected_polymer_entity_types``; empty: not known."""
-    n_residues: int | None
-    """Residues of polymers that are built."""
-    n_atoms: int | None
-    released: str
+    methods: tuple[str, ...] = ()
+    resolution: float | None = None
+    """Å; the best if an entry has several."""
+    r_free: float | None = None
+    polymers: str = ""
+    """``rcsb_entry_info.selected_polymer_entity_types``."""
+    n_residues: int | None = None
+    """Polymer residues that are built."""
+    n_atoms: int | None = None
+    released: str = ""
     """Date."""
-    revised: str
+    revised: str = ""
     """Date."""
-    proteins: tuple[Entity, ...]
-    components: tuple[Component, ...]
+    proteins: tuple[Entity, ...] = ()
+    components: tuple[BoundComponent, ...] = ()
     """Ligands, ions and monomers of sugars."""
 
 
 class Rcsb:
-    """Asks RCSB's servers, or a mirror of them; use it in a ``with`` statement."""
+    """Client of RCSB's servers, or of a mirror of them; use it in a ``with`` statement.
 
-    def __init__(self, settings: RemoteSettings) -> None:
-        self.settings = settings
-        self.downloader = Downloader(settings)
+    Every method raises a :class:`~debye.errors.DownloadError` if a server does not answer, or not as documented.
+    """
+
+    def __init__(self, settings: RemoteSettings | None = None) -> None:
+        self.client = HttpClient(settings)
 
     def __enter__(self) -> Rcsb:
         return self
 
     def __exit__(self, *details: object) -> None:
-        self.downloader.__exit__(*details)
+        self.client.__exit__(*details)
+
+    def address(self, server: str) -> str:
+        """Return the base address of one of :data:`SERVERS`."""
+        return self.client.settings.address(server, SERVERS[server])
 
     def search(self, request: Mapping[str, Any]) -> list[str]:
         """Return the identifiers that a search finds, in lower case and sorted."""
-        url = _join(self.settings.search_url, "rcsbsearch/v2/query")
+        url = f"{self.address('search')}/rcsbsearch/v2/query"
         answer = self._ask(url, request)
         if answer is None:  # HTTP 204: no hits
             return []
@@ -86,25 +99,24 @@ class Rcsb:
         if len(hits) != total:
             raise DownloadError(
                 url,
-                problem=f"says {total} hits but lists {len(hits)}",
-                remedy="Try again; the archive may be in the middle of its weekly update",
+                f"says {total} hits but lists {len(hits)}",
+                "Try again; the archive may be in the middle of its weekly update",
             )
         return sorted(hit.lower() for hit in hits)
 
     def entries(
         self, ids: Sequence[str], progress: Callable[[int, int], None] | None = None
-    ) -> Iterator[EntryFacts]:
-        """Yield the facts of each entry that the server holds, in the order of the identifiers."""
-        url = _join(self.settings.data_url, "graphql")
+    ) -> Iterator[EntryMetadata]:
+        """Yield the metadata of each entry that the server has, in the order of the identifiers."""
+        url = f"{self.address('data')}/graphql"
 
-        def ask(batch: Sequence[str]) -> list[EntryFacts]:
+        def ask(batch: Sequence[str]) -> list[EntryMetadata]:
             names = [name.upper() for name in batch]
-            question = {"query": ENTRIES, "variables": {"ids": names}}
-            answer = self._ask(url, question)
+            answer = self._ask(url, {"query": ENTRIES, "variables": {"ids": names}})
             if not isinstance(answer, dict) or answer.get("errors") or not answer.get("data"):
                 raise _unexpected(url, answer)
             try:
-                return [_facts(entry) for entry in answer["data"]["entries"] or () if entry]
+                return [_metadata(entry) for entry in answer["data"]["entries"] or () if entry]
             except (KeyError, TypeError, AttributeError) as error:
                 raise _unexpected(url, answer) from error
 
@@ -114,64 +126,41 @@ class Rcsb:
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
             for batch, found in zip(batches, pool.map(ask, batches), strict=True):
                 order = {name.lower(): place for place, name in enumerate(batch)}
-                yield from sorted(found, key=lambda facts: order.get(facts.id, len(order)))
+                yield from sorted(found, key=lambda entry: order.get(entry.id, len(order)))
                 done += len(batch)
                 if progress is not None:
                     progress(done, len(ids))
 
-    def save_clusters(self, identity: Identity, path: Path) -> Path:
-        """Download the file that has a cluster of polymer entities a line, the largest first."""
+    def save_clusters(self, identity: Identity, path: Path) -> str:
+        """Download the file with a cluster of polymer entities a line, the largest first; returns its SHA-256."""
         name = f"clusters-by-entity-{identity}.txt"
-        url = _join(self.settings.clusters_url, f"resources/sequence/clusters/{name}")
+        url = f"{self.address('clusters')}/resources/sequence/clusters/{name}"
         try:
-            return self.downloader.save(url, path, check=_clusters_problem)
+            return self.client.save(url, path, _clusters_problem).sha256
         except (Absent, Unusable) as error:
             raise _failed(url, error) from error
 
     def successors(self, entry_id: str) -> list[str] | None:
         """Return what replaced an obsolete entry, in lower case; None if it is not known as one."""
-        url = holdings_url(entry_id, self.settings)
+        assert PDB.successors is not None
         try:
-            return parse_successors(self.downloader.json(url))
-        except Absent:
-            return None
+            return PDB.successors(PDB, entry_id, self.client)
         except Unusable as error:
-            raise _failed(url, error) from error
+            raise _failed(entry_id, error) from error
 
     def removed(self) -> set[str]:
         """Return all entries that the archive has withdrawn, in lower case."""
-        url = _join(self.settings.data_url, "rest/v1/holdings/removed/entry_ids")
-        try:
-            answer = self.downloader.json(url)
-        except (Absent, Unusable) as error:
-            raise _failed(url, error) from error
+        url = f"{self.address('data')}/rest/v1/holdings/removed/entry_ids"
+        answer = self._ask(url)
         if not isinstance(answer, list) or not all(isinstance(name, str) for name in answer):
             raise _unexpected(url, answer)
         return {name.lower() for name in answer}
 
-    def _ask(self, url: str, question: Any) -> Any:
+    def _ask(self, url: str, question: Any = None) -> Any:
         try:
-            return self.downloader.json(url, question)
+            return self.client.json(url, question)
         except (Absent, Unusable) as error:
             raise _failed(url, error) from error
-
-
-def holdings_url(entry_id: str, settings: RemoteSettings) -> str:
-    """Return the address at which the data API tells what became of an obsolete entry."""
-    return _join(settings.data_url, f"rest/v1/holdings/removed/{entry_id.upper()}")
-
-
-def parse_successors(document: Any) -> list[str]:
-    """Return the identifiers that a holdings document of a removed entry names, in lower case.
-
-    Example:
-        >>> parse_successors(
-        ...     {"rcsb_repository_holdings_removed": {"id_codes_replaced_by": ["4HHB"]}}
-        ... )
-        ['4hhb']
-    """
-    removed = document.get("rcsb_repository_holdings_removed") if isinstance(document, dict) else {}
-    return [str(name).lower() for name in (removed or {}).get("id_codes_replaced_by") or ()]
 
 
 def read_clusters(path: Path, wanted: Iterable[str]) -> dict[str, str]:
@@ -196,11 +185,11 @@ def read_clusters(path: Path, wanted: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _facts(entry: Mapping[str, Any]) -> EntryFacts:
+def _metadata(entry: Mapping[str, Any]) -> EntryMetadata:
     info = entry["rcsb_entry_info"]
     dates = entry.get("rcsb_accession_info") or {}
     r_free = [part.get("ls_R_factor_R_free") for part in entry.get("refine") or ()]
-    return EntryFacts(
+    return EntryMetadata(
         id=entry["rcsb_id"].lower(),
         methods=tuple(part["method"] for part in entry.get("exptl") or ()),
         resolution=min(info.get("resolution_combined") or (), default=None),
@@ -228,24 +217,19 @@ def _proteins(entities: Iterable[Mapping[str, Any]]) -> Iterator[Entity]:
             )
 
 
-def _components(entry: Mapping[str, Any]) -> Iterator[Component]:
-    for entity in entry.get("nonpolymer_entities") or ():
-        yield from _component(entity.get("nonpolymer_comp"))
+def _components(entry: Mapping[str, Any]) -> Iterator[BoundComponent]:
+    found = [entity.get("nonpolymer_comp") for entity in entry.get("nonpolymer_entities") or ()]
     for entity in entry.get("branched_entities") or ():
-        for monomer in entity.get("chem_comp_monomers") or ():
-            yield from _component(monomer)
-
-
-def _component(found: Mapping[str, Any] | None) -> Iterator[Component]:
-    if found:
-        size = (found.get("rcsb_chem_comp_info") or {}).get("atom_count_heavy")
-        yield Component(found["rcsb_id"], size)
+        found += entity.get("chem_comp_monomers") or ()
+    for component in filter(None, found):
+        size = (component.get("rcsb_chem_comp_info") or {}).get("atom_count_heavy")
+        yield BoundComponent(component["rcsb_id"], size)
 
 
 def _clusters_problem(path: Path, name: str) -> str | None:
-    """Say what is wrong with a file of clusters: each line is looked at, and none may be missing at the end.
+    """Say what is wrong with a file of clusters, or None: every line is a cluster, and the last one is complete.
 
-    The largest cluster comes first, so that a file of which a middle part is missing is mostly noticed, too.
+    The largest cluster comes first, so a file without a part in the middle is mostly noticed, too.
     """
     last, line = None, b""
     with path.open("rb") as file:
@@ -253,31 +237,21 @@ def _clusters_problem(path: Path, name: str) -> str | None:
             members = line.split()
             if not members or not all(map(_ENTITY.match, members)):
                 if number == 1:
-                    return f"no file of clusters: it starts with {line[:40]!r}"
-                return f"line {number} is no cluster: {line[:40]!r}"
+                    return f"not a file of clusters: it starts with {line[:40]!r}"
+                return f"line {number} is not a cluster: {line[:40]!r}"
             if last is not None and len(members) > last:
                 return f"line {number} has {len(members)} entities, the line before it only {last}"
             last = len(members)
     if last is None:
-        return "no file of clusters: it is empty"
+        return "not a file of clusters: it is empty"
     return None if line.endswith(b"\n") else "the file of clusters ends in the middle of a line"
 
 
-def _join(base: str, path: str) -> str:
-    return f"{base.rstrip('/')}/{path}"
-
-
 def _unexpected(url: str, answer: Any) -> DownloadError:
-    return DownloadError(
-        url,
-        problem=f"answered {str(answer)[:500]!r}",
-        remedy="Check the recipe; if it is right, the server's interface has changed",
-    )
+    problem = f"answered {str(answer)[:500]!r}"
+    remedy = "Check the recipe; if it is right, the server's interface has changed"
+    return DownloadError(url, problem, remedy)
 
 
 def _failed(url: str, error: Exception) -> DownloadError:
-    return DownloadError(
-        url,
-        problem=str(error),
-        remedy="Check the network and the recipe, and try again",
-    )
+    return DownloadError(url, str(error), "Check the network and the recipe, and try again")

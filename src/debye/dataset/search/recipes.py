@@ -27,11 +27,11 @@ Polymers = Literal[
     "Protein (only)", "Protein/Oligosaccharide", "Protein/NA", "Nucleic acid (only)",
     "Oligosaccharide (only)", "Other",
 ]  # fmt: skip
-"""What the polymers of an entry are, as RCSB says; a glycan of two sugars or more is an oligosaccharide."""
+"""Polymers of an entry, in the words of RCSB; a glycan of two sugars or more is an oligosaccharide."""
 
 
 class Range(BaseModel, frozen=True, extra="forbid"):
-    """Values between two bounds; a bound that is not given is open."""
+    """Values between two bounds, inclusive; a bound that is not given is open."""
 
     at_least: float | date | None = None
     at_most: float | date | None = None
@@ -80,10 +80,10 @@ class Condition(BaseModel, frozen=True, extra="forbid"):
 
 
 class EntryFilter(BaseModel, frozen=True, extra="forbid"):
-    """Which entries are looked at, whatever the source."""
+    """Which entries are candidates, whatever the source."""
 
     method: str = "X-RAY DIFFRACTION"
-    """Experimental method as mmCIF names it; the B-factors of other methods are no targets."""
+    """Experimental method, in the words of mmCIF; B-factors of other methods are not targets."""
     best_resolution: NonNegativeFloat = 0.0
     """Å, inclusive."""
     worst_resolution: PositiveFloat = 3.0
@@ -93,31 +93,34 @@ class EntryFilter(BaseModel, frozen=True, extra="forbid"):
     least_residues: PositiveInt = 40
     """Residues of the longest protein chain in the sample, as built or not."""
     most_atoms: NonNegativeInt = 30_000
-    """Atoms that are deposited; larger entries do not fit into a batch. 0: no limit."""
+    """Deposited atoms; larger entries do not fit into a batch. 0: no limit."""
     released_from: date | None = None
     released_until: date | None = None
     revised_from: date | None = None
     """Released or revised on this day or later."""
 
 
-class KinaseFilter(BaseModel, frozen=True, extra="forbid"):
-    """Kinases by the Pfam families and enzyme classes of the polymer entity."""
+class ProteinGroup(BaseModel, frozen=True, extra="forbid"):
+    """Proteins by the Pfam families and enzyme classes of the polymer entity."""
 
-    pfam: tuple[str, ...] = ("PF00069", "PF07714")
-    """Protein kinase domain; protein tyrosine and serine/threonine kinase."""
-    ec: tuple[str, ...] = ("2.7.10", "2.7.11", "2.7.12", "2.7.13")
-    """Tyrosine, serine/threonine, dual-specificity and histidine kinases."""
+    name: str
+    """Of the group, in the list."""
+    pfam: tuple[str, ...] = ()
+    ec: tuple[str, ...] = ()
+    """Enzyme classes, with all classes below: ``2.7.11``."""
     match: Literal["any", "both"] = "any"
-    """``any`` also finds pseudokinases (no EC) and histidine kinases (other Pfam families), but other
-    domains of kinases too; ``both`` only annotated enzymes with the domain in the crystal."""
-    small_molecule: bool = False
-    """Also kinases of small molecules, as a group of their own."""
-    small_molecule_ec: tuple[str, ...] = ("2.7.1", "2.7.2", "2.7.3", "2.7.4")
-    """Phosphotransferases to alcohols, carboxyl, nitrogenous and phosphate groups."""
+    """``any``: a family or a class is enough, which also finds enzymes without annotation (pseudokinases) and other
+    domains of such enzymes; ``both``: only annotated enzymes with the domain in the crystal."""
+
+    @model_validator(mode="after")
+    def _has_a_criterion(self) -> ProteinGroup:
+        if not (self.pfam or self.ec):
+            raise ValueError("give pfam, ec or both")
+        return self
 
 
 class Choice(BaseModel, frozen=True, extra="forbid"):
-    """How many of the entries that are much alike are taken: those with the best resolution."""
+    """How many similar entries are taken: those with the best resolution."""
 
     identity: Literal[0] | Identity = 30
     """Sequence identity of the clusters, %; 0: no clusters, every entry is taken."""
@@ -128,15 +131,15 @@ class Choice(BaseModel, frozen=True, extra="forbid"):
 
 
 class SearchRecipe(BaseModel, frozen=True, extra="forbid"):
-    """Everything that decides which entries make a data set; the rest is what the server holds."""
+    """Everything that decides which entries make a data set, besides what the server has."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     summary: str = ""
     split: str = "train"
     """Written into the list; ``debye data build`` may divide it by cluster."""
     entries: EntryFilter = EntryFilter()
-    kinases: KinaseFilter | None = None
-    """Only kinases; None: all proteins."""
+    groups: tuple[ProteinGroup, ...] = ()
+    """Only proteins of these groups; empty: all proteins. A protein belongs to the first group that it fits."""
     where: tuple[Condition, ...] = ()
     """Further conditions of the search, all of which must hold."""
     ids: Path | None = None
@@ -146,12 +149,28 @@ class SearchRecipe(BaseModel, frozen=True, extra="forbid"):
     choose: Choice = Choice()
     ligands: LigandRules = LigandRules()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_kinases(cls, settings: Any) -> Any:
+        """Stores of the first versions record a recipe with the table ``kinases`` in place of ``groups``."""
+        if not isinstance(settings, dict) or "kinases" not in settings:
+            return settings
+        settings = dict(settings)
+        if kinases := settings.pop("kinases"):
+            groups = [
+                {"name": "protein-kinase", **{key: kinases[key] for key in ("pfam", "ec", "match")}}
+            ]
+            if kinases["small_molecule"]:
+                groups.append({"name": "small-molecule-kinase", "ec": kinases["small_molecule_ec"]})
+            settings["groups"] = groups
+        return settings
+
     @model_validator(mode="after")
     def _has_one_source(self) -> SearchRecipe:
         if self.ids is not None and self.structures is not None:
             raise ValueError("ids and structures exclude each other")
-        if self.structures is not None and self.kinases is not None:
-            raise ValueError("kinases needs the annotations of a server; structures has none")
+        if self.structures is not None and self.groups:
+            raise ValueError("groups need the annotations of a server; structures has none")
         if self.structures is not None and self.choose.identity != 0:
             raise ValueError(
                 "structures has no sequence clusters: set identity = 0 in [choose], and let "

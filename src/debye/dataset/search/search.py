@@ -1,7 +1,7 @@
 """A recipe → the list of entries that make a data set, with every decision recorded.
 
-Beside the list ``NAME.csv`` lie ``NAME.decisions.csv``, with a line for every entry that was looked at,
-``NAME.json``, with recipe, request, servers, date, counts and digests, and ``NAME.clusters-by-entity-30.txt``.
+With the list ``NAME.csv`` come ``NAME.decisions.csv``, with a line for every candidate, ``NAME.json``, with recipe,
+request, servers, date, counts and digests, and ``NAME.clusters-by-entity-30.txt``.
 """
 
 from __future__ import annotations
@@ -14,23 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from debye.archives.download import RemoteSettings
-from debye.archives.id_list import read_ids
-from debye.archives.remote import parse_identifier
-from debye.dataset.search.choose import Decision, decide
-from debye.dataset.search.entry_list import (
-    count_decisions,
-    count_reasons,
-    decision_table,
-    make_folder,
-    write_whole,
-)
-from debye.dataset.search.folder import facts_of_folder
-from debye.dataset.search.ligands import LigandState
+from debye.archives.catalog import NOT_AN_IDENTIFIER, PDB, find_identifier, read_ids
+from debye.archives.http import RemoteSettings
+from debye.dataset.search.entry_list import count_decisions, count_reasons, decision_table
+from debye.dataset.search.folder import folder_metadata
 from debye.dataset.search.queries import search_request
-from debye.dataset.search.rcsb import EntryFacts, Rcsb, read_clusters
+from debye.dataset.search.rcsb import EntryMetadata, Rcsb, read_clusters
 from debye.dataset.search.recipes import SearchRecipe
-from debye.errors import ConfigError, DownloadError
+from debye.dataset.search.select_entries import SearchDecision, select_entries
+from debye.errors import ConfigError
+from debye.files import make_folder, write_text
 from debye.version import library_version
 
 Progress = Callable[[int, int], None]
@@ -48,11 +41,11 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    facts: list[EntryFacts]
-    missing: list[Decision]
-    """Entries that there are no facts of, with the reason."""
+    entries: list[EntryMetadata]
+    missing: list[SearchDecision]
+    """Entries without metadata, with the reason."""
     origin: dict[str, Any]
-    """What the record says about where the candidates are from."""
+    """Where the candidates are from, for the record."""
     hits: frozenset[str] | None = None
     """Protein entities that the search found; None: there was no search."""
 
@@ -68,27 +61,26 @@ def run_search(
 
     Args:
         recipe: Which entries.
-        output: The list, a CSV file; the other files are written beside it.
+        output: The list, a CSV file; the other files have its name with another suffix.
         settings: Addresses and patience; from the environment if not given.
-        progress: Called with how many entries are known and how many there are.
+        progress: Called with the numbers of entries that are known and that were found.
 
     Raises:
         DownloadError: A server did not answer, or not as documented.
-        ConfigError: A list or folder of the recipe cannot be read, or the output is no CSV file.
+        ConfigError: A list or folder of the recipe cannot be read, or the output cannot be written or is not CSV.
     """
     if output.suffix != ".csv":
-        raise ConfigError(str(output), problem="the list is a CSV file", remedy="Call it NAME.csv")
-    settings = settings or RemoteSettings.from_environment()
-    # Before the long search, so that a folder that cannot be written to is known at once.
-    make_folder(output.parent)
+        raise ConfigError(str(output), "the list is a CSV file", "Call it NAME.csv")
+    # Before the long search, so that a folder that cannot be written to is noticed at once.
+    make_folder(output.parent, ConfigError)
     if recipe.structures is not None:
         found, clusters, file = _from_folder(recipe.structures), {}, {}
     else:
         with Rcsb(settings) as rcsb:
             found = _from_server(recipe, rcsb, progress)
-            clusters, file = _clusters(recipe, rcsb, found.facts, output)
-    decisions = [*decide(found.facts, recipe, clusters, found.hits), *found.missing]
-    decisions.sort(key=lambda decision: decision.facts.id)
+            clusters, file = _clusters(recipe, rcsb, found.entries, output)
+    decisions = [*select_entries(found.entries, recipe, clusters, found.hits), *found.missing]
+    decisions.sort(key=lambda decision: decision.id)
     chosen = [decision for decision in decisions if decision.decision == "chosen"]
     result = SearchResult(
         list=output,
@@ -96,6 +88,11 @@ def run_search(
         record=output.with_suffix(".json"),
         counts=count_decisions(decisions, clusters if file else None),
     )
+    digests = []
+    for path, rows in ((result.list, chosen), (result.decisions, decisions)):
+        text = decision_table(rows, recipe)
+        write_text(path, text, ConfigError)
+        digests.append(hashlib.sha256(text.encode()).hexdigest())
     record = {
         "debye": library_version(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -104,17 +101,16 @@ def run_search(
         **file,
         "counts": result.counts,
         "reasons": count_reasons(decisions),
-        "list_sha256": write_whole(result.list, decision_table(chosen, recipe)),
-        "decisions_sha256": write_whole(result.decisions, decision_table(decisions, recipe)),
+        "list_sha256": digests[0],
+        "decisions_sha256": digests[1],
     }
-    write_whole(result.record, json.dumps(record, indent=2) + "\n")
+    write_text(result.record, json.dumps(record, indent=2) + "\n", ConfigError)
     return result
 
 
 def _from_server(recipe: SearchRecipe, rcsb: Rcsb, progress: Progress | None) -> _Candidates:
     origin: dict[str, Any] = {
-        "search_url": rcsb.settings.search_url,
-        "data_url": rcsb.settings.data_url,
+        f"{server}_url": rcsb.address(server) for server in ("search", "data")
     }
     missing, hits = [], None
     if recipe.ids is None:
@@ -125,73 +121,64 @@ def _from_server(recipe: SearchRecipe, rcsb: Rcsb, progress: Progress | None) ->
     else:
         ids, missing = _listed(recipe.ids)
         origin |= {"ids": str(recipe.ids)}
-    facts, asked = [], set()
-    while ids:  # successors of obsolete entries are looked up in their turn
+    entries, seen = [], set()
+    while ids:  # the successors of obsolete entries come in the next round
         found = list(rcsb.entries(ids, progress))
-        facts += found
-        asked.update(ids)
+        entries += found
+        seen.update(ids)
         lost = sorted(set(ids) - {each.id for each in found})
         replacements = {entry_id: rcsb.successors(entry_id) for entry_id in lost}
-        missing += [_unknown(entry_id, _fate(new)) for entry_id, new in replacements.items()]
-        ids = sorted({each for new in replacements.values() for each in new or ()} - asked)
-    return _Candidates(facts, missing, origin, hits)
+        missing += [_excluded(entry_id, _fate(new)) for entry_id, new in replacements.items()]
+        ids = sorted({each for new in replacements.values() for each in new or ()} - seen)
+    return _Candidates(entries, missing, origin, hits)
 
 
-def _listed(path: Path) -> tuple[list[str], list[Decision]]:
-    """Read a list of identifiers; what is none becomes a decision."""
+def _listed(path: Path) -> tuple[list[str], list[SearchDecision]]:
+    """Read a list of identifiers; a text that is not one becomes a decision."""
     ids, missing = set(), []
     for row in read_ids(path):
-        try:
-            identifier = parse_identifier(row["id"])
-        except DownloadError as error:
-            missing.append(_unknown(row["id"], error.problem))
-            continue
-        if identifier.archive == "pdb":
-            ids.add(identifier.name)
+        identifier = find_identifier(row["id"])
+        if identifier is None:
+            missing.append(_excluded(row["id"], NOT_AN_IDENTIFIER))
+        elif identifier.archive.is_predicted:
+            missing.append(_excluded(identifier.name, "a predicted model has no B-factors"))
+        elif identifier.archive is not PDB:
+            missing.append(_excluded(identifier.name, "RCSB has no metadata of this archive"))
         else:
-            missing.append(_unknown(identifier.name, "a predicted model has no B-factors"))
+            ids.add(identifier.name)
     return sorted(ids), missing
 
 
 def _from_folder(folder: Path) -> _Candidates:
-    facts, missing = [], []
-    for found in facts_of_folder(folder):
-        if isinstance(found, EntryFacts):
-            facts.append(found)
+    entries, missing = [], []
+    for found in folder_metadata(folder):
+        if isinstance(found, EntryMetadata):
+            entries.append(found)
         else:
             name, error = found
-            missing.append(_unknown(name, f"cannot be read: {error}"))
-    return _Candidates(facts, missing, {"structures": str(folder)})
+            missing.append(_excluded(name, f"cannot be read: {error}"))
+    return _Candidates(entries, missing, {"structures": str(folder)})
 
 
 def _clusters(
-    recipe: SearchRecipe, rcsb: Rcsb, facts: Iterable[EntryFacts], output: Path
+    recipe: SearchRecipe, rcsb: Rcsb, entries: Iterable[EntryMetadata], output: Path
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Download the clusters at the recipe's identity; ``debye data build`` can use the same file.
 
-    It is named after the list: that of another list, of another week, must not be replaced.
+    The file has the name of the list, so that it does not replace that of another list, of another week.
     """
     identity = recipe.choose.identity
     if identity == 0:
         return {}, {}
     path = output.with_suffix(f".clusters-by-entity-{identity}.txt")
-    rcsb.save_clusters(identity, path)
-    wanted = [protein.id for each in facts for protein in each.proteins]
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    origin = {"clusters_url": rcsb.settings.clusters_url, "clusters": path.name}
+    digest = rcsb.save_clusters(identity, path)
+    wanted = [protein.id for entry in entries for protein in entry.proteins]
+    origin = {"clusters_url": rcsb.address("clusters"), "clusters": path.name}
     return read_clusters(path, wanted), origin | {"clusters_sha256": digest}
 
 
-def _unknown(name: str, reason: str) -> Decision:
-    facts = EntryFacts(
-        id=name, methods=(), resolution=None, r_free=None, polymers="", n_residues=None,
-        n_atoms=None, released="", revised="", proteins=(), components=(),
-    )  # fmt: skip
-    return Decision(
-        facts=facts, entity=None, state=LigandState("apo", (), ()), group="", cluster="",
-        clusters=(), decision="excluded", reason=reason,
-    )  # fmt: skip
+def _excluded(name: str, reason: str) -> SearchDecision:
+    return SearchDecision(metadata=EntryMetadata(id=name), decision="excluded", reason=reason)
 
 
 def _fate(successors: list[str] | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.dataset.search.search_record import read_record
+from debye.dataset.search.entry_list import read_record
 from debye.dataset.store.index import KNOWN_COLUMNS, IndexRow, find_file, read_index
 from debye.dataset.store.parts import Arrays, Progress, concatenate, run_parts
 from debye.dataset.store.store import (

@@ -24,7 +24,7 @@ from debye.dataset.curate.leakage import check_leaks, write_leaks
 from debye.dataset.curate.mmseqs import mmseqs_version
 from debye.dataset.curate.scan import scan
 from debye.dataset.curate.splits import TEST, TRAIN, VALIDATION
-from debye.dataset.search.search_record import read_record
+from debye.dataset.search.entry_list import read_record
 from debye.dataset.store.build import (
     Content,
     is_finished,

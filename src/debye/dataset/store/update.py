@@ -17,22 +17,22 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, PositiveInt, ValidationError
 
-from debye.archives.download import RemoteSettings
-from debye.archives.fetch import FetchSettings, fetch_list
-from debye.archives.id_list import read_ids
+from debye.archives.catalog import read_ids
+from debye.archives.download_journal import outdated
+from debye.archives.http import RemoteSettings
+from debye.archives.mirror import FetchSettings, fetch_list
 from debye.dataset.curate.build_recipe import BuildRecipe
 from debye.dataset.curate.curate import Decision
 from debye.dataset.curate.mmseqs import find_mmseqs
-from debye.dataset.search.entry_list import make_folder, write_whole
 from debye.dataset.search.rcsb import Rcsb
 from debye.dataset.search.recipes import SearchRecipe
-from debye.dataset.search.revisions import outdated
 from debye.dataset.search.search import run_search
 from debye.dataset.store.append import Appended, append_entries, old_decisions, settle
 from debye.dataset.store.build_curated import stored_recipe
 from debye.dataset.store.index import IndexRow
 from debye.dataset.store.store import Store
 from debye.errors import DownloadError, StoreError
+from debye.files import make_folder, write_text
 
 FOLDER = "update"
 """Folder in the store with list, reports and, unless another one is named, mirror of the last update."""
@@ -147,7 +147,7 @@ def update_store(
             obsolete=obsolete,
             report=work / "report.csv",
         )
-        write_whole(updated.report, _table(outcomes(updated)))
+        write_text(updated.report, _table(outcomes(updated)), StoreError)
         return updated
 
 
@@ -280,7 +280,7 @@ def _fetch(
     records: dict[str, dict[str, str]] = {}
     if missing:
         wanted = work / "wanted.csv"
-        write_whole(wanted, _table([row for row in rows if row["id"] in missing]))
+        write_text(wanted, _table([row for row in rows if row["id"] in missing]), StoreError)
         result = fetch_list(
             wanted,
             mirror,
@@ -359,7 +359,7 @@ def _table(rows: Sequence[dict[str, str]]) -> str:
 @contextmanager
 def _own(work: Path) -> Iterator[Path]:
     """Hold the working folder of a store against other updates."""
-    make_folder(work)
+    make_folder(work, StoreError)
     try:
         with FileLock(work / "lock", timeout=0):
             yield work

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from debye.dataset.search.ligands import Component, LigandRules, additives, ligand_state
+from debye.dataset.search.ligands import BoundComponent, LigandRules, additives, ligand_state
 from debye.structure.components import find_component
 
 RULES = LigandRules()
@@ -25,12 +25,12 @@ RULES = LigandRules()
     ],
 )
 def test_size_and_the_list_decide(components, state, ligands):
-    found = ligand_state([Component(*item) for item in components], RULES)
+    found = ligand_state([BoundComponent(*item) for item in components], RULES)
     assert (found.state, found.ligands) == (state, ligands)
 
 
 def test_a_recipe_adds_to_the_list_and_takes_from_it():
-    components = [Component("CIT", 13), Component("SAH", 26)]
+    components = [BoundComponent("CIT", 13), BoundComponent("SAH", 26)]
     rules = LigandRules(also_additives=("sah",), not_additives=("CIT",))
     found = ligand_state(components, rules)
     assert found.ligands == ("CIT",)
@@ -56,7 +56,7 @@ def test_states_agree_with_the_benchmark(benchmark_data):
             components = []
             for name in found:
                 known = find_component(name)
-                components.append(Component(name, len(known.atom_names) if known else None))
+                components.append(BoundComponent(name, len(known.atom_names) if known else None))
             if (ligand_state(components, RULES).state == "holo") != (row["holo"] == "1"):
                 differ.append((row["id"], row["ligands"], row["holo"]))
     assert differ == [

@@ -8,7 +8,13 @@ from typing import get_args
 import pytest
 from servers.rcsb import SCHEMAS
 
-from debye.dataset.search.recipes import Condition, Polymers, read_search_recipe, shipped_recipes
+from debye.dataset.search.recipes import (
+    Condition,
+    Polymers,
+    SearchRecipe,
+    read_search_recipe,
+    shipped_recipes,
+)
 from debye.errors import ConfigError
 
 
@@ -18,10 +24,21 @@ def test_every_shipped_recipe_is_known_by_its_name():
 
 
 def test_the_kinase_recipe_names_families_and_classes():
-    kinases = read_search_recipe("kinase").kinases
-    assert kinases is not None
+    (kinases,) = read_search_recipe("kinase").groups
     assert kinases.pfam == ("PF00069", "PF07714")
     assert kinases.ec == ("2.7.10", "2.7.11", "2.7.12", "2.7.13")
+
+
+def test_recipes_of_older_stores_are_read():
+    """They have one table of kinases, or null."""
+    kinases = {
+        "pfam": ["PF00069"], "ec": ["2.7.11"], "match": "both", "small_molecule": True,
+        "small_molecule_ec": ["2.7.1"],
+    }  # fmt: skip
+    first, second = SearchRecipe.model_validate({"name": "x", "kinases": kinases}).groups
+    assert (first.name, first.pfam, first.match) == ("protein-kinase", ("PF00069",), "both")
+    assert (second.name, second.pfam, second.ec) == ("small-molecule-kinase", (), ("2.7.1",))
+    assert SearchRecipe.model_validate({"name": "x", "kinases": None}).groups == ()
 
 
 def test_files_lie_beside_the_recipe(tmp_path):
@@ -43,7 +60,8 @@ def test_kinds_of_polymers_are_those_that_the_server_knows():
         ('name = "x"\n[choose]\nidentity = 40', "30, 50, 70"),
         ('name = "x"\nids = "a"\nstructures = "b"', "exclude each other"),
         ('name = "x"\nids = "a"\n[[where]]\nattribute = "b"\nvalue = 1', "where needs a search"),
-        ('name = "x"\nstructures = "a"\n[kinases]', "structures has none"),
+        ('name = "x"\nstructures = "a"\n[[groups]]\nname = "b"\nec = ["1"]', "structures has none"),
+        ('name = "x"\n[[groups]]\nname = "b"', "give pfam, ec or both"),
         ('name = "x"\n[[where]]\nattribute = "b"', "needs a value"),
         ('name = "x"\n[[where]]\nattribute = "b"\nvalue = 1\noperator = "in"', "list of values"),
         ('name = "x"\n[[where]]\nvalue = 1', "exactly one of"),
