@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from debye.archives.archive import SUFFIXES, Identifier
@@ -44,7 +43,7 @@ def fetch(
             return path
     with HttpClient(settings) as client:
         try:
-            return download(wanted, Path(cache), client).saved.path
+            return download(wanted, Path(cache), client)[0].path
         except Absent as error:
             remedy = wanted.archive.if_absent
             raise DownloadError(wanted.name, f"no such entry ({error})", remedy) from error
@@ -56,20 +55,13 @@ def fetch(
             ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A file that was downloaded."""
-
-    saved: SavedFile
-    url: str
-    problem: str
-    """Why addresses before this one did not deliver it; empty if the first one did."""
-
-
 def download(
     identifier: Identifier, folder: Path, client: HttpClient, partial_folder: Path | None = None
-) -> Download:
+) -> tuple[SavedFile, str]:
     """Store an entry in a mirror or cache, from the first address that delivers it.
+
+    Returns:
+        The file, and why addresses before its own did not deliver.
 
     Raises:
         Absent: No address has it.
@@ -91,7 +83,7 @@ def download(
                 lambda path, later: archive.check(path, later, archive.entry_id(name)),
                 partial_folder,
             )
-            return Download(saved, url, "; ".join(problems))
+            return saved, "; ".join(problems)
         except (Absent, Unusable) as error:
             problems.append(f"{url}: {error}")
             is_absent = is_absent and isinstance(error, Absent)

@@ -104,6 +104,7 @@ class _NoContent(Exception):
 class SavedFile:
     """A file that is in place."""
 
+    url: str
     path: Path
     bytes: int
     sha256: str
@@ -199,7 +200,7 @@ class HttpClient:
                     size = file.tell()
                 if problem := check(part, path.name):
                     raise Retry(problem)
-            return SavedFile(path, size, digest.hexdigest())
+            return SavedFile(url, path, size, digest.hexdigest())
 
         folder = url.rsplit("/", 1)[0]
         try:

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, PositiveInt
 
-from debye.archives.archive import Identifier
 from debye.archives.catalog import NOT_AN_IDENTIFIER, find_identifier, read_ids
 from debye.archives.download_journal import HIDDEN, DownloadJournal, Record
 from debye.archives.http import HttpClient, RemoteSettings
@@ -42,24 +41,14 @@ class FetchSettings(BaseModel, frozen=True, extra="forbid"):
     """Entries that the servers fail to deliver, one after another, before the run ends: they are down."""
 
 
-@dataclass(slots=True)
-class FetchProgress:
-    """How far a run is."""
-
-    total: int
-    done: int = 0
-    """Identifiers that are processed, present ones included."""
-    fetched: int = 0
-    """Files that were downloaded."""
-    bytes: int = 0
-    """Of these files."""
-
-
 @dataclass(frozen=True, slots=True)
 class FetchResult:
     """What a run did."""
 
-    progress: FetchProgress
+    fetched: int
+    """Files that were downloaded."""
+    bytes: int
+    """Of these files."""
     statuses: dict[str, int]
     """Identifiers of the list by :data:`~debye.archives.download_journal.Status`."""
     seconds: float
@@ -78,7 +67,7 @@ def fetch_list(
     remote: RemoteSettings | None = None,
     *,
     reports: Path | None = None,
-    progress: Callable[[FetchProgress], None] | None = None,
+    progress: Callable[..., object] | None = None,
     on_index: Callable[[Path], None] | None = None,
 ) -> FetchResult:
     """Download every entry of a list that a mirror lacks, and report on the whole list.
@@ -91,7 +80,8 @@ def fetch_list(
         settings: How many at a time, and which.
         remote: Addresses and patience; from the environment if not given.
         reports: Folder for report and index, so that those of the mirror stay; the mirror if not given.
-        progress: Called after identifiers are processed.
+        progress: Called with the numbers of identifiers that are processed and in the list, and with ``files`` and
+            ``MB`` that were downloaded.
         on_index: Called with the path of the index once it is written.
 
     Raises:
@@ -101,91 +91,81 @@ def fetch_list(
     started = time.monotonic()
     settings = settings or FetchSettings()
     files = report_files(ids, folder, reports)
-    state = FetchProgress(total=sum(1 for _ in read_ids(ids)))
+    total = sum(1 for _ in read_ids(ids))
+    listed = hashlib.sha256(ids.read_bytes()).hexdigest()
 
-    def report(journal: DownloadJournal) -> dict[str, int]:
+    def report() -> dict[str, int]:
         statuses = write_reports(ids, files, journal, settings.split)
         if on_index:
             on_index(files.index)
         return statuses
 
-    with _own(folder), DownloadJournal(folder) as journal:
+    def show(done: int) -> None:
+        if progress:
+            progress(done, total, files=fetcher.fetched, MB=fetcher.bytes / 1e6)
+
+    with _own(folder), DownloadJournal(folder) as journal, HttpClient(remote) as client:
+        since = journal.begin_refresh(listed) if settings.refresh else ""
+        fetcher = EntryFetcher(folder, journal, client, since, settings.verify)
         try:
-            with HttpClient(remote) as client:
-                listed = hashlib.sha256(ids.read_bytes()).hexdigest()
-                since = journal.begin_refresh(listed) if settings.refresh else ""
-                fetcher = EntryFetcher(folder, journal, client, since, settings.verify)
-                _Run(fetcher, settings, state, progress or (lambda _: None)).process(ids)
-                if settings.refresh:
-                    journal.end_refresh(listed)
+            _fetch_all(ids, fetcher, settings, show)
         except BaseException:
             with suppress(OSError, DebyeError):  # what ended the run is the error to show
-                report(journal)
+                report()
             raise
-        statuses = report(journal)
-    return FetchResult(state, statuses, time.monotonic() - started, files)
+        if settings.refresh:
+            journal.end_refresh(listed)
+        statuses = report()
+    seconds = time.monotonic() - started
+    return FetchResult(fetcher.fetched, fetcher.bytes, statuses, seconds, files)
 
 
-@dataclass(slots=True)
-class _Run:
-    """Threads that fetch entries, and a list that is read no faster than they work."""
+def _fetch_all(
+    ids: Path, fetcher: EntryFetcher, settings: FetchSettings, show: Callable[[int], None]
+) -> None:
+    """Fetch what is missing, in threads; the list is read no faster than they work."""
+    busy: dict[Future[Record], str] = {}
+    done = failed_in_a_row = 0
 
-    fetcher: EntryFetcher
-    settings: FetchSettings
-    progress: FetchProgress
-    report_progress: Callable[[FetchProgress], None]
-    busy: dict[Future[Record], str] = field(default_factory=dict)
-    """The entry of each download: a list may name an entry twice."""
-    failed_in_a_row: int = 0
+    def collect(most: int) -> None:
+        """Wait until at most so many entries are being fetched."""
+        nonlocal done, failed_in_a_row
+        while len(busy) > most:
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                del busy[future]
+                record = future.result()
+                done += 1
+                show(done)
+                has_failed = record.status in ("failed", "stale")
+                failed_in_a_row = failed_in_a_row + 1 if has_failed else 0
+                if failed_in_a_row >= settings.failures_in_a_row:
+                    raise DownloadError(
+                        record.id,
+                        f"{failed_in_a_row} entries in a row could not be downloaded, the last because of "
+                        f"{record.problem}",
+                        "Check the network and run again: what is complete is kept",
+                    )
 
-    def process(self, ids: Path) -> None:
-        """Fetch what is missing."""
-        pool = ThreadPoolExecutor(self.settings.connections)
-        try:
-            for row in read_ids(ids):
-                identifier = find_identifier(row["id"])
-                if identifier is None:
-                    problem = NOT_AN_IDENTIFIER
-                    self.fetcher.journal.put(Record(id=row["id"], status="failed", problem=problem))
-                    self.count()
-                elif self.is_present(identifier):
-                    self.count()
-                else:
-                    self.busy[pool.submit(self.fetcher.fetch, identifier)] = identifier.name
-                while len(self.busy) >= 2 * self.settings.connections:
-                    self.collect()
-            while self.busy:
-                self.collect()
-        except BaseException:
-            self.fetcher.client.stop()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def is_present(self, identifier: Identifier) -> bool:
-        """Say without reading a file whether an entry, or its successor, is there or on its way."""
-        return identifier.name in self.busy.values() or self.fetcher.is_done(identifier.name)
-
-    def collect(self) -> None:
-        """Wait until some downloads have ended, and count them."""
-        for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
-            del self.busy[future]
-            record = future.result()
-            self.count()
-            failed = record.status in ("failed", "stale")
-            self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
-            if self.failed_in_a_row >= self.settings.failures_in_a_row:
-                raise DownloadError(
-                    record.id,
-                    f"{self.failed_in_a_row} entries in a row could not be downloaded, the last because of "
-                    f"{record.problem}",
-                    "Check the network and run again: what is complete is kept",
-                )
-
-    def count(self) -> None:
-        self.progress.done += 1
-        self.progress.fetched, self.progress.bytes = self.fetcher.fetched, self.fetcher.bytes
-        self.report_progress(self.progress)
+    pool = ThreadPoolExecutor(settings.connections)
+    try:
+        for row in read_ids(ids):
+            identifier = find_identifier(row["id"])
+            if identifier is None:
+                record = Record(id=row["id"], status="failed", problem=NOT_AN_IDENTIFIER)
+                fetcher.journal.put(record)
+            # A list may name an entry twice.
+            elif identifier.name not in busy.values() and not fetcher.is_done(identifier.name):
+                busy[pool.submit(fetcher.fetch, identifier)] = identifier.name
+                collect(most=2 * settings.connections)
+                continue
+            done += 1
+            show(done)
+        collect(most=0)
+    except BaseException:
+        fetcher.client.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

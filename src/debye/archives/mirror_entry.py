@@ -84,15 +84,16 @@ class EntryFetcher:
         with mine:
             if not self.refresh_since and (record := self._check_local(identifier, known)):
                 return record
-            found = download(identifier, self.folder, self.client, self.folder / HIDDEN / "partial")
-            self._delete_files(identifier, found.saved.path)
+            partial = self.folder / HIDDEN / "partial"
+            saved, problem = download(identifier, self.folder, self.client, partial)
+            self._delete_files(identifier, kept=saved.path)
         with self.lock:
             self.fetched += 1
-            self.bytes += found.saved.bytes
+            self.bytes += saved.bytes
+        file = saved.path.relative_to(self.folder).as_posix()
         return Record(
-            id=name, status="stored", file=found.saved.path.relative_to(self.folder).as_posix(),
-            bytes=found.saved.bytes, sha256=found.saved.sha256, source=found.url,
-            problem=found.problem,
+            id=name, status="stored", file=file, bytes=saved.bytes, sha256=saved.sha256,
+            source=saved.url, problem=problem,
         )  # fmt: skip
 
     def _check_local(self, identifier: Identifier, known: Record | None) -> Record | None:

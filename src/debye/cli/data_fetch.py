@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from debye.cli.options import Attempts, Connections, LongestWait, Timeout
-
-if TYPE_CHECKING:
-    from debye.archives.mirror import FetchProgress
 
 
 def fetch(
@@ -46,49 +41,22 @@ def fetch(
     """Download the entries of a list; a stopped or killed run resumes."""
     from debye.archives.http import RemoteSettings
     from debye.archives.mirror import FetchSettings, fetch_list
+    from debye.cli.terminal import progress_bar
     from debye.dataset.search.entry_list import copy_record
 
     remote = RemoteSettings.from_environment(
         attempts=attempts, timeout=timeout, longest_wait=longest_wait
     )
     settings = FetchSettings(connections=connections, verify=verify, refresh=refresh, split=split)
-    with _bar() as progress:
+    with progress_bar("Fetching") as progress:
         result = fetch_list(
             ids, output, settings, remote, progress=progress, on_index=partial(copy_record, ids)
         )
-    done = result.progress
     typer.echo(
-        f"{output}: {done.fetched:,} files fetched ({done.bytes / 1e6:,.1f} MB, "
-        f"{result.seconds:.1f} s); of {done.total:,} ids "
+        f"{output}: {result.fetched:,} files fetched ({result.bytes / 1e6:,.1f} MB, "
+        f"{result.seconds:.1f} s); of {sum(result.statuses.values()):,} ids "
         + ", ".join(f"{count:,} {status}" for status, count in result.statuses.items())
     )
     typer.echo(f"report {result.files.report}; index of what is there {result.files.index}")
     if result.missing or result.statuses["stale"]:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[FetchProgress], None]]:
-    """Show a bar with the rate and the time left on the terminal's error stream."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Fetching", total=None, rate="")
-
-        def show(state: FetchProgress) -> None:
-            seconds = max(bar.tasks[0].elapsed or 0.0, 1e-3)
-            rate = f"{state.fetched / seconds:,.1f} files/s, {state.bytes / seconds / 1e6:.1f} MB/s"
-            bar.update(task, completed=state.done, total=state.total, rate=rate)
-
-        yield show

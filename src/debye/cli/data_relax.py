@@ -42,7 +42,7 @@ def relax(
     To train with them, so that predicted models are no surprise: `debye train RECIPE --rehearsal STORE`. A killed run
     goes on where it stopped. Entries without such a chain are listed, and are no error.
     """
-    from debye.cli.data import progress_bar, report_store
+    from debye.cli.terminal import progress_bar, report_store
     from debye.dataset.relax.relaxed import RelaxConfig, relax_store
     from debye.dataset.store.store import Store
 

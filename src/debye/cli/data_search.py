@@ -24,7 +24,7 @@ def search(
 ) -> None:
     """Search the PDB for the entries of a recipe; writes a list and a decision for every candidate."""
     from debye.archives.http import RemoteSettings
-    from debye.cli.data import progress_bar
+    from debye.cli.terminal import progress_bar
     from debye.dataset.search.recipes import read_search_recipe
     from debye.dataset.search.search import run_search
 

@@ -72,7 +72,7 @@ def check_download(archive: Archive, address: str, folder: Path) -> None:
                 f"{url} gives a name without {name}"
             )
         assert find_local(entry, folder) is None, f"{folder} has a file of {name} already"
-        path = download(entry, folder, client).saved.path
+        path = download(entry, folder, client)[0].path
     assert path.parent == folder / archive.subfolder(name), f"{path} is not in its subfolder"
     assert find_local(entry, folder) == path, f"{path} is not found in the folder"
     assert archive.check(path, path.name, archive.entry_id(name)) is None, f"{path} is refused"

@@ -14,7 +14,7 @@ from debye.dataset.search.recipes import SearchRecipe
 from debye.dataset.search.select_entries import SearchDecision
 from debye.files import write_json
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "id", "split", "state", "cluster", "clusters", "representative", "group", "entity", "resolution", "r_free",
     "n_residues", "n_atoms", "released", "revised", "ligands", "additives", "pfam", "ec", "decision", "reason",
 )  # fmt: skip

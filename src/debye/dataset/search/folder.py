@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
@@ -105,16 +105,13 @@ def components_of(structure: Structure) -> Iterator[BoundComponent]:
     kinds = (EntityKind.LIGAND, EntityKind.ION, EntityKind.SUGAR)
     other = np.isin(structure.entity_kind, kinds)
     heavy = other & ~np.isin(structure.element, ("H", "D", "T"))
-    atoms = pd.DataFrame(
-        {
-            "name": structure.residue_name[heavy],
-            "residue": structure.residue_index[heavy],
-            "atom": structure.atom_name[heavy],
-        }
-    ).drop_duplicates()
-    sizes = atoms.groupby(["name", "residue"]).size().groupby("name").max()
-    for name, size in sizes.items():
-        yield BoundComponent(str(name), int(size))
+    columns = (structure.residue_name, structure.residue_index, structure.atom_name)
+    atoms = set(zip(*(column[heavy].tolist() for column in columns), strict=True))
+    size: dict[str, int] = {}
+    for (name, _), count in Counter((name, residue) for name, residue, _ in atoms).items():
+        size[name] = max(count, size.get(name, 0))
+    for name in sorted(size):
+        yield BoundComponent(name, size[name])
 
 
 def _count(structure: Structure, rows: NDArray[np.bool_]) -> int:

@@ -44,9 +44,9 @@ def search_request(recipe: SearchRecipe) -> dict[str, Any]:
     could shift while the archive is updated.
     """
     conditions = [*entry_conditions(recipe.entries)]
-    groups = tuple(group_condition(group) for group in recipe.groups)
+    groups = [group_condition(group) for group in recipe.groups]
     if groups:
-        conditions.append(Condition(any=groups) if len(groups) > 1 else groups[0])
+        conditions.append(Condition(any=tuple(groups)) if len(groups) > 1 else groups[0])
     conditions += recipe.where
     return {
         "query": _group("and", [node(condition) for condition in conditions]),

@@ -287,7 +287,7 @@ def _fetch(
             FetchSettings(connections=settings.connections, refresh=True),
             remote,
             reports=work,
-            progress=lambda state: tell("Fetching", state.done, state.total),
+            progress=lambda done, total, **_: tell("Fetching", done, total),
         )
         records = {record["id"]: record for record in read_ids(result.files.report)}
     fetched = _Fetched()
