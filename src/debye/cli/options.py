@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+Workers = Annotated[int, typer.Option(help="Number of worker processes.", min=1)]
+Seed = Annotated[int, typer.Option(help="Random seed.", min=0)]
 Connections = Annotated[int, typer.Option(help="Simultaneous downloads.", min=1, max=64)]
 Attempts = Annotated[int, typer.Option(help="Attempts per request.", min=1)]
 Timeout = Annotated[float, typer.Option(help="Read timeout (s).", min=0.01)]

@@ -1,7 +1,6 @@
-"""A store of relaxed models: one protein chain of each entry of a store, as a program that predicts structures would give it.
+"""A store of relaxed models: one protein chain of each entry of a store, made like a predicted model.
 
-The labels stay those of the crystal. A model that also trains on them learns which of its inputs a predicted model
-does not have.
+The labels stay those of the crystal. A network that also trains on them learns which inputs predicted models lack.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pydantic import (
 )
 
 from debye.dataset.batches.other_crystals import large_chains
-from debye.dataset.relax.relax import relax_chain, turned_over
+from debye.dataset.relax.relax_chain import inverted_residues, relax_chain
 from debye.dataset.store.build import (
     assemble,
     entry_arrays,
@@ -46,25 +45,25 @@ from debye.version import library_version
 
 PART_ENTRIES = 8
 HALVINGS = 3
-"""Of the noise, where an amino acid was turned over by it (or by the completion of a side chain): with another seed."""
+"""Of the noise, with another seed each, if it (or the completion of a side chain) inverted an amino acid."""
 SHARE_STREAM, MODEL_STREAM = 1, 2
-"""Keep the random numbers of the decisions apart."""
+"""Separate streams of random numbers."""
 
 
 class RelaxConfig(BaseModel, frozen=True, extra="forbid"):
-    """How far from its crystal a chain is taken."""
+    """How far a chain is moved from its crystal coordinates."""
 
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of the entries, drawn one by one."""
+    """Of the entries, each drawn by itself."""
     held: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the chains that are held near their coordinates; the others are disturbed first, and free."""
+    """Share of the chains that are restrained to their coordinates; the others are disturbed, then relaxed freely."""
     restraint: NonNegativeFloat = 10.0
-    """kcal/mol/Å², of the heavy atoms of a held chain: that of AlphaFold's relaxation.
+    """kcal/mol/Å², on the heavy atoms of a held chain, as in AlphaFold's relaxation.
 
     Reference: Jumper et al. (2021), doi:10.1038/s41586-021-03819-2, supplement 1.8.6."""
     least_noise: NonNegativeFloat = 0.1
     noise: NonNegativeFloat = 0.4
-    """Å. Standard deviation of every coordinate of a free chain before it is relaxed: at least and at most, drawn for each."""
+    """Å. Standard deviation of the coordinates of a free chain before it is relaxed, drawn between these two."""
     iterations: PositiveInt = 200
     """Of the minimization, at most."""
     max_atoms: PositiveInt = 2_500
@@ -88,26 +87,26 @@ def relax_store(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Store:
-    """Write a store of relaxed models, see :func:`debye.dataset.relax.relax.relax_chain`; a killed run goes on.
+    """Write a store of relaxed models, see :func:`debye.dataset.relax.relax_chain.relax_chain`; a killed run resumes.
 
-    Which chain of an entry, whether it is held, and how it is disturbed are drawn by seed and entry. Every entry is
-    marked as predicted, keeps its sequence cluster, and has the B-factors of its crystal.
+    The chain of an entry, whether it is held, and its noise are drawn by seed and entry. Every entry is marked as
+    predicted, keeps its sequence cluster, and has the B-factors of its crystal.
 
     Args:
         store: The entries.
         out: Folder of the new store.
         splits: Only these; all if empty.
-        config: How far from the crystal.
+        config: How far chains are moved.
         workers: Processes.
         overwrite: Replace a finished store.
-        progress: Told how many entries are done.
+        progress: Called with the number of finished entries and of all.
 
     Returns:
-        The finished store. Entries that have no such chain are in :attr:`Store.failures`.
+        The finished store. Entries without a suitable chain are in :attr:`Store.failures`.
 
     Raises:
         ConfigError: OpenMM or PDBFixer is missing.
-        StoreError: the store has no such split, nothing of a split is drawn, or a store of other content is already there.
+        StoreError: The store has no such split, nothing of a split is drawn, or another store is already there.
     """
     require_extra("debye data relax", "relax", ("openmm", "pdbfixer"))
     config = config or RelaxConfig()
@@ -128,11 +127,8 @@ def relax_store(
     }
     empty = [split for split, drawn in rows.items() if not drawn]
     if empty:
-        raise StoreError(
-            str(store.path),
-            problem=f"no entry of {', '.join(empty)} is drawn (share {config.share:g})",
-            remedy="Raise --share, or leave the split out",
-        )
+        problem = f"no entry of {', '.join(empty)} is drawn (share {config.share:g})"
+        raise StoreError(str(store.path), problem, "Raise --share, or leave the split out")
     tasks = [
         (store, split, drawn[start : start + PART_ENTRIES], config)
         for split, drawn in rows.items()
@@ -153,20 +149,20 @@ def relax_store(
 
 
 def is_drawn(entry: StoreEntry, config: RelaxConfig) -> bool:
-    """Decide whether an entry is among the share that is wanted."""
+    """Return whether an entry belongs to the share."""
     generator = np.random.default_rng([config.seed, SHARE_STREAM, *entry.id.encode()])
     return bool(generator.random() < config.share)
 
 
 def relaxed_part(store: Store, split: str, rows: Sequence[int], config: RelaxConfig) -> Arrays:
-    """Return the arrays of the models of some entries; one that failed leaves its reason instead."""
+    """Return the arrays of the models of some entries; for one that failed, the reason."""
     entries: list[StoreEntry] = []
     columns: list[dict[str, NDArray[Any]]] = []
     failures: list[dict[str, str]] = []
     for row in rows:
         try:
             entry, arrays = relaxed_entry(store, split, row, config)
-        # As in a build: one odd entry must not end a run of thousands.
+        # As in a build: one bad entry must not end a run of thousands.
         except Exception as error:
             reason = str(error) if isinstance(error, StructureError) else repr(error)
             found = store.entries(split)[row].id
@@ -186,7 +182,7 @@ def relaxed_entry(
     chain, usable = _drawn_chain(
         structure, store.labels(split, row, B_FACTOR).usable, config, generator
     )
-    # A B-factor that is no target is none here.
+    # An unusable B-factor becomes a missing one.
     chain = replace(chain, b_iso=np.where(usable, chain.b_iso, np.nan).astype(np.float32))
     is_held = bool(generator.random() < config.held)
     noise = 0.0 if is_held else float(generator.uniform(config.least_noise, config.noise))
@@ -200,22 +196,16 @@ def relaxed_entry(
             iterations=config.iterations,
             seed=seed + attempt,
         )
-        if len(turned_over(model)) <= len(turned_over(chain)):
+        if len(inverted_residues(model)) <= len(inverted_residues(chain)):
             break
         noise /= 2
     else:
-        raise StructureError(
-            entry.id,
-            problem="an amino acid turns over in every relaxation",
-            remedy="Leave the entry out",
-        )
+        problem = "an amino acid is inverted in every relaxation"
+        raise StructureError(entry.id, problem, "Leave the entry out")
     has_value = np.isfinite(model.b_iso)
     if has_value.sum() < FEWEST_ATOMS:
-        raise StructureError(
-            entry.id,
-            problem=f"{has_value.sum()} atoms of the relaxed chain have a usable B",
-            remedy="Leave the entry out",
-        )
+        problem = f"{has_value.sum()} atoms of the relaxed chain have a usable B"
+        raise StructureError(entry.id, problem, "Leave the entry out")
     bonds = find_bonds(model)
     arrays = entry_arrays(model, bonds, has_value)
     found = replace(
@@ -242,10 +232,8 @@ def _drawn_chain(
     sizes = {name: is_protein & (structure.chain == name) for name in large_chains(structure)}
     names = [name for name, mine in sizes.items() if mine.sum() <= config.max_atoms]
     if not names:
-        raise StructureError(
-            structure.source,
-            problem=f"no protein chain of at most {config.max_atoms} atoms that is large enough",
-            remedy="Raise --max-atoms, or leave the entry out",
-        )
+        problem = f"no protein chain of at most {config.max_atoms} atoms that is large enough"
+        remedy = "Raise --max-atoms, or leave the entry out"
+        raise StructureError(structure.source, problem, remedy)
     mine = sizes[str(generator.choice(names))]
     return structure.take(mine), usable[mine]

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from debye.dataset.relax import relax
-from debye.dataset.relax.relax import relax_chain, turned_over
+from debye.dataset.relax import relax_chain as relax
+from debye.dataset.relax.relax_chain import inverted_residues, relax_chain
 from debye.errors import StructureError
 from debye.structure.bonds import find_bonds
 from debye.structure.structure import Structure
@@ -121,11 +121,11 @@ def test_a_residue_alone_between_gaps_is_left_out(chain):
         relax_chain(chain.take(chain.residue_index % 2 == 0), **HELD)
 
 
-def test_amino_acids_that_were_turned_over_are_found(chain):
+def test_amino_acids_that_were_inverted_residues_are_found(chain):
     mirrored = replace(chain, position=chain.position * np.float32([1, 1, -1]))
     has_hand = [number for number, name in enumerate(SEQUENCE) if name != "G"]
-    assert turned_over(chain).tolist() == []
-    assert turned_over(mirrored).tolist() == has_hand
+    assert inverted_residues(chain).tolist() == []
+    assert inverted_residues(mirrored).tolist() == has_hand
 
 
 def test_of_two_atoms_of_one_name_the_first_counts(chain):

@@ -9,8 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from debye.dataset.batches.graph_cache import GraphBuilder
-from debye.dataset.relax import relaxed
-from debye.dataset.relax.relaxed import RelaxConfig, relax_store
+from debye.dataset.relax import relax_store as relaxed
+from debye.dataset.relax.relax_store import RelaxConfig, relax_store
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError, StoreError, StructureError
 from debye.graph.config import GraphConfig
@@ -152,16 +152,16 @@ def test_noise_is_halved_where_an_amino_acid_turns_over(store, models, tmp_path,
         tries.append(0.0)
         return [0] if len(tries) in (1, 3) else []
 
-    monkeypatch.setattr(relaxed, "turned_over", count)
+    monkeypatch.setattr(relaxed, "inverted_residues", count)
     free = CONFIG.model_copy(update={"held": 0.0})
     row = next(row for row, entry in enumerate(store.entries("train")) if entry.id == "1aab")
     entry, _ = relaxed.relaxed_entry(store, "train", row, free)
     assert len(tries) == 6
     assert 0.1 / 4 <= float(entry.columns["relaxed_noise"]) <= 0.4 / 4
     monkeypatch.setattr(
-        relaxed, "turned_over", lambda structure: [0] * structure.entry.is_predicted
+        relaxed, "inverted_residues", lambda structure: [0] * structure.entry.is_predicted
     )
-    with pytest.raises(StructureError, match="turns over in every relaxation"):
+    with pytest.raises(StructureError, match="is inverted in every relaxation"):
         relaxed.relaxed_entry(store, "train", row, free)
 
 
