@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from debye.config_files import apply_override
 from debye.dataset.store.store import Store
 from debye.finetuning.config import FinetuneConfig, open_start
 from debye.finetuning.context import OldData, TuningRun
@@ -26,7 +27,6 @@ from debye.finetuning.family import finetune_family
 from debye.finetuning.members import gather_members
 from debye.finetuning.report import TuningResult
 from debye.reports.evaluation_tables import TextTable
-from debye.training.config import apply_override
 
 FEWEST = 8
 """Crystals of a group that is worth dividing."""

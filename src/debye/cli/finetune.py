@@ -123,9 +123,9 @@ def _config(settings: list[str], mode: Mode, folds: int | None) -> FinetuneConfi
     """Return the settings of the command line, checked."""
     from pydantic import ValidationError
 
+    from debye.config_files import apply_override
     from debye.errors import ConfigError, explain_validation
     from debye.finetuning.config import FinetuneConfig
-    from debye.training.config import apply_override
 
     content: dict[str, Any] = {"mode": mode.value, "folds": folds}
     for text in settings:

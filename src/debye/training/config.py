@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from debye.config_files import read_toml
 from debye.dataset.batches.loader import LoaderConfig
 from debye.errors import ConfigError, explain_validation
 from debye.models.catalog import model_config
@@ -241,64 +241,5 @@ def _holds(settings: dict[str, Any], key: str) -> bool:
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply ``section.key=value`` overrides (values in TOML, else text).
-
-    Raises:
-        ConfigError: the file is missing, is no TOML, or a setting is unknown or not valid.
-    """
-    if not path.is_file():
-        raise ConfigError(
-            str(path), problem="no such recipe", remedy="Give the path of a .toml file"
-        )
-    try:
-        content = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            str(path), problem=f"not TOML ({error})", remedy="Mend the file"
-        ) from error
-    for override in overrides:
-        apply_override(content, override)
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(
-            str(path),
-            problem=explain_validation(error),
-            remedy="See docs/training.md for the settings",
-        ) from error
-    return recipe
-
-
-def apply_override(content: dict[str, Any], override: str) -> None:
-    """Write one ``section.key=value`` into nested settings.
-
-    Raises:
-        ConfigError: not of this form.
-
-    Example:
-        >>> settings = {"training": {"seed": 1}}
-        >>> apply_override(settings, "training.epochs=3")
-        >>> settings
-        {'training': {'seed': 1, 'epochs': 3}}
-    """
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(
-            f"--set {override}",
-            problem="not of the form section.key=value",
-            remedy="Write for example --set training.epochs=3",
-        )
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, name = key.split(".")
-    for parent in parents:
-        content = content.setdefault(parent, {})
-        if not isinstance(content, dict):
-            raise ConfigError(
-                f"--set {override}",
-                problem=f"{parent} is a setting, not a section",
-                remedy="Write for example --set training.epochs=3",
-            )
-    content[name] = value
+    """Read a recipe and apply ``section.key=value`` overrides; errors as for :func:`~debye.config_files.read_toml`."""
+    return read_toml(path, Recipe, docs="docs/training.md", overrides=overrides)

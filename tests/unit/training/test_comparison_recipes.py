@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from debye.config_files import apply_override
 from debye.models.catalog import CATALOG, build_model, model_config
 from debye.models.convolutional.base import USUAL_DEGREE
-from debye.training.config import Recipe, apply_override, read_recipe
+from debye.training.config import Recipe, read_recipe
 
 FOLDER = Path(__file__).parents[3] / "recipes" / "comparison"
 LEARNED = [
