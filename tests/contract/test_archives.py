@@ -12,6 +12,9 @@ from servers.entry_files import entry_bcif, entry_cif, zipped
 
 from debye.archives.archive import Archive, templates
 from debye.archives.catalog import ALPHAFOLD, ARCHIVES, PDB
+from debye.archives.http import RemoteSettings
+from debye.archives.mirror import fetch_list
+from debye.dataset.store.index import find_file, read_index
 from debye.testing.archives import check_archive
 
 REDO = Archive(
@@ -47,6 +50,17 @@ def test_archive(archive, server, tmp_path):
 def test_a_new_row_has_one_file_name_whatever_the_address(server, tmp_path):
     check_archive(REDO, server.url, tmp_path)
     assert [path.name for path in (tmp_path / "pdb_redo").iterdir()] == ["redo-1abc.cif"]
+
+
+def test_a_new_row_is_enough_to_download_a_list_and_to_build_from_it(server, tmp_path, monkeypatch):
+    monkeypatch.setitem(ARCHIVES.builtin, "pdb_redo", REDO)
+    ids, mirror = tmp_path / "ids.txt", tmp_path / "mirror"
+    ids.write_text("redo-1abc 1abc")
+    servers = dict.fromkeys(("pdb_redo", "models", "files", "data"), server.url)
+    result = fetch_list(ids, mirror, remote=RemoteSettings(servers=servers))
+    assert result.statuses["stored"] == 2
+    files = [find_file(mirror, row.id) for row in read_index(result.files.index)]
+    assert [path.name for path in files] == ["1abc.bcif.gz", "redo-1abc.cif"]
 
 
 BROKEN: dict[str, dict[str, Any]] = {

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from debye.archives.catalog import find_identifier
+from debye.archives.fetch import local_files
 from debye.errors import StoreError, StructureError
 
 SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb", ".ent.gz", ".ent")
@@ -76,6 +78,9 @@ def find_file(structures: Path, entry_id: str) -> Path:
             path = folder / f"{entry_id}{suffix}"
             if path.exists():
                 return path
+    identifier = find_identifier(entry_id)  # other archives than the PDB have a folder each
+    if identifier and (path := next(local_files(identifier, structures), None)):
+        return path
     raise StructureError(
         entry_id,
         problem=f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
