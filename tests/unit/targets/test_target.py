@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from debye.errors import ConfigError
+from debye.targets.catalog import TARGETS, find_target
 from debye.targets.target import (
-    TARGETS,
     TRAINING_LIMIT,
+    Labels,
     Transform,
     clip_for_training,
-    find_target,
     robust_location_scale,
 )
 
@@ -26,7 +26,7 @@ def heavy_tailed(atoms: int = 3000) -> np.ndarray:
 def test_restore_undoes_standardize(name: str) -> None:
     target = find_target(name)
     value = heavy_tailed()
-    labels = target.standardize(value, np.ones(len(value), bool))
+    labels = target.standardize(Labels.where_finite(value))
     restored = target.restore(labels.value, labels.location, labels.scale)
     np.testing.assert_allclose(restored, value, rtol=2e-5)
 
@@ -50,16 +50,15 @@ def test_restored_values_respect_the_minimum(name: str) -> None:
 def test_one_absurd_atom_does_not_matter() -> None:
     target = find_target("b_factor")
     value = heavy_tailed()
-    usable = np.ones(len(value), bool)
-    before = target.standardize(value, usable)
+    before = target.standardize(Labels.where_finite(value))
     for absurd in (9999.0, 1e8, -500.0):
         spoiled = value.copy()
         spoiled[7] = absurd
-        after = target.standardize(spoiled, usable)
+        after = target.standardize(Labels.where_finite(spoiled))
         np.testing.assert_allclose(
             np.delete(after.value, 7), np.delete(before.value, 7), rtol=0.01, atol=0.01
         )
-        np.testing.assert_allclose(after.level, before.level, atol=0.02)
+        np.testing.assert_allclose(after.log_mean_sd, before.log_mean_sd, atol=0.02)
 
 
 def test_ordinary_values_are_standardized_as_by_mean_and_standard_deviation() -> None:
@@ -71,16 +70,18 @@ def test_ordinary_values_are_standardized_as_by_mean_and_standard_deviation() ->
 def test_unusable_and_missing_values_are_zero_and_do_not_count() -> None:
     target = find_target("b_factor")
     value = np.array([10.0, 20.0, 30.0, 5000.0, np.nan])
-    labels = target.standardize(value, np.array([True, True, True, False, True]))
+    labels = target.standardize(
+        Labels(value=value, usable=np.array([True, True, True, False, True]))
+    )
     assert labels.location == pytest.approx(20.0)
     assert labels.value[3] == 0
     assert labels.value[4] == 0
-    assert np.exp(labels.level) == pytest.approx([20.0, value[:3].std()])
+    assert np.exp(labels.log_mean_sd) == pytest.approx([20.0, value[:3].std()])
 
 
 def test_a_constant_structure_stays_finite() -> None:
-    labels = find_target("b_factor").standardize(np.full(9, 20.0), np.ones(9, bool))
-    assert np.isfinite(labels.level).all()
+    labels = find_target("b_factor").standardize(Labels.where_finite(np.full(9, 20.0)))
+    assert np.isfinite(labels.log_mean_sd).all()
     assert (labels.value == 0).all()
 
 
@@ -90,8 +91,8 @@ def test_mostly_equal_values_keep_their_spread() -> None:
 
 
 def test_no_usable_atom_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="none of 4 atoms"):
-        find_target("b_factor").standardize(np.ones(4), np.zeros(4, bool))
+    with pytest.raises(ConfigError, match="none of 4 values"):
+        find_target("b_factor").standardize(Labels.unusable(4, "made up"))
 
 
 def test_unknown_target_suggests_the_nearest() -> None:
@@ -110,7 +111,7 @@ def test_clipping_is_counted() -> None:
 def test_any_values_restore(values: list[float]) -> None:
     value = np.array(values)
     for target in TARGETS.values():
-        labels = target.standardize(value, np.ones(len(value), bool))
+        labels = target.standardize(Labels.where_finite(value))
         restored = target.restore(labels.value, labels.location, labels.scale)
         # float32 keeps 7 digits of the standardized value, which counts in units of the scale.
         error = 1e-6 * (np.abs(value) + labels.scale * np.abs(labels.value))
