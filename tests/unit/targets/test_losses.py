@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from debye.dataset.batches.loader import graph_items
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.graph.graph import join
-from debye.structure.structure import EntityKind
 from debye.targets.b_factor import relative_trust
 from debye.targets.losses import (
     MONITORS,
@@ -105,7 +105,9 @@ def test_structures_with_few_labels_do_not_count_in_the_correlation(batch):
     first = torch.nonzero(batch.items.structure_index == 0).flatten()
     weight[first[5:]] = 0
     few = batch._replace(labels=replace(batch.labels, weight=weight))
-    predicted = torch.where(batch.items.structure_index == 1, batch.labels.value, -batch.labels.value)
+    predicted = torch.where(
+        batch.items.structure_index == 1, batch.labels.value, -batch.labels.value
+    )
     assert few.loss(few.output(predicted)).correlation > 0.99
 
 
@@ -150,11 +152,11 @@ def test_poor_data_count_less_also_alone_in_their_batch(batch):
 
 
 def test_atoms_of_ligands_count_as_often_as_asked(batch):
-    kind = batch.graph.entity_kind.clone()
-    kind[3:9] = EntityKind.LIGAND
-    mixed = replace(batch, graph=replace(batch.graph, entity_kind=kind))
-    output = output_for(batch, batch.labels.value + 0.5)
-    plain, three = (loss_terms(output, mixed, LossConfig(ligands=weight)) for weight in (1.0, 3.0))
+    is_polymer = batch.items.is_polymer.clone()
+    is_polymer[3:9] = False
+    mixed = batch._replace(items=batch.items._replace(is_polymer=is_polymer))
+    output = batch.output(batch.labels.value + 0.5)
+    plain, three = (mixed.loss(output, ligands=weight) for weight in (1.0, 3.0))
     ligands = batch.labels.weight[3:9].sum()
     assert ligands > 0
     ratio = ((batch.labels.weight.sum() + 2 * ligands) / batch.labels.weight.sum()).item()
@@ -162,4 +164,102 @@ def test_atoms_of_ligands_count_as_often_as_asked(batch):
     assert three.spread.item() == pytest.approx(ratio * plain.spread.item(), rel=1e-5)
     assert three.correlation == plain.correlation
     assert three.level == plain.level
-    assert plain == loss_terms(output, batch, LossConfig())
+    assert plain == batch.loss(output)
+
+
+def test_a_pointwise_loss_counts_every_labelled_item_alike(batch):
+    generator = torch.Generator().manual_seed(3)
+    value = batch.labels.value + 2 * torch.randn(batch.labels.value.shape, generator=generator)
+    log_error = 0.3 * torch.randn(value.shape, generator=generator)
+    output = TargetOutput(value=value, log_error=log_error)
+    config = LossConfig(huber_delta=0.7, spread=0.2)
+    found = pointwise(output, batch.labels, batch.items, config)
+    used = batch.labels.weight.numpy() > 0
+    error = np.abs((value - batch.labels.value).double().numpy())[used]
+    huber = np.where(error <= 0.7, 0.5 * error**2, 0.7 * (error - 0.35)).mean()
+    log = log_error.double().numpy()[used]
+    likelihood = (error * np.exp(-log) + log).mean()
+    assert found.huber.item() == pytest.approx(huber, rel=1e-5)
+    assert found.spread.item() == pytest.approx(likelihood, rel=1e-5)
+    assert found.total.item() == pytest.approx(huber + 0.2 * likelihood, rel=1e-5)
+    assert found.correlation.item() == found.level.item() == 0.0
+
+
+def test_a_pointwise_loss_reads_no_unlabelled_item_and_no_mean_and_sd(batch):
+    value = torch.where(batch.labels.weight > 0, batch.labels.value + 0.5, 1e4)
+    plain = pointwise(TargetOutput(value=value), batch.labels, batch.items, LossConfig())
+    assert plain.total.item() == pytest.approx(0.125, rel=1e-4)
+    leveled = TargetOutput(value=value, log_mean_sd=torch.full((2, 2), 9.0))
+    assert pointwise(leveled, batch.labels, batch.items, LossConfig()) == plain
+
+
+def parts_of(labels: TargetLabels, items: Items, output: TargetOutput) -> list[tuple]:
+    """Return the two structures as batches of one."""
+    parts = []
+    for number in range(2):
+        rows = items.structure_index == number
+        part = b_labels(
+            labels.value[rows], labels.weight[rows], labels.log_mean_sd[number : number + 1]
+        )
+        own = Items(
+            items.structure_index[rows] * 0, 1, items.is_polymer[rows], items.is_protein[rows]
+        )
+        parts.append((TargetOutput(value=output.value[rows]), part, own))
+    return parts
+
+
+def noisy(batch: Sample) -> TargetOutput:
+    """Return values that are right in the first structure but for noise, and far off in the second."""
+    generator = torch.Generator().manual_seed(4)
+    noise = torch.randn(batch.labels.value.shape, generator=generator)
+    factor = torch.tensor([0.5, 3.0])[batch.items.structure_index]
+    return TargetOutput(value=batch.labels.value + factor * noise + factor)
+
+
+def test_pooled_r_over_batches_is_that_of_all_their_labelled_items(batch):
+    monitor, output = MONITORS["pooled_r"], noisy(batch)
+    split = parts_of(batch.labels, batch.items, output)
+    found = monitor.figure(sum(monitor.sums(*part) for part in split))
+    used = batch.labels.weight.numpy() > 0
+    expected = np.corrcoef(output.value.numpy()[used], batch.labels.value.numpy()[used])[0, 1]
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert found == pytest.approx(
+        monitor.figure(monitor.sums(output, batch.labels, batch.items)), abs=1e-9
+    )
+
+
+def test_pooled_r_of_too_few_or_equal_values_is_zero(batch):
+    monitor = MONITORS["pooled_r"]
+    none = replace(batch.labels, weight=torch.zeros_like(batch.labels.weight))
+    flat = replace(batch.labels, value=torch.ones_like(batch.labels.value))
+    for labels in (none, flat):
+        assert monitor.figure(monitor.sums(noisy(batch), labels, batch.items)) == 0.0
+
+
+def test_structure_r_is_the_mean_over_structures_of_their_protein_items(batch):
+    monitor, output = MONITORS["structure_r"], noisy(batch)
+    is_protein = batch.items.is_protein.clone()
+    is_protein[:9] = False
+    items = batch.items._replace(is_protein=is_protein)
+    split = parts_of(batch.labels, items, output)
+    found = monitor.figure(sum(monitor.sums(*part) for part in split))
+    each = []
+    for number in range(2):
+        used = (is_protein & (items.structure_index == number)).numpy()
+        used &= batch.labels.weight.numpy() > 0
+        each.append(np.corrcoef(output.value.numpy()[used], batch.labels.value.numpy()[used])[0, 1])
+    assert each[0] > each[1] + 0.1
+    assert found == pytest.approx(np.mean(each), abs=1e-5)
+
+
+def test_structure_r_leaves_out_structures_with_few_labels(batch):
+    monitor, output = MONITORS["structure_r"], noisy(batch)
+    weight = batch.labels.weight.clone()
+    second = torch.nonzero(batch.items.structure_index == 1).flatten()
+    weight[second[5:]] = 0
+    few = replace(batch.labels, weight=weight)
+    first, _ = parts_of(batch.labels, batch.items, output)
+    found = monitor.figure(monitor.sums(output, few, batch.items))
+    assert found == pytest.approx(monitor.figure(monitor.sums(*first)), abs=1e-6)
+    none = replace(few, weight=torch.zeros_like(weight))
+    assert monitor.figure(monitor.sums(output, none, batch.items)) == 0.0

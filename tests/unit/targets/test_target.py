@@ -1,4 +1,8 @@
+"""Values of targets become standardized ones and come back; targets that cannot work are refused."""
+
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from debye.errors import ConfigError
+from debye.structure.structure import Structure
 from debye.targets.catalog import TARGETS, find_target
 from debye.targets.target import (
     TRAINING_LIMIT,
     Labels,
+    LabelSource,
+    Per,
+    Target,
     Transform,
     clip_for_training,
     robust_location_scale,
@@ -118,3 +126,79 @@ def test_any_values_restore(values: list[float]) -> None:
         if target.transform is Transform.LOG:
             error = 1e-5 * value
         assert (np.abs(restored - value) <= error + 1e-5).all()
+
+
+def made(**settings: Any) -> Target:
+    """Return a target of made-up values, as a user would write it."""
+    known = {"name": "made", "unit": "e", "summary": "Made.", "source": LabelSource(name="made")}
+    return Target(**(known | settings))
+
+
+def test_signed_values_are_standardized_by_the_training_set() -> None:
+    value = np.random.default_rng(2).normal(-0.4, 2.0, 500)
+    target = made().scaled(-0.4, 2.0)
+    found = target.standardize(Labels.where_finite(value))
+    np.testing.assert_allclose(found.value, (value + 0.4) / 2.0, atol=1e-6)
+    assert (value < 0).any()
+    assert found.log_mean_sd.tolist() == [0.0, 0.0]
+    np.testing.assert_allclose(target.restore(found.value), value, atol=1e-5)
+    np.testing.assert_allclose(target.restore(torch.from_numpy(found.value)), value, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_a_scale_that_divides_by_nothing_is_refused(scale: float) -> None:
+    with pytest.raises(ConfigError, match="scale above 0"):
+        made().scaled(1.0, scale)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transform": Transform.Z}, "z needs values per atom and a minimum above 0"),
+        ({"transform": Transform.Z, "minimum": 0.0}, "z needs values per atom"),
+        ({"transform": Transform.Z, "minimum": 1.0, "per": Per.RESIDUE}, "z needs values per atom"),
+        ({"transform": Transform.LOG}, "log needs a minimum above 0"),
+        ({"transform": Transform.LOG, "minimum": -1.0}, "log needs a minimum above 0"),
+        ({"per": Per.STRUCTURE, "in_b_column": True}, "only values per atom fit the B column"),
+        ({"name": "Not a name"}, "not a lower-case identifier"),
+        ({"name": "Upper"}, "not a lower-case identifier"),
+    ],
+)
+def test_targets_that_cannot_work_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(**settings)
+
+
+def test_values_are_counted_per_atom_residue_or_structure(peptide: Structure) -> None:
+    assert [per.count(peptide) for per in Per] == [len(peptide), 13, 1]
+
+
+def test_columns_follow_from_the_name_if_nothing_else_is_said() -> None:
+    assert made().columns == ("made_predicted", "made_lower", "made_upper")
+    assert made().observed_column is None
+    assert made(name="two_words").title == "two words"
+    assert find_target("b_factor").columns[0] == "b_predicted"
+    assert find_target("b_factor").observed_column == "b_deposited"
+
+
+def test_labels_are_usable_where_they_are_finite() -> None:
+    labels = Labels.where_finite(np.array([1.0, np.nan, -3.0, np.inf]))
+    assert labels.usable.tolist() == [True, False, True, False]
+    assert labels.reasons == {"no value": 2}
+    assert labels.value.dtype == np.float32
+    assert Labels.where_finite(np.zeros(3)).reasons == {}
+
+
+def test_unusable_labels_say_why() -> None:
+    labels = Labels.unusable(5, "too odd")
+    assert not labels.usable.any()
+    assert labels.value.tolist() == [0.0] * 5
+    assert labels.reasons == {"too odd": 5}
+
+
+@pytest.mark.parametrize("rows", [np.array([2, 0]), np.array([True, False, True])])
+def test_labels_of_some_items(rows: np.ndarray) -> None:
+    labels = Labels.where_finite(np.array([1.0, 2.0, np.nan])).take(rows)
+    assert sorted(labels.value[labels.usable]) == [1.0]
+    assert len(labels.value) == len(labels.usable) == 2
+    assert labels.reasons == {}
