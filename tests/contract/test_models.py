@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from outputs import b_output
 
 from debye import testing
 from debye.errors import ConfigError
@@ -64,9 +65,9 @@ def test_head(name, graphs):
     [
         ((), "must declare its head"),
         (("nothing",), "no submodule nothing"),
-        (("norm",), "level does not depend on the head"),
-        (("level",), "profile does not depend on the head"),
-        (("atoms", "edges", "structures", "layers", "norm", "readout", "level"), "whole model"),
+        (("norm",), "log_mean_sd of b_factor does not depend on the head"),
+        (("heads.b_factor.structure",), "value of b_factor does not depend on the head"),
+        (("atoms", "edges", "structures", "layers", "norm", "heads"), "whole model"),
     ],
 )
 def test_the_contract_catches_a_wrong_head(in_crystal, monkeypatch, head, message):
@@ -90,9 +91,7 @@ class Broken(torch.nn.Module):
     """Reads raw coordinates: the contract must notice."""
 
     def forward(self, graph):
-        from debye.models.base import ModelOutput
-
-        return ModelOutput(profile=graph.position[:, 0].clone())
+        return b_output(graph.position[:, 0].clone())
 
 
 def test_the_contract_catches_a_model_that_depends_on_the_pose(peptide):

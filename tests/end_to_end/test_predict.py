@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import gemmi
 import pytest
 import torch
+from outputs import spread_out
 from servers.archive import Fault, running
 from servers.entry_files import entry_cif, zipped
 from typer.testing import CliRunner, Result
@@ -35,8 +35,7 @@ def checkpoint(tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model("meta_gnn", settings)
-    with torch.no_grad():
-        model.level[-1].bias.copy_(torch.tensor([math.log(30.0), math.log(8.0)]))
+    spread_out(model, 1, mean=30.0, sd=8.0)
     intervals = tuple(
         Interval(atom_class=kind, resolution_known=known, lower=-1.0, upper=1.5, atoms=1000)
         for kind in AtomClass
@@ -45,7 +44,7 @@ def checkpoint(tmp_path_factory) -> Path:
     calibration = Calibration(intervals=intervals).model_dump(mode="json")
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     header = CheckpointHeader(
-        name="small", model="meta_gnn", config=settings, calibration=calibration
+        name="small", model="meta_gnn", config=settings, calibration={"b_factor": calibration}
     )
     save_checkpoint(path, model, header)
     return path

@@ -20,7 +20,7 @@ def main() -> None:
         writer.writerow(["model", "b_predicted"])
         for name in released_checkpoints():
             predictor = Predictor.from_checkpoint(name, precision="float32")
-            if predictor.calibration is None:
+            if not predictor.calibrations:
                 continue
             found = predictor.predict(EXAMPLE).b_predicted
             writer.writerows((name, f"{value:.2f}") for value in found[np.isfinite(found)])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from outputs import b_output
 
 from debye.benchmark.crystal_pairs import CEILING, UNSEEN_CEILING, evaluate_pairs, read_pairs
 from debye.benchmark.predicted_models import (
@@ -24,7 +25,7 @@ from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import AtomModel
 from debye.models.checkpoint import Checkpoint, CheckpointHeader, trained_splits
 from debye.prediction.predictor import Predictor
 from debye.reports.evaluation import Provenance
@@ -46,12 +47,12 @@ class Rise(AtomModel):
     """Rises along the chain."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__((B_FACTOR,))
         self.graph_config = GraphConfig(radius=None, crystal=False, node_scalars=())
 
     def forward(self, graph):
-        level = torch.tensor([[3.0, 1.0]]).expand(graph.n_structures, 2)
-        return ModelOutput(profile=graph.residue_index.float(), level=level)
+        log_mean_sd = torch.tensor([[3.0, 1.0]]).expand(graph.n_structures, 2)
+        return b_output(graph.residue_index.float(), log_mean_sd=log_mean_sd)
 
 
 @pytest.fixture(scope="module")

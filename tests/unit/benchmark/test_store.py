@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from outputs import b_output
 
 from debye.benchmark.store import (
     RunConfig,
@@ -22,7 +23,7 @@ from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.errors import CheckpointError, ConfigError, StoreError, StructureError
 from debye.graph.config import GraphConfig
-from debye.models.base import AtomModel, ModelOutput
+from debye.models.base import AtomModel
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
 from debye.scores.evaluation import BootstrapConfig
@@ -41,7 +42,7 @@ class Slope(AtomModel):
     def __init__(
         self, *, crystal: bool = True, slope: float = 0.1, fail: str = "", has_level: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__((B_FACTOR,))
         self.graph_config = GraphConfig(
             node_categories=(),
             node_scalars=(),
@@ -54,16 +55,16 @@ class Slope(AtomModel):
         if self.fail in graph.source:
             raise StructureError(self.fail, problem="too hard", remedy="Give up")
         mates = torch.bincount(graph.edge_index[1][graph.edge_mate], minlength=graph.n_atoms)
-        level = torch.stack(
+        log_mean_sd = torch.stack(
             [
                 3.0 + 0.1 * graph.structure_scalars[:, 0],
                 torch.full((graph.n_structures,), 1.5),
             ],
             dim=1,
         )
-        return ModelOutput(
-            profile=self.slope * graph.residue_index - 0.05 * mates,
-            level=level if self.has_level else None,
+        return b_output(
+            self.slope * graph.residue_index - 0.05 * mates,
+            log_mean_sd=log_mean_sd if self.has_level else None,
         )
 
 

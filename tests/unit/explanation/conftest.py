@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from outputs import b_output, spread_out
 
 from debye.explanation.case import Case, make_case
 from debye.graph.config import GraphConfig
@@ -17,6 +17,7 @@ from debye.models.catalog import build_model
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
+from debye.targets.b_factor import B_FACTOR
 
 SCALARS = ("contact_number_5", "density_7", "wcn")
 GRAPH = {
@@ -40,7 +41,7 @@ class CountsContacts(AtomModel):
     """B is 50 Å² less 20 for each contact number of 1, mates counted: effects follow by hand."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__((B_FACTOR,))
         self.graph_config = GraphConfig(
             node_categories=(),
             node_scalars=("contact_number_5", "crystal_contact_number_5"),
@@ -48,12 +49,12 @@ class CountsContacts(AtomModel):
         )
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
-        level = torch.tensor([[50.0, 20.0]]).log().expand(graph.n_structures, 2)
-        return ModelOutput(profile=-graph.scalars[:, 1], level=level)
+        log_mean_sd = torch.tensor([[50.0, 20.0]]).log().expand(graph.n_structures, 2)
+        return b_output(-graph.scalars[:, 1], log_mean_sd=log_mean_sd)
 
 
-def predictor_of(model: AtomModel, name: str, target: str = "b_factor") -> Predictor:
-    header = CheckpointHeader(name=name, model=name, config={}, target=target)
+def predictor_of(model: AtomModel, name: str) -> Predictor:
+    header = CheckpointHeader(name=name, model=name, config={})
     return Predictor(Checkpoint(model.eval(), header, name), precision="float32")
 
 
@@ -66,13 +67,7 @@ def _small(name: str) -> Predictor:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model(name, SMALL[name])
-    with torch.no_grad():
-        # Untrained outputs are nearly 0: effects would be too small to be told from rounding.
-        for module in (
-            [model.atom_readout, model.residue_readout] if name == "waller" else [model.readout]
-        ):
-            module[-1].weight[0].mul_(20)
-        model.level[-1].bias.copy_(torch.tensor([math.log(90.0), math.log(8.0)]))
+    spread_out(model, 20, mean=90.0, sd=8.0)
     return predictor_of(model, name)
 
 

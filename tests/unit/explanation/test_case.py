@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from outputs import b_output
 
 from debye.errors import CheckpointError
 from debye.explanation.case import make_case
-from debye.models.base import ModelOutput
 from debye.models.catalog import build_model
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
-from debye.targets.target import find_target
+from debye.targets.catalog import find_target
 
 
 def test_b_is_the_mean_prediction_of_the_residue_or_the_atom(predictor, in_crystal):
@@ -37,9 +37,9 @@ def test_the_deposited_b_is_that_of_the_same_atoms_if_it_is_one(counting, in_cry
 
 def test_the_level_is_held_or_free(counting, in_crystal):
     case = make_case(counting, in_crystal, "A:5")
-    other = ModelOutput(
-        profile=torch.full((case.graph.n_atoms,), 2.0),
-        level=torch.tensor([[10.0, 3.0]]).log(),
+    other = b_output(
+        torch.full((case.graph.n_atoms,), 2.0),
+        log_mean_sd=torch.tensor([[10.0, 3.0]]).log(),
     )
     assert float(case.held(other)) == pytest.approx(50 + 20 * 2)
     assert float(case.free(other)) == pytest.approx(10 + 3 * 2)
@@ -50,7 +50,7 @@ def test_the_level_is_held_or_free(counting, in_crystal):
 )
 def test_targets_without_a_level(counting, in_crystal, target, expected):
     case = replace(make_case(counting, in_crystal, "A:5"), target=find_target(target))
-    other = ModelOutput(profile=torch.full((case.graph.n_atoms,), 2.0))
+    other = b_output(torch.full((case.graph.n_atoms,), 2.0))
     assert float(case.held(other)) == pytest.approx(expected)
 
 

@@ -87,11 +87,11 @@ def test_without_any_neighbor_the_start_of_the_path_is_an_atom_that_nobody_sees(
 
 
 def test_the_model_keeps_no_hooks_and_no_gradients(case):
-    before = case.predict(case.graph).profile
+    before = case.predict(case.graph).first.value
     integrate_gradients(case, neighbors_of(case), most=8)
     assert all(not module._forward_hooks for module in case.model.modules())
     assert all(parameter.grad is None for parameter in case.model.parameters())
-    assert torch.equal(case.predict(case.graph).profile, before)
+    assert torch.equal(case.predict(case.graph).first.value, before)
 
 
 def test_a_model_without_encoders_is_refused_but_can_be_occluded(counting, in_crystal):

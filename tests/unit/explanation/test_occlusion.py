@@ -58,10 +58,10 @@ def test_without_a_residue_is_what_a_file_without_it_gives(case, predictor, in_c
     rest = in_crystal.take(in_crystal.residue_index != neighbor.residue.index)
     other = make_case(predictor, rest, "A:5")
     profile = {
-        name: float(each.output.profile[each.rows].mean())
+        name: float(each.output.first.value[each.rows].mean())
         for name, each in (("with", case), ("without", other))
     }
-    scale = float(case.output.level[0, 1].exp())
+    scale = float(case.output.first.log_mean_sd[0, 1].exp())
     assert found.effect == pytest.approx(scale * (profile["with"] - profile["without"]), abs=1e-4)
     assert abs(found.effect) > 1e-3
 

@@ -17,7 +17,7 @@ def start(**training) -> StartModel:
         name="base",
         model="meta_gnn",
         config={"layers": 2},
-        target="b_factor_log",
+        targets=("b_factor_log",),
         training=training,
     )
     return StartModel(checkpoint="base.safetensors", sha256="f" * 64, header=header)
@@ -56,10 +56,10 @@ def test_the_start_model_decides_what_is_learned_and_the_user_how():
     config = FinetuneConfig(mode="low-rate", epochs=3, anchor=0.5, blend=0.25, batch_atoms=77)
     entries = {"split": "new", "only": ("a", "b")}
     recipe = tuning_recipe("x", start(recipe=past), config, entries, choose=False)
-    assert (recipe.model, recipe.settings, recipe.target) == (
+    assert (recipe.model, recipe.settings, recipe.targets) == (
         "meta_gnn",
         {"layers": 2},
-        "b_factor_log",
+        ("b_factor_log",),
     )
     assert recipe.loss.level == 0.7
     assert recipe.data.hide_resolution == 0.9

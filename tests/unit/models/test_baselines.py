@@ -27,6 +27,7 @@ from debye.models.baselines import (
 from debye.models.baselines.standardize import standardize
 from debye.structure.crystal import Mates, symmetry_mates
 from debye.structure.structure import Crystal, Structure
+from debye.targets.b_factor import B_FACTOR
 from debye.testing.assemble import combine, from_atoms
 from debye.testing.contract import (
     check_batch_independence,
@@ -53,7 +54,7 @@ def crystal() -> Structure:
 
 
 def make(module, **settings) -> AtomModel:
-    return module.MODEL(module.CONFIG(**settings))
+    return module.MODEL(module.CONFIG(**settings), (B_FACTOR,))
 
 
 def z_score(value: np.ndarray) -> np.ndarray:
@@ -89,14 +90,14 @@ def test_contract(module, crystal, peptide):
 
 def test_structure_mean_is_flat(crystal):
     model = make(structure_mean)
-    assert not model(build_graph(crystal, model.graph_config)).profile.any()
+    assert not model(build_graph(crystal, model.graph_config)).first.value.any()
 
 
 @pytest.mark.parametrize("radius", [5.0, 10.0])
 @pytest.mark.parametrize("mates", [True, False])
 def test_contact_number(crystal, radius, mates):
     model = make(contact_number, radius=radius, crystal=mates)
-    profile = model(build_graph(crystal, model.graph_config)).profile.numpy()
+    profile = model(build_graph(crystal, model.graph_config)).first.value.numpy()
     isolated, packed = packing(crystal.position, symmetry_mates(crystal, 12.0), [radius])
     counted = (packed if mates else isolated).contacts[:, 0]
     np.testing.assert_allclose(profile, z_score(-counted), atol=1e-5)
@@ -106,7 +107,7 @@ def test_contact_number(crystal, radius, mates):
 @pytest.mark.parametrize("mates", [True, False])
 def test_weighted_contact_number(crystal, mates):
     model = make(weighted, crystal=mates)
-    profile = model(build_graph(crystal, model.graph_config)).profile.numpy()
+    profile = model(build_graph(crystal, model.graph_config)).first.value.numpy()
     isolated, packed = weighted_contact_number(crystal, symmetry_mates(crystal, 5.0))
     np.testing.assert_allclose(profile, z_score(1 / (packed if mates else isolated)), atol=1e-4)
 
@@ -115,17 +116,17 @@ def test_weighted_contact_number(crystal, mates):
 def test_hidden_crystal_equals_none(module, crystal):
     model, isolated = make(module, crystal=True), make(module, crystal=False)
     graph = build_graph(crystal, model.graph_config)
-    hidden = model(graph.without_crystal()).profile
-    alone = isolated(build_graph(crystal, isolated.graph_config)).profile
+    hidden = model(graph.without_crystal()).first.value
+    alone = isolated(build_graph(crystal, isolated.graph_config)).first.value
     torch.testing.assert_close(hidden, alone)
-    assert not torch.allclose(hidden, model(graph).profile, atol=1e-2)
+    assert not torch.allclose(hidden, model(graph).first.value, atol=1e-2)
 
 
 def test_a_lone_ion_does_not_flatten_the_rest(peptide):
     far = peptide.position.max(axis=0) + 200.0
     ion = from_atoms([("ZN", "ZN", far)], residue_name="ZN", residue_number=99, chain="B")
     model = make(weighted, crystal=False)
-    profile = model(build_graph(combine([peptide, ion]), model.graph_config)).profile
+    profile = model(build_graph(combine([peptide, ion]), model.graph_config)).first.value
     assert torch.isfinite(profile).all()
     assert profile.argmax() == len(peptide)
     assert profile[:-1].std() > 0.1
@@ -143,17 +144,17 @@ def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
         rows.append(torch.cat([graph.categories, value[:, None].double()], dim=1))
     model.fit(iter(stream))
     graph = build_graph(crystal, model.graph_config)
-    profile = model(graph).profile
+    profile = model(graph).first.value
     seen = torch.cat(rows)
     for atom in range(0, graph.n_atoms, 5):
         same = (seen[:, :2] == graph.categories[atom]).all(dim=1) & torch.isfinite(seen[:, 2])
         expected = seen[same, 2].sum() / (same.sum() + 10.0)
         assert profile[atom].item() == pytest.approx(expected.item(), abs=1e-6)
     mean = LEVEL + (len(stream) - 1) / 2
-    torch.testing.assert_close(model(graph).level.double(), mean)
+    torch.testing.assert_close(model(graph).first.log_mean_sd.double(), mean)
     again = profile.clone()
     model.fit(stream)
-    torch.testing.assert_close(model(graph).profile, again, msg="fit starts anew")
+    torch.testing.assert_close(model(graph).first.value, again, msg="fit starts anew")
 
 
 def test_train_mean_is_the_mean_over_structures_of_their_means(peptide):
@@ -163,8 +164,8 @@ def test_train_mean_is_the_mean_over_structures_of_their_means(peptide):
     levels = torch.stack([means, torch.full((3,), 4.0, dtype=torch.float64)], dim=1).log()
     model.fit(Sample(graph, torch.zeros(graph.n_atoms), level[None]) for level in levels)
     output = model(graph)
-    torch.testing.assert_close(output.level.exp(), torch.tensor([[30.0, 4.0]]))
-    assert not output.profile.any()
+    torch.testing.assert_close(output.first.log_mean_sd.exp(), torch.tensor([[30.0, 4.0]]))
+    assert not output.first.value.any()
     with pytest.raises(ConfigError, match="nothing to fit to"):
         model.fit([])
 
@@ -173,11 +174,11 @@ def test_locant_element_mean_travels_in_its_state(crystal):
     model = fitted(crystal)
     copy = make(locant_element_mean)
     graph = build_graph(crystal, model.graph_config)
-    assert not copy(graph).profile.any(), "before fit every kind is unseen"
+    assert not copy(graph).first.value.any(), "before fit every kind is unseen"
     copy.load_state_dict({name: value.clone() for name, value in model.state_dict().items()})
-    torch.testing.assert_close(copy(graph).profile, model(graph).profile)
+    torch.testing.assert_close(copy(graph).first.value, model(graph).first.value)
     assert isinstance(copy, nn.Module)
-    assert copy(graph).profile.any()
+    assert copy(graph).first.value.any()
 
 
 def test_unknown_settings_are_refused():
@@ -203,8 +204,8 @@ def test_standardize_large_offsets_and_flat_structures():
 def test_batches_of_baselines_with_and_without_crystal(crystal, peptide):
     model = make(weighted)
     graphs: list[AtomGraph] = [build_graph(s, model.graph_config) for s in (peptide, crystal)]
-    both = model(join(graphs)).profile
-    apart = torch.cat([model(graph).profile for graph in graphs])
+    both = model(join(graphs)).first.value
+    apart = torch.cat([model(graph).first.value for graph in graphs])
     torch.testing.assert_close(both, apart)
     isolated, _ = weighted_contact_number(peptide, Mates())
     np.testing.assert_allclose(both[: len(peptide)], z_score(1 / isolated), atol=1e-4)

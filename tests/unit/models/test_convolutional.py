@@ -46,14 +46,14 @@ def small(name: str, seed: int = 0) -> ConvolutionalModel:
     assert isinstance(model, ConvolutionalModel)
     with torch.no_grad():
         # Untrained models start nearly flat: effects would be too small to be told from rounding.
-        for last in (*model.updates, model.readout[-1]):
+        for last in (*model.updates, model.heads["b_factor"].atom[-1]):
             last.weight *= 2.0 / START_SCALE
     return model.eval()
 
 
 def profile(model: ConvolutionalModel, graph: AtomGraph) -> torch.Tensor:
     with torch.no_grad():
-        return model(graph).profile
+        return model(graph).first.value
 
 
 def with_edge(graph: AtomGraph, sender: int, receiver: int, *, mate: bool) -> AtomGraph:
@@ -167,8 +167,8 @@ def test_mixed_precision_trains(name, graph):
     model = small(name).train()
     with torch.autocast("cpu", torch.bfloat16):
         output = model(graph)
-    assert output.profile.dtype == torch.float32
-    (output.profile.square().sum() + output.level.square().sum()).backward()
+    assert output.first.value.dtype == torch.float32
+    (output.first.value.square().sum() + output.first.log_mean_sd.square().sum()).backward()
     assert all(
         bool(torch.isfinite(each.grad).all())
         for each in model.parameters()

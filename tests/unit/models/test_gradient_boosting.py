@@ -14,6 +14,7 @@ from debye.models.base import Sample
 from debye.models.baselines.gradient_boosting import CONFIG, MODEL, GradientBoosting, Reservoir
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader
+from debye.targets.b_factor import B_FACTOR
 from debye.testing.contract import check_model, check_saved_and_loaded
 from debye.testing.peptide import build_peptide
 
@@ -42,7 +43,7 @@ def samples() -> list[Sample]:
 
 
 def fitted(samples: list[Sample], **settings) -> GradientBoosting:
-    model = MODEL(CONFIG.model_validate(SMALL | settings))
+    model = MODEL(CONFIG.model_validate(SMALL | settings), (B_FACTOR,))
     model.fit(iter(samples))
     return model.eval()
 
@@ -58,7 +59,7 @@ def test_categories_are_split_as_categories():
     # LightGBM takes no category of fewer than 100 atoms for itself.
     sample = Sample(graph, value, level)
     model = fitted([sample] * 100, trees=1, leaves=2, learning_rate=1.0, share=1.0)
-    found = torch.corrcoef(torch.stack([model(graph).profile, value]))[0, 1]
+    found = torch.corrcoef(torch.stack([model(graph).first.value, value]))[0, 1]
     assert found > 0.99
 
 
@@ -66,12 +67,12 @@ def test_learns_what_categories_and_numbers_say(samples):
     model = fitted(samples[:2])
     graph = samples[2].graph
     truth = CODES[graph.categories[:, 0]] - graph.scalars[:, 0]
-    found = torch.corrcoef(torch.stack([model(graph).profile, truth]))[0, 1]
+    found = torch.corrcoef(torch.stack([model(graph).first.value, truth]))[0, 1]
     assert found > 0.8
 
 
 def test_few_structures_have_the_mean_level(samples):
-    level = fitted(samples)(samples[0].graph).level
+    level = fitted(samples)(samples[0].graph).first.log_mean_sd
     torch.testing.assert_close(level, torch.tensor([[3.1, 2.0]]))
 
 
@@ -85,16 +86,18 @@ def test_contract_of_a_fitted_model(samples):
 
 def test_seeds_differ_and_repeat(samples):
     graph = samples[0].graph
-    first, again, other = (fitted(samples, seed=seed)(graph).profile for seed in (1, 1, 2))
+    first, again, other = (fitted(samples, seed=seed)(graph).first.value for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_nothing_to_fit_to(samples):
-    model = MODEL(CONFIG())
+    model = MODEL(CONFIG(), (B_FACTOR,))
     with pytest.raises(ConfigError, match="nothing to fit to"):
         model.fit([])
-    blank = Sample(samples[0].graph, torch.full_like(samples[0].value, torch.nan), samples[0].level)
+    blank = Sample(
+        samples[0].graph, torch.full_like(samples[0].value, torch.nan), samples[0].log_mean_sd
+    )
     with pytest.raises(ConfigError, match="nothing to fit to"):
         model.fit([blank])
 

@@ -9,8 +9,9 @@ import torch
 from debye.graph.build import build_graph
 from debye.models.baselines import anm, gnm
 from debye.models.baselines.elastic_network import anisotropic_network, gaussian_network
-from debye.models.baselines.network_nodes import residue_nodes, spread
+from debye.models.baselines.network_nodes import residue_nodes, to_atoms
 from debye.structure.structure import Crystal, EntityKind, Entry
+from debye.targets.b_factor import B_FACTOR
 from debye.testing.assemble import combine, from_atoms, moved
 from debye.testing.contract import check_permutation
 
@@ -35,22 +36,22 @@ def test_nodes_are_alpha_carbons_and_the_inner_atom_of_a_pair(with_ligand):
 
 
 def test_gnm_gives_each_residue_that_of_its_alpha_carbon(peptide):
-    model = gnm.MODEL(gnm.CONFIG(crystal=False))
-    profile = model(build_graph(peptide, model.graph_config)).profile.numpy()
+    model = gnm.MODEL(gnm.CONFIG(crystal=False), (B_FACTOR,))
+    profile = model(build_graph(peptide, model.graph_config)).first.value.numpy()
     expected = gaussian_network(peptide.position[peptide.atom_name == "CA"])
     np.testing.assert_allclose(profile, z_score(expected[peptide.residue_index]), atol=1e-4)
 
 
 def test_gnm_of_all_atoms(peptide):
-    model = gnm.MODEL(gnm.CONFIG(level="atom", cutoff=5.0, crystal=False))
-    profile = model(build_graph(peptide, model.graph_config)).profile.numpy()
+    model = gnm.MODEL(gnm.CONFIG(level="atom", cutoff=5.0, crystal=False), (B_FACTOR,))
+    profile = model(build_graph(peptide, model.graph_config)).first.value.numpy()
     expected = gaussian_network(peptide.position, 5.0)
     np.testing.assert_allclose(profile, z_score(expected), atol=1e-4)
 
 
 def test_anm_gives_each_residue_that_of_its_alpha_carbon(peptide):
-    model = anm.MODEL(anm.CONFIG())
-    profile = model(build_graph(peptide, model.graph_config)).profile.numpy()
+    model = anm.MODEL(anm.CONFIG(), (B_FACTOR,))
+    profile = model(build_graph(peptide, model.graph_config)).first.value.numpy()
     expected = anisotropic_network(peptide.position[peptide.atom_name == "CA"])
     assert np.flatnonzero(np.isnan(expected)).tolist() == [12], "the end of the strand is loose"
     expected[12] = np.nanmax(expected)
@@ -58,13 +59,15 @@ def test_anm_gives_each_residue_that_of_its_alpha_carbon(peptide):
 
 
 def test_mates_are_springs_to_their_originals(in_crystal):
-    model, isolated = (gnm.MODEL(gnm.CONFIG(cutoff=12.0, crystal=shown)) for shown in (True, False))
-    graph = build_graph(in_crystal, model.graph_config)
-    hidden = model(graph.without_crystal()).profile
-    torch.testing.assert_close(
-        hidden, isolated(build_graph(in_crystal, isolated.graph_config)).profile
+    model, isolated = (
+        gnm.MODEL(gnm.CONFIG(cutoff=12.0, crystal=shown), (B_FACTOR,)) for shown in (True, False)
     )
-    assert not torch.allclose(hidden, model(graph).profile, atol=1e-2)
+    graph = build_graph(in_crystal, model.graph_config)
+    hidden = model(graph.without_crystal()).first.value
+    torch.testing.assert_close(
+        hidden, isolated(build_graph(in_crystal, isolated.graph_config)).first.value
+    )
+    assert not torch.allclose(hidden, model(graph).first.value, atol=1e-2)
     # Kirchhoff matrix of the nodes, every image of a node counted, inverted by numpy.
     nodes = np.flatnonzero(in_crystal.atom_name == "CA")
     shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
@@ -77,7 +80,7 @@ def test_mates_are_springs_to_their_originals(in_crystal):
     np.fill_diagonal(matrix, -matrix.sum(axis=1))
     expected = np.linalg.pinv(matrix, hermitian=True).diagonal()
     of_residue = z_score(expected[in_crystal.residue_index])
-    np.testing.assert_allclose(model(graph).profile.numpy(), of_residue, atol=1e-4)
+    np.testing.assert_allclose(model(graph).first.value.numpy(), of_residue, atol=1e-4)
 
 
 @pytest.mark.parametrize("level", ["residue", "atom"])
@@ -94,7 +97,7 @@ def test_on_an_axis_the_order_of_atoms_does_not_matter(peptide, level):
     crystal = Crystal(cell=(2 * a, b, 2 * c, 90.0, 90.0, 90.0), space_group="P 1 2 1")
     entry = Entry(id="1aaa", method="X-RAY DIFFRACTION", resolution=1.7)
     structure = combine([body, ion], entry=entry, crystal=crystal)
-    model = gnm.MODEL(gnm.CONFIG(level=level, cutoff=8.0))
+    model = gnm.MODEL(gnm.CONFIG(level=level, cutoff=8.0), (B_FACTOR,))
     graph = build_graph(structure, model.graph_config)
     sender, receiver = graph.edge_index.numpy()
     last = len(structure) - 1
@@ -102,15 +105,15 @@ def test_on_an_axis_the_order_of_atoms_does_not_matter(peptide, level):
     assert seeing == 2 * seen > 0, "the ion lies on the axis and touches the peptide"
     check_permutation(model, graph)
     rows = np.arange(last, -1, -1)
-    backward = model(build_graph(structure.take(rows), model.graph_config)).profile.numpy()
-    np.testing.assert_allclose(backward[::-1], model(graph).profile.numpy(), atol=1e-4)
+    backward = model(build_graph(structure.take(rows), model.graph_config)).first.value.numpy()
+    np.testing.assert_allclose(backward[::-1], model(graph).first.value.numpy(), atol=1e-4)
 
 
 def test_what_nothing_holds_gets_the_largest_value(with_ligand):
     for module in (gnm, anm):
-        model = module.MODEL(module.CONFIG())
-        profile = model(build_graph(with_ligand, model.graph_config)).profile
+        model = module.MODEL(module.CONFIG(), (B_FACTOR,))
+        profile = model(build_graph(with_ligand, model.graph_config)).first.value
         assert profile[-1].item() == profile.max().item() == profile[:-2].max().item()
     graph = build_graph(with_ligand, anm.CONFIG().graph)
     nodes = residue_nodes(graph)
-    assert not spread(np.full(len(nodes.atom), np.nan), nodes, graph).profile.any()
+    assert not to_atoms(np.full(len(nodes.atom), np.nan), nodes, graph).any()

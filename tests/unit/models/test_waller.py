@@ -18,12 +18,13 @@ from debye.models.layers.basis import TABLE_STEP
 from debye.models.layers.connectivity import Grouping
 from debye.models.layers.rigid_body import BODY_SIZE, FARTHEST, LARGEST_STATE, RigidBody
 from debye.models.waller import Waller, WallerConfig
+from debye.targets.b_factor import B_FACTOR
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return Waller(WallerConfig()).eval()
+    return Waller(WallerConfig(), (B_FACTOR,)).eval()
 
 
 def test_a_rigid_body_is_a_quadratic_function_of_position():
@@ -96,7 +97,7 @@ def test_long_bonds_have_a_row_of_their_own_length(model, peptide):
 @pytest.mark.parametrize("vectors", [0, 4])
 def test_residue_edges_with_lengths_from_a_table_are_those_computed(vectors, monkeypatch):
     torch.manual_seed(3)
-    encoder = Waller(WallerConfig(vectors=vectors)).residue_edges
+    encoder = Waller(WallerConfig(vectors=vectors), (B_FACTOR,)).residue_edges
     vector = torch.cat([torch.randn(500, 3) * 8.0, torch.tensor([[40.0, 0, 0]])])  # Å
     edges = (
         vector,
@@ -116,7 +117,7 @@ def test_residue_edges_with_lengths_from_a_table_are_those_computed(vectors, mon
 
 def test_elastic_motion_is_that_of_a_gaussian_network_of_the_residues(in_crystal):
     torch.manual_seed(0)
-    model = Waller(WallerConfig(elastic=True)).eval()
+    model = Waller(WallerConfig(elastic=True), (B_FACTOR,)).eval()
     graph = build_graph(in_crystal, model.graph_config)
     hidden = graph.without_crystal()
     seen = []
@@ -137,9 +138,9 @@ def test_an_elastic_network_needs_edges_between_residues():
 def test_mates_at_both_levels_matter(model, in_crystal):
     graph = build_graph(in_crystal, model.graph_config)
     with torch.no_grad():
-        whole = model(graph).profile
-        no_atoms = model(graph.keep_edges(~graph.edge_mate)).profile
-        no_residues = model(graph.keep_residue_edges(~graph.residue_edge_mate)).profile
+        whole = model(graph).first.value
+        no_atoms = model(graph.keep_edges(~graph.edge_mate)).first.value
+        no_residues = model(graph.keep_residue_edges(~graph.residue_edge_mate)).first.value
     assert (whole - no_atoms).abs().max() > 1e-4
     assert (whole - no_residues).abs().max() > 1e-4
 
@@ -150,13 +151,13 @@ def test_mates_at_both_levels_matter(model, in_crystal):
 )
 def test_mates_may_be_heard_at_one_level_only(in_crystal, mates, deaf, half):
     torch.manual_seed(0)
-    model = Waller(WallerConfig(mates=mates)).eval()
+    model = Waller(WallerConfig(mates=mates), (B_FACTOR,)).eval()
     graph = build_graph(in_crystal, model.graph_config)
     is_mate = graph.edge_mate if deaf == "keep_edges" else graph.residue_edge_mate
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
-        shown = model(graph).profile
-        without = model(getattr(graph, deaf)(~is_mate)).profile
-        alone = model(graph.without_crystal()).profile
+        shown = model(graph).first.value
+        without = model(getattr(graph, deaf)(~is_mate)).first.value
+        alone = model(graph.without_crystal()).first.value
     torch.testing.assert_close(shown, without)
     assert (shown - alone).abs().max() > 1e-4
 
@@ -169,7 +170,7 @@ def test_pieces_predict_what_the_whole_does(model, in_crystal, monkeypatch, half
         monkeypatch.setattr(convolution, "PIECE_EDGES", 300)
         monkeypatch.setattr(waller, "PIECE_EDGES", 300)
         pieces = model(graph)
-    torch.testing.assert_close(pieces.profile, whole.profile)
+    torch.testing.assert_close(pieces.first.value, whole.first.value)
 
 
 def test_features_may_be_left_out(peptide):
@@ -178,18 +179,20 @@ def test_features_may_be_left_out(peptide):
         vectors=0,
         rigid_terms=0,
     )
-    output = Waller(config)(build_graph(peptide, config.graph))
-    assert bool(torch.isfinite(output.profile).all())
+    output = Waller(config, (B_FACTOR,))(build_graph(peptide, config.graph))
+    assert bool(torch.isfinite(output.first.value).all())
 
 
-def test_a_level_that_no_crystal_has_is_not_told(model, peptide):
+def test_a_mean_and_sd_that_no_crystal_has_are_replaced(model, peptide):
     graph = build_graph(peptide, model.graph_config)
+    last = model.heads["b_factor"].structure[-1]
+    lowest, usual, _ = B_FACTOR.log_mean_sd_range
     with torch.no_grad():
         for bias in (1e6, -1e6, float("nan")):
-            model.level[-1].bias.fill_(bias)
-            assert model(graph).level[0].tolist() == pytest.approx(waller.USUAL_LEVEL)
-        model.level[-1].weight.zero_()
-        model.level[-1].bias.copy_(torch.tensor([3.5, 2.0]))
-        assert model(graph).level[0].tolist() == pytest.approx([3.5, 2.0])
-        model.level[-1].bias.fill_(-1e6)
-        assert model.train()(graph).level[0, 0] < waller.LOWEST_LEVEL[0]
+            last.bias.fill_(bias)
+            assert model(graph).first.log_mean_sd[0].tolist() == pytest.approx(usual)
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([3.5, 2.0]))
+        assert model(graph).first.log_mean_sd[0].tolist() == pytest.approx([3.5, 2.0])
+        last.bias.fill_(-1e6)
+        assert model.train()(graph).first.log_mean_sd[0, 0] < lowest[0]

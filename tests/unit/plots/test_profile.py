@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from outputs import b_prediction, of_rows, with_b
 
 from debye.plots.profile import plot_profile, save_profile
 from debye.prediction.prediction import Prediction
@@ -16,14 +17,7 @@ from debye.structure.structure import EntityKind, Entry
 def prediction(peptide) -> Prediction:
     b = np.linspace(20, 40, len(peptide), dtype=np.float32)
     structure = replace(peptide, b_iso=b + 3, entry=Entry(id="1abc"))
-    return Prediction(
-        structure=structure,
-        path=None,
-        model_name="tiny",
-        b_predicted=b,
-        b_lower=b - 5,
-        b_upper=b + 10,
-    )
+    return b_prediction(structure, b, b - 5, b + 10)
 
 
 def lines_of(prediction: Prediction) -> dict[str, np.ndarray]:
@@ -46,11 +40,7 @@ def test_no_deposited_line_without_deposited_b(prediction):
 
 def test_a_missing_residue_breaks_the_line(prediction):
     rows = np.flatnonzero(prediction.structure.residue_index != 6)
-    cut = replace(
-        prediction,
-        structure=prediction.structure.take(rows),
-        **{name: getattr(prediction, name)[rows] for name in ("b_predicted", "b_lower", "b_upper")},
-    )
+    cut = of_rows(prediction, rows)
     drawn = lines_of(cut)["predicted"]
     assert np.flatnonzero(np.isnan(drawn)).tolist() == [6]
 
@@ -73,10 +63,7 @@ def test_more_chains_than_panels_are_counted(prediction):
         position=many.position + 30.0 * copies[:, None].astype(np.float32),
         residue_index=(many.residue_index + 13 * copies).astype(np.int32),
     )
-    columns = {
-        name: getattr(prediction, name)[rows] for name in ("b_predicted", "b_lower", "b_upper")
-    }
-    figure = plot_profile(replace(prediction, structure=many, **columns))
+    figure = plot_profile(of_rows(prediction, rows, many))
     assert len(figure.subfigs[0].axes) == 4
     assert "2 more chains" in figure.subfigs[0].axes[0].get_title(loc="left")
 
@@ -84,7 +71,7 @@ def test_more_chains_than_panels_are_counted(prediction):
 @pytest.mark.parametrize("case", ["ligand only", "one atom", "no bounds", "constant"])
 def test_odd_structures_can_be_drawn(prediction, tmp_path, case):
     structure = prediction.structure
-    columns = {name: getattr(prediction, name) for name in ("b_predicted", "b_lower", "b_upper")}
+    columns = {name: getattr(prediction.b_values, name) for name in ("predicted", "lower", "upper")}
     if case == "ligand only":
         kind = np.full(len(structure), EntityKind.LIGAND, np.int8)
         structure = replace(structure, entity_kind=kind)
@@ -92,8 +79,8 @@ def test_odd_structures_can_be_drawn(prediction, tmp_path, case):
         structure = structure.take(np.array([0]))
         columns = {name: values[:1] for name, values in columns.items()}
     elif case == "no bounds":
-        columns |= {name: np.full_like(columns[name], np.nan) for name in ("b_lower", "b_upper")}
+        columns |= {name: np.full_like(columns[name], np.nan) for name in ("lower", "upper")}
     else:
         columns = {name: np.full_like(values, 20.0) for name, values in columns.items()}
-    path = save_profile(replace(prediction, structure=structure, **columns), tmp_path / "x.png")
+    path = save_profile(with_b(prediction, structure, **columns), tmp_path / "x.png")
     assert path.read_bytes().startswith(b"\x89PNG")

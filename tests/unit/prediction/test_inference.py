@@ -9,6 +9,7 @@ import torch
 from debye.graph.build import build_graph
 from debye.models.meta_gnn import MetaGNN, MetaGNNConfig
 from debye.prediction.inference import run_model
+from debye.targets.b_factor import B_FACTOR
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def small(edge_chunk: int) -> MetaGNN:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         config = MetaGNNConfig(layers=3, node_width=16, edge_width=8, global_width=8)
-        model = MetaGNN(config).eval()
+        model = MetaGNN(config, (B_FACTOR,)).eval()
     model.edge_chunk = edge_chunk
     return model
 
@@ -42,9 +43,9 @@ def test_pieces_equal_the_whole(lattice, edge_chunk):
     assert graph.n_edges > 10_000
     expected = run_model(whole, graph, precision="float32")
     found = run_model(pieces, graph, precision="float32")
-    for name in ("profile", "log_spread", "level"):
+    for name in ("value", "log_error", "log_mean_sd"):
         torch.testing.assert_close(
-            getattr(found, name), getattr(expected, name), atol=2e-6, rtol=1e-5
+            getattr(found.first, name), getattr(expected.first, name), atol=2e-6, rtol=1e-5
         )
 
 
@@ -54,11 +55,11 @@ def test_far_atoms_speak_through_the_global_state(lattice):
     graph = build_graph(lattice, model.graph_config)
     half = build_graph(lattice.take(np.arange(len(lattice) // 2)), model.graph_config)
     whole, part = (run_model(model, item, precision="float32") for item in (graph, half))
-    assert not torch.allclose(whole.level, part.level, atol=1e-6)
+    assert not torch.allclose(whole.first.log_mean_sd, part.first.log_mean_sd, atol=1e-6)
 
 
 def test_results_carry_no_gradient(lattice):
     model = small(5000)
     output = run_model(model, build_graph(lattice, model.graph_config))
-    assert not output.profile.requires_grad
-    assert output.profile.dtype == torch.float32
+    assert not output.first.value.requires_grad
+    assert output.first.value.dtype == torch.float32

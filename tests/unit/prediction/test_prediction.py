@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from outputs import with_b
 
 from debye.errors import StructureError
 from debye.prediction.prediction import Prediction
+from debye.targets.target import Per
 
 
 def test_summary_tells_what_was_done(prediction: Prediction):
@@ -37,8 +39,8 @@ def test_no_correlation_with_a_constant_or_absent_column(prediction: Prediction)
 
 
 def test_wrong_length_is_refused(prediction: Prediction):
-    with pytest.raises(StructureError, match="b_lower has shape"):
-        replace(prediction, b_lower=np.zeros(3, np.float32))
+    with pytest.raises(StructureError, match="lower of b_factor has shape"):
+        with_b(prediction, lower=np.zeros(3, np.float32))
 
 
 @pytest.mark.parametrize("name", ["x.xyz", "x", "x.cif.gz"])
@@ -58,7 +60,7 @@ def test_a_failed_write_leaves_the_old_file(prediction: Prediction, tmp_path: Pa
     target = tmp_path / "x.csv"
     target.write_text("old")
 
-    def fail(prediction: Prediction, path: Path) -> None:
+    def fail(prediction: Prediction, per: Per, path: Path) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
 

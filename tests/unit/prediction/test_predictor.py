@@ -248,7 +248,7 @@ def test_only_waters_is_refused(predictor, peptide):
 
 def test_an_uncalibrated_checkpoint_has_no_bounds(tiny_checkpoint, peptide):
     predictor = Predictor.from_checkpoint(tiny_checkpoint)
-    predictor.calibration = None
+    predictor.calibrations = {}
     prediction = predictor.predict_structure(peptide)
     assert not np.isfinite(prediction.b_lower).any()
     assert "5-95 %" not in prediction.summary()

@@ -11,7 +11,14 @@ import pytest
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import BKind, EntityKind, Entry, Structure
-from debye.targets.b_factor import BNote, BReason, assess_b
+from debye.targets.b_factor import (
+    BNote,
+    BReason,
+    assess_b,
+    b_labels,
+    relative_trust,
+    resolution_trust,
+)
 
 ATOMS = ("N", "CA", "C", "O", "CB", "CG", "CD", "CE")
 XRAY = Entry(method="X-RAY DIFFRACTION", resolution=2.0)
@@ -325,3 +332,23 @@ def test_sample_of_the_structures_is_usable(benchmark_data: Path) -> None:
         usable += quality.usable.sum()
     # These were chosen for individual B-factors; 99.85 % of the atoms of 550 entries are usable.
     assert usable > 0.99 * atoms
+
+
+def test_trust_falls_with_resolution() -> None:
+    trust = [resolution_trust(resolution) for resolution in (0.9, 1.5, 2.2, 3.0)]
+    assert trust == sorted(trust, reverse=True)
+    assert resolution_trust(2.2) == pytest.approx(0.5)
+    assert relative_trust(None) == relative_trust(2.0) == 1.0
+
+
+def test_labels_count_why_values_cannot_be_used() -> None:
+    structure = protein()
+    b = structure.b_iso.copy()
+    b[3] = 0.0
+    labels = b_labels(with_b(structure, b))
+    assert np.flatnonzero(~labels.usable).tolist() == [3]
+    assert labels.reasons == {"B is zero": 1}
+    np.testing.assert_array_equal(labels.value, b)
+    refused = b_labels(replace(structure, entry=Entry(is_predicted=True)))
+    assert not refused.usable.any()
+    assert refused.reasons == {f"entry: {BReason.PREDICTED}": len(structure)}

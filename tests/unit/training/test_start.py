@@ -88,8 +88,10 @@ def test_the_start_weights_do_not_follow_the_model(base):
     start = start_from(model, recipe_from(base))
     assert start is not None
     with torch.no_grad():
-        model.readout[-1].bias.add_(1.0)
-    assert torch.equal(start.weights["readout.2.bias"] + 1, model.readout[-1].bias)
+        model.heads["b_factor"].atom[-1].bias.add_(1.0)
+    assert torch.equal(
+        start.weights["heads.b_factor.atom.2.bias"] + 1, model.heads["b_factor"].atom[-1].bias
+    )
 
 
 @pytest.mark.parametrize("train", ["all", "head"])
@@ -124,12 +126,12 @@ def test_the_distance_counts_trained_weights_alone(base):
     module = FitModule(model, recipe, steps=5, start=start.weights)
     assert module.squared_distance().item() == 0
     with torch.no_grad():
-        model.readout[-1].bias.add_(2.0)  # two numbers, each 2 away
+        model.heads["b_factor"].atom[-1].bias.add_(2.0)  # two numbers, each 2 away
         model.atoms.project.bias.add_(9.0)
     distance = module.squared_distance()
     assert distance.item() == pytest.approx(8.0)
     distance.backward()
-    assert model.readout[-1].bias.grad.tolist() == pytest.approx([4.0, 4.0])
+    assert model.heads["b_factor"].atom[-1].bias.grad.tolist() == pytest.approx([4.0, 4.0])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -149,7 +151,6 @@ def test_blending_is_a_weighted_mean(base, share):
     ("changes", "message"),
     [
         ({"settings": {**SETTINGS, "layers": 2}}, "settings"),
-        ({"target": "b_factor_log"}, "its target is b_factor, the recipe says b_factor_log"),
         ({"model": "waller", "settings": {}}, "its model is meta_gnn"),
     ],
 )
@@ -220,14 +221,14 @@ def test_further_facts_and_dropout_change_nothing_at_first(tmp_path, peptide):
     assert model.config.dropout == 0.3
     old = load_checkpoint(base).model.eval()
     model_file = replace(peptide, entry=Entry(id="model", is_predicted=True))
-    said, says = (one(build_graph(model_file, one.graph_config)) for one in (old, model))
-    torch.testing.assert_close(said.profile, says.profile)
-    torch.testing.assert_close(said.level, says.level)
+    said, says = (one(build_graph(model_file, one.graph_config)).first for one in (old, model))
+    torch.testing.assert_close(said.value, says.value)
+    torch.testing.assert_close(said.log_mean_sd, says.log_mean_sd)
     assert torch.equal(start.weights["structures.weight"][:, 2], torch.zeros(8))
     with torch.no_grad():
         model.structures.weight[:, 2] = 1.0
-    changed = model(build_graph(model_file, model.graph_config))
-    assert not torch.allclose(changed.profile, says.profile)
+    changed = model(build_graph(model_file, model.graph_config)).first
+    assert not torch.allclose(changed.value, says.value)
 
 
 @pytest.mark.parametrize(

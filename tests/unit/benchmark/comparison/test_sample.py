@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_store import FakeStore
 
 from debye.benchmark.comparison.config import CompareConfig
 from debye.benchmark.comparison.sample import draw_pairs, draw_samples, pair_table
@@ -14,33 +14,29 @@ from debye.benchmark.crystal_pairs import read_pairs
 from debye.dataset.batches.loader import LoaderConfig, choose_rows
 from debye.dataset.store.store import StoreEntry
 from debye.errors import ConfigError
+from debye.targets.b_factor import B_FACTOR
 
 
-@dataclass
-class FakeStore:
-    """Entries without arrays."""
-
-    counts: dict[str, int]
-    path: Path = Path("store")
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        return tuple(self.counts)
-
-    def entries(self, split: str) -> tuple[StoreEntry, ...]:
-        return tuple(
-            StoreEntry(
-                id=f"{split}{row:03d}",
-                split=split,
-                cluster=f"{split}-{row // 3}",
-                n_atoms=100 * row,
-                n_usable=100 * row,
-            )
-            for row in range(self.counts[split])
-        )
+def store_of(counts: dict[str, int]) -> FakeStore:
+    """Return a store whose entries grow by 100 atoms, three to a cluster."""
+    return FakeStore(
+        {
+            split: [
+                StoreEntry(
+                    id=f"{split}{row:03d}",
+                    split=split,
+                    cluster=f"{split}-{row // 3}",
+                    n_atoms=100 * row,
+                    n_usable=100 * row,
+                )
+                for row in range(count)
+            ]
+            for split, count in counts.items()
+        }
+    )
 
 
-STORE = FakeStore({"train": 60, "val": 12, "test": 20, "other": 5})
+STORE = store_of({"train": 60, "val": 12, "test": 20, "other": 5})
 
 
 def draw(**settings):
@@ -95,7 +91,7 @@ def test_pairs_are_those_of_the_last_split_within_the_limit(tmp_path: Path):
 
 def test_splits_are_those_that_are_named_or_there():
     assert list(draw(splits=("other",)).scored) == ["train", "other"]
-    bare = FakeStore({"train": 5})
+    bare = store_of({"train": 5})
     with pytest.raises(ConfigError, match="nothing to evaluate"):
         draw_samples(bare, CompareConfig(), "train", "train")  # type: ignore[arg-type]
 
@@ -110,7 +106,7 @@ def test_nobody_trains_on_what_a_recipe_leaves_out():
         assert samples.left_out == 60 - 21
         for loader in loaders:
             chosen = loader.model_copy(update={"only": samples.train})
-            assert len(choose_rows(STORE.entries("train"), chosen)[0]) == len(sizes)
+            assert len(choose_rows(STORE, "train", (B_FACTOR,), chosen)[0]) == len(sizes)
 
 
 def test_recipes_with_nothing_in_common_are_refused():

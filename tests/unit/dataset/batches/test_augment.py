@@ -11,7 +11,6 @@ import torch
 
 from debye.dataset.batches import augment as module
 from debye.dataset.batches.augment import AugmentConfig, augment
-from debye.dataset.batches.loader import data_quality
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
 from debye.models.catalog import model_config
@@ -103,12 +102,6 @@ def test_the_same_seed_gives_the_same(graph):
     one, two = run(graph, 3, **settings)[0], run(graph, 3, **settings)[0]
     assert torch.equal(one.position, two.position)
     assert torch.equal(one.categories, two.categories)
-
-
-def test_trust_falls_with_resolution():
-    quality = [data_quality(resolution) for resolution in (0.9, 1.5, 2.2, 3.0)]
-    assert quality == sorted(quality, reverse=True)
-    assert data_quality(2.2) == pytest.approx(0.5)
 
 
 def test_what_is_left_is_described_as_if_nothing_else_had_been_there(peptide, monkeypatch):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from fake_store import FakeStore
 
 from debye.dataset.batches.graph_cache import GraphBuilder, open_graph_cache
 from debye.dataset.batches.loader import (
@@ -20,7 +22,8 @@ from debye.dataset.batches.loader import (
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.graph.config import GraphConfig
-from debye.targets.target import TRAINING_LIMIT, find_target
+from debye.targets.b_factor import B_FACTOR
+from debye.targets.target import TRAINING_LIMIT
 
 SIZES = np.random.default_rng(3).integers(200, 9000, 300)
 
@@ -112,6 +115,11 @@ def test_share_of_hidden_crystals() -> None:
     assert hides_crystal(LoaderConfig(hide_crystal=1.0), 0, 0)
 
 
+def chosen_of(entries: list[StoreEntry], config: LoaderConfig) -> tuple[list[int], Counter[str]]:
+    store = FakeStore({"train": entries})
+    return choose_rows(store, "train", (B_FACTOR,), config)  # type: ignore[arg-type]
+
+
 def test_filters_count_what_they_leave_out() -> None:
     base = StoreEntry(id="1abc", split="train", n_atoms=1000, n_usable=900)
     entries = [
@@ -122,11 +130,11 @@ def test_filters_count_what_they_leave_out() -> None:
         replace(base, near364=True),
     ]
     config = LoaderConfig(max_atoms=4000, representative_only=True, exclude_near364=True)
-    rows, left_out = choose_rows(entries, config)
+    rows, left_out = chosen_of(entries, config)
     assert rows == [0]
     assert sum(left_out.values()) == 4
     assert len(left_out) == 4
-    assert choose_rows(entries, LoaderConfig())[0] == [0, 2, 3, 4]
+    assert chosen_of(entries, LoaderConfig())[0] == [0, 2, 3, 4]
 
 
 @pytest.fixture(scope="module")
@@ -135,35 +143,33 @@ def graphs(store: Store) -> GraphBuilder:
 
 
 def test_batches_hold_standardized_targets(store: Store, graphs: GraphBuilder) -> None:
-    target = find_target("b_factor")
-    loader = make_loader(store, "train", target, graphs, LoaderConfig(batch_atoms=400))
+    loader = make_loader(store, "train", (B_FACTOR,), graphs, LoaderConfig(batch_atoms=400))
     seen = []
     for batch in loader:
-        graph = batch.graph
-        assert batch.target.shape == batch.weight.shape == (graph.n_atoms,)
-        assert batch.level.shape == (graph.n_structures, 2)
-        assert batch.target.abs().max() <= TRAINING_LIMIT
-        assert (batch.target[batch.weight == 0] == 0).all()
+        graph, labels = batch.graph, batch.labels["b_factor"]
+        assert labels.value.shape == labels.weight.shape == (graph.n_atoms,)
+        assert labels.log_mean_sd.shape == (graph.n_structures, 2)
+        assert labels.value.abs().max() <= TRAINING_LIMIT
+        assert (labels.value[labels.weight == 0] == 0).all()
         for number, entry_id in enumerate(graph.source):
             mine = graph.structure_index == number
             b = store.values("train", store.row("train", entry_id), "b_iso")
-            location, scale = batch.level[number].exp().tolist()
-            restored = target.restore(batch.target[mine], location, scale)
-            inside = batch.target[mine].abs() < TRAINING_LIMIT
+            location, scale = labels.log_mean_sd[number].exp().tolist()
+            restored = B_FACTOR.restore(labels.value[mine], location, scale)
+            inside = labels.value[mine].abs() < TRAINING_LIMIT
             np.testing.assert_allclose(restored[inside], b[inside.numpy()], rtol=1e-4)
             seen.append(entry_id)
     assert sorted(seen) == [entry.id for entry in store.entries("train")]
 
 
 def test_hidden_crystal_is_the_isolated_structure(store: Store, graphs: GraphBuilder) -> None:
-    target = find_target("b_factor")
     shown, hidden = (
         next(
             iter(
                 make_loader(
                     store,
                     "train",
-                    target,
+                    (B_FACTOR,),
                     graphs,
                     LoaderConfig(hide_crystal=share, shuffle=False),
                 )
@@ -173,7 +179,7 @@ def test_hidden_crystal_is_the_isolated_structure(store: Store, graphs: GraphBui
     )
     assert shown.graph.edge_mate.any()
     assert not hidden.graph.edge_mate.any()
-    torch.testing.assert_close(shown.target, hidden.target)
+    torch.testing.assert_close(shown.labels["b_factor"].value, hidden.labels["b_factor"].value)
 
 
 def test_loading_in_other_processes_gives_the_same(store: Store) -> None:
@@ -181,41 +187,41 @@ def test_loading_in_other_processes_gives_the_same(store: Store) -> None:
     batches = []
     for workers in (0, 2):
         config = LoaderConfig(batch_atoms=400, hide_crystal=0.5, workers=workers)
-        loader = make_loader(store, "train", find_target("b_factor"), cache, config)
+        loader = make_loader(store, "train", (B_FACTOR,), cache, config)
         loader.sampler.set_epoch(3)
         batches.append(list(loader))
     for here, there in zip(*batches, strict=True):
         assert here.graph.source == there.graph.source
-        torch.testing.assert_close(here.target, there.target)
+        torch.testing.assert_close(here.labels["b_factor"].value, there.labels["b_factor"].value)
         torch.testing.assert_close(here.graph.edge_vector, there.graph.edge_vector)
 
 
 def test_endless_stream_of_a_small_split(store: Store, graphs: GraphBuilder) -> None:
-    loader = make_loader(
-        store, "train", find_target("b_factor"), graphs, LoaderConfig(), batches_per_epoch=5
-    )
+    loader = make_loader(store, "train", (B_FACTOR,), graphs, LoaderConfig(), batches_per_epoch=5)
     assert len(list(islice(loader, 10))) == 5
 
 
 def test_batch_moves_to_a_device(store: Store, graphs: GraphBuilder) -> None:
-    loader = make_loader(store, "train", find_target("b_factor"), graphs, LoaderConfig())
+    loader = make_loader(store, "train", (B_FACTOR,), graphs, LoaderConfig())
     moved = next(iter(loader)).to("meta")
-    assert moved.target.device.type == moved.graph.edge_index.device.type == "meta"
+    assert (
+        moved.labels["b_factor"].value.device.type == moved.graph.edge_index.device.type == "meta"
+    )
 
 
 def test_nothing_left_is_an_error_with_reasons(store: Store, graphs: GraphBuilder) -> None:
     with pytest.raises(StoreError, match="4 more than 10 atoms"):
-        make_loader(store, "train", find_target("b_factor"), graphs, LoaderConfig(max_atoms=10))
+        make_loader(store, "train", (B_FACTOR,), graphs, LoaderConfig(max_atoms=10))
 
 
 def test_what_is_left_out_is_logged(
     store: Store, graphs: GraphBuilder, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = LoaderConfig(representative_only=True)
-    kept = len(choose_rows(store.entries("train"), config)[0])
+    kept = len(choose_rows(store, "train", (B_FACTOR,), config)[0])
     assert 0 < kept < len(store.entries("train"))
     with caplog.at_level("INFO", "debye.dataset.batches.loader"):
-        make_loader(store, "train", find_target("b_factor"), graphs, config)
+        make_loader(store, "train", (B_FACTOR,), graphs, config)
     (record,) = caplog.records
     assert f"{kept} of 4 entries of split train are used" in record.getMessage()
     assert f"{4 - kept} not the representative of its cluster" in record.getMessage()
@@ -228,10 +234,10 @@ def test_store_travels_to_workers_as_a_path(store: Store) -> None:
 
 def test_entries_are_chosen_and_held_out_by_id() -> None:
     entries = [StoreEntry(id=name, split="train", n_usable=100) for name in ("a", "b", "c")]
-    rows, left_out = choose_rows(entries, LoaderConfig(only=("c", "a")))
+    rows, left_out = chosen_of(entries, LoaderConfig(only=("c", "a")))
     assert rows == [0, 2]
     assert left_out == {"not among the chosen entries": 1}
-    rows, left_out = choose_rows(entries, LoaderConfig(without=("a",)))
+    rows, left_out = chosen_of(entries, LoaderConfig(without=("a",)))
     assert rows == [1, 2]
     assert left_out == {"held out": 1}
-    assert choose_rows(entries, LoaderConfig(only=("a",), without=("a",)))[0] == []
+    assert chosen_of(entries, LoaderConfig(only=("a",), without=("a",)))[0] == []

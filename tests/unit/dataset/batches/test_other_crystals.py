@@ -17,7 +17,7 @@ from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.structure.structure import Structure
-from debye.targets.target import find_target
+from debye.targets.b_factor import B_FACTOR, relative_trust
 
 SEQUENCE = random_sequence(31)
 ENTRIES: dict[str, tuple[str, Structure]] = {
@@ -55,7 +55,6 @@ def draws(store: Store, name: str, times: int = 30):
             store,
             "train",
             ROW[name],
-            column="b_iso",
             cluster=cluster,
             generator=np.random.default_rng(seed),
         )
@@ -84,11 +83,13 @@ def test_values_are_those_of_the_other_copy(homologs_store):
     )
     (chain,) = set(shown.chain[found.keep])
     residue = shown.residue_index - shown.residue_index[shown.chain == chain].min()
-    assert set(residue[found.usable]) == set(range(5, len(SEQUENCE)))
-    for row in np.flatnonzero(found.usable):
-        assert shown.chain[row] == chain
+    labels = found.labels(homologs_store, "train", B_FACTOR)
+    rows = np.flatnonzero(found.keep)
+    assert len(labels.value) == len(labels.usable) == len(rows)
+    assert set(residue[rows[labels.usable]]) == set(range(5, len(SEQUENCE)))
+    for row, value in zip(rows[labels.usable], labels.value[labels.usable], strict=True):
         wanted = deposited[int(residue[row]), str(shown.atom_name[row])]
-        assert found.values[row] == pytest.approx(wanted, abs=0.006)
+        assert value == pytest.approx(wanted, abs=0.006)
 
 
 def test_an_entrys_own_copy_is_the_other_chain(homologs_store):
@@ -98,15 +99,15 @@ def test_an_entrys_own_copy_is_the_other_chain(homologs_store):
     )
     (chain,) = set(shown.chain[found.keep])
     other = shown.chain != chain
-    np.testing.assert_allclose(found.values[found.keep], shown.b_iso[other], atol=0.006)
+    labels = found.labels(homologs_store, "train", B_FACTOR)
+    np.testing.assert_allclose(labels.value, shown.b_iso[other], atol=0.006)
 
 
 def load(store: Store, name: str, **filters):
     """Return the batches of one entry in 20 epochs."""
     config = LoaderConfig(augment=AugmentConfig(other_crystal=1.0), **filters)
     graphs = GraphBuilder(store, "train", GraphConfig(structure_scalars=FACTS))
-    target = find_target("b_factor")
-    batches = make_loader(store, "train", target, graphs, config).dataset
+    batches = make_loader(store, "train", (B_FACTOR,), graphs, config).dataset
     return [batches[epoch, (ROW[name],)] for epoch in range(20)]
 
 
@@ -131,21 +132,24 @@ def test_a_sample_looks_like_a_predicted_model(homologs_store):
             "other_coordinates": 1,
         }
         # Trust is that in the crystal which was asked: its own, at 2.0 Å, or 1one, at 1.2 Å, which lacks residues.
-        is_own = bool(batch.weight.all())
-        assert batch.quality.item() == pytest.approx(0.594 if is_own else 0.919, abs=0.001)
+        labels = batch.labels["b_factor"]
+        is_own = bool(labels.weight.all())
+        assert labels.trust.item() == pytest.approx(
+            relative_trust(2.0 if is_own else 1.2), abs=0.001
+        )
         deposited = ENTRIES["1two" if is_own else "1one"][1]
         if is_own:
             mine = int(not np.allclose(position, chains["A"], atol=0.002))
             deposited = deposited.take(deposited.chain != "AB"[mine])
-        told = batch.weight.numpy() > 0
-        assert np.corrcoef(batch.target[told], deposited.b_iso)[0, 1] > 0.999
+        told = labels.weight.numpy() > 0
+        assert np.corrcoef(labels.value[told], deposited.b_iso)[0, 1] > 0.999
 
 
 def test_what_has_no_copy_is_shown_as_it_is(homologs_store):
     for batch in load(homologs_store, "1odd"):
         assert batch.graph.crystal_known.all()
         assert batch.graph.structure_scalars[0, -1] == 0
-        assert batch.weight.all()
+        assert batch.labels["b_factor"].weight.all()
 
 
 def test_entries_that_are_held_out_are_not_asked(homologs_store):
@@ -155,5 +159,5 @@ def test_entries_that_are_held_out_are_not_asked(homologs_store):
 
 def test_samples_depend_on_the_epoch_alone(homologs_store):
     for one, two in zip(load(homologs_store, "1two"), load(homologs_store, "1two"), strict=True):
-        assert torch.equal(one.target, two.target)
+        assert torch.equal(one.labels["b_factor"].value, two.labels["b_factor"].value)
         assert torch.equal(one.graph.position, two.graph.position)
