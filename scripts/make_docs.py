@@ -18,7 +18,6 @@ from typing import Any
 
 from aims import AIMS, RESULTS, summary
 
-from debye.graph.edge_features import EDGE_FEATURES
 from debye.graph.node_features import NODE_FEATURES
 from debye.graph.structure_features import STRUCTURE_FEATURES
 from debye.models.catalog import CATALOG
@@ -421,7 +420,6 @@ def catalogs() -> str:
         [f"`{row.name}`", f"{row.size} codes" if row.kind == "category" else row.unit, row.source]
         for row in NODE_FEATURES.values()
     ]
-    edge_rows = [[f"`{row.name}`", row.unit, row.source] for row in EDGE_FEATURES.values()]
     facts = [[f"`{name}`", row.summary] for name, row in STRUCTURE_FEATURES.items()]
     targets = [[f"`{row.name}`", row.unit, row.summary] for row in TARGETS.values()]
     return "\n".join(
@@ -440,9 +438,6 @@ def catalogs() -> str:
             "## Atom features (`node_categories`, `node_scalars`)",
             "",
             table(["name", "unit", "definition and source"], features),
-            "## Edge features",
-            "",
-            table(["name", "unit", "definition and source"], edge_rows),
             "## Structure features (`structure_scalars`)",
             "",
             table(["name", "definition"], facts),

@@ -27,13 +27,13 @@ def test_mates_take_part(in_crystal):
     context = testing._context(in_crystal)
     assert context.mates is not None
     assert len(context.mates) == len(symmetry_mates(in_crystal, 12.0)) > len(in_crystal)
-    crystal = [name for name in NODE_FEATURES if name.startswith("crystal_")]
-    assert len(crystal) >= 9
-    for name in crystal:
-        value = NODE_FEATURES[name].compute(context)
-        alone = NODE_FEATURES[name.removeprefix("crystal_")].compute(context)
+    crystal = [row for row in NODE_FEATURES.values() if row.isolated_as]
+    assert {"crystal_wcn", "crystal_density_5"} < {row.name for row in crystal}
+    for row in crystal:
+        value = row.compute(context)
+        alone = NODE_FEATURES[row.isolated_as].compute(context)
         assert (value >= alone).all()
-        assert value.sum() > alone.sum(), name
+        assert value.sum() > alone.sum(), row.name
 
 
 def _write_to_position(context: FeatureContext) -> np.ndarray:
@@ -75,6 +75,8 @@ def test_the_contract_catches(message, in_crystal):
 
 
 def test_the_contract_catches_a_structure_feature_that_reads_b(in_crystal):
-    feature = StructureFeature("mean B", lambda context: float(context.structure.b_iso.mean()))
-    with pytest.raises(AssertionError, match=r"'mean B' changes by .* with the B column"):
+    feature = StructureFeature(
+        "mean_b", "mean B", lambda context: float(context.structure.b_iso.mean())
+    )
+    with pytest.raises(AssertionError, match=r"mean_b changes by .* with the B column"):
         testing.check_feature(feature, in_crystal)

@@ -38,7 +38,7 @@ def without_copy(graph: AtomGraph, structure: Structure, copy: Neighbor) -> Atom
     """
     sends, residue_sends = edges_of_copy(graph, copy)
     scalars = graph.scalars.clone()
-    names = [name for name in graph.config.node_scalars if name.startswith("crystal_")]
+    names = [name for name in graph.config.node_scalars if find_feature(name).isolated_as]
     for name, added in zip(names, _additions(structure, copy, names), strict=True):
         scalars[:, graph.config.node_scalars.index(name)] -= added
     cut = graph.keep_edges(~sends).keep_residue_edges(~residue_sends)
@@ -73,7 +73,7 @@ def _is_near(one: Float[Tensor, "rows 3"], other: Float[Tensor, "*rows 3"]) -> T
 def _additions(
     structure: Structure, copy: Neighbor, names: list[str]
 ) -> list[Float[Tensor, " atoms"]]:
-    """Return what the copy adds to each ``crystal_*`` feature: all of these are sums over mates."""
+    """Return what the copy adds to each feature of the crystal: all of these are sums over mates."""
     if not names:
         return []
     # An atom on an axis is its own copy, and counts as none.
@@ -92,7 +92,8 @@ def _additions(
         if name == "crystal_wcn":
             found = copy_contact_number(structure.position, position) / np.float32(USUAL_WCN)
         else:
-            isolated = find_feature(name.removeprefix("crystal_"))
-            found = find_feature(name).compute(context) - isolated.compute(context)
+            feature = find_feature(name)
+            isolated = find_feature(feature.isolated_as or name)
+            found = feature.compute(context) - isolated.compute(context)
         added.append(torch.from_numpy(found))
     return added

@@ -27,6 +27,7 @@ from debye.errors import CheckpointError
 from debye.explanation.copies import edges_of_copy
 from debye.explanation.explanation import Contribution, FeatureEffect
 from debye.explanation.surroundings import Kind, Neighbor
+from debye.graph.structure_features import STRUCTURE_FEATURES
 
 if TYPE_CHECKING:
     from debye.explanation.case import Case
@@ -38,7 +39,7 @@ TOLERANCE = 0.02
 """Largest error of the sum, as a share of the difference from the baseline (of 1 Å² if that is less)."""
 FACTS = "structure_scalars"
 FACT_GROUPS = {"resolution": "the resolution", "crystal": "facts about the crystal"}
-"""Features of the structure that start at 0, unknown, by the first word of their names."""
+"""Features of the structure that start at 0, unknown, by what hides them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ def sum_attribution(
 
 def _group(fact: str) -> str | None:
     """Return what a feature of the structure tells about; None: it is not varied."""
-    return FACT_GROUPS.get(fact.split("_")[0])
+    return FACT_GROUPS.get(STRUCTURE_FEATURES.find(fact).hides_with or "")
 
 
 def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

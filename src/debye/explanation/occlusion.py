@@ -85,14 +85,12 @@ def _without_copies(case: Case, copies: list[Neighbor]) -> AtomGraph:
 
 def _hidden(case: Case, neighbors: list[Neighbor]) -> dict[str, AtomGraph]:
     """Return the graph without each kind of knowledge that the model has."""
-    graph, facts = case.graph, case.graph.config.structure_scalars
+    graph = case.graph
     hidden = {}
     if names := _columns(graph, lambda name: name in NAME_FEATURES or name.startswith("residue_")):
         hidden["its own name"] = _without_codes(case, names)
     hidden["its own bonds"] = _without_bonds(case)
-    if case.prepared.resolution is not None and any(
-        fact.startswith("resolution") for fact in facts
-    ):
+    if case.prepared.resolution is not None and graph.config.hidden_with("resolution"):
         hidden["the resolution"] = graph.without_resolution(torch.ones(1, dtype=torch.bool))
     mates = [neighbor for neighbor in neighbors if neighbor.kind == Kind.MATE]
     for operation in dict.fromkeys(mate.operation for mate in mates):

@@ -12,7 +12,6 @@ from debye.graph.graph import AtomGraph
 from debye.graph.neighbors import Neighbors, nearest_neighbors, radius_neighbors
 from debye.graph.node_features import (
     FeatureContext,
-    check_features,
     find_feature,
     mate_reach,
     packing_radii,
@@ -25,11 +24,10 @@ from debye.structure.row_keys import text_numbers
 from debye.structure.structure import Structure
 
 NEAREST_REACH = 12.0
-"""Å. How far mates are looked for among the nearest neighbors of an atom."""
-
+"""Å. Distance up to which mates count among the nearest neighbors of an atom."""
 
 SHORTEST_REACH = 3.0
-"""Å. How far mates are looked for where only the knowledge that there are some is wanted."""
+"""Å. Distance up to which mates are searched where only their presence matters."""
 
 
 def build_graph(
@@ -42,17 +40,16 @@ def build_graph(
     """Connect the atoms of a structure and describe them.
 
     Symmetry mates take part where ``config.crystal`` is set and the crystal of the structure can be
-    used (:func:`debye.structure.crystal.crystal_problem`). The B column is not looked at.
+    used (:func:`debye.structure.crystal.crystal_problem`). The B column is not read.
 
     Args:
         structure: Heavy atoms of one conformer, see :func:`debye.structure.select.select_atoms`.
         config: Edges and features.
-        bonds: Found by :func:`debye.structure.bonds.find_bonds` where not given.
-        resolution: Å; that of the entry where not given.
+        bonds: Found by :func:`debye.structure.bonds.find_bonds` if not given.
+        resolution: Å; that of the entry if not given.
 
     Raises:
-        GraphError: the structure has no atoms, or a structure feature is unknown.
-        ConfigError: an atom feature is unknown or of the wrong kind.
+        GraphError: the structure has no atoms.
     """
     if not len(structure):
         raise GraphError(
@@ -60,7 +57,6 @@ def build_graph(
             problem="no atoms are left after selection",
             remedy="Give a structure with at least one heavy atom that is not water",
         )
-    check_features(config)
     bonds = find_bonds(structure) if bonds is None else bonds
     mates = _mates(structure, config)
     context = FeatureContext(
@@ -100,7 +96,7 @@ def build_graph(
 
 
 def _mates(structure: Structure, config: GraphConfig) -> Mates | None:
-    """Return the mates that edges and features need, or None where the crystal stays out."""
+    """Return the mates that edges and features need, or None if the crystal is not used."""
     if not config.crystal or crystal_problem(structure.crystal, len(structure)) is not None:
         return None
     reach = max(config.radius or 0.0, mate_reach(config.node_scalars))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from debye.graph.node_features import find_feature
+from debye.graph.structure_features import STRUCTURE_FEATURES
 
 SEED_CATEGORIES = (
     "element",
@@ -18,7 +23,8 @@ SEED_SCALARS = ("degree_5",)
 class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     """Which edges connect the atoms and which features describe them.
 
-    Feature names are rows of :data:`debye.graph.node_features.NODE_FEATURES`.
+    Names of atom features are rows of :data:`debye.graph.node_features.NODE_FEATURES`, those of structure features
+    of :data:`debye.graph.structure_features.STRUCTURE_FEATURES`.
     """
 
     covalent: bool = True
@@ -27,12 +33,12 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     """An edge between any two atoms within this distance, Å; no cap. None (in TOML: "none"): no such
     edges."""
     nearest: PositiveInt | None = None
-    """An edge from each of this many nearest atoms (and all that are as near as the last one)."""
+    """An edge from each of this many nearest atoms, and from all that are as near as the last one."""
     residue_radius: PositiveFloat | None = None
     """An edge between any two residues whose centroids are within this distance, Å. None (in TOML:
     "none"): no edges between residues."""
     crystal: bool = True
-    """Symmetry mates send edges and count in the ``crystal_*`` features."""
+    """Symmetry mates send edges and count in the features of the crystal."""
     node_categories: tuple[str, ...] = SEED_CATEGORIES
     node_scalars: tuple[str, ...] = SEED_SCALARS
     structure_scalars: tuple[str, ...] = ("resolution", "resolution_known")
@@ -47,17 +53,33 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     def reads_crystal(self) -> bool:
         """Whether symmetry mates make any difference: as senders of edges, or in a feature."""
         sends = any((self.radius, self.nearest, self.residue_radius))
-        names = (*self.node_scalars, *self.structure_scalars)
-        return self.crystal and (sends or any(name.startswith("crystal_") for name in names))
+        read = any(find_feature(name).isolated_as for name in self.node_scalars)
+        return self.crystal and bool(sends or read or self.hidden_with("crystal"))
+
+    def hidden_with(self, what: Literal["crystal", "resolution"]) -> list[int]:
+        """Return the columns of ``structure_scalars`` that are 0 when the crystal, or the resolution, is hidden."""
+        names = enumerate(self.structure_scalars)
+        return [
+            column for column, name in names if STRUCTURE_FEATURES.find(name).hides_with == what
+        ]
 
     @model_validator(mode="after")
     def _is_complete(self) -> GraphConfig:
+        for kind, names in (("category", self.node_categories), ("scalar", self.node_scalars)):
+            for name in names:
+                if find_feature(name).kind != kind or names.count(name) > 1:
+                    raise ValueError(
+                        f"{name!r} is a {find_feature(name).kind} and is listed {names.count(name)} times as {kind}: "
+                        "list categories in node_categories and scalars in node_scalars, each once"
+                    )
         for name in self.node_scalars:
-            if name.removeprefix("crystal_") not in self.node_scalars:
+            isolated = find_feature(name).isolated_as
+            if isolated is not None and isolated not in self.node_scalars:
                 raise ValueError(
-                    f"{name} needs {name.removeprefix('crystal_')} beside it in node_scalars: "
-                    "its value where the crystal is unknown"
+                    f"{name} needs {isolated} in node_scalars: its value if the crystal is unknown"
                 )
+        for name in self.structure_scalars:
+            STRUCTURE_FEATURES.find(name)
         if not self.covalent and self.radius is None and self.nearest is None:
             raise ValueError("a graph needs an edge kind: set covalent, radius (Å) or nearest")
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,12 +11,10 @@ from torch import Tensor
 
 from debye.errors import GraphError
 from debye.graph.config import GraphConfig
-from debye.graph.edge_features import EDGE_FEATURES
+from debye.graph.node_features import find_feature
+from debye.graph.structure_features import OTHER_COORDINATES
 from debye.structure.structure import EntityKind
 from debye.targets.target import Per
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
 
 PER_EDGE = ("edge_vector", "edge_bond", "edge_mate")
 PER_RESIDUE_EDGE = ("residue_edge_vector", "residue_edge_bond", "residue_edge_mate")
@@ -148,7 +145,7 @@ class AtomGraph:
         return replace(self, **moved)
 
     def moved(self, rotation: Float[Tensor, "3 3"], shift: Float[Tensor, 3]) -> AtomGraph:
-        """Rotate (a reflection is allowed: B-factors do not know hands), then shift (Å)."""
+        """Rotate or reflect, then shift (Å): properties that do not change under reflection stay the same."""
         return replace(
             self,
             position=self.position @ rotation.T + shift,
@@ -226,7 +223,7 @@ class AtomGraph:
         )
 
     def without_crystal(self) -> AtomGraph:
-        """Hide the crystal: no edges from mates, and each ``crystal_*`` feature as in isolation.
+        """Hide the crystal: no edges from mates, and each feature of the crystal as in isolation.
 
         Equal to building the graph with ``crystal=False``, and much faster.
 
@@ -242,59 +239,39 @@ class AtomGraph:
         names = self.config.node_scalars
         scalars = self.scalars.clone()
         for column, name in enumerate(names):
-            if name.startswith("crystal_"):
-                scalars[:, column] = scalars[:, names.index(name.removeprefix("crystal_"))]
-        facts = self.structure_scalars.clone()
-        for column, name in enumerate(self.config.structure_scalars):
-            if name.startswith("crystal_"):
-                facts[:, column] = 0.0
+            isolated = find_feature(name).isolated_as
+            if isolated is not None:
+                scalars[:, column] = scalars[:, names.index(isolated)]
+        global_features = self.structure_scalars.clone()
+        global_features[:, self.config.hidden_with("crystal")] = 0.0
         return replace(
             self.keep_edges(~self.edge_mate).keep_residue_edges(~self.residue_edge_mate),
             scalars=scalars,
-            structure_scalars=facts,
+            structure_scalars=global_features,
             crystal_known=torch.zeros_like(self.crystal_known),
         )
 
     def without_resolution(self, hidden: Bool[Tensor, " structures"]) -> AtomGraph:
         """Hide the resolution of some structures."""
-        facts = self.structure_scalars.clone()
-        for column, name in enumerate(self.config.structure_scalars):
-            if name.startswith("resolution"):
-                facts[hidden, column] = 0.0
-        return replace(self, structure_scalars=facts)
+        global_features = self.structure_scalars.clone()
+        for column in self.config.hidden_with("resolution"):
+            global_features[hidden, column] = 0.0
+        return replace(self, structure_scalars=global_features)
 
-    def of_other_coordinates(self) -> AtomGraph:
-        """Say that B-factors of another copy are asked for, and hide crystal and resolution.
+    def as_transfer_query(self) -> AtomGraph:
+        """Return the graph for labels from another refinement: crystal and resolution hidden, a feature set to 1.
+
+        The feature is ``other_coordinates``, see :data:`debye.graph.structure_features.STRUCTURE_FEATURES`.
 
         Raises:
             GraphError: the graph has edges to nearest neighbors, which depend on the crystal.
         """
         graph = self.without_crystal() if bool(self.crystal_known.any()) else self
         graph = graph.without_resolution(torch.ones(graph.n_structures, dtype=torch.bool))
-        facts = graph.structure_scalars.clone()
-        for column, name in enumerate(graph.config.structure_scalars):
-            if name == "other_coordinates":
-                facts[:, column] = 1.0
-        return replace(graph, structure_scalars=facts)
-
-    def to_pyg(self) -> Data:
-        """Convert to a ``torch_geometric.data.Data`` (needs the ``train`` extra).
-
-        ``edge_attr`` has a column for each of :data:`debye.graph.edge_features.EDGE_FEATURES`.
-        """
-        from torch_geometric.data import Data
-
-        return Data(
-            x=self.scalars,
-            z=self.categories,
-            pos=self.position,
-            edge_index=self.edge_index,
-            edge_attr=torch.stack([row.compute(self) for row in EDGE_FEATURES.values()], dim=1),
-            edge_vector=self.edge_vector,
-            batch=self.structure_index,
-            residue_index=self.residue_index,
-            structure_scalars=self.structure_scalars,
-        )
+        global_features = graph.structure_scalars.clone()
+        if OTHER_COORDINATES in graph.config.structure_scalars:
+            global_features[:, graph.config.structure_scalars.index(OTHER_COORDINATES)] = 1.0
+        return replace(graph, structure_scalars=global_features)
 
 
 def item_count(graph: AtomGraph, per: Per) -> int:

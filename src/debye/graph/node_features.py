@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
-from debye.errors import ConfigError
-from debye.graph.config import GraphConfig
 from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_number
 from debye.plugins import Catalog
 from debye.structure import chemistry
@@ -44,7 +42,7 @@ class FeatureContext:
     resolution: float | None = None
     """Å; None where unknown or hidden."""
     packing_radii: tuple[float, ...] = PACKING_RADII
-    """Å. The radii that features will ask for: each costs time."""
+    """Å. The radii that the features need: each costs time."""
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def packing(self) -> tuple[Packing, Packing]:
@@ -52,7 +50,7 @@ class FeatureContext:
         if "packing" not in self._shared:
             mates = Mates() if self.mates is None else self.mates
             if mates.radius < max(self.packing_radii):
-                mates = Mates()  # searched for edges only: no crystal feature is asked for
+                mates = Mates()  # found for edges only: no feature of the crystal is computed
             self._shared["packing"] = packing(self.structure.position, mates, self.packing_radii)
         return self._shared["packing"]
 
@@ -109,6 +107,10 @@ class NodeFeature:
     """Number of categories; 0 for a scalar."""
     packing_radius: float | None = None
     """Å, of the packing that it needs; None: none."""
+    isolated_as: str | None = None
+    """The feature whose values it takes when the crystal is hidden; None: it does not depend on symmetry mates."""
+    mate_reach: float = 0.0
+    """Å. Distance up to which it needs symmetry mates."""
 
 
 def _codes(name: str, names: Sequence[str], source: str, compute: Compute) -> NodeFeature:
@@ -137,15 +139,16 @@ def _packed(
         found = getattr(context.packing()[crystal], quantity)[:, column]
         return (found / usual).astype(np.float32)
 
-    kind = {"contacts": "contact_number", "density": "density"}[quantity]
-    where = ", symmetry mates counted" if crystal else ""
+    isolated = f"{'contact_number' if quantity == 'contacts' else quantity}_{radius:g}"
     return NodeFeature(
-        f"{'crystal_' * crystal}{kind}_{radius:g}",
+        f"crystal_{isolated}" if crystal else isolated,
         "scalar",
         f"{unit} / {usual:g}",
-        f"{meaning} within {radius:g} Å{where}",
+        f"{meaning} within {radius:g} Å{', symmetry mates counted' * crystal}",
         compute,
         packing_radius=radius,
+        isolated_as=isolated if crystal else None,
+        mate_reach=radius if crystal else 0.0,
     )
 
 
@@ -282,6 +285,8 @@ _FEATURES = (
         f"Å⁻² / {USUAL_WCN:g}",
         "weighted contact number, symmetry mates counted",
         lambda context: context.weighted_contact_numbers()[1] / np.float32(USUAL_WCN),
+        isolated_as="wcn",
+        mate_reach=LUMPED,
     ),
     NodeFeature(
         "depth",
@@ -303,26 +308,9 @@ def find_feature(name: str) -> NodeFeature:
     """Look up a feature by name.
 
     Raises:
-        ConfigError: there is none; says which there are.
+        ConfigError: no feature has this name.
     """
     return NODE_FEATURES.find(name)
-
-
-def check_features(config: GraphConfig) -> None:
-    """Refuse atom features that are unknown, named twice, or of the wrong kind.
-
-    Raises:
-        ConfigError: says which feature, and where it belongs.
-    """
-    for kind, names in (("category", config.node_categories), ("scalar", config.node_scalars)):
-        for name in names:
-            if find_feature(name).kind != kind or names.count(name) > 1:
-                raise ConfigError(
-                    "node features",
-                    problem=f"{name!r} is a {find_feature(name).kind}, and stands "
-                    f"{names.count(name)} times among those of kind {kind}",
-                    remedy="List categories in node_categories and scalars in node_scalars, each once",
-                )
 
 
 def category_size(name: str) -> int:
@@ -337,10 +325,10 @@ def packing_radii(names: Sequence[str]) -> tuple[float, ...]:
 
 
 def mate_reach(names: Sequence[str]) -> float:
-    """Return how far (Å) mates must be known for the named features; 0 where none needs them.
+    """Return the distance (Å) up to which the named features need symmetry mates; 0 if they need none.
 
     All radii of the packing are counted together, so that the largest one decides.
     """
-    crystal = [name for name in names if name.startswith("crystal_")]
-    reach = max(packing_radii(names)) if packing_radii(crystal) else 0.0
-    return max(reach, LUMPED) if "crystal_wcn" in crystal else reach
+    crystal = [row for row in map(find_feature, names) if row.isolated_as is not None]
+    packed = packing_radii(names) if any(row.packing_radius for row in crystal) else ()
+    return max([0.0, *packed, *(row.mate_reach for row in crystal)])

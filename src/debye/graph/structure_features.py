@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from debye.errors import GraphError
 from debye.graph.node_features import FeatureContext
+from debye.plugins import Catalog
 from debye.structure.crystal import volume_per_atom
 from debye.structure.header import diffraction_method
 
 USUAL_RESOLUTION = 2.0  # Å
 RESOLUTION_RANGE = 0.5  # Å
 USUAL_VOLUME = 35.0  # Å³ of crystal for each heavy atom of a protein
+OTHER_COORDINATES = "other_coordinates"
+"""The feature that :meth:`debye.graph.AtomGraph.as_transfer_query` sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class StructureFeature:
     """One feature of a structure."""
 
+    name: str
     summary: str
     """Definition and unit, for the table in the docs."""
     compute: Callable[[FeatureContext], float]
     """Returns a value near unit scale."""
+    hides_with: Literal["crystal", "resolution"] | None = None
+    """It is 0 when the crystal, or the resolution, is hidden; None: neither changes it."""
 
 
 def _resolution(context: FeatureContext) -> float:
@@ -57,32 +63,47 @@ def _other_coordinates(context: FeatureContext) -> float:
     return float(entry.is_predicted or refined_elsewhere)
 
 
-STRUCTURE_FEATURES: Mapping[str, StructureFeature] = {
-    "resolution": StructureFeature(
+_FEATURES = (
+    StructureFeature(
+        "resolution",
         f"(resolution - {USUAL_RESOLUTION:g} Å) / {RESOLUTION_RANGE:g} Å, 0 where unknown",
         _resolution,
+        hides_with="resolution",
     ),
-    "resolution_known": StructureFeature(
-        "1 where the resolution is known", lambda context: float(context.resolution is not None)
+    StructureFeature(
+        "resolution_known",
+        "1 where the resolution is known",
+        lambda context: float(context.resolution is not None),
+        hides_with="resolution",
     ),
-    "crystal_known": StructureFeature(
-        "1 where symmetry mates take part", lambda context: float(context.mates is not None)
+    StructureFeature(
+        "crystal_known",
+        "1 where symmetry mates take part",
+        lambda context: float(context.mates is not None),
+        hides_with="crystal",
     ),
-    "crystal_volume": StructureFeature(
+    StructureFeature(
+        "crystal_volume",
         f"log of the volume of the crystal per heavy atom over {USUAL_VOLUME:g} Å³, / 0.3 (the solvent "
         "content, Matthews 1968, doi:10.1016/0022-2836(68)90205-2); 0 without mates",
         _crystal_volume,
+        hides_with="crystal",
     ),
-    "log_atoms": StructureFeature(
+    StructureFeature(
+        "log_atoms",
         "log10 of the number of atoms, less 3.5",
         lambda context: log_atoms(len(context.structure)),
     ),
-    "other_coordinates": StructureFeature(
-        "1 where the B-factors that are asked for were not refined with these coordinates: predicted models, NMR, "
-        "microscopy; in training, where those of another copy of the chain are asked for",
+    StructureFeature(
+        OTHER_COORDINATES,
+        "1 if the B-factors to predict were not refined with these coordinates: predicted models, NMR, "
+        "microscopy; in training, the B-factors of another copy of the chain",
         _other_coordinates,
     ),
-}
+)
+STRUCTURE_FEATURES = Catalog(
+    "structure feature", "debye.structure_features", StructureFeature, _FEATURES
+)
 
 
 def structure_features(
@@ -91,14 +112,7 @@ def structure_features(
     """Compute the named features of one structure.
 
     Raises:
-        GraphError: no feature has this name.
+        ConfigError: no feature has this name.
     """
-    unknown = [name for name in names if name not in STRUCTURE_FEATURES]
-    if unknown:
-        raise GraphError(
-            context.structure.source,
-            problem=f"no structure feature is called {', '.join(unknown)}",
-            remedy=f"Choose from {', '.join(STRUCTURE_FEATURES)}",
-        )
-    values = [STRUCTURE_FEATURES[name].compute(context) for name in names]
+    values = [STRUCTURE_FEATURES.find(name).compute(context) for name in names]
     return np.array([values], np.float32)

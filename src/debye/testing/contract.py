@@ -218,7 +218,7 @@ def check_feature(
     again = _value(feature, context)
     for name, array in _arrays(context).items():
         assert np.array_equal(before[name], array, equal_nan=array.dtype.kind == "f"), (
-            f"{_name(feature)} changed {name} of its input"
+            f"{feature.name} changed {name} of its input"
         )
     _assert_same(feature, value, again, 0.0, "when computed again")
 
@@ -271,7 +271,7 @@ def _value(feature: NodeFeature | StructureFeature, context: FeatureContext) -> 
 def _check_feature_value(
     feature: NodeFeature | StructureFeature, value: NDArray, n_atoms: int
 ) -> None:
-    name = _name(feature)
+    name = feature.name
     shape = (n_atoms,) if isinstance(feature, NodeFeature) else ()
     assert value.shape == shape, f"{name} has shape {value.shape}, not {shape}"
     if isinstance(feature, NodeFeature) and feature.kind == "category":
@@ -293,11 +293,7 @@ def _assert_same(
     when: str,
 ) -> None:
     worst = float(np.abs(first.astype(np.float64) - second).max())
-    assert worst <= tolerance, f"{_name(feature)} changes by {worst:.1e} {when}"
-
-
-def _name(feature: NodeFeature | StructureFeature) -> str:
-    return feature.name if isinstance(feature, NodeFeature) else f"'{feature.summary}'"
+    assert worst <= tolerance, f"{feature.name} changes by {worst:.1e} {when}"
 
 
 def _other_b(structure: Structure, generator: np.random.Generator) -> Structure:

@@ -11,7 +11,6 @@ import torch
 from debye.errors import GraphError
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
-from debye.graph.edge_features import EDGE_FEATURES
 from debye.graph.graph import AtomGraph, join
 from debye.structure.bonds import find_bonds
 from debye.structure.structure import Crystal
@@ -168,17 +167,30 @@ def test_nearest_edges_cannot_be_hidden_afterwards(in_crystal):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        {"node_categories": ("degree_5",)},
-        {"node_scalars": ("element",)},
-        {"node_scalars": ("degree_5", "degree_5")},
-        {"structure_scalars": ("nope",)},
+        ({"node_categories": ("degree_5",)}, "'degree_5' is a scalar"),
+        ({"node_scalars": ("element",)}, "'element' is a category"),
+        ({"node_scalars": ("degree_5", "degree_5")}, "listed 2 times"),
+        ({"node_scalars": ("degre_5",)}, "Did you mean 'degree_5'"),
+        ({"structure_scalars": ("temperature",)}, "no structure feature is called 'temperature'"),
     ],
 )
-def test_features_of_the_wrong_kind_are_refused(peptide, change):
-    with pytest.raises((GraphError, ValueError)):
-        build_graph(peptide, GraphConfig.model_validate(change))
+def test_features_that_cannot_be_used_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        GraphConfig.model_validate(change)
+
+
+def test_a_transfer_query_hides_crystal_and_resolution(in_crystal):
+    config = FULL.model_copy(
+        update={"structure_scalars": (*FULL.structure_scalars, "other_coordinates")}
+    )
+    graph = build_graph(in_crystal, config, resolution=1.5)
+    query = graph.as_transfer_query()
+    assert query.structure_scalars[0].tolist() == pytest.approx(
+        [0.0, 0.0, 0.0, float(graph.structure_scalars[0, 3]), 1.0]
+    )
+    torch.testing.assert_close(query.scalars, graph.without_crystal().scalars)
 
 
 def test_joining_different_configurations_is_refused(peptide):
@@ -196,18 +208,6 @@ def test_resolution_can_be_given_and_hidden(peptide):
     assert graph.structure_scalars[0, :2].tolist() == [-1.0, 1.0]
     hidden = graph.without_resolution(torch.ones(1, dtype=torch.bool))
     assert hidden.structure_scalars[0, :2].tolist() == [0.0, 0.0]
-
-
-def test_to_pyg_holds_the_same_graph(in_crystal):
-    graph = build_graph(in_crystal, FULL)
-    data = graph.to_pyg()
-    assert data.num_nodes == graph.n_atoms
-    assert torch.equal(data.edge_index, graph.edge_index)
-    assert list(EDGE_FEATURES) == ["distance", "bond_order", "mate"]
-    torch.testing.assert_close(data.edge_attr[:, 0], graph.edge_vector.norm(dim=-1))
-    assert torch.equal(data.edge_attr[:, 1].long(), graph.edge_bond)
-    assert torch.equal(data.edge_attr[:, 2].bool(), graph.edge_mate)
-    assert data.validate()
 
 
 def test_a_graph_without_edge_kinds_is_refused():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from debye.errors import ConfigError, GraphError
+from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.graph.node_features import (
     NODE_FEATURES,
@@ -96,7 +96,7 @@ def test_only_the_radii_that_are_needed_are_asked_for():
 def test_unknown_names_are_explained(context):
     with pytest.raises(ConfigError, match="Did you mean 'locant'"):
         find_feature("locnat")
-    with pytest.raises(GraphError, match="Choose from resolution"):
+    with pytest.raises(ConfigError, match="Choose from resolution"):
         structure_features(context, ["temperature"])
 
 

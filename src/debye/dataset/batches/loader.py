@@ -150,7 +150,7 @@ class EntryBatches(Dataset[Batch]):
         if other is None:
             labels = [self.store.labels(self.split, row, target) for target in self.targets]
         else:
-            graph = part_of(graph.of_other_coordinates(), torch.from_numpy(other.keep))
+            graph = part_of(graph.as_transfer_query(), torch.from_numpy(other.keep))
             labels = [other.labels(self.store, self.split, target) for target in self.targets]
         if self.config.augment != AugmentConfig():
             key = [self.config.seed, AUGMENT_STREAM, epoch, row]
