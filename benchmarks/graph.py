@@ -39,8 +39,7 @@ from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import Crystal, Structure
-from debye.testing.assemble import combine, moved
-from debye.testing.peptide import build_peptide
+from debye.testing.peptide import build_peptide, combine, moved
 
 LIMIT = 100_000
 """Atoms per second of all processes together."""

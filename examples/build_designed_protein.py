@@ -17,9 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
-from debye.testing.assemble import combine, from_atoms, moved
 from debye.testing.ideal_geometry import place_atom
-from debye.testing.peptide import build_peptide
+from debye.testing.peptide import build_peptide, combine, from_atoms, moved
 
 TARGET = Path(__file__).with_name("designed_protein.cif")
 

@@ -7,11 +7,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from fake_pymol import FakePymol
 
-from debye.structure.structure import Crystal, Entry, Structure
+from debye.structure.structure import Structure
 
 DATA_VARIABLE = "DEBYE_BENCHMARK_DATA"
 REQUIRE_VARIABLE = "DEBYE_REQUIRE_BENCHMARK"
@@ -49,17 +48,9 @@ def peptide() -> Structure:
 @pytest.fixture(scope="session")
 def in_crystal(peptide: Structure) -> Structure:
     """The peptide as two chains, in a tight cell: mates touch it but do not clash."""
-    extent = np.ptp(peptide.position, axis=0) + 3.0
-    cell = (*map(float, extent), 90.0, 90.0, 90.0)
-    chain = np.where(peptide.residue_index < 6, "A", "B")
-    return replace(
-        peptide,
-        chain=chain,
-        chain_label=chain.copy(),
-        b_iso=np.linspace(10, 40, len(peptide), dtype=np.float32),
-        crystal=Crystal(cell=cell, space_group="P 1"),
-        entry=Entry(id="1aaa", method="X-RAY DIFFRACTION", resolution=1.7),
-    )
+    from debye.testing.peptide import peptide_in_crystal
+
+    return replace(peptide_in_crystal(), source=peptide.source)
 
 
 @pytest.fixture(scope="session")

@@ -7,24 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from debye import testing
 from debye.graph.node_features import NODE_FEATURES, FeatureContext, NodeFeature
 from debye.graph.structure_features import STRUCTURE_FEATURES, StructureFeature
 from debye.structure.crystal import symmetry_mates
+from debye.testing import check_feature
+from debye.testing.features import feature_context
 
 
 @pytest.mark.parametrize("name", NODE_FEATURES)
 def test_node_feature(name, in_crystal):
-    testing.check_feature(NODE_FEATURES[name], in_crystal)
+    check_feature(NODE_FEATURES[name], in_crystal)
 
 
 @pytest.mark.parametrize("name", STRUCTURE_FEATURES)
 def test_structure_feature(name, in_crystal):
-    testing.check_feature(STRUCTURE_FEATURES[name], in_crystal)
+    check_feature(STRUCTURE_FEATURES[name], in_crystal)
 
 
 def test_mates_take_part(in_crystal):
-    context = testing._context(in_crystal)
+    context = feature_context(in_crystal)
     assert context.mates is not None
     assert len(context.mates) == len(symmetry_mates(in_crystal, 12.0)) > len(in_crystal)
     crystal = [row for row in NODE_FEATURES.values() if row.isolated_as]
@@ -71,7 +72,7 @@ def test_the_contract_catches(message, in_crystal):
     feature = NodeFeature("broken", kind, "1", "made to fail", compute, size=2)
     structure = replace(in_crystal, position=in_crystal.position.copy())
     with pytest.raises(AssertionError, match=message):
-        testing.check_feature(feature, structure)
+        check_feature(feature, structure)
 
 
 def test_the_contract_catches_a_structure_feature_that_reads_b(in_crystal):
@@ -79,4 +80,4 @@ def test_the_contract_catches_a_structure_feature_that_reads_b(in_crystal):
         "mean_b", "mean B", lambda context: float(context.structure.b_iso.mean())
     )
     with pytest.raises(AssertionError, match=r"mean_b changes by .* with the B column"):
-        testing.check_feature(feature, in_crystal)
+        check_feature(feature, in_crystal)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
-from outputs import b_output
 
-from debye import testing
 from debye.errors import ConfigError
 from debye.graph.build import build_graph
+from debye.graph.config import GraphConfig
+from debye.models.base import BaselineModel
 from debye.models.catalog import CATALOG, build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader
-from debye.testing.peptide import build_peptide
+from debye.targets.b_factor import B_FACTOR
+from debye.testing import check_model
+from debye.testing.models import (
+    check_gradient,
+    check_head,
+    check_invariance,
+    check_overfits,
+    check_saved_and_loaded,
+    sample_graphs,
+)
 
 
 @pytest.fixture(scope="module", params=CATALOG)
@@ -20,20 +29,19 @@ def name(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def graphs(name, in_crystal):
+def graphs(name):
     config = model_config(name).graph
-    other = build_peptide("GASTKW", phi=-60.0, psi=-45.0)
-    first = build_graph(in_crystal, config)
+    first, second = sample_graphs(config)
     if config.reads_crystal:
         assert bool(first.crystal_known.all())
     if config.crystal and config.radius is not None:
-        assert bool(first.edge_mate.any()), "the contract is to be run with mates"
-    return first, build_graph(other, config)
+        assert bool(first.edge_mate.any()), "the contract must see symmetry mates"
+    return first, second
 
 
 def test_contract(name, graphs):
     torch.manual_seed(0)
-    testing.check_model(build_model(name), *graphs)
+    check_model(build_model(name), *graphs)
 
 
 def test_saved_and_loaded(name, graphs):
@@ -41,7 +49,7 @@ def test_saved_and_loaded(name, graphs):
     header = CheckpointHeader(
         name=name, model=name, config=model_config(name).model_dump(mode="json")
     )
-    testing.check_saved_and_loaded(build_model(name), header, graphs[0])
+    check_saved_and_loaded(build_model(name), header, graphs[0])
 
 
 def test_overfits(name, graphs):
@@ -50,14 +58,7 @@ def test_overfits(name, graphs):
     torch.manual_seed(0)
     graph = graphs[0]
     target = torch.randn(graph.n_atoms)
-    testing.check_overfits(build_model(name), graph, target)
-
-
-def test_head(name, graphs):
-    if not find_model(name).learned:
-        pytest.skip("nothing to train by gradient")
-    torch.manual_seed(0)
-    testing.check_head(build_model(name), graphs[0])
+    check_overfits(build_model(name), graph, target)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_the_contract_catches_a_wrong_head(in_crystal, monkeypatch, head, messag
     model = build_model("meta_gnn", {"layers": 1})
     monkeypatch.setattr(type(model), "head", head)
     with pytest.raises(AssertionError, match=message):
-        testing.check_head(model, build_graph(in_crystal, model.graph_config))
+        check_head(model, build_graph(in_crystal, model.graph_config))
 
 
 def test_unknown_model_is_explained():
@@ -87,16 +88,24 @@ def test_unknown_setting_is_explained():
         model_config("meta_gnn", {"layer": 3})
 
 
-class Broken(torch.nn.Module):
-    """Reads raw coordinates: the contract must notice."""
+class ReadsCoordinates(BaselineModel):
+    """Returns the x coordinate of each atom."""
 
     def forward(self, graph):
-        return b_output(graph.position[:, 0].clone())
+        return self.output(graph.position[:, 0].clone())
 
 
 def test_the_contract_catches_a_model_that_depends_on_the_pose(peptide):
-    from debye.graph.config import GraphConfig
-
-    graph = build_graph(peptide, GraphConfig())
     with pytest.raises(AssertionError, match="under a rigid motion"):
-        testing.check_invariance(Broken(), graph)  # type: ignore[arg-type]
+        check_invariance(ReadsCoordinates([B_FACTOR]), build_graph(peptide, GraphConfig()))
+
+
+@pytest.mark.parametrize(
+    "layer", ["layers.0.node_update.0", "heads.b_factor.atom.2", "atoms.embeddings.1"]
+)
+def test_the_contract_catches_a_layer_without_gradient(in_crystal, layer):
+    model = build_model("meta_gnn", {"layers": 1})
+    dead = model.get_submodule(layer)
+    dead.forward = lambda *inputs: type(dead).forward(dead, *inputs).detach()
+    with pytest.raises(AssertionError, match=f"no gradient reaches .*{layer}"):
+        check_gradient(model, build_graph(in_crystal, model.graph_config))

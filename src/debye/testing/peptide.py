@@ -1,15 +1,15 @@
-"""Proteins built from sequence and torsions, with ideal bond lengths and angles."""
+"""Structures made by code: proteins with ideal geometry, and structures from named atoms, moved and combined."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from debye.errors import StructureError
-from debye.structure.structure import EntityKind, Structure
-from debye.testing.assemble import from_atoms
+from debye.structure.structure import Crystal, EntityKind, Entry, Structure
 from debye.testing.ideal_geometry import (
     LETTERS,
     ROTAMERS,
@@ -60,8 +60,7 @@ def build_peptide(
 ) -> Structure:
     """Build all heavy atoms of a protein chain, trans peptide bonds, without B-factors (NaN).
 
-    The first residue's N is at the origin. Nothing keeps side chains or far residues from clashing: choose
-    the torsions so that they do not. The last residue gets an OXT.
+    The first residue's N is at the origin. Clashes are not checked: choose torsions without them. The last residue gets an OXT.
 
     Args:
         sequence: One-letter codes of the 20 amino acids.
@@ -73,7 +72,7 @@ def build_peptide(
         source: Named in error messages and reports.
 
     Raises:
-        StructureError: A letter is no amino acid, or a torsion is missing.
+        StructureError: A letter is not an amino acid, or a torsion is missing.
 
     Example:
         >>> helix = build_peptide("ACDE")
@@ -103,6 +102,135 @@ def build_peptide(
         chain=chain,
         kind=EntityKind.PROTEIN,
         source=source,
+    )
+
+
+def peptide_in_crystal() -> Structure:
+    """Return 13 residues of helix and strand as two chains in a tight cell, where mates touch but do not clash.
+
+    B-factors rise from 10 to 40 Å² along the chain; the resolution is 1.7 Å.
+    """
+    phi, psi = torsions("HHHHHHHPPBBBB")
+    peptide = build_peptide("MKWHEFRGPYCIT", phi, psi)
+    x, y, z = map(float, np.ptp(peptide.position, axis=0) + 3.0)
+    chain = np.where(peptide.residue_index < 6, "A", "B")
+    return replace(
+        peptide,
+        chain=chain,
+        chain_label=chain.copy(),
+        b_iso=np.linspace(10, 40, len(peptide), dtype=np.float32),
+        crystal=Crystal(cell=(x, y, z, 90.0, 90.0, 90.0), space_group="P 1"),
+        entry=Entry(id="1aaa", method="X-RAY DIFFRACTION", resolution=1.7),
+    )
+
+
+def from_atoms(
+    atoms: Sequence[tuple[str, str, ArrayLike]],
+    *,
+    residue_name: ArrayLike,
+    residue_number: ArrayLike,
+    chain: str = "A",
+    chain_label: str | None = None,
+    kind: EntityKind = EntityKind.LIGAND,
+    source: str = "built",
+) -> Structure:
+    """Make a structure of one chain, fully occupied and without B-factors (NaN).
+
+    Args:
+        atoms: Atom name, element and position (Å) of each atom.
+        residue_name: One component identifier for all atoms, or one for each.
+        residue_number: One number for all atoms, or one for each; a new number is a new residue.
+        chain: Name of the chain as authors give it.
+        chain_label: The same as mmCIF gives it; None: ``chain``.
+        kind: What the atoms belong to; everything but proteins and nucleic acids becomes HETATM.
+        source: Named in error messages.
+
+    Example:
+        >>> zinc = from_atoms([("ZN", "ZN", (0, 0, 0))], residue_name="ZN", residue_number=1)
+        >>> len(zinc), str(zinc.residue_name[0]), bool(zinc.is_hetero[0])
+        (1, 'ZN', True)
+    """
+    names, elements, position = zip(*atoms, strict=True)
+    count = len(names)
+    numbers = np.broadcast_to(np.asarray(residue_number, np.int32), count).copy()
+    changes = np.diff(numbers, prepend=numbers[:1]) != 0
+    empty = np.full(count, "")
+    return Structure(
+        source=source,
+        record=np.arange(count, dtype=np.int32),
+        model=np.ones(count, np.int32),
+        chain=np.full(count, chain),
+        chain_label=np.full(count, chain if chain_label is None else chain_label),
+        residue_number=numbers,
+        insertion_code=empty,
+        residue_name=np.broadcast_to(np.asarray(residue_name, np.str_), count).copy(),
+        atom_name=np.array(names),
+        altloc=empty.copy(),
+        element=np.char.upper(np.array(elements)),
+        position=np.array(position, np.float32),
+        occupancy=np.ones(count, np.float32),
+        b_iso=np.full(count, np.nan, np.float32),
+        is_hetero=np.full(count, kind not in (EntityKind.PROTEIN, EntityKind.NUCLEIC)),
+        entity_kind=np.full(count, kind, np.int8),
+        residue_index=np.cumsum(changes).astype(np.int32),
+    )
+
+
+def moved(structure: Structure, rotation: ArrayLike, shift: ArrayLike) -> Structure:
+    """Rotate all atoms about the origin, then shift them; the crystal stays as it is.
+
+    Args:
+        structure: Any structure.
+        rotation: (3, 3) orthogonal matrix.
+        shift: (3,) Å.
+    """
+    turn: NDArray[np.float64] = np.asarray(rotation, np.float64)
+    position = structure.position.astype(np.float64) @ turn.T + np.asarray(shift, np.float64)
+    return replace(structure, position=position.astype(np.float32))
+
+
+def combine(
+    parts: Sequence[Structure],
+    *,
+    source: str | None = None,
+    entry: Entry | None = None,
+    crystal: Crystal | None = None,
+) -> Structure:
+    """Put structures one after the other into one: records, residues and links are counted on.
+
+    ANISOU is dropped; entry and crystal are those given, not those of the parts.
+
+    Args:
+        parts: At least one structure.
+        source: Name of the result; None: that of the first part.
+        entry: Facts about the whole; None: none.
+        crystal: Cell and symmetry of the whole; None: none.
+
+    Raises:
+        StructureError: There is nothing to combine.
+    """
+    if not parts:
+        raise StructureError(
+            source or "combine", problem="no parts to combine", remedy="Give at least one structure"
+        )
+    shared = [
+        item.name
+        for item in fields(Structure)
+        if isinstance(getattr(parts[0], item.name), np.ndarray)
+        and item.name not in ("links", "record", "residue_index", "u_aniso")
+    ]
+    atoms = np.cumsum([0, *(len(part) for part in parts)])
+    residues = np.cumsum([0, *(part.n_residues for part in parts)])
+    index = [part.residue_index + start for part, start in zip(parts, residues, strict=False)]
+    links = [part.links + start for part, start in zip(parts, atoms, strict=False)]
+    return Structure(
+        source=source or parts[0].source,
+        record=np.arange(atoms[-1], dtype=np.int32),
+        residue_index=np.concatenate(index).astype(np.int32),
+        links=np.concatenate(links).astype(np.int32),
+        entry=entry or Entry(),
+        crystal=crystal,
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in shared},
     )
 
 

@@ -20,8 +20,7 @@ from debye.graph.neighbors import (
 )
 from debye.structure.crystal import Mates, symmetry_mates
 from debye.structure.structure import Crystal, Structure
-from debye.testing.assemble import from_atoms
-from debye.testing.peptide import build_peptide
+from debye.testing.peptide import build_peptide, from_atoms
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,7 @@ from debye.models.baselines.standardize import standardize
 from debye.structure.crystal import Mates, symmetry_mates
 from debye.structure.structure import Crystal, Structure
 from debye.targets.b_factor import B_FACTOR
-from debye.testing.assemble import combine, from_atoms
-from debye.testing.contract import (
+from debye.testing.models import (
     check_batch_independence,
     check_input_unchanged,
     check_invariance,
@@ -38,7 +37,7 @@ from debye.testing.contract import (
     check_permutation,
     check_without_edges,
 )
-from debye.testing.peptide import build_peptide
+from debye.testing.peptide import build_peptide, combine, from_atoms
 
 MODULES = (structure_mean, train_mean, locant_element_mean, contact_number, weighted)
 

@@ -15,7 +15,7 @@ from debye.models.baselines.gradient_boosting import CONFIG, MODEL, GradientBoos
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader
 from debye.targets.b_factor import B_FACTOR
-from debye.testing.contract import check_model, check_saved_and_loaded
+from debye.testing.models import check_model, check_saved_and_loaded
 from debye.testing.peptide import build_peptide
 
 GRAPH = {

@@ -12,8 +12,8 @@ from debye.models.baselines.elastic_network import anisotropic_network, gaussian
 from debye.models.baselines.network_nodes import residue_nodes, to_atoms
 from debye.structure.structure import Crystal, EntityKind, Entry
 from debye.targets.b_factor import B_FACTOR
-from debye.testing.assemble import combine, from_atoms, moved
-from debye.testing.contract import check_permutation
+from debye.testing.models import check_permutation
+from debye.testing.peptide import combine, from_atoms, moved
 
 
 def z_score(value: np.ndarray) -> np.ndarray:

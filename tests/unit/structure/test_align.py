@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from debye.structure.align import align_residues, match_chains
-from debye.testing.assemble import combine
-from debye.testing.peptide import build_peptide
+from debye.testing.peptide import build_peptide, combine
 
 SEQUENCE = "MKWHEFRGPYCITSLDNQVAMKWHEFRG"
 

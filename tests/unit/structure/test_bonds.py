@@ -12,7 +12,7 @@ from debye.structure.bonds import BondOrder, Bonds, find_bonds
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import EntityKind, Structure
-from debye.testing.assemble import combine, from_atoms, moved
+from debye.testing.peptide import combine, from_atoms, moved
 
 BENZENE = [(1.39 * np.cos(a), 1.39 * np.sin(a), 0.0) for a in np.arange(6) * np.pi / 3]
 

@@ -18,7 +18,7 @@ from debye.structure.crystal import (
     symmetry_mates,
 )
 from debye.structure.structure import Crystal, Structure
-from debye.testing.assemble import from_atoms
+from debye.testing.peptide import from_atoms
 
 RIGHT = (90.0, 90.0, 90.0)
 GROUPS = {

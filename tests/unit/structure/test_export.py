@@ -12,7 +12,7 @@ import pytest
 from debye.errors import FormatError
 from debye.structure.export import cif_text, pdb_text, write_structure
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
-from debye.testing.assemble import combine, from_atoms
+from debye.testing.peptide import combine, from_atoms
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from debye.structure.bonds import BondOrder, find_bonds
 from debye.structure.structure import EntityKind, Structure
-from debye.testing.assemble import combine, from_atoms, moved
+from debye.testing.peptide import combine, from_atoms, moved
 
 PROTEIN, NUCLEIC, LIGAND = EntityKind.PROTEIN, EntityKind.NUCLEIC, EntityKind.LIGAND
 SUGAR, ION = EntityKind.SUGAR, EntityKind.ION

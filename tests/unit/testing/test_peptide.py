@@ -8,9 +8,8 @@ from scipy.spatial.distance import pdist
 
 from debye.errors import StructureError
 from debye.structure.structure import EntityKind, Structure
-from debye.testing.assemble import combine, from_atoms, moved
 from debye.testing.ideal_geometry import LETTERS, place_atom
-from debye.testing.peptide import SEGMENTS, build_peptide, torsions
+from debye.testing.peptide import SEGMENTS, build_peptide, combine, from_atoms, moved, torsions
 
 
 def position(structure: Structure, residue: int, atom: str) -> np.ndarray:
