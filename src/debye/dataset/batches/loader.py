@@ -11,7 +11,6 @@ from typing import Annotated
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from debye.dataset.batches.augment import AugmentConfig, augment, part_of
 from debye.dataset.batches.graph_cache import GraphSource
 from debye.dataset.batches.other_crystals import OtherCrystal, draw_other_crystal, rows_by_cluster
+from debye.dataset.store.parts import pack
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.graph.graph import AtomGraph, item_count, join
@@ -341,24 +341,6 @@ def balance_steps(
         steps = generator.permutation(run.reshape(-1, world_size))
         places += generator.permuted(steps, axis=1).ravel().tolist()
     return places
-
-
-def pack(sizes: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:
-    """Cut a sequence into runs whose sizes sum to at most a limit, or that have one element.
-
-    Example:
-        >>> [run.tolist() for run in pack(np.array([3, 4, 9, 1, 1]), 8)]
-        [[0, 1], [2], [3, 4]]
-    """
-    runs: list[list[int]] = []
-    filled = limit
-    for position, size in enumerate(sizes.tolist()):
-        if filled + size > limit:
-            runs.append([])
-            filled = 0
-        runs[-1].append(position)
-        filled += size
-    return [np.array(run, np.int64) for run in runs]
 
 
 def hides_crystal(config: LoaderConfig, epoch: int, row: int) -> bool:

@@ -57,6 +57,24 @@ def run_parts(
     return paths
 
 
+def pack(sizes: Sequence[int] | NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:
+    """Cut a sequence into runs whose sizes sum to at most a limit, or that have one element.
+
+    Example:
+        >>> [run.tolist() for run in pack([3, 4, 9, 1, 1], 8)]
+        [[0, 1], [2], [3, 4]]
+    """
+    runs: list[list[int]] = []
+    filled = limit
+    for position, size in enumerate(sizes):
+        if filled + size > limit:
+            runs.append([])
+            filled = 0
+        runs[-1].append(position)
+        filled += int(size)
+    return [np.array(run, np.int64) for run in runs]
+
+
 def concatenate(
     parts: Sequence[Path], name: str, target: Path, dtype: np.dtype | None = None
 ) -> int:

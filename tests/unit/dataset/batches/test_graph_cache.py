@@ -12,10 +12,10 @@ from debye.dataset.batches.graph_cache import (
     GraphBuilder,
     GraphCache,
     cache_key,
-    decode_vectors,
     encode_vectors,
     open_graph_cache,
 )
+from debye.dataset.store.parts import pack
 from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
@@ -25,6 +25,7 @@ CONFIGS = {
     "covalent": GraphConfig(radius=None),
     "nearest": GraphConfig(radius=None, covalent=False, nearest=12),
     "isolated": GraphConfig(crystal=False),
+    "residues": GraphConfig(residue_radius=10.0, node_categories=(), node_scalars=()),
 }
 EXACT = (
     "position",
@@ -38,6 +39,10 @@ EXACT = (
     "edge_index",
     "edge_bond",
     "edge_mate",
+    "chain_index",
+    "residue_edge_index",
+    "residue_edge_bond",
+    "residue_edge_mate",
 )
 
 
@@ -94,9 +99,8 @@ def test_processes_and_interruption_change_nothing(
     with pytest.raises(KeyboardInterrupt):
         open_graph_cache(store, "train", GraphConfig(), folder=tmp_path / "b")
     resumed = open_graph_cache(store, "train", GraphConfig(), folder=tmp_path / "b")
-    assert (
-        len(calls) == 3 + len(graph_cache._chunks([e.n_atoms for e in store.entries("train")])) - 2
-    )
+    n_parts = len(pack([entry.n_atoms for entry in store.entries("train")], 300))
+    assert len(calls) == 3 + n_parts - 2, "the two finished parts are not built again"
     for row in range(len(whole)):
         assert_same(whole.graph(row), resumed.graph(row))
     assert not list(tmp_path.rglob("*.npz"))
@@ -143,22 +147,26 @@ def test_key_follows_what_the_graphs_depend_on(store: Store) -> None:
     assert base != cache_key(store, "train", GraphConfig(radius=5.5))
 
 
-def test_an_edge_that_is_too_long_keeps_all_vectors_as_floats() -> None:
-    vector = np.array([[0.1234567, 2.0, -3.0], [0.0, 32.5, 0.0]], np.float32)
-    stored = encode_vectors(vector)
-    assert stored.dtype == np.float32
-    np.testing.assert_array_equal(decode_vectors(stored).numpy(), vector)
+@pytest.mark.parametrize(("longest", "error"), [(32.7, 0.00051), (100.0, 0.0016)])
+def test_the_longest_edge_sets_the_error(longest: float, error: float) -> None:
+    vector = np.array([[0.1234567, 2.0, -3.0], [0.0, longest, 0.0]], np.float32)
+    stored, unit = encode_vectors(vector)
+    assert stored.dtype == np.int16
+    assert np.abs(stored * unit - vector).max() < error
 
 
-def test_long_edges_in_one_part_do_not_spoil_the_others(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(graph_cache, "PART_ATOMS", 300)
-    monkeypatch.setattr(graph_cache, "LONGEST_EDGE", 4.999)
-    cache = open_graph_cache(store, "train", GraphConfig(radius=5.0), folder=tmp_path)
-    builder = GraphBuilder(store, "train", GraphConfig(radius=5.0))
+def test_long_edges_in_one_graph_do_not_change_the_others(store: Store, tmp_path: Path) -> None:
+    config = GraphConfig(residue_radius=60.0)
+    cache = open_graph_cache(store, "train", config, folder=tmp_path)
+    builder = GraphBuilder(store, "train", config)
+    lengths = []
     for row in range(len(cache)):
-        assert_same(cache.graph(row), builder.graph(row))
+        built = builder.graph(row)
+        assert_same(cache.graph(row), built)
+        error = (cache.graph(row).residue_edge_vector - built.residue_edge_vector).abs().max()
+        lengths.append(built.residue_edge_vector.abs().max())
+        assert error <= 0.51 * max(0.001, lengths[-1] / 32_767)
+    assert max(lengths) > 32.767
 
 
 def test_cached_tensors_may_be_changed(store: Store) -> None:

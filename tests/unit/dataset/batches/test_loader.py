@@ -17,8 +17,8 @@ from debye.dataset.batches.loader import (
     choose_rows,
     hides_crystal,
     make_loader,
-    pack,
 )
+from debye.dataset.store.parts import pack
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.graph.config import GraphConfig
