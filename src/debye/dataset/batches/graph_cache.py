@@ -95,7 +95,7 @@ class GraphCache:
     def __len__(self) -> int:
         return len(self.source)
 
-    def _read(self, row: int, name: str, dtype: DTypeLike = None) -> torch.Tensor:
+    def _read(self, row: int, name: str, dtype: DTypeLike | None = None) -> torch.Tensor:
         flat, starts = self._columns[name]
         return torch.from_numpy(np.array(flat[starts[row] : starts[row + 1]], dtype))
 
