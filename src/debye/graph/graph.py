@@ -206,16 +206,18 @@ class AtomGraph:
             edge_index=edges[:, by_receiver],
         )
 
-    def keep_edges(self, keep: Bool[Tensor, " edges"]) -> AtomGraph:
-        """Return the graph with only some of its edges."""
+    def keep_edges(self, keep: Bool[Tensor, " edges"] | Int[Tensor, " kept"]) -> AtomGraph:
+        """Return the graph with only some of its edges, given as a mask or by row."""
         return replace(
             self,
             edge_index=self.edge_index[:, keep],
             **{name: getattr(self, name)[keep] for name in PER_EDGE},
         )
 
-    def keep_residue_edges(self, keep: Bool[Tensor, " residue_edges"]) -> AtomGraph:
-        """Return the graph with only some of the edges between residues."""
+    def keep_residue_edges(
+        self, keep: Bool[Tensor, " residue_edges"] | Int[Tensor, " kept"]
+    ) -> AtomGraph:
+        """Return the graph with only some of the edges between residues, given as a mask or by row."""
         return replace(
             self,
             residue_edge_index=self.residue_edge_index[:, keep],

@@ -128,7 +128,9 @@ def packing(
         radii: Distances, Å (inclusive).
 
     Example:
-        >>> isolated, _ = packing(np.array([[0.0, 0, 0], [2, 0, 0], [4, 0, 0]]), Mates(), [2, 9])
+        >>> isolated, _ = packing(
+        ...     np.array([[0.0, 0, 0], [2, 0, 0], [4, 0, 0]]), Mates(), [2.0, 9.0]
+        ... )
         >>> isolated.contacts.tolist(), isolated.density[0].tolist()
         ([[1.0, 2.0], [2.0, 2.0], [1.0, 2.0]], [0.25, 0.3125])
     """

@@ -73,7 +73,7 @@ class MetaLayer(nn.Module):
     def forward(
         self,
         nodes: Float[Tensor, "atoms node"],
-        edges: list[Float[Tensor, "edges edge"]],
+        edges: list[Float[Tensor, "_ edge"]],
         state: Float[Tensor, "structures global"],
         chunks: list[EdgeChunk],
         structures: Grouping,

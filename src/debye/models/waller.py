@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +70,7 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     """Share of the channels of every update that training sets to zero."""
 
     @model_validator(mode="after")
-    def _elastic_network_has_edges(self) -> Self:
+    def _elastic_network_has_edges(self) -> WallerConfig:
         if self.elastic and (self.graph.residue_radius or 0.0) < ELASTIC_CUTOFF:
             raise ValueError(f"elastic needs a graph.residue_radius of at least {ELASTIC_CUTOFF:g}")
         return self
@@ -397,7 +397,7 @@ class Waller(AtomModel):
 
     def _residues(
         self, graph: AtomGraph, levels: Hierarchy, atoms: Float[Tensor, "atoms width"]
-    ) -> tuple[Float[Tensor, "residues width"], Float[Tensor, "structures width"]]:
+    ) -> tuple[Float[Tensor, "residues wide"], Float[Tensor, "structures wide"]]:
         """Return the features of residues and structures after all layers."""
         neighborhood = Neighborhood.of(graph.residue_edge_index, graph.n_residues)
         size = levels.residues.counts[:, None].to(atoms.dtype).log()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from debye.errors import GraphError
 from debye.graph.build import build_graph
@@ -218,3 +219,9 @@ def test_a_graph_without_edge_kinds_is_refused():
 def test_a_crystal_feature_needs_its_isolated_twin():
     with pytest.raises(ValueError, match="needs wcn"):
         GraphConfig(node_scalars=("crystal_wcn",))
+
+
+def test_shapes_are_checked_while_tests_run(peptide):
+    graph = build_graph(peptide, GraphConfig())
+    with pytest.raises(TypeCheckError, match=r"Expected type: .*Float\[Tensor, '3 3'\]"):
+        graph.moved(torch.eye(2), shift=torch.zeros(3))

@@ -18,7 +18,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ COLUMNS = {
 """Columns by what one row describes; the manifest has the number of rows of each graph."""
 
 
+@runtime_checkable
 class GraphSource(Protocol):
     """Where the graphs of one split come from: computed anew, or from a cache."""
 
