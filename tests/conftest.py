@@ -9,10 +9,6 @@ from pathlib import Path
 
 import pytest
 from fake_pymol import FakePymol
-from jaxtyping import install_import_hook
-
-# While tests run, every call checks the shapes in annotations. This must precede all imports of these packages.
-install_import_hook(["debye.graph", "debye.models", "debye.targets"], "beartype.beartype")
 
 from debye.structure.structure import Structure
 

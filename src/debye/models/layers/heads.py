@@ -33,9 +33,9 @@ class HeadWidths:
 class Features:
     """What a network has computed from a graph."""
 
-    atom: Float[Tensor, "atoms width"]
-    structure: Float[Tensor, "structures width"]
-    residue: Float[Tensor, "residues width"] | None = None
+    atom: Float[Tensor, "atoms atom_width"]
+    structure: Float[Tensor, "structures structure_width"]
+    residue: Float[Tensor, "residues residue_width"] | None = None
     residues: Grouping | None = None
     """Atoms by residue; None: it is made where it is needed."""
 
