@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from debye.benchmark.cases import StructureCase
 from debye.cli.main import app
 from debye.errors import ConfigError
-from debye.plots.structure_case import StructureCase
-from debye.plots.structure_scene import STYLES, Look, render
+from debye.plots.structure_scene import STYLES, PictureConfig, render
 from debye.structure.export import write_structure
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "designed_protein.cif"
@@ -37,8 +37,8 @@ def test_pymol_draws_low_b_blue_and_high_b_red(pymol, in_crystal):
         predicted=in_crystal.b_iso.copy(),
         model_name="",
     )
-    look = Look(limits=(10.0, 40.0), styles=STYLES, size=120)
-    images = render(case, look, program=pymol)
+    config = PictureConfig(styles=STYLES, size=120, program=pymol)
+    images = render(case, config, (10.0, 40.0))
     assert len(images) == 8
     for style in STYLES:
         deposited, predicted = (images[style, side] for side in ("deposited", "predicted"))
@@ -89,7 +89,7 @@ def test_a_model_without_b_beside_a_crystal_and_a_bad_file(
         (("x.cif", "--pymol", "/nowhere/pymol"), "apt-get install pymol"),
     ],
 )
-def test_mistakes_are_told(arguments, message, fake_pymol, monkeypatch):
+def test_mistakes_are_explained(arguments, message, fake_pymol, monkeypatch):
     monkeypatch.setenv("DEBYE_PYMOL", str(fake_pymol.make()))
     error = plot_structure(*arguments, "-o", "x.png").exception
     assert isinstance(error, ConfigError)

@@ -10,8 +10,8 @@ import typer
 from debye.cli.data import progress_bar
 
 if TYPE_CHECKING:
+    from debye.benchmark.cases import StructureCase
     from debye.errors import DebyeError
-    from debye.plots.structure_case import StructureCase
     from debye.plots.structure_scene import Style
 
 
@@ -89,7 +89,8 @@ def structure(
     in a row. Where a file holds no B-factors, as predicted models, only the prediction is drawn.
     """
     from debye.plots.pymol import find_pymol
-    from debye.plots.structure import PictureConfig, check_target, save_structures
+    from debye.plots.structure import check_target, save_structures
+    from debye.plots.structure_scene import PictureConfig
 
     styles = tuple(name.strip() for name in style.split(",") if name.strip())
     config = PictureConfig(
@@ -125,8 +126,8 @@ def structure(
 def _from_store(
     data: Path, model: str, entries: str | None, split: str | None
 ) -> tuple[list[StructureCase], list[DebyeError]]:
+    from debye.benchmark.cases import cases_from_store
     from debye.dataset.store.store import Store
-    from debye.plots.structure_case import cases_from_store
 
     names = [name.strip() for name in (entries or "").split(",") if name.strip()]
     return cases_from_store(Store.open(data), model, entries=names, split=split)
@@ -139,7 +140,7 @@ def _from_files(
     crystal: Literal["auto", "on", "off"],
     mirror: Path | None,
 ) -> tuple[list[StructureCase], list[DebyeError]]:
-    from debye.plots.structure_case import cases_from_files, cases_from_pairs
+    from debye.benchmark.cases import cases_from_files, cases_from_pairs
 
     if predicted:
         return cases_from_pairs(inputs, predicted)

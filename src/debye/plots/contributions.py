@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from debye.explanation.surroundings import Kind
 from debye.plots.colors import BLUE, RED, WHITE, b_colors
+from debye.plots.drawing import (
+    GRAY,
+    GRID,
+    INK,
+    add_color_bar,
+    new_figure,
+    principal_axes,
+    save_figure,
+)
 from debye.structure.bonds import find_bonds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from debye.explanation.explanation import Contribution, Explanation
 
-INK, GRAY = "#22262b", "#8a929b"
 OWN = (0.2, 0.22, 0.24)
 """Color of the residue that is explained."""
 NAMED = 7
-"""Neighbors whose names stand in the scene."""
+"""Neighbors that are labeled in the scene."""
 SMALLEST_SCALE = 0.1
 """Å². Smaller effects are never shown in full color."""
 
 
 def save_contributions(explanation: Explanation, path: str | Path, *, top: int = 12) -> Path:
-    """Write the picture as PNG (or whatever format the suffix says) and return its path."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Drawn beside its place: a picture that is there is a whole one.
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
-    try:
-        plot_contributions(explanation, top=top).savefig(part, dpi=160)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    """Write the picture in the format of the suffix and return its path."""
+    return save_figure(plot_contributions(explanation, top=top), path)
 
 
 def plot_contributions(explanation: Explanation, *, top: int = 12) -> Figure:
@@ -53,18 +48,12 @@ def plot_contributions(explanation: Explanation, *, top: int = 12) -> Figure:
     largest = max((abs(item.effect) for item in shown), default=0.0)
     limit = max(largest, SMALLEST_SCALE)
     rows = len(shown) + len(explanation.features)
-    figure = Figure(figsize=(12, max(4.2, 1.6 + 0.24 * rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, max(4.2, 1.6 + 0.24 * rows), layout="constrained")
     bars, scene = figure.subplots(1, 2, width_ratios=(1, 1.15))
     _draw_bars(bars, explanation, shown, limit)
     _draw_scene(scene, explanation, shown, limit)
-    colors = LinearSegmentedColormap.from_list("effect", (BLUE, WHITE, RED))
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(-limit, limit), colors), ax=scene, shrink=0.75, aspect=22
-    )
-    bar.set_label("Effect on B (Å²)", color=INK, fontsize=9)
-    bar.ax.tick_params(labelsize=8, colors=INK)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    scale, label = (BLUE, WHITE, RED), "Effect on B (Å²)"
+    add_color_bar(figure, scale, (-limit, limit), label, ax=scene, shrink=0.75, aspect=22)
     return figure
 
 
@@ -86,7 +75,7 @@ def _draw_bars(
     panel.tick_params(axis="y", length=0)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.spines["bottom"].set_color(GRAY)
-    panel.grid(axis="x", color="#e6e9ec", linewidth=0.7)
+    panel.grid(axis="x", color=GRID, linewidth=0.7)
     panel.set_axisbelow(True)
     panel.set_xlabel("Effect on B (Å²): below 0, B is lower because of it", fontsize=9, color=INK)
     entry = explanation.structure.entry.id or Path(explanation.structure.source).name
@@ -95,11 +84,8 @@ def _draw_bars(
         deposited = f", {explanation.b_deposited:.1f} in the file"
     panel.set_title(
         f"{explanation.name} of {entry} · B {explanation.b_predicted:.1f} Å² predicted{deposited}",
-        loc="left",
-        fontsize=10,
-        color=INK,
-        fontweight="bold",
-    )
+        loc="left", fontsize=10, color=INK, fontweight="bold",
+    )  # fmt: skip
 
 
 def _label(item: Contribution) -> str:
@@ -119,7 +105,7 @@ def _draw_scene(
     groups = [own, *(item.neighbor.rows for item in shown)]
     places = [structure.position[own], *(item.neighbor.position for item in shown)]
     center = structure.position[explanation.rows].mean(axis=0)
-    view = _view(np.concatenate(places) - center)
+    view = principal_axes(np.concatenate(places) - center)
     placed = [(position - center) @ view for position in places]
     effects = b_colors(np.array([item.effect for item in shown]), (-limit, limit))
     colors = np.vstack([OWN, effects])
@@ -159,19 +145,18 @@ def _draw_sticks(
     flat = segments[order, :, :2]
     for rank, (line, group) in enumerate(zip(flat, of_group[order], strict=True)):
         width = (3.4 if group else 4.6) * (0.75 + 0.4 * near[rank])
-        outline = LineCollection(
-            [line],
-            colors=[(0.6 - 0.35 * near[rank],) * 3],
-            linewidths=width + 1.3,
-            linestyles=(0, (1.2, 0.7)) if dashed[group] else "solid",
-            capstyle="butt" if dashed[group] else "round",
-            zorder=2 + rank,
-        )
-        fill = LineCollection(
-            [line], colors=[colors[group]], linewidths=width, capstyle="round", zorder=2 + rank
-        )
-        panel.add_collection(outline)
-        panel.add_collection(fill)
+        dash, cap = ((0, (1.2, 0.7)), "butt") if dashed[group] else ("solid", "round")
+        gray = (0.6 - 0.35 * near[rank],) * 3
+        for color, thick, style, end in (
+            (gray, width + 1.3, dash, cap),
+            (colors[group], width, "solid", "round"),
+        ):
+            panel.add_collection(
+                LineCollection(
+                    [line], colors=[color], linewidths=thick, linestyles=style, capstyle=end,
+                    zorder=2 + rank,
+                )
+            )  # fmt: skip
 
 
 def _named(placed: list[NDArray[np.float64]], dashed: list[bool]) -> list[int]:
@@ -185,15 +170,6 @@ def _named(placed: list[NDArray[np.float64]], dashed: list[bool]) -> list[int]:
         if apart.any(axis=1).all() and len(chosen) <= NAMED:
             chosen.append(group)
     return chosen
-
-
-def _view(position: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the rotation whose columns are the axes of the surroundings, the longest first."""
-    _, axes = np.linalg.eigh(position.T.astype(np.float64) @ position)
-    axes = axes[:, ::-1]
-    # eigh leaves signs free: the largest component of each axis points up, so pictures repeat.
-    signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(3)])
-    return axes * np.where(signs == 0, 1, signs)
 
 
 def _sticks(

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from debye.plots.colors import BLUE, RED, WHITE, b_colors, color_limits
+from debye.plots.drawing import (
+    GRAY,
+    GRID,
+    INK,
+    add_color_bar,
+    new_figure,
+    principal_axes,
+    save_figure,
+)
 from debye.prediction.residues import ResidueTable, residue_table
 from debye.structure.structure import EntityKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
 
     from debye.prediction.prediction import Prediction
     from debye.structure.structure import Structure
@@ -34,21 +38,11 @@ TUBE = 1.7
 """Width of the backbone, Å."""
 PANEL_POINTS = 230.0
 """Width of the panel of the backbone, points."""
-INK, GRAY = "#22262b", "#8a929b"
 
 
 def save_profile(prediction: Prediction, path: str | Path) -> Path:
-    """Write the picture as PNG (or whatever format the suffix says) and return its path."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Drawn beside its place: a picture that is there is a whole one.
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
-    try:
-        plot_profile(prediction).savefig(part, dpi=160)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    """Write the picture in the format of the suffix and return its path."""
+    return save_figure(plot_profile(prediction), path)
 
 
 def plot_profile(prediction: Prediction) -> Figure:
@@ -56,8 +50,7 @@ def plot_profile(prediction: Prediction) -> Figure:
     residues = residue_table(prediction)
     chains = _polymer_chains(prediction.structure, residues)
     shown = sorted(chains[:MOST_CHAINS], key=lambda rows: int(residues.first_atom[rows[0]]))
-    figure = Figure(figsize=(12, 3.4 + 1.1 * max(len(shown) - 1, 0)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, 3.4 + 1.1 * max(len(shown) - 1, 0), layout="constrained")
     grid = figure.add_gridspec(1, 2, width_ratios=(1.6, 1))
     left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     limits = color_limits(prediction.b_predicted)
@@ -107,35 +100,20 @@ def _draw_chain(
     broken = _is_broken(structure, _trace_rows(prediction, residues)[rows])
     place = np.arange(len(rows)) + np.concatenate([[0], np.cumsum(broken)])
 
-    def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        with_gaps = np.full(place[-1] + 1, np.nan)
-        with_gaps[place] = values[rows]
-        return with_gaps
+    def with_gaps(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        spread = np.full(place[-1] + 1, np.nan)
+        spread[place] = values[rows]
+        return spread
 
     x = np.arange(place[-1] + 1)
-    panel.fill_between(
-        x,
-        spread(residues.lower),
-        spread(residues.upper),
-        color=BLUE,
-        alpha=0.13,
-        linewidth=0,
-        label="5-95 % interval",
-    )
+    _draw_interval(panel, x, with_gaps(residues.lower), with_gaps(residues.upper))
     if np.isfinite(residues.observed[rows]).any():
-        panel.plot(x, spread(residues.observed), color=INK, linewidth=0.9, label="deposited")
-    panel.plot(x, spread(residues.predicted), color=BLUE, linewidth=1.6, label="predicted")
+        panel.plot(x, with_gaps(residues.observed), color=INK, linewidth=0.9, label="deposited")
+    panel.plot(x, with_gaps(residues.predicted), color=BLUE, linewidth=1.6, label="predicted")
     if labeled:
-        chain = structure.chain[first[0]] or "without name"
-        panel.text(
-            0.008,
-            0.93,
-            f"chain {chain}",
-            transform=panel.transAxes,
-            va="top",
-            fontsize=8,
-            color=INK,
-        )
+        name = f"chain {structure.chain[first[0]] or 'without name'}"
+        at = panel.transAxes
+        panel.text(0.008, 0.93, name, transform=at, va="top", fontsize=8, color=INK)
     _label_residues(panel, place, number)
     panel.set_xlim(-0.5, place[-1] + 0.5)
 
@@ -155,16 +133,13 @@ def _label_residues(panel: Axes, place: NDArray[np.intp], number: NDArray[np.int
 def _draw_ranked(panel: Axes, residues: ResidueTable) -> None:
     order = np.argsort(residues.predicted)
     x = np.arange(len(order))
-    panel.fill_between(
-        x,
-        residues.lower[order],
-        residues.upper[order],
-        color=BLUE,
-        alpha=0.13,
-        linewidth=0,
-        label="5-95 % interval",
-    )
+    _draw_interval(panel, x, residues.lower[order], residues.upper[order])
     panel.plot(x, residues.predicted[order], "o-", color=BLUE, label="predicted")
+
+
+def _draw_interval(panel: Axes, x: NDArray, lower: NDArray, upper: NDArray) -> None:
+    label = "5-95 % interval"
+    panel.fill_between(x, lower, upper, color=BLUE, alpha=0.13, linewidth=0, label=label)
 
 
 def _finish_panels(panels: NDArray, residues: ResidueTable, shown: list[NDArray[np.intp]]) -> None:
@@ -177,7 +152,7 @@ def _finish_panels(panels: NDArray, residues: ResidueTable, shown: list[NDArray[
         panel.spines[["top", "right"]].set_visible(False)
         panel.spines[["left", "bottom"]].set_color(GRAY)
         panel.tick_params(colors=INK, labelsize=8, color=GRAY)
-        panel.grid(axis="y", color="#e6e9ec", linewidth=0.7)
+        panel.grid(axis="y", color=GRID, linewidth=0.7)
         panel.set_axisbelow(True)
 
 
@@ -194,7 +169,9 @@ def _draw_trace(
     structure = prediction.structure
     rows = np.flatnonzero(prediction.has_prediction)
     center = structure.position[rows].mean(axis=0)
-    view = _principal_view(structure.position[rows])
+    view = principal_axes(
+        structure.position[rows] - structure.position[rows].mean(axis=0, dtype=float)
+    )
     placed = (structure.position[rows] - center) @ view
     scale = PANEL_POINTS / max(float(np.ptp(placed[:, :2], axis=0).max()), 10.0)
     segments, values = _trace_segments(prediction, residues, chains)
@@ -215,28 +192,10 @@ def _draw_trace(
         zorder=3,
     )
     panel.autoscale_view()
-    colors = LinearSegmentedColormap.from_list("b", (BLUE, WHITE, RED))
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(*limits), colors),
-        ax=panel,
-        shrink=0.7,
-        aspect=20,
-        extend="both",
-        extendfrac=0.03,
-    )
-    bar.set_label("Predicted B (Å²)", color=INK, fontsize=9)
-    bar.ax.tick_params(labelsize=8, colors=INK)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-
-
-def _principal_view(position: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the (3, 3) rotation whose columns are the axes of the molecule, the longest first."""
-    centered = position - position.mean(axis=0, dtype=np.float64)
-    _, axes = np.linalg.eigh(centered.T @ centered)
-    axes = axes[:, ::-1]
-    # eigh leaves signs free: the largest component of each axis points up, so pictures repeat.
-    signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(3)])
-    return axes * np.where(signs == 0, 1, signs)
+    add_color_bar(
+        figure, (BLUE, WHITE, RED), limits, "Predicted B (Å²)",
+        ax=panel, shrink=0.7, aspect=20, extend="both", extendfrac=0.03,
+    )  # fmt: skip
 
 
 def _trace_rows(prediction: Prediction, residues: ResidueTable) -> NDArray[np.intp]:

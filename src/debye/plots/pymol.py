@@ -23,7 +23,7 @@ PROGRAM = "pymol"
 VARIABLE = "DEBYE_PYMOL"
 """Environment variable with the path of PyMOL, where it is not on PATH."""
 LOG_LINES = 6
-"""Last lines of what PyMOL said that an error repeats."""
+"""Last lines of PyMOL's output that an error message repeats."""
 
 
 class RenderError(StructureError):
@@ -34,17 +34,16 @@ def find_pymol(path: str | Path | None = None) -> str:
     """Return the path of PyMOL: the one given, that of ``DEBYE_PYMOL``, or the one on PATH.
 
     Raises:
-        ConfigError: there is none; says how to get it.
+        ConfigError: there is none; the message tells how to install it.
     """
     wanted = str(path or os.environ.get(VARIABLE) or PROGRAM)
     found = shutil.which(wanted)
     if found is None:
         raise ConfigError(
             wanted,
-            problem="PyMOL is not there or cannot be run, and structures are drawn by it",
-            remedy="Install it (Debian and Ubuntu: apt-get install pymol; conda install -c "
-            f"conda-forge pymol-open-source; Homebrew: brew install pymol), or say where it is by "
-            f"--pymol or {VARIABLE}",
+            "PyMOL is not there or cannot be run; structures are drawn with it",
+            "Install it (Debian and Ubuntu: apt-get install pymol; conda install -c conda-forge "
+            f"pymol-open-source; Homebrew: brew install pymol), or give its path by --pymol or {VARIABLE}",
         )
     return str(Path(found).absolute())
 
@@ -70,7 +69,7 @@ def run_pymol(
 
     Raises:
         ConfigError: no PyMOL.
-        RenderError: it failed, took too long or left out an image; tells what PyMOL said.
+        RenderError: it failed, took too long or left out an image; the message repeats its output.
     """
     (folder / "scene.pml").write_text(script, encoding="utf-8")
     # c: no window, k: no settings of the user's, q: no banner.
@@ -90,29 +89,24 @@ def run_pymol(
             with _ended_by_sigterm():
                 code = process.wait(timeout)
         except subprocess.TimeoutExpired as error:
-            raise RenderError(
-                source,
-                problem=f"PyMOL had not finished after {timeout:g} s{_said(log)}",
-                remedy="Allow more time (--timeout) or draw smaller panels (--size)",
-            ) from error
+            remedy = "Allow more time (--timeout) or draw smaller panels (--size)"
+            problem = f"PyMOL had not finished after {timeout:g} s{_said(log)}"
+            raise RenderError(source, problem, remedy) from error
         finally:
             _stop(process)
     missing = [name for name in images if not (folder / name).is_file()]
     if code or missing:
         what = f"ended with code {code}" if code else f"made no image {', '.join(missing)}"
-        raise RenderError(
-            source,
-            problem=f"PyMOL {what}{_said(log)}",
-            remedy="Check the installation (pymol -c), and that it is version 2.0 or later",
-        )
+        remedy = "Check the installation (pymol -c), and that it is version 2.0 or later"
+        raise RenderError(source, f"PyMOL {what}{_said(log)}", remedy)
     return [_read_image(folder / name, source) for name in images]
 
 
 def _environment(program: str) -> dict[str, str]:
-    """Return the environment in which PyMOL's launcher finds the Python that PyMOL is installed for.
+    """Return an environment in which PyMOL's launcher finds the Python that PyMOL is installed for.
 
-    Debian's takes the first ``python3`` on PATH, which may be that of a virtual environment; the right one
-    is beside it.
+    Debian's launcher takes the first ``python3`` on PATH, which may be that of a virtual environment; the
+    right one is in the folder of the launcher.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     kept["PATH"] = os.pathsep.join([str(Path(program).parent), kept.get("PATH", os.defpath)])
@@ -120,7 +114,7 @@ def _environment(program: str) -> dict[str, str]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop PyMOL and what it started, if it still runs: its launcher may be a shell script."""
+    """Stop PyMOL and its child processes: its launcher may be a shell script."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -128,10 +122,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Leave by SystemExit on SIGTERM, so that what waits can clean up: PyMOL has a session of its own.
+    """Raise SystemExit on SIGTERM, so that the caller can stop PyMOL, which has a session of its own.
 
-    A handler that somebody else has set stays, and so does the default one outside the main thread, where none
-    can be set.
+    A handler that is already set stays, and so does the default one outside the main thread, where none can
+    be set.
     """
     is_ours = (
         threading.current_thread() is threading.main_thread()
@@ -163,8 +157,5 @@ def _read_image(path: Path, source: str) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except OSError as error:
-        raise RenderError(
-            source,
-            problem=f"PyMOL wrote an image that cannot be read, {path.name} ({error})",
-            remedy="Check the free disk space",
-        ) from error
+        problem = f"PyMOL wrote an image that cannot be read, {path.name} ({error})"
+        raise RenderError(source, problem, "Check the free disk space") from error

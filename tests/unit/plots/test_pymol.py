@@ -1,4 +1,4 @@
-"""Finding and running PyMOL, with a stand-in: every way in which it can fail is told."""
+"""Finding and running PyMOL, with a stand-in: every failure is reported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_option_goes_before_the_variable_and_that_before_path(monkeypatch, fake_
     assert find_pymol(fake) == str(fake)
 
 
-def test_what_pymol_says_is_in_the_error(fake_pymol, tmp_path):
+def test_the_output_of_pymol_is_in_the_error(fake_pymol, tmp_path):
     program = fake_pymol.make("sys.stderr.write('no memory left'); sys.exit(3)")
     with pytest.raises(RenderError, match=r"^1abc: .*ended with code 3: no memory left\. Check"):
         run_pymol(SCRIPT, tmp_path, ["a.png"], source="1abc", program=program)

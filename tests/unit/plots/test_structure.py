@@ -8,13 +8,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from debye.benchmark.cases import StructureCase
 from debye.errors import ConfigError
 from debye.plots.pymol import RenderError
-from debye.plots.structure import PictureConfig, compose, save_structures, shared_limits
-from debye.plots.structure_case import StructureCase
-from debye.plots.structure_scene import Look
+from debye.plots.structure import compose, save_structures, shared_limits
+from debye.plots.structure_scene import PictureConfig
 
-LOOK = Look(limits=(10.0, 50.0))
+CONFIG, LIMITS = PictureConfig(), (10.0, 50.0)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def model(case) -> StructureCase:
 def panels_of(case: StructureCase) -> dict:
     sides = ("deposited", "predicted") if case.has_deposited else ("predicted",)
     image = np.zeros((60, 80, 3), np.uint8)
-    return {(style, side): image for style in LOOK.styles for side in sides}
+    return {(style, side): image for style in CONFIG.styles for side in sides}
 
 
 def test_limits_are_percentiles_of_both_in_whole_numbers(case):
@@ -55,7 +55,7 @@ def test_one_scale_for_all_structures(case):
 
 
 def test_a_row_a_structure_a_column_a_panel_and_one_bar(case):
-    figure = compose([(case, panels_of(case)), (case, panels_of(case))], LOOK)
+    figure = compose([(case, panels_of(case)), (case, panels_of(case))], CONFIG, LIMITS)
     titles = [axes.get_title() for axes in figure.axes if axes.images]
     row = ["cartoon, deposited", "cartoon, predicted by tiny"]
     row += ["surface, deposited", "surface, predicted by tiny"]
@@ -66,7 +66,7 @@ def test_a_row_a_structure_a_column_a_panel_and_one_bar(case):
 
 
 def test_no_two_texts_overlap_and_none_is_cut(case):
-    figure = compose([(case, panels_of(case)), (case, panels_of(case))], LOOK)
+    figure = compose([(case, panels_of(case)), (case, panels_of(case))], CONFIG, LIMITS)
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
     bar = figure.axes[-1]
@@ -84,9 +84,9 @@ def test_no_two_texts_overlap_and_none_is_cut(case):
 
 
 def test_models_without_b_have_one_column_a_style_or_a_note_beside_crystals(case, model):
-    alone = compose([(model, panels_of(model))], LOOK)
+    alone = compose([(model, panels_of(model))], CONFIG, LIMITS)
     assert len([axes for axes in alone.axes if axes.images]) == 2
-    mixed = compose([(case, panels_of(case)), (model, panels_of(model))], LOOK)
+    mixed = compose([(case, panels_of(case)), (model, panels_of(model))], CONFIG, LIMITS)
     notes = [text.get_text() for axes in mixed.axes for text in axes.texts]
     assert notes.count("no deposited B") == 2
 

@@ -1,4 +1,4 @@
-"""What PyMOL is told and what it reads."""
+"""The script and the files that PyMOL gets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from debye.benchmark.cases import StructureCase
 from debye.plots.colors import BLUE, RED
-from debye.plots.structure_case import StructureCase
-from debye.plots.structure_scene import Look, crop, render, scene_script
+from debye.plots.structure_scene import PictureConfig, crop, render, scene_script
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind
 
-LOOK = Look(limits=(15.0, 60.0), styles=("cartoon", "putty"), size=100)
+CONFIG, LIMITS = PictureConfig(styles=("cartoon", "putty"), size=100), (15.0, 60.0)
+
+
+def draw(case, program):
+    return render(case, replace(CONFIG, program=program), LIMITS)
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def case(in_crystal) -> StructureCase:
 
 
 def test_panels_have_one_scale_and_one_camera():
-    lines = scene_script(("deposited", "predicted"), LOOK).splitlines()
+    lines = scene_script(("deposited", "predicted"), CONFIG, LIMITS).splitlines()
     (colored,) = (line for line in lines if line.startswith("spectrum"))
     assert colored.endswith("all, minimum=15.0000, maximum=60.0000")
     images = [number for number, line in enumerate(lines) if line.startswith("png")]
@@ -45,25 +49,26 @@ def test_panels_have_one_scale_and_one_camera():
 
 
 def test_only_the_object_of_the_panel_is_on():
-    lines = scene_script(("deposited", "predicted"), LOOK).splitlines()
+    lines = scene_script(("deposited", "predicted"), CONFIG, LIMITS).splitlines()
     for number, line in enumerate(lines):
         if found := re.match(r"png \w+?_(\w+)\.png", line):
             assert lines[number - 2 : number] == ["disable all", f"enable {found[1]}"]
 
 
 def test_the_scale_has_the_colors_of_the_package():
-    script = scene_script(("predicted",), LOOK)
+    script = scene_script(("predicted",), CONFIG, LIMITS)
     colors = dict(re.findall(r"set_color (debye_\w+), \[(.*)\]", script))
     assert [float(x) for x in colors["debye_0"].split(",")] == list(BLUE)
     assert [float(x) for x in colors["debye_2"].split(",")] == list(RED)
     assert "load deposited.cif" not in script
-    assert len(re.findall("set_color", scene_script(("predicted",), replace(LOOK, palette="cividis")))) == 10  # fmt: skip
+    script = scene_script(("predicted",), replace(CONFIG, palette="cividis"), LIMITS)
+    assert len(re.findall("set_color", script)) == 10
 
 
 def test_pymol_reads_the_b_of_the_panel_and_the_kinds(case, fake_pymol):
-    images = render(case, LOOK, program=fake_pymol.make())
+    images = draw(case, fake_pymol.make())
     assert set(images) == {
-        (style, side) for style in LOOK.styles for side in ("deposited", "predicted")
+        (style, side) for style in CONFIG.styles for side in ("deposited", "predicted")
     }
     read = {
         side: read_structure(fake_pymol.log / f"0_{side}.cif")
@@ -76,7 +81,7 @@ def test_pymol_reads_the_b_of_the_panel_and_the_kinds(case, fake_pymol):
 
 
 def test_temporary_files_are_removed(case, fake_pymol):
-    render(case, LOOK, program=fake_pymol.make())
+    draw(case, fake_pymol.make())
     where = Path((fake_pymol.log / "0.where").read_text())
     assert where.name.startswith("debye-picture-")
     assert not where.exists()
@@ -84,7 +89,7 @@ def test_temporary_files_are_removed(case, fake_pymol):
 
 def test_without_deposited_b_the_prediction_alone(case, fake_pymol):
     predicted = replace(case, deposited=np.full_like(case.deposited, np.nan))
-    images = render(predicted, LOOK, program=fake_pymol.make())
+    images = draw(predicted, fake_pymol.make())
     assert {side for _, side in images} == {"predicted"}
     assert not (fake_pymol.log / "0_deposited.cif").exists()
 

@@ -1,4 +1,4 @@
-"""What is drawn: which atoms, with which values, from files, pairs of files and stores."""
+"""Atoms and values of a picture, from files, pairs of files and stores."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.dataset.store.build import build_store
-from debye.errors import ConfigError, StoreError, StructureError
-from debye.plots.structure_case import (
+from debye.benchmark.cases import (
     StructureCase,
     cases_from_files,
     cases_from_pairs,
     cases_from_store,
 )
+from debye.dataset.store.build import build_store
+from debye.errors import ConfigError, StoreError, StructureError
 from debye.structure.export import write_structure
 from debye.structure.structure import EntityKind, Entry, Structure
 
@@ -155,7 +155,7 @@ def test_a_split_alone_is_all_of_it_and_limits_entries(store):
         cases_from_store(store, MODEL)
 
 
-def test_a_model_without_a_level_has_no_color(store):
+def test_a_model_of_normalized_b_cannot_be_drawn(store):
     cases, failures = cases_from_store(store, "weighted_contact_number", split="test")
     assert not cases
-    assert "a profile without a level, which has no Å²" in str(failures[0])
+    assert "normalized B only, without Å²" in str(failures[0])
