@@ -77,13 +77,13 @@ def test_a_folder_with_a_bad_file(checkpoint, peptide_cif, tmp_path):
     assert (out / "one.csv").read_text().splitlines()[0] == HEADER
 
 
-def test_results_are_kept_then_replaced(checkpoint, peptide_cif, tmp_path):
+def test_results_are_skipped_then_replaced(checkpoint, peptide_cif, tmp_path):
     arguments = (peptide_cif, "--model", checkpoint, "-o", tmp_path, "--format", "csv")
     assert debye_predict(*arguments).exit_code == 0
     (tmp_path / "peptide.csv").write_text("mine")
     result = debye_predict(*arguments)
     assert result.exit_code == 0
-    assert "0 predicted, 1 kept" in result.output
+    assert "0 predicted, 1 skipped (output folder:" in result.output
     assert (tmp_path / "peptide.csv").read_text() == "mine"
     assert "1 predicted" in debye_predict(*arguments, "--overwrite").output
     assert (tmp_path / "peptide.csv").read_text() != "mine"

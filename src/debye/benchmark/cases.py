@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from debye.benchmark.crystal_pairs import locate_entries
 from debye.benchmark.store import RunConfig, load_models, plan_runs, predict_entry
 from debye.errors import ConfigError, DebyeError, StoreError, StructureError
-from debye.prediction.inputs import expand_inputs, local_file
+from debye.prediction.inputs import expand_inputs
 from debye.scores.metrics import mae, pearson
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
@@ -101,7 +101,7 @@ def cases_from_files(
     found, problems = expand_inputs(inputs)
 
     def predicted(item: Input) -> StructureCase:
-        prediction = predictor.predict(local_file(item, mirror), crystal=crystal)
+        prediction = predictor.predict(item.local_file(mirror), crystal=crystal)
         rows = prediction.has_prediction
         return StructureCase(
             name=prediction.structure.entry.id or item.stem,

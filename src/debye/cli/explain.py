@@ -1,16 +1,14 @@
-"""``debye explain``: which neighbors, contacts and features drive the prediction of one residue."""
+"""``debye explain``: the neighbors, contacts and features behind the prediction of one residue."""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from debye.explanation.explanation import Explanation
+from debye.cli.options import Crystal, Mirror, Model, Resolution
 
 
 def explain(
@@ -25,31 +23,22 @@ def explain(
     residue: Annotated[
         str,
         typer.Option(
-            help="CHAIN:NUMBER as the authors number, e.g. A:123; also A:27A (insertion code), A:ATP301."
+            help="CHAIN:NUMBER as numbered by the authors, e.g. A:123, A:27A (insertion code), A:ATP301."
         ),
     ],
     atom: Annotated[
-        str | None, typer.Option(help="Name of one atom; the mean of the residue where not given.")
+        str | None, typer.Option(help="Name of one atom; default: the mean of the residue.")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Released model by name, or a checkpoint file; that of `debye predict`."),
-    ] = None,
-    crystal: Annotated[
-        Literal["auto", "on", "off"],
-        typer.Option(
-            help="Symmetry mates: auto uses them where the file describes a sound crystal."
-        ),
-    ] = "auto",
-    resolution: Annotated[
-        float | None, typer.Option(help="Å, instead of what the file says.", min=0.3, max=30.0)
-    ] = None,
+    model: Model = "waller",
+    crystal: Crystal = "auto",
+    resolution: Resolution = None,
     method: Annotated[
         Literal["occlusion", "gradients"],
         typer.Option(help="Predict again without each neighbor, or integrate gradients."),
     ] = "occlusion",
     reach: Annotated[
-        float, typer.Option(help="Å; neighbors up to this distance are looked at.", min=1, max=30)
+        float,
+        typer.Option(help="Distance (Å) within which neighbors are considered.", min=1, max=30),
     ] = 8.0,
     top: Annotated[int, typer.Option(help="Neighbors in table and picture.", min=1)] = 12,
     output: Annotated[
@@ -61,60 +50,43 @@ def explain(
             file_okay=False,
         ),
     ] = None,
-    mirror: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of `<id[1:3]>/<id>.bcif.gz` to read identifiers from before downloading.",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
+    mirror: Mirror = None,
     workers: Annotated[
-        int | None, typer.Option(help="Threads; as many as there are cores.", min=1)
+        int | None,
+        typer.Option(help="Number of threads (default: number of CPU cores).", min=1),
     ] = None,
 ) -> None:
-    """Show which neighbors, symmetry mates and features drive the predicted B of a residue, in Å²."""
+    """Show which neighbors, symmetry mates and features change the predicted B of a residue, in Å²."""
+    from debye.cli.predict import count_cores
     from debye.explanation.explain import explain as explain_residue
-    from debye.explanation.output import explanation_text
-    from debye.prediction.predictor import DEFAULT_MODEL
+    from debye.explanation.output import explanation_text, write_copy, write_table
 
     found = explain_residue(
         structure,
         residue,
         atom=atom,
-        model=model or DEFAULT_MODEL,
+        model=model,
         crystal=crystal,
         resolution=resolution,
         method=method,
         reach=reach,
         mirror=mirror,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers or count_cores(),
     )
     for line in explanation_text(found, top).splitlines():
         typer.echo(_colored(line))
     if output is not None:
-        for path in _write(found, output, top):
-            typer.echo(str(path))
+        from debye.plots.contributions import save_contributions
+
+        stem = output / found.file_stem
+        typer.echo(write_table(found, f"{stem}.csv"))
+        typer.echo(write_copy(found, f"{stem}.cif"))
+        typer.echo(save_contributions(found, f"{stem}.png", top=top))
 
 
 def _colored(line: str) -> str:
-    """Color a row of the table by the sign of its effect; a pipe gets plain text."""
+    """Color the effect of a row by its sign; a pipe gets plain text."""
     if not re.match(r" *[+-]\d", line):
         return line
     color = typer.colors.BLUE if line.lstrip().startswith("-") else typer.colors.RED
     return typer.style(line[:10], fg=color) + line[10:]
-
-
-def _write(explanation: Explanation, folder: Path, top: int) -> list[Path]:
-    from debye.explanation.output import write_copy, write_table
-    from debye.plots.contributions import save_contributions
-    from debye.prediction.inputs import stem_of
-
-    name = stem_of(Path(explanation.structure.source).name)
-    place = re.sub(r"[^\w.-]+", "_", explanation.name)
-    stem = folder / f"{name}_{place}_{explanation.method}"
-    return [
-        write_table(explanation, Path(f"{stem}.csv")),
-        write_copy(explanation, Path(f"{stem}.cif")),
-        save_contributions(explanation, Path(f"{stem}.png"), top=top),
-    ]

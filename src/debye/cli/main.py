@@ -27,35 +27,31 @@ from debye.errors import DebyeError
 from debye.version import library_version
 
 app = typer.Typer(
-    # The usual markup would swallow what stands in brackets.
+    # The usual markup would swallow text in brackets.
     rich_markup_mode="markdown",
     name="debye",
     help="Predict per-atom crystallographic B-factors from protein structures.",
     no_args_is_help=True,
-    # The traceback of a bug should be plain enough to be pasted into a report.
+    # A plain traceback can be pasted into a report.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(
     help="Build, update and describe data stores for training and evaluation.", no_args_is_help=True
 )
-plot_app = typer.Typer(help="Draw structures by their B-factors.", no_args_is_help=True)
+plot_app = typer.Typer(help="Draw structures colored by their B-factors.", no_args_is_help=True)
 
-# A command's file imports what is slow (numpy, gemmi, torch) only inside its function, so that `--help` is quick.
-app.command()(predict.predict)
-app.command()(explain.explain)
-app.command()(evaluate.evaluate)
-app.command()(train.train)
-app.command()(finetune.finetune)
-app.command()(compare.compare)
-app.command()(models.models)
-data_app.command()(data_search.search)
-data_app.command()(data_fetch.fetch)
-data_app.command()(data.build)
-data_app.command()(data_label.label)
-data_app.command()(data_relax.relax)
-data_app.command()(data_update.update)
-data_app.command()(data.stats)
+# Commands import slow packages (numpy, gemmi, torch) inside their functions, so that `--help` is quick.
+for command in (
+    predict.predict, explain.explain, evaluate.evaluate, train.train, finetune.finetune,
+    compare.compare, models.models,
+):  # fmt: skip
+    app.command()(command)
+for command in (
+    data_search.search, data_fetch.fetch, data.build, data_label.label, data_relax.relax,
+    data_update.update, data.stats,
+):  # fmt: skip
+    data_app.command()(command)
 app.add_typer(data_app, name="data")
 plot_app.command()(plot.structure)
 app.add_typer(plot_app, name="plot")
@@ -80,7 +76,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: errors of the user's making are one line, and exit code 2."""
+    """Run the command line; an error of the package is shown as one line, with exit code 2."""
     try:
         app()
     except DebyeError as error:

@@ -1,4 +1,4 @@
-"""``debye models``: what can be trained and what comes trained."""
+"""``debye models``: released weights, and models that can be trained."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def models() -> None:
     from debye.models.catalog import CATALOG
     from debye.models.checkpoint import read_header, released_checkpoints
 
-    released = {name: read_header(path) for name, path in released_checkpoints().items()}
+    released = released_checkpoints()
     width = max(map(len, [*CATALOG, *released]))
     typer.echo("Released weights (debye predict --model NAME):")
-    for name, header in released.items():
+    for name, path in released.items():
+        header = read_header(path)
         typer.echo(
-            f"  {name:<{width}}  {_describe(header.model, ', '.join(header.targets), header.version)}"
+            f"  {name:<{width}}  {header.model} trained on {', '.join(header.targets)}, "
+            f"{path.stat().st_size / 1e6:.1f} MB, debye {header.version}"
         )
     if not released:
         typer.echo("  none in this installation: train one with `debye train`")
@@ -30,14 +32,11 @@ def models() -> None:
 
 
 def _kind(card: ModelCard) -> str:
-    """Say what a model makes of edges, or that it is a baseline, and what it needs."""
-    needs = "" if card.extra is None else f", extra {card.extra}"
+    """Return the inputs from edges, or that it is a baseline, and the extra that it needs."""
     if not card.learned:
-        return f"baseline{needs}"
-    if card.vectors:
-        return f"edge features and vectors{needs}"
-    return f"{'edge features' if card.edge_features else 'no edge features'}{needs}"
-
-
-def _describe(model: str, target: str, version: str) -> str:
-    return f"{model} trained on {target} with debye {version}"
+        kind = "baseline"
+    elif card.vectors:
+        kind = "edge features and vectors"
+    else:
+        kind = "edge features" if card.edge_features else "no edge features"
+    return kind if card.extra is None else f"{kind}, extra {card.extra}"

@@ -7,34 +7,32 @@ from typing import Annotated
 
 import typer
 
+from debye.cli.options import Accelerator, DataStore, Resume, Settings
 from debye.errors import require_extra
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (.toml) that says what is trained how.")],
-    data: Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="Recipe (.toml): model, data, loss and training settings.")
+    ],
+    data: DataStore,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the run [runs/NAME].")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one setting: section.key=value; may be repeated."),
-    ] = None,
+    settings: Settings = None,
     rehearsal: Annotated[
         Path | None,
         typer.Option(
-            help="Data store of the batches that [rehearsal] mixes in, of `debye data relax` for example."
+            help="Data store for [rehearsal] batches, for example made by `debye data relax`."
         ),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
-    ] = False,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    resume: Resume = False,
+    accelerator: Accelerator = "auto",
     devices: Annotated[
-        str, typer.Option(help="Processes (cpu) or GPUs that train together: auto or a number.")
+        str, typer.Option(help="Number of processes (cpu) or GPUs to train on, or auto.")
     ] = "auto",
 ) -> None:
-    """Train a model by a recipe; writes the best epoch as a calibrated checkpoint."""
+    """Train a model with a recipe; writes the best epoch as a calibrated checkpoint."""
     count = _count(devices)
     check_extra("debye train")
     from lightning.pytorch.utilities import rank_zero_only
@@ -46,23 +44,21 @@ def train(
 
     read = read_recipe(recipe, settings or ())
     store = Store.open(data)
-    old = None if rehearsal is None else Store.open(rehearsal)
-    folder = out or Path("runs") / read.name
-    if read.rehearsal is not None and old is not None:
-        check_rehearsal(
-            read, store, old
-        )  # whatever is kept: bounds are calibrated on the validation split
+    replay = None if rehearsal is None else Store.open(rehearsal)
+    if read.rehearsal is not None and replay is not None:
+        # Whichever epoch is kept: bounds are calibrated on the validation split.
+        check_rehearsal(read, store, replay)
     result = fit(
         read,
         store,
-        folder,
-        rehearsal=old,
+        out or Path("runs") / read.name,
+        rehearsal=replay,
         resume=resume,
         accelerator=accelerator,
         devices=count,
     )
     if rank_zero_only.rank != 0:
-        return  # of the processes that trained together one writes and reports
+        return  # the first of the processes that trained together writes and reports
     calibrate_checkpoint(result.checkpoint, store, read.data.validation_split)
     found = "nothing validated"
     if result.val_r is not None:
@@ -75,9 +71,8 @@ def _count(devices: str) -> int | str:
     if devices == "auto":
         return devices
     if not devices.isdecimal() or int(devices) < 1:
-        raise typer.BadParameter(
-            f"{devices!r} is neither auto nor a number from 1 up", param_hint="--devices"
-        )
+        message = f"{devices!r} is neither auto nor a number from 1 up"
+        raise typer.BadParameter(message, param_hint="--devices")
     return int(devices)
 
 

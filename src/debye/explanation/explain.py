@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from debye.errors import ConfigError, StructureError
+from debye.errors import ConfigError
 from debye.explanation.case import Case, make_case
 from debye.explanation.explanation import Explanation, Method
 from debye.explanation.gradients import integrate_gradients, sum_attribution
 from debye.explanation.occlusion import hide_features, occlude_neighbors
 from debye.explanation.surroundings import find_neighbors
-from debye.prediction.inputs import expand_inputs, local_file
+from debye.prediction.inputs import find_file
 from debye.prediction.predictor import DEFAULT_MODEL, Predictor
 from debye.structure.read import read_structure
 
@@ -53,16 +53,7 @@ def explain(
         StructureError: the input, or the residue in it, cannot be found or used.
         CheckpointError: no such model, or one that cannot be explained this way.
     """
-    inputs, failures = expand_inputs([path_or_id])
-    if failures:
-        raise failures[0]
-    if len(inputs) > 1:
-        raise StructureError(
-            str(path_or_id),
-            problem=f"a folder with {len(inputs)} structures",
-            remedy="Give one file: a residue is explained within its structure",
-        )
-    path = local_file(inputs[0], mirror)
+    path = find_file(path_or_id, mirror)
     case = make_case(
         Predictor.from_checkpoint(model),
         read_structure(path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from debye.explanation.residues import Residue
 from debye.explanation.surroundings import Neighbor
+from debye.prediction.inputs import stem_of
 from debye.structure.structure import Structure
 
 Method = Literal["occlusion", "gradients"]
@@ -73,3 +75,9 @@ class Explanation:
     def name(self) -> str:
         """Residue, and atom where there is one, e.g. ``A:LYS33 NZ``."""
         return f"{self.residue} {self.atom}" if self.atom else str(self.residue)
+
+    @property
+    def file_stem(self) -> str:
+        """Name for files: structure, residue and method, e.g. ``1abc_A_LYS33_occlusion``."""
+        place = re.sub(r"[^\w.-]+", "_", self.name)
+        return f"{stem_of(Path(self.structure.source).name)}_{place}_{self.method}"

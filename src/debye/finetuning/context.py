@@ -19,9 +19,6 @@ from debye.scores.evaluation import BootstrapConfig
 from debye.training.config import Recipe
 from debye.training.fit import FitResult, claim_folder, fit
 
-Say = Callable[[str], None]
-"""Told in one line what is being done."""
-
 
 @dataclass(frozen=True, slots=True)
 class OldData:
@@ -43,7 +40,8 @@ class TuningRun:
     out: Path
     old: OldData | None = None
     accelerator: str = "auto"
-    say: Say = field(default=lambda line: None)
+    on_message: Callable[[str], None] = field(default=lambda line: None)
+    """Called with a line at each step."""
 
     @property
     def name(self) -> str:
@@ -125,7 +123,7 @@ class TuningRun:
         split = self.old.val_split
         ids = [entry.id for entry in self.old.store.entries(split)]
         ids = [name for name in ids if name not in overlap.old_val]
-        self.say(f"old validation: {len(ids)} entries of {split}")
+        self.on_message(f"old validation: {len(ids)} entries of {split}")
         scored, failures = score_both(self.old.store, split, ids, self.start_predictor(), after)
         meaning = "What the start model was chosen on; a fall is what fine-tuning made it forget."
         return [compare("old validation", meaning, scored, failures, self.bootstrap)]

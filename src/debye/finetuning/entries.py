@@ -60,14 +60,14 @@ def finetune_entries(
     run.claim(store, {"train": parts.train, "choose": parts.choose, "report": parts.report}, resume)
     path = run.out / f"{run.name}.safetensors"
     if not path.exists() or load_checkpoint(path).header.calibration is None:
-        run.say(f"training on {len(parts.train[1])} entries")
+        run.on_message(f"training on {len(parts.train[1])} entries")
         run.fit(_recipe(run, store, parts, overlap), store, run.out)
         split, ids = parts.choose
         rows = [store.row(split, name) for name in ids]
         checkpoint = load_checkpoint(path, device=run.device)
         write_calibration(path, [find_residuals(checkpoint, store, split, rows, device=run.device)])
     after = Predictor.from_checkpoint(path, device=run.device)
-    run.say(f"new entries held out: {len(parts.report[1])}")
+    run.on_message(f"new entries held out: {len(parts.report[1])}")
     scored, failures = score_both(store, *parts.report, run.start_predictor(), after)
     meaning = (
         "New entries that were neither trained on nor looked at to choose the epoch "

@@ -51,9 +51,9 @@ def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -
     run.claim(store, {"split": split, "ids": members.ids}, resume)
     left_out = []
     for number, fold in enumerate(folds, start=1):
-        run.say(f"{number} of {len(folds)}: without {', '.join(fold.left_out)}")
+        run.on_message(f"{number} of {len(folds)}: without {', '.join(fold.left_out)}")
         left_out.append(_run_fold(run, members, fold, overlap))
-    run.say(f"all {len(members.ids)} structures")
+    run.on_message(f"all {len(members.ids)} structures")
     checkpoint = _fit_all(run, members, overlap, [part.residuals for part in left_out])
     after = Predictor.from_checkpoint(checkpoint, device=run.device)
     result = TuningResult(

@@ -13,7 +13,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from debye.files import write_whole
+from debye.errors import StructureError
+from debye.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
@@ -40,12 +41,12 @@ def save_figure(
         finish: Changes the file before it gets its name.
     """
 
-    def write(part: Path) -> None:
-        figure.savefig(part, dpi=DPI)
+    target = Path(path)
+    with replacing(target, StructureError) as partial:
+        figure.savefig(partial, dpi=DPI)
         if finish is not None:
-            finish(part)
-
-    return write_whole(Path(path), write)
+            finish(partial)
+    return target
 
 
 def add_color_bar(

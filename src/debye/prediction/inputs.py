@@ -1,4 +1,4 @@
-"""What the user typed → which files to read and what to call the results."""
+"""Paths and identifiers of the user → files to read, and names of the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from debye.errors import StructureError
 OutputFormat = Literal["cif", "pdb", "csv", "parquet"]
 FORMATS: tuple[OutputFormat, ...] = ("cif", "pdb", "csv", "parquet")
 SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
-"""File names that are taken from folders, each also with ``.gz``."""
+"""Names of structure files in folders, each also with ``.gz``."""
+BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
+"""Size of a structure file per atom record, by the end of its name; rough, for planning only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,18 +25,38 @@ class Input:
     name: str
     """The path, or the identifier in its usual spelling."""
     path: Path | None
-    """The file; None: ``name`` is to be fetched."""
+    """The file; None: an identifier."""
     stem: str
-    """Name of the outputs, without suffix; unique among the inputs."""
+    """Name of the outputs without suffix, unique among the inputs."""
+
+    def expected_atoms(self) -> int:
+        """Estimate the number of atoms from the size of the file; 5,000 for an identifier."""
+        if self.path is None:
+            return 5_000
+        name = self.path.name.lower()
+        per_atom = next(size for end, size in BYTES_PER_ATOM.items() if name.endswith(end))
+        return self.path.stat().st_size // per_atom
+
+    def local_file(self, mirror: Path | None = None) -> Path:
+        """Return the file; that of an identifier is looked up in the mirror, else downloaded.
+
+        Raises:
+            DownloadError: no such entry, or no connection.
+        """
+        if self.path is not None:
+            return self.path
+        from debye.archives.fetch import fetch
+
+        return fetch(self.name, cache_folder(), mirror=mirror)
 
 
 def expand_inputs(
     texts: Iterable[str | Path], *, exclude: Path | None = None
 ) -> tuple[list[Input], list[StructureError]]:
-    """Return every structure that the inputs stand for, and why others stand for none.
+    """Return the structures of all inputs, and an error for each input without any.
 
-    A file is taken whatever its suffix; a folder gives every structure file below it, by name; all
-    else must be a PDB identifier or an AlphaFold DB (UniProt) accession. What is met twice counts once.
+    A file may have any suffix. A folder stands for every structure file below it, sorted by name. Any other
+    text must be a PDB identifier or an AlphaFold DB (UniProt) accession. Duplicates count once.
 
     Args:
         texts: Paths and identifiers.
@@ -56,17 +78,19 @@ def expand_inputs(
     return inputs, failures
 
 
-def local_file(item: Input, mirror: Path | None = None) -> Path:
-    """Return the file of an input; an identifier is looked up in the mirror, else downloaded.
+def find_file(text: str | Path, mirror: Path | None = None) -> Path:
+    """Return the file of the one structure that a path or an identifier stands for.
 
     Raises:
-        DownloadError: no such entry, or no connection.
+        StructureError: it stands for none or several, or cannot be downloaded.
     """
-    if item.path is not None:
-        return item.path
-    from debye.archives.fetch import fetch
-
-    return fetch(item.name, cache_folder(), mirror=mirror)
+    inputs, failures = expand_inputs([text])
+    if failures:
+        raise failures[0]
+    if len(inputs) > 1:
+        problem = f"a folder with {len(inputs)} structures"
+        raise StructureError(str(text), problem, "Give one file, or use `debye predict`")
+    return inputs[0].local_file(mirror)
 
 
 def cache_folder() -> Path:
@@ -108,11 +132,8 @@ def _files_below(folder: Path, exclude: Path | None) -> list[Path]:
         and not (hidden and hidden != folder.resolve() and hidden in path.resolve().parents)
     ]
     if not files:
-        raise StructureError(
-            str(folder),
-            problem="the folder holds no structure files",
-            remedy=f"Expected names ending in {', '.join(SUFFIXES)}, each also with .gz",
-        )
+        remedy = f"Structure files end in {', '.join(SUFFIXES)}, each also with .gz"
+        raise StructureError(str(folder), "the folder has no structure files", remedy)
     return files
 
 
@@ -129,7 +150,7 @@ def stem_of(name: str) -> str:
 
 
 def unique_stems(stems: Sequence[str]) -> list[str]:
-    """Number the stems that repeat; case does not distinguish them, as on many file systems.
+    """Number repeated stems; upper and lower case are the same, as on many file systems.
 
     Example:
         >>> unique_stems(["a", "A", "a_2", "a"])

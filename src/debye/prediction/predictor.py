@@ -14,7 +14,7 @@ from debye.graph.graph import item_count, join
 from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
 from debye.prediction.inference import Precision, run_model
-from debye.prediction.inputs import expand_inputs, local_file
+from debye.prediction.inputs import find_file
 from debye.prediction.prediction import Prediction
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_file, prepare_structure
 from debye.prediction.restore import restore_values
@@ -186,14 +186,5 @@ def predict(
         StructureError: the input cannot be found, read or used.
         CheckpointError: no such model.
     """
-    inputs, failures = expand_inputs([path_or_id])
-    if failures:
-        raise failures[0]
-    if len(inputs) > 1:
-        raise StructureError(
-            str(path_or_id),
-            problem=f"a folder with {len(inputs)} structures",
-            remedy="Give one file, or use Predictor in a loop",
-        )
-    predictor = Predictor.from_checkpoint(model)
-    return predictor.predict(local_file(inputs[0]), crystal=crystal, resolution=resolution)
+    path = find_file(path_or_id)
+    return Predictor.from_checkpoint(model).predict(path, crystal=crystal, resolution=resolution)

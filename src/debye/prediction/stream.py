@@ -1,4 +1,4 @@
-"""Many inputs → files: several processes, results as they come, one bad input does not stop the rest."""
+"""Many inputs → files, in several processes; one bad input does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-# Nothing slow here: where workers predict, this process starts them at once and imports no more itself.
+# Nothing slow here: the parent of worker processes starts them at once.
 from debye.errors import DebyeError
-from debye.prediction.inputs import Input, OutputFormat, local_file
+from debye.files import is_same_file
+from debye.prediction.inputs import Input, OutputFormat
 
 if TYPE_CHECKING:
     from debye.prediction.inference import Precision
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     from debye.prediction.predictor import Predictor
     from debye.prediction.prepare import CrystalUse, Prepared
 
-BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
-"""Size of a structure file per atom record, by the end of its name; rough, for planning only."""
 BATCH_ATOMS = 16_000
-"""Structures go through the model together up to this many atoms: it hides the cost of small calls."""
+"""Structures are predicted together up to this number of atoms: small calls of a model are slow."""
 ALONE_ATOMS = 200_000
-"""Structures that may be larger are predicted one at a time, with all cores and all memory."""
+"""Expected size from which structures are predicted one at a time, with all cores and memory."""
 PRELOADED = [
     "debye.dataset.store.parts",
     "debye.models.waller",
@@ -36,109 +35,102 @@ PRELOADED = [
     "pyarrow.csv",
     "safetensors.torch",
 ]
-"""Modules that every worker needs, imported once for all."""
+"""Modules that the fork server imports once for all workers."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What to do with every input."""
+class PredictionPlan:
+    """How every input is predicted, and which files are written."""
 
     model: str
     out: Path
     formats: tuple[OutputFormat, ...] = ("cif", "csv")
     crystal: CrystalUse = "auto"
     resolution: float | None = None
-    """Å; None: what each file says."""
+    """Å; None: that of each file."""
     draw: Callable[[Prediction, Path], object] | None = None
-    """Also draw ``<stem>.png`` with this function, which must be importable by name."""
+    """Draws ``<stem>.png`` too; the function must be importable by name."""
     table: bool = False
-    """Also make a table of the residues as text."""
+    """Also return a table of the residues as text."""
     overwrite: bool = False
     mirror: Path | None = None
-    """Folder that identifiers are looked up in before they are downloaded."""
+    """Folder of entries that need not be downloaded."""
     precision: Precision = "auto"
     device: str = "cpu"
+    batch_atoms: int = BATCH_ATOMS
+    """Most atoms in one call of the model, unless a structure is larger."""
 
     def targets(self, item: Input) -> dict[str, Path]:
-        """Return the files to write for an input, by format."""
+        """Return the files of an input, by format."""
         kinds = (*self.formats, "png") if self.draw else self.formats
         return {kind: self.out / f"{item.stem}.{kind}" for kind in kinds}
 
     def missing(self, item: Input) -> dict[str, Path]:
-        """Return the files that are not there yet, or all of them if they are to be replaced."""
-        targets = self.targets(item)
-        if self.overwrite:
-            return targets
+        """Return the files to write: those that do not exist, or all with ``overwrite``."""
         return {
             kind: path
-            for kind, path in targets.items()
-            # The input itself is no earlier result: writing it will explain what to do.
-            if not path.exists() or (item.path is not None and path.samefile(item.path))
+            for kind, path in self.targets(item).items()
+            # The input itself is not an earlier result: writing it explains what to do.
+            if self.overwrite or not path.exists() or is_same_file(path, item.path)
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one input."""
+    """The result for one input."""
 
     name: str
-    status: Literal["done", "kept", "failed"]
+    status: Literal["done", "skipped", "failed"]
     message: str
     """One line: the summary, or the reason."""
     atoms: int = 0
     """Atoms with a prediction."""
     table: str = ""
-    """Table of the residues, if asked for."""
+    """Table of the residues, if it was wanted."""
 
 
-def predict_all(inputs: Sequence[Input], job: Job, *, workers: int = 1) -> Iterator[Outcome]:
-    """Predict every input and write its files; yield an outcome for each as soon as it is there.
+def predict_all(
+    inputs: Sequence[Input], plan: PredictionPlan, *, workers: int = 1
+) -> Iterator[Outcome]:
+    """Predict every input and write its files; yield each outcome as soon as it is known.
 
     Args:
         inputs: What to predict.
-        job: How, and what to write.
-        workers: Processes; each does everything from reading to writing, on one core. Very large
-            structures come last and one at a time, on all cores.
+        plan: How, and what to write.
+        workers: Processes; each reads, predicts and writes on one core. Very large structures come last,
+            one at a time, on all cores.
 
     Yields:
-        One outcome per input, in the order of completion. Failures are outcomes too.
+        One outcome per input, in the order of completion; failures are outcomes too.
     """
     waiting = []
     for item in inputs:
-        if job.missing(item):
-            waiting.append((item, planned_atoms(item)))
+        if plan.missing(item):
+            waiting.append((item, item.expected_atoms()))
         else:
-            yield Outcome(name=item.name, status="kept", message="kept, the output exists")
+            files = [str(path) for path in plan.targets(item).values()]
+            exist = f"{', '.join(files)} exist{'s' if len(files) == 1 else ''}"
+            message = f"skipped: {exist} (--overwrite to replace)"
+            yield Outcome(name=item.name, status="skipped", message=message)
     small = [(item, atoms) for item, atoms in waiting if atoms < ALONE_ATOMS]
     large = [[item] for item, atoms in waiting if atoms >= ALONE_ATOMS]
-    groups = list(batches(small, BATCH_ATOMS))
+    groups = list(batches(small, plan.batch_atoms))
     if workers > 1 and len(groups) > 1:
-        yield from _in_processes(groups, job, min(workers, len(groups)))
+        yield from _in_processes(groups, plan, min(workers, len(groups)))
         groups = []
     if groups and not large:
         from debye.models.allocator import keep_freed_memory
 
         keep_freed_memory()
     for group in [*groups, *large]:
-        yield from _predict_group(group, job)
+        yield from _predict_group(group, plan)
     _load_predictor.cache_clear()
 
 
-def planned_atoms(item: Input) -> int:
-    """Estimate the number of atoms of an input from the size of its file; a download counts as 5,000."""
-    if item.path is None:
-        return 5_000
-    name = item.path.name.lower()
-    per_atom = next(size for end, size in BYTES_PER_ATOM.items() if name.endswith(end))
-    return item.path.stat().st_size // per_atom
-
-
 def batches(items: Iterable[tuple[Item, int]], largest: int = BATCH_ATOMS) -> Iterator[list[Item]]:
-    """Group items, each with its size, in order, so that sizes add up to at most ``largest``.
-
-    A larger item comes alone.
+    """Group items in order so that their sizes add up to at most ``largest``; a larger one comes alone.
 
     Example:
         >>> list(batches([("a", 3), ("b", 4), ("c", 9), ("d", 1)], largest=8))
@@ -156,25 +148,29 @@ def batches(items: Iterable[tuple[Item, int]], largest: int = BATCH_ATOMS) -> It
         yield group
 
 
-def _in_processes(groups: Sequence[list[Input]], job: Job, workers: int) -> Iterator[Outcome]:
-    """Run groups in worker processes; if they die again and again, find out which input kills them."""
+def _in_processes(
+    groups: Sequence[list[Input]], plan: PredictionPlan, workers: int
+) -> Iterator[Outcome]:
+    """Run groups in worker processes; if workers keep dying, run inputs one by one to find the cause."""
     unfinished = dict(enumerate(groups))
-    for _ in range(2):  # A death that has nothing to do with an input does not come twice.
+    for _ in range(2):  # A death that no input has caused does not come twice.
         if unfinished:
-            yield from _in_one_pool(unfinished, job, min(workers, len(unfinished)))
+            yield from _in_one_pool(unfinished, plan, min(workers, len(unfinished)))
     for group in unfinished.values():
         for item in group:
-            yield _alone(item, job)
+            yield _alone(item, plan)
 
 
-def _in_one_pool(unfinished: dict[int, list[Input]], job: Job, workers: int) -> Iterator[Outcome]:
-    """Run groups and take out those that finish; a worker that dies takes the rest of the pool along."""
+def _in_one_pool(
+    unfinished: dict[int, list[Input]], plan: PredictionPlan, workers: int
+) -> Iterator[Outcome]:
+    """Run groups and remove those that finish; a worker that dies ends the whole pool."""
     futures: dict[Future[list[Outcome]], int] = {}
     with _pool(workers) as pool:
         try:
             with suppress(BrokenProcessPool):
                 for number, group in unfinished.items():
-                    futures[pool.submit(_predict_group, group, job)] = number
+                    futures[pool.submit(_predict_group, group, plan)] = number
             for future in as_completed(futures):
                 if isinstance(future.exception(), BrokenProcessPool):
                     continue
@@ -184,17 +180,17 @@ def _in_one_pool(unfinished: dict[int, list[Input]], job: Job, workers: int) -> 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _alone(item: Input, job: Job) -> Outcome:
+def _alone(item: Input, plan: PredictionPlan) -> Outcome:
     try:
         with _pool(1) as pool:
-            return pool.submit(_predict_group, [item], job).result()[0]
+            return pool.submit(_predict_group, [item], plan).result()[0]
     except BrokenProcessPool:
         reason = f"{item.name}: the process died, most likely out of memory. Free some memory."
         return Outcome(name=item.name, status="failed", message=reason)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # Never a plain fork: torch's and Arrow's threads do not survive it. A fork server imports them once.
+    # Never a plain fork: the threads of torch and Arrow do not survive it. A fork server imports once.
     kinds = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
     if context.get_start_method() == "forkserver":
@@ -213,26 +209,26 @@ def _prepare_worker() -> None:
     keep_freed_memory()
 
 
-def _predict_group(group: Sequence[Input], job: Job) -> list[Outcome]:
+def _predict_group(group: Sequence[Input], plan: PredictionPlan) -> list[Outcome]:
     """Predict some inputs in one pass of the model and write their files."""
     from debye.prediction.prepare import prepare_file
 
-    predictor = _load_predictor(job.model, job.device, job.precision)
+    predictor = _load_predictor(plan.model, plan.device, plan.precision)
     outcomes, prepared = [], []
     for item in group:
         try:
-            path = local_file(item, job.mirror)
+            path = item.local_file(plan.mirror)
             ready = prepare_file(
-                path, predictor.graph_config, crystal=job.crystal, resolution=job.resolution
+                path, predictor.graph_config, crystal=plan.crystal, resolution=plan.resolution
             )
             prepared.append((item, ready))
         except Exception as error:
             outcomes.append(_failure(item, error))
-    return [*outcomes, *_finish(predictor, prepared, job)]
+    return [*outcomes, *_finish(predictor, prepared, plan)]
 
 
 def _finish(
-    predictor: Predictor, batch: list[tuple[Input, Prepared]], job: Job
+    predictor: Predictor, batch: list[tuple[Input, Prepared]], plan: PredictionPlan
 ) -> Iterator[Outcome]:
     if not batch:
         return
@@ -243,23 +239,23 @@ def _finish(
             yield _failure(batch[0][0], error)
             return
         for single in batch:
-            yield from _finish(predictor, [single], job)
+            yield from _finish(predictor, [single], plan)
         return
     for (item, _), prediction in zip(batch, predictions, strict=True):
-        yield _write(item, prediction, job)
+        yield _write(item, prediction, plan)
 
 
-def _write(item: Input, prediction: Prediction, job: Job) -> Outcome:
+def _write(item: Input, prediction: Prediction, plan: PredictionPlan) -> Outcome:
     from debye.prediction.residues import residue_text
 
     try:
-        for kind, path in job.missing(item).items():
-            if kind == "png" and job.draw is not None:
-                job.draw(prediction, path)
+        for kind, path in plan.missing(item).items():
+            if kind == "png" and plan.draw is not None:
+                plan.draw(prediction, path)
             else:
                 prediction.write(path)
         summary = prediction.summary()
-        table = residue_text(prediction) if job.table else ""
+        table = residue_text(prediction) if plan.table else ""
     except Exception as error:
         return _failure(item, error)
     return Outcome(
@@ -272,11 +268,13 @@ def _write(item: Input, prediction: Prediction, job: Job) -> Outcome:
 
 
 def _failure(item: Input, error: Exception) -> Outcome:
-    # Whatever one input raises, the others are still predicted: a bug is reported, not passed on.
-    known = isinstance(error, DebyeError)
-    reason = str(error) if known else f"{item.name}: {type(error).__name__}: {error}"
-    if isinstance(error, MemoryError):
+    # Whatever one input raises, the others are still predicted: a bug is reported, not raised.
+    if isinstance(error, DebyeError):
+        reason = str(error)
+    elif isinstance(error, MemoryError):
         reason = f"{item.name}: not enough memory. Free some, or use a larger machine."
+    else:
+        reason = f"{item.name}: {type(error).__name__}: {error}"
     return Outcome(name=item.name, status="failed", message=reason)
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from debye.prediction.inputs import Input, cache_folder, expand_inputs, local_file, unique_stems
+from debye.errors import StructureError
+from debye.prediction.inputs import Input, cache_folder, expand_inputs, find_file, unique_stems
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_outputs_never_become_inputs(folder: Path):
     inputs, _ = expand_inputs([folder], exclude=folder / "a")
     assert [item.stem for item in inputs] == ["1abc", "pdb1abc"]
     own, _ = expand_inputs([folder / "a"], exclude=folder / "a")
-    assert len(own) == 2, "a folder that is asked for by name is searched"
+    assert len(own) == 2, "an input folder is searched"
 
 
 def test_any_suffix_is_taken_when_the_file_is_named(folder: Path):
@@ -84,7 +85,8 @@ def test_mirror_serves_identifiers(benchmark_data: Path):
     mirror = benchmark_data / "structures"
     entry = sorted(mirror.glob("*/*.bcif.gz"))[0]
     item = Input(name=entry.name.removesuffix(".bcif.gz"), path=None, stem="x")
-    assert local_file(item, mirror) == entry
+    assert item.local_file(mirror) == entry
+    assert find_file(item.name, mirror) == entry
 
 
 def test_cache_folder_can_be_chosen(monkeypatch, tmp_path: Path):
@@ -93,3 +95,20 @@ def test_cache_folder_can_be_chosen(monkeypatch, tmp_path: Path):
     monkeypatch.delenv("DEBYE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "debye"
+
+
+def test_one_file_is_found_and_a_folder_of_several_is_not_one(folder: Path):
+    assert find_file(folder / "c") == folder / "c" / "pdb1abc.ent.gz"
+    with pytest.raises(StructureError, match="a folder with 2 structures"):
+        find_file(folder / "a")
+    with pytest.raises(StructureError, match="not an identifier either"):
+        find_file(folder / "nope.cif")
+
+
+def test_expected_sizes(peptide_pdb: Path, peptide, benchmark_data: Path):
+    def plan(path: Path) -> int:
+        return Input(name="x", path=path, stem="x").expected_atoms()
+
+    assert 0.3 < plan(peptide_pdb) / len(peptide) < 3
+    assert 0.3 < plan(benchmark_data / "formats" / "1acj.bcif.gz") / 4192 < 3
+    assert Input(name="4hhb", path=None, stem="4hhb").expected_atoms() == 5000
