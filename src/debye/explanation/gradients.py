@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from debye.errors import CheckpointError
-from debye.explanation.copies import edges_of_copy
+from debye.explanation.symmetry_mates import edges_of_copy
 from debye.explanation.explanation import Contribution, FeatureEffect
 from debye.explanation.surroundings import Kind, Neighbor
 from debye.graph.structure_features import STRUCTURE_FEATURES

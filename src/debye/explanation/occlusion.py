@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from debye.dataset.batches.augment import NAME_FEATURES
-from debye.explanation.copies import without_copy
+from debye.explanation.symmetry_mates import without_copy
 from debye.explanation.explanation import Contribution, FeatureEffect
 from debye.explanation.surroundings import Kind, Neighbor
 

@@ -13,7 +13,7 @@ import torch
 from debye.dataset.store.store import Store
 from debye.finetuning.comparison import Comparison, compare, score_both
 from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
-from debye.finetuning.copies import Fingerprint, find_copies, fingerprint
+from debye.finetuning.duplicate_entries import Fingerprint, find_copies, fingerprint
 from debye.prediction.predictor import Predictor
 from debye.scores.evaluation import BootstrapConfig
 from debye.training.config import Recipe

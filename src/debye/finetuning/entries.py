@@ -10,7 +10,7 @@ from debye.errors import ConfigError
 from debye.finetuning.comparison import compare, score_both
 from debye.finetuning.config import FinetuneConfig
 from debye.finetuning.context import Overlap, TuningRun
-from debye.finetuning.copies import Fingerprint, fingerprint, group_copies
+from debye.finetuning.duplicate_entries import Fingerprint, fingerprint, group_copies
 from debye.finetuning.division import divide, halve, join_groups
 from debye.finetuning.members import why_unusable
 from debye.finetuning.report import TuningResult, write_report

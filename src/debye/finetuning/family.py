@@ -13,7 +13,7 @@ import numpy as np
 from debye.files import write_text
 from debye.finetuning.comparison import Scored, compare, score_both
 from debye.finetuning.context import Overlap, TuningRun
-from debye.finetuning.copies import fingerprint, group_copies
+from debye.finetuning.duplicate_entries import fingerprint, group_copies
 from debye.finetuning.division import Fold, make_folds
 from debye.finetuning.members import Members
 from debye.finetuning.report import TuningResult, write_report

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from debye.errors import StoreError
-from debye.finetuning.copies import find_copies, fingerprint, group_copies
+from debye.finetuning.duplicate_entries import find_copies, fingerprint, group_copies
 from debye.finetuning.members import SPLIT, gather_members
 
 GOOD = ("apo", "holo-1", "holo-2", "renamed", "third")

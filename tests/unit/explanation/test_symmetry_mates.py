@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from debye.explanation.case import Case, make_case
-from debye.explanation.copies import edges_of_copy, without_copy
+from debye.explanation.symmetry_mates import edges_of_copy, without_copy
 from debye.explanation.surroundings import Kind, find_neighbors
 from debye.structure.structure import Crystal
 
