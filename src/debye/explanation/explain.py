@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from debye.prediction.prepare import CrystalUse
 
 REACH = 8.0
-"""Å. Residues with an atom this near to one of the explained atoms are looked at one by one."""
+"""Å. Residues with an atom within this distance of an explained atom are neighbors."""
 
 
 def explain(
@@ -35,7 +35,7 @@ def explain(
     mirror: Path | None = None,
     workers: int = 1,
 ) -> Explanation:
-    """Say which neighbors, symmetry mates and features drive the predicted B of a residue.
+    """Return the effects of neighbors, symmetry mates and features on the predicted B of a residue.
 
     Args:
         path_or_id: See :func:`debye.predict`.
@@ -44,9 +44,9 @@ def explain(
         model: Released model by name, or the path of a checkpoint.
         crystal: See :func:`debye.predict`.
         resolution: Å; None: what the file says.
-        method: ``occlusion`` predicts again without each neighbor, ``gradients`` integrates gradients.
-        reach: Å; neighbors farther than this are not looked at.
-        mirror: Folder in which identifiers are looked up before they are downloaded.
+        method: ``occlusion`` predicts again without each neighbor; ``gradients`` integrates gradients.
+        reach: Distance within which neighbors are considered, Å.
+        mirror: Folder of entries that need not be downloaded.
         workers: Threads of ``occlusion``.
 
     Raises:
@@ -71,13 +71,10 @@ def explain_case(
 ) -> Explanation:
     """Explain a prediction; arguments as for :func:`explain`."""
     if method not in get_args(Method):
-        raise ConfigError(
-            "explain",
-            problem=f"method={method!r} is no choice",
-            remedy=f"Choose from {', '.join(get_args(Method))}",
-        )
+        remedy = f"Choose from {', '.join(get_args(Method))}"
+        raise ConfigError("explain", f"method {method!r} does not exist", remedy)
     if not reach > 0:
-        raise ConfigError("explain", problem=f"a reach of {reach:g} Å", remedy="Give more than 0")
+        raise ConfigError("explain", f"a reach of {reach:g} Å", "Give more than 0")
     neighbors = find_neighbors(case.structure, case.rows, reach, in_crystal=case.in_crystal)
     baseline, remainder = None, 0.0
     if method == "gradients":

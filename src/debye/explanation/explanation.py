@@ -1,4 +1,4 @@
-"""The state object of an explanation: what moves the prediction of one residue, and by how much."""
+"""The state object of an explanation: effects on the prediction of one residue."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Method = Literal["occlusion", "gradients"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
-    """What one neighbor does to the prediction."""
+    """The effect of one neighbor on the prediction."""
 
     neighbor: Neighbor
     effect: float
-    """Å²; below 0: B is lower because the neighbor is there."""
+    """Å²; below 0: the neighbor lowers B."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureEffect:
-    """What one thing that the model is told does to the prediction."""
+    """The effect of one kind of input on the prediction."""
 
     name: str
     effect: float
-    """Å², with the level of the structure held."""
+    """Å², with the mean and spread of B of the structure kept."""
     with_level: float = float("nan")
-    """Å², with the change of the level; NaN where the level is not asked about."""
+    """Å², with the change of this mean and spread; NaN if not computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,33 +43,33 @@ class Explanation:
     """Effects of neighbors, symmetry mates and features on the B of one residue or atom, Å²."""
 
     structure: Structure
-    """The atoms that the model sees."""
+    """The atoms of the graph."""
     path: Path | None
-    """The file that they come from; None: made in memory."""
+    """Their file; None: made in memory."""
     residue: Residue
     atom: str | None
-    """The atom that is explained; None: the mean of the residue's atoms."""
+    """The explained atom; None: the mean of the residue's atoms."""
     rows: NDArray[np.intp]
-    """Rows of the atoms that are explained."""
+    """Rows of the explained atoms."""
     model_name: str
     method: Method
     reach: float
-    """Å; farther neighbors were not looked at one by one."""
+    """Å; farther neighbors are not considered."""
     crystal_problem: str | None
-    """Why symmetry mates take no part; None: they do."""
+    """Why symmetry mates are not used; None: they are."""
     resolution: float | None
-    """Å; what the model was told."""
+    """Å; None: unknown to the model."""
     b_predicted: float
     """Å²."""
     b_deposited: float
-    """Å²; NaN where the file holds none."""
+    """Å²; NaN if the file has none."""
     contributions: tuple[Contribution, ...]
-    """The largest first, whatever the sign."""
+    """The largest absolute value first."""
     features: tuple[FeatureEffect, ...]
     baseline: float | None = None
-    """Å², from which the effects of ``gradients`` lead to ``b_predicted``; None: ``occlusion``."""
+    """Å², the start of the path of ``gradients``; None: ``occlusion``."""
     remainder: float = 0.0
-    """Å², what ``gradients`` could not attribute: the error of the integral."""
+    """Å², the error of the integral of ``gradients``: not attributed to any input."""
 
     @property
     def name(self) -> str:

@@ -1,11 +1,11 @@
-r"""Integrated gradients: follow the prediction from a residue in unknown surroundings to all that is known.
+r"""Integrated gradients along a path from a residue in unknown surroundings to the complete input.
 
 .. math:: a_k = (x_k - x_k^0) \int_0^1 \frac{\partial B}{\partial x_k}\bigl(x^0 + t (x - x^0)\bigr)\,dt,
     \qquad \sum_k a_k = B(x) - B(x^0)
 
-The inputs x are what the model's encoders say about atoms and edges, and the features of the structure. At
-the start the residue and its neighbors have no names and features, what they and symmetry mates send has no
-description (in Waller: nothing is sent), and resolution and crystal are unknown. All else stays as it is.
+The inputs x are the outputs of the model's encoders of atoms and edges, and the features of the structure. At
+the start the residue and its neighbors have no names and features, the edges from them and from symmetry mates
+are encoded as zeros (in Waller: they send nothing), and resolution and crystal are unknown. The rest is kept.
 
 Reference: Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks, arXiv:1703.01365.
 """
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from debye.models.base import AtomModel
 
 FEWEST_STEPS, MOST_STEPS = 8, 64
-"""Points at which gradients are taken: doubled until the sum is right."""
+"""Points of the quadrature: doubled until the sum is right."""
 TOLERANCE = 0.02
-"""Largest error of the sum, as a share of the difference from the baseline (of 1 Å² if that is less)."""
+"""Largest error of the sum, as a share of the difference from the baseline (at least of 1 Å²)."""
 FACTS = "structure_scalars"
 FACT_GROUPS = {"resolution": "the resolution", "crystal": "facts about the crystal"}
 """Features of the structure that start at 0, unknown, by what hides them."""
@@ -44,19 +44,19 @@ FACT_GROUPS = {"resolution": "the resolution", "crystal": "facts about the cryst
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
-    """Effects of single inputs on the B of the explained atoms, Å²."""
+    """Effects of single inputs on the mean B of the explained atoms, Å²."""
 
     atoms: Float[Tensor, " atoms"]
-    """Of each atom's names and features."""
+    """Of the names and features of each atom."""
     edges: Float[Tensor, " edges"]
-    """Of what each edge says."""
+    """Of the description of each edge."""
     residue_edges: Float[Tensor, " residue_edges"]
     facts: Float[Tensor, " structure_scalars"]
     """Of the features of the structure."""
     baseline: float
-    """B without any of it, Å²."""
+    """B at the start of the path, Å²."""
     remainder: float
-    """What is missing in the sum: the error of the integral, Å²."""
+    """The error of the integral, Å²."""
     steps: int
 
 
@@ -68,24 +68,22 @@ def integrate_gradients(
     most: int = MOST_STEPS,
     tolerance: float = TOLERANCE,
 ) -> Attribution:
-    """Attribute the prediction of a case to all inputs of its graph; the level is held.
+    """Attribute the prediction of a case to all inputs of its graph, with mean and spread of B kept.
 
     Args:
         case: What is explained.
-        neighbors: Of :func:`debye.explanation.surroundings.find_neighbors`: what is varied with the residue.
+        neighbors: From :func:`debye.explanation.surroundings.find_neighbors`: varied together with the residue.
         fewest: Points of the first Gauss-Legendre rule.
-        most: Points of the last one; what is then missing in the sum is :attr:`Attribution.remainder`.
+        most: Points of the last one; its error is :attr:`Attribution.remainder`.
         tolerance: See :data:`TOLERANCE`.
 
     Raises:
-        CheckpointError: the model has no encoders: nothing to follow a gradient to.
+        CheckpointError: the model has no encoders.
     """
     if not case.model.encoders:
-        raise CheckpointError(
-            case.model_name,
-            problem="a model without encoders of atoms and edges has no gradients to follow",
-            remedy="Explain it by occlusion, or choose a learned model",
-        )
+        problem = "a model without encoders of atoms and edges has no gradients to follow"
+        remedy = "Explain it by occlusion, or choose a learned model"
+        raise CheckpointError(case.model_name, problem, remedy)
     start, end = _ends(case, neighbors)
     first, last = (float(_value(case, inputs).detach()) for inputs in (start, end))
     allowed = tolerance * max(abs(last - first), 1.0)
@@ -96,13 +94,12 @@ def integrate_gradients(
         if abs(remainder) <= allowed or 2 * steps > most:
             break
         steps *= 2
-    nothing = partial(
-        torch.zeros, dtype=torch.float64
-    )  # said by edges that the model does not read
+    # Edges that the model does not read have no effect.
+    zeros = partial(torch.zeros, dtype=torch.float64)
     return Attribution(
         atoms=found["atoms"],
-        edges=found.get("edges", nothing(case.graph.n_edges)),
-        residue_edges=found.get("residue_edges", nothing(len(case.graph.residue_edge_mate))),
+        edges=found.get("edges", zeros(case.graph.n_edges)),
+        residue_edges=found.get("residue_edges", zeros(len(case.graph.residue_edge_mate))),
         facts=found[FACTS],
         baseline=first,
         remainder=remainder,
@@ -115,8 +112,8 @@ def sum_attribution(
 ) -> tuple[list[Contribution], list[FeatureEffect]]:
     """Sum an attribution over each neighbor and each kind of feature.
 
-    A neighbor has what its edges say to anyone and, in the file, what its atoms are; a symmetry copy has
-    the edges that it sends. All effects and the remainder lead from the baseline to the prediction.
+    A neighbor in the file gets the effects of its atoms and of the edges from them; a symmetry copy those of
+    the edges from it. All effects and the remainder add up to the prediction minus the baseline.
     """
     graph = case.graph
     inside, residue_inside = ~graph.edge_mate, ~graph.residue_edge_mate
@@ -155,7 +152,7 @@ def _group(fact: str) -> str | None:
 
 
 def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the inputs at both ends of the path: with unknown surroundings, and of the graph."""
+    """Return the inputs at both ends of the path: unknown surroundings, and the complete graph."""
     model, graph = case.model, case.graph
     seen: dict[str, Tensor] = {}
 
@@ -185,7 +182,7 @@ def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dic
 
 
 def _near(case: Case, neighbors: list[Neighbor]) -> dict[str, Tensor]:
-    """Tell which atoms are those of the residue and its neighbors, and which edges these and mates send."""
+    """Return masks of the atoms of the residue and its neighbors, and of the edges from these and from mates."""
     graph = case.graph
     residues = torch.zeros(graph.n_residues, dtype=torch.bool)
     residues[case.residue.index] = True
@@ -234,7 +231,7 @@ def _value(case: Case, inputs: Mapping[str, Tensor]) -> Tensor:
 
 @contextmanager
 def _replaced(model: AtomModel, give: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
-    """Let a function of role and output replace what each encoder returns."""
+    """Replace the output of each encoder by a function of its role and output."""
 
     def hook(role: str) -> Callable[[nn.Module, object, Any], Any]:
         def replaced(_module: nn.Module, _inputs: object, output: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Occlusion: predict again without each neighbor, each symmetry copy, and each kind of knowledge."""
+"""Occlusion: predict again without each neighbor, each symmetry copy, and each kind of input."""
 
 from __future__ import annotations
 
@@ -23,23 +23,22 @@ if TYPE_CHECKING:
 BOND_FEATURES = ("bond_count", "highest_bond")
 """Categorical features that follow from bonds; their code 0 is that of an atom without any."""
 ATOMS_AT_ONCE = 100_000
-"""Atoms in all predictions that run at the same time: bounds the memory to about 1 GiB."""
+"""Most atoms in simultaneous predictions: limits the memory to about 1 GiB."""
 
 
 def occlude_neighbors(
     case: Case, neighbors: list[Neighbor], *, workers: int = 1
 ) -> list[Contribution]:
-    """Return by how much each neighbor changes the prediction: with it, less without it.
+    """Return the effect of each neighbor: the prediction with it minus the prediction without it.
 
-    Each is a full prediction of its own. Without a residue of the file means what a file
-    without it gives: its symmetry copies are gone too, and every feature is made anew. Without
-    a symmetry copy, all other copies stay. The level of the structure is held: no residue is to
-    be explained by what its neighbor does to the mean of all.
+    A residue is removed as if it were not in the file: its symmetry copies go too, and every feature is
+    computed again. If a symmetry copy is removed, all other copies stay. The mean and spread of B of the
+    structure are kept, so that an effect does not include the change of the mean of all atoms.
 
     Args:
         case: What is explained.
-        neighbors: Of :func:`debye.explanation.surroundings.find_neighbors`.
-        workers: Threads, each with a prediction of its own; fewer for large structures.
+        neighbors: From :func:`debye.explanation.surroundings.find_neighbors`.
+        workers: Threads, each with its own prediction; fewer for large structures.
     """
     whole = float(case.held(case.output))
     workers = max(1, min(workers, ATOMS_AT_ONCE // len(case.structure)))
@@ -51,9 +50,9 @@ def occlude_neighbors(
 
 
 def hide_features(case: Case, neighbors: list[Neighbor]) -> list[FeatureEffect]:
-    """Return by how much each kind of knowledge changes the prediction; what is not known is left out.
+    """Return the effect of each kind of input that is known.
 
-    Symmetry mates are hidden molecule by molecule, as far as they are among the neighbors, and all at once.
+    Symmetry mates are hidden molecule by molecule, if they are among the neighbors, and all together.
     """
     return [
         FeatureEffect(
@@ -84,7 +83,7 @@ def _without_copies(case: Case, copies: list[Neighbor]) -> AtomGraph:
 
 
 def _hidden(case: Case, neighbors: list[Neighbor]) -> dict[str, AtomGraph]:
-    """Return the graph without each kind of knowledge that the model has."""
+    """Return a graph without each kind of input that the model has."""
     graph = case.graph
     hidden = {}
     if names := _columns(graph, lambda name: name in NAME_FEATURES or name.startswith("residue_")):
@@ -107,7 +106,7 @@ def _columns(graph: AtomGraph, wanted: Callable[[str], bool]) -> list[int]:
 
 
 def _without_codes(case: Case, columns: list[int]) -> AtomGraph:
-    """Set categories of the residue to 0, which stands for ``other`` or none."""
+    """Set categories of the residue to 0: ``other`` or none."""
     categories = case.graph.categories.clone()
     rows = np.flatnonzero(case.structure.residue_index == case.residue.index)
     categories[torch.from_numpy(rows)[:, None], torch.tensor(columns, dtype=torch.long)] = 0
@@ -115,7 +114,7 @@ def _without_codes(case: Case, columns: list[int]) -> AtomGraph:
 
 
 def _without_bonds(case: Case) -> AtomGraph:
-    """Turn the bonds of the residue's atoms into contacts; one that is too long for a contact goes."""
+    """Turn the bonds of the residue's atoms into contacts, and drop those that are too long for one."""
     graph = _without_codes(case, _columns(case.graph, lambda name: name in BOND_FEATURES))
     own = case.residue.index
     touched = (graph.residue_index[graph.edge_index] == own).any(dim=0)
@@ -133,9 +132,9 @@ def _without_bonds(case: Case) -> AtomGraph:
 
 
 def _together(jobs: list[Callable[[], float]], workers: int) -> list[float]:
-    """Run jobs in threads: torch and numpy leave the interpreter free while they compute."""
+    """Run jobs in threads: torch and numpy release the interpreter lock while they compute."""
     before = torch.get_num_threads()
-    # The setting belongs to each thread: predictions that each use all cores would wait for each other.
+    # A setting of each thread: predictions that all use every core would wait for each other.
     share = max(1, before // workers)
     try:
         with ThreadPoolExecutor(

@@ -1,4 +1,4 @@
-"""What the user calls a residue → the residue of the structure, or a message that names those there are."""
+"""Name of a residue as typed by the user → the residue of the structure, or a message with the choices."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from debye.structure.structure import EntityKind, Structure
 
 POLYMERS = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
 MOST_LISTED = 20
-"""Runs of residues, or ligands, that an error message names."""
+"""Most runs of residues, or ligands, in an error message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residue:
-    """A residue, ligand or ion as the authors of the entry name it."""
+    """A residue, ligand or ion, as named by the authors of the entry."""
 
     index: int
     """Its number in :attr:`Structure.residue_index`."""
@@ -54,16 +54,16 @@ def list_residues(structure: Structure) -> list[Residue]:
 
 
 def find_residue(text: str, chosen: Structure, whole: Structure | None = None) -> Residue:
-    """Find a residue by what the user calls it.
+    """Find a residue by its name.
 
     Args:
-        text: ``CHAIN:NUMBER``, with an insertion code (``A:27A``) or the name (``A:ATP301``) where wanted;
-            without ``CHAIN:`` where there is one chain only.
+        text: ``CHAIN:NUMBER``, optionally with an insertion code (``A:27A``) or the name (``A:ATP301``);
+            ``CHAIN:`` may be omitted if there is only one chain.
         chosen: Atoms that get a prediction.
-        whole: All atoms of the file, to say why a residue is not among the chosen.
+        whole: All atoms of the file, to explain why a residue is not among the chosen.
 
     Raises:
-        StructureError: no such residue, or several; the message names those there are.
+        StructureError: no such residue, or several; the message lists the choices.
     """
     residues = list_residues(chosen)
     chain, place = _parts(text, residues, chosen.source)
@@ -71,23 +71,17 @@ def find_residue(text: str, chosen: Structure, whole: Structure | None = None) -
     if len(found) == 1:
         return found[0]
     if found:
-        raise StructureError(
-            chosen.source,
-            problem=f"{text} stands for {len(found)} residues: {_names(found)}",
-            remedy="Give the name too, e.g. " + str(found[0]),
-        )
-    raise StructureError(
-        chosen.source,
-        problem=f"there is no residue {text}{_left_out(chain, place, whole)}",
-        remedy=_what_there_is(chain, place, residues),
-    )
+        problem = f"{text} stands for {len(found)} residues: {_names(found)}"
+        raise StructureError(chosen.source, problem, f"Give the name too, e.g. {found[0]}")
+    problem = f"there is no residue {text}{_left_out(chain, place, whole)}"
+    raise StructureError(chosen.source, problem, _choices(chain, place, residues))
 
 
 def atom_rows(structure: Structure, residue: Residue, atom: str | None = None) -> NDArray[np.intp]:
     """Return the rows of a residue's atoms, or of the named one.
 
     Raises:
-        StructureError: the residue has no such atom; the message names those it has.
+        StructureError: the residue has no such atom; the message lists its atoms.
     """
     rows = np.flatnonzero(structure.residue_index == residue.index)
     if atom is None:
@@ -96,34 +90,21 @@ def atom_rows(structure: Structure, residue: Residue, atom: str | None = None) -
     if not len(named):
         named = rows[np.char.upper(structure.atom_name[rows]) == atom.upper()]
     if not len(named):
-        raise StructureError(
-            structure.source,
-            problem=f"{residue} has no atom {atom} that gets a prediction",
-            remedy=f"Choose from {', '.join(structure.atom_name[rows].tolist())}",
-        )
+        problem = f"{residue} has no atom {atom} that gets a prediction"
+        remedy = f"Choose from {', '.join(structure.atom_name[rows].tolist())}"
+        raise StructureError(structure.source, problem, remedy)
     return named
 
 
-def runs(residues: Iterable[Residue]) -> list[str]:
-    """Write residues of a chain as runs of numbers without gaps.
+def runs(numbers: Iterable[int]) -> list[str]:
+    """Write numbers as runs without gaps.
 
     Example:
-        >>> made = [
-        ...     Residue(
-        ...         index=i,
-        ...         chain="A",
-        ...         number=n,
-        ...         insertion_code="",
-        ...         name="ALA",
-        ...         kind=EntityKind.PROTEIN,
-        ...     )
-        ...     for i, n in enumerate([1, 2, 3, 7])
-        ... ]
-        >>> runs(made)
+        >>> runs([1, 2, 7, 3])
         ['1-3', '7']
     """
     ends: list[tuple[int, int]] = []
-    for number in sorted({residue.number for residue in residues}):
+    for number in sorted(set(numbers)):
         if ends and number == ends[-1][1] + 1:
             ends[-1] = (ends[-1][0], number)
         else:
@@ -137,12 +118,9 @@ def _parts(text: str, residues: list[Residue], source: str) -> tuple[str, str]:
     if not colon and len(chains) == 1:
         chain = chains[0]
     if not place or (not colon and len(chains) > 1):
-        raise StructureError(
-            source,
-            problem=f"{text!r} names no residue",
-            remedy=f"Give CHAIN:NUMBER, e.g. {residues[0].chain}:{residues[0].place}; "
-            f"the chains are {', '.join(chains)}",
-        )
+        example = f"{residues[0].chain}:{residues[0].place}"
+        remedy = f"Give CHAIN:NUMBER, e.g. {example}; the chains are {', '.join(chains)}"
+        raise StructureError(source, f"{text!r} does not name a residue", remedy)
     return chain, place
 
 
@@ -158,7 +136,7 @@ def _names(residues: Iterable[Residue]) -> str:
 
 
 def _left_out(chain: str, place: str, whole: Structure | None) -> str:
-    """Say that a residue is in the file all the same."""
+    """Explain that a residue is in the file but has no prediction; empty if it is not in the file."""
     if whole is None:
         return ""
     for residue in list_residues(whole):
@@ -168,7 +146,7 @@ def _left_out(chain: str, place: str, whole: Structure | None) -> str:
     return ""
 
 
-def _what_there_is(chain: str, place: str, residues: list[Residue]) -> str:
+def _choices(chain: str, place: str, residues: list[Residue]) -> str:
     own = [residue for residue in residues if residue.chain == chain]
     if not own:
         chains = sorted({residue.chain or "without a name" for residue in residues})
@@ -177,7 +155,7 @@ def _what_there_is(chain: str, place: str, residues: list[Residue]) -> str:
     same = [residue for residue in own if digits and str(abs(residue.number)) == digits]
     if same:
         return f"Did you mean {_names(same)}"
-    numbers = runs(residue for residue in own if residue.kind in POLYMERS)
+    numbers = runs(residue.number for residue in own if residue.kind in POLYMERS)
     others = [residue for residue in own if residue.kind not in POLYMERS]
     more = ", …" if len(numbers) > MOST_LISTED else ""
     parts = [f"residues {', '.join(numbers[:MOST_LISTED])}{more}"] if numbers else []

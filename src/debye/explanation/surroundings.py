@@ -1,4 +1,4 @@
-"""What is around a residue: its neighbors in the file, and those that the crystal puts beside it."""
+"""Surroundings of a residue: its neighbors in the file, and symmetry mates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIGANDS = (EntityKind.LIGAND, EntityKind.ION, EntityKind.SUGAR)
 
 
 class Kind(StrEnum):
-    """How a neighbor belongs to the residue; the first that fits."""
+    """Relation of a neighbor to the residue; the first that applies."""
 
     MATE = "symmetry mate"
     BONDED = "covalent neighbor"
@@ -31,18 +31,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbor:
-    """A residue, ligand or ion near the one that is explained, or one symmetry copy of it."""
+    """A residue, ligand or ion near the explained one, or one symmetry copy of it."""
 
     residue: Residue
     kind: Kind
     distance: float
     """Between the nearest two atoms, Å."""
     rows: NDArray[np.intp]
-    """(atoms,) its rows in the structure; those of the original for a mate."""
+    """(atoms,) its rows in the structure; for a mate, those of the original."""
     position: Float[np.ndarray, "atoms 3"]
-    """Where it is; of a mate, where the copy is, Å."""
+    """Its coordinates; for a mate, those of the copy, Å."""
     operation: str = ""
-    """What makes the copy, e.g. ``-x+1,y-1/2,-z``; empty for a residue of the file."""
+    """Symmetry operation of the copy, e.g. ``-x+1,y-1/2,-z``; empty for a residue of the file."""
 
 
 def find_neighbors(
@@ -52,9 +52,9 @@ def find_neighbors(
 
     Args:
         structure: Atoms that the model sees.
-        rows: Atoms of one residue; the residue itself is no neighbor, its symmetry copies are.
+        rows: Atoms of one residue; its symmetry copies are neighbors, it itself is not.
         reach: Å (inclusive).
-        in_crystal: Symmetry mates take part.
+        in_crystal: Include symmetry mates.
     """
     residues = list_residues(structure)
     own = int(structure.residue_index[rows[0]])
@@ -62,25 +62,24 @@ def find_neighbors(
     distance = around.query(structure.position, distance_upper_bound=np.nextafter(reach, np.inf))[0]
     near = np.unique(structure.residue_index[np.isfinite(distance)])
     bonded = _bonded(structure, own)
-    found = []
-    for index in near[near != own].tolist():
-        members = np.flatnonzero(structure.residue_index == index)
-        found.append(
-            Neighbor(
-                residue=residues[index],
-                kind=_kind(residues[index], residues[own], bonded),
-                distance=float(distance[members].min()),
-                rows=members,
-                position=structure.position[members],
-            )
+    found = [
+        Neighbor(
+            residue=residues[index],
+            kind=_kind(residues[index], residues[own], bonded),
+            distance=float(distance[members].min()),
+            rows=members,
+            position=structure.position[members],
         )
+        for index in near[near != own].tolist()
+        for members in [np.flatnonzero(structure.residue_index == index)]
+    ]
     if in_crystal:
         found += _mates(structure, residues, around, reach)
     return sorted(found, key=lambda item: (item.distance, item.residue.index, item.operation))
 
 
 def _bonded(structure: Structure, own: int) -> set[int]:
-    """Return the residues that a bond joins to this one."""
+    """Return the residues that are bonded to this one."""
     ends = structure.residue_index[find_bonds(structure).pairs]
     joined = ends[(ends == own).any(axis=1)]
     return set(joined.ravel().tolist()) - {own}
@@ -97,7 +96,7 @@ def _kind(residue: Residue, own: Residue, bonded: set[int]) -> Kind:
 def _mates(
     structure: Structure, residues: list[Residue], around: cKDTree, reach: float
 ) -> list[Neighbor]:
-    """Return each copy of a residue that comes within reach, whole."""
+    """Return each symmetry copy of a residue with an atom within reach."""
     crystal = structure.crystal
     if crystal is None:
         return []

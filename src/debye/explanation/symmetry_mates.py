@@ -26,10 +26,10 @@ SAME_PLACE = 0.05
 
 
 def without_copy(graph: AtomGraph, structure: Structure, copy: Neighbor) -> AtomGraph:
-    """Return the graph of a crystal in which one copy of a residue sends nothing and counts nowhere.
+    """Return the graph of a crystal without the edges of one copy of a residue, and without it in features.
 
-    All other copies stay, and so does what the copy's original sends. Removing every copy in turn leaves
-    the graph of the isolated molecule, but for the features of the structure as a whole.
+    All other copies and the edges of the original stay. Removing every copy in turn leaves the graph of the
+    isolated molecule, except for the features of the whole structure.
 
     Args:
         graph: Of one structure in its crystal.
@@ -48,7 +48,7 @@ def without_copy(graph: AtomGraph, structure: Structure, copy: Neighbor) -> Atom
 def edges_of_copy(
     graph: AtomGraph, copy: Neighbor
 ) -> tuple[Bool[Tensor, " edges"], Bool[Tensor, " residue_edges"]]:
-    """Tell which edges between atoms, and which between residues, one copy of a residue sends."""
+    """Return masks of the edges between atoms, and between residues, that one copy of a residue sends."""
     place = torch.full((graph.n_atoms, 3), torch.nan)
     place[copy.rows] = torch.from_numpy(copy.position)
     sender, receiver = graph.edge_index
@@ -76,7 +76,7 @@ def _additions(
     """Return what the copy adds to each feature of the crystal: all of these are sums over mates."""
     if not names:
         return []
-    # An atom on an axis is its own copy, and counts as none.
+    # An atom on a symmetry axis is its own copy, which does not count.
     apart = cKDTree(structure.position).query(copy.position)[0] > COINCIDENT
     rows, position = copy.rows[apart].astype(np.int32), copy.position[apart]
     if not len(rows):

@@ -1,4 +1,4 @@
-"""Residues are found by all the names that users give them, and misses say what there is."""
+"""Residues are found by all names that users give them; a wrong name is answered with the choices."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_the_chain_may_be_left_out_where_there_is_one(peptide):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("5", "'5' names no residue. Give CHAIN:NUMBER, e.g. A:1; the chains are A, B"),
-        ("A:", "names no residue"),
+        ("5", "'5' does not name a residue. Give CHAIN:NUMBER, e.g. A:1; the chains are A, B"),
+        ("A:", "does not name a residue"),
         ("C:5", "there is no residue C:5. There is no chain 'C': the chains are A, B"),
         ("A:300", "there is no residue A:300. Chain A has residues 1-3, 5-6"),
         ("A:4", "Chain A has residues 1-3"),
