@@ -145,7 +145,7 @@ def family(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = " ".join(result.output.split())
     assert "refused: broken" in shown
     assert "3 of 3: without crystal2" in shown
-    assert "further crystal of this same target" in shown
+    assert "a further crystal of the same protein" in shown
     return out
 
 

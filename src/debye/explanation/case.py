@@ -1,4 +1,4 @@
-"""What is explained: the prediction of one model for one residue of one structure."""
+"""The case to explain: the prediction of one model for one residue of one structure."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One residue, or atom, and all that its prediction is made from."""
+    """One residue, or atom, and everything that its prediction is made from."""
 
     model: AtomModel
     model_name: str
     target: Target
     prepared: Prepared
     structure: Structure
-    """The atoms of the graph, with the crystal and the resolution that the model is told."""
+    """The atoms of the graph, with crystal and resolution only if the model gets them."""
     residue: Residue
     atom: str | None
-    """The only atom of the residue that is explained; None: the mean of all of them."""
+    """The explained atom; None: the mean of the residue."""
     rows: NDArray[np.intp]
     """Atoms whose mean is explained."""
     output: ModelOutput
-    """Of the graph as it is."""
+    """Of the unchanged graph."""
 
     @property
     def graph(self) -> AtomGraph:
@@ -52,33 +52,35 @@ class Case:
 
     @property
     def in_crystal(self) -> bool:
-        """Whether symmetry mates take part."""
+        """Whether symmetry mates are in the graph."""
         return bool(self.graph.crystal_known.all())
 
     @property
     def b_predicted(self) -> float:
         """The mean prediction of the atoms, Å²."""
-        return float(self.held(self.output))
+        return float(self.with_fixed_level(self.output))
 
     @property
     def b_deposited(self) -> float:
-        """The mean of the same atoms in the file, Å²; NaN where it does not hold B-factors."""
+        """The mean of the same atoms in the file, Å²; NaN if the file has no B-factors."""
         entry = self.structure.entry
         if entry.is_predicted or entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
             return float("nan")
         return float(self.structure.b_iso[self.rows].mean())
 
-    def held(self, output: ModelOutput, rows: NDArray[np.intp] | None = None) -> Float[Tensor, ""]:
-        """Return the mean B of the atoms, Å², with the level of the structure held as it is.
+    def with_fixed_level(
+        self, output: ModelOutput, rows: NDArray[np.intp] | None = None
+    ) -> Float[Tensor, ""]:
+        """Return the mean B of the atoms, Å², with mean and spread of B of the unchanged structure.
 
         Args:
-            output: What the model says about some graph.
-            rows: The same atoms in that graph, where it has others before them.
+            output: Of some graph.
+            rows: The same atoms in that graph; None: their rows are the same.
         """
         return self._mean(output, self.output, self.rows if rows is None else rows)
 
-    def free(self, output: ModelOutput) -> Float[Tensor, ""]:
-        """Return the mean B of the atoms, Å², with the level that the model gives to that graph."""
+    def with_own_level(self, output: ModelOutput) -> Float[Tensor, ""]:
+        """Return the mean B of the atoms, Å², with mean and spread of B as predicted for that graph."""
         return self._mean(output, output, self.rows)
 
     def _mean(
@@ -91,7 +93,7 @@ class Case:
             value = location + scale * value
         if self.target.transform is Transform.LOG:
             value = value.exp()
-        # Not cut at the smallest B that a target allows: there every effect would seem to vanish.
+        # Not cut at the smallest B of the target: there every effect would seem to vanish.
         return value.mean()
 
     def rebuilt(self, structure: Structure) -> AtomGraph:
@@ -99,7 +101,7 @@ class Case:
         return build_graph(structure, self.graph.config, resolution=self.prepared.resolution)
 
     def predict(self, graph: AtomGraph) -> ModelOutput:
-        """Run the model in float32: bfloat16 rounds small effects away."""
+        """Run the model in float32, since bfloat16 rounds small effects away."""
         with torch.inference_mode():
             return self.model(graph)
 
@@ -114,14 +116,14 @@ def make_case(
     resolution: float | None = None,
     path: Path | None = None,
 ) -> Case:
-    """Predict a structure and find the residue that is to be explained.
+    """Predict a structure and find the residue to explain.
 
     Args:
         predictor: On the CPU.
         structure: All atoms of a file.
         residue: See :func:`debye.explanation.residues.find_residue`.
-        atom: Name of the only atom of interest.
-        crystal: See :func:`debye.prediction.predictor.predict`; so are the others.
+        atom: Name of one atom; None: all atoms of the residue.
+        crystal: See :func:`debye.prediction.predictor.predict`.
         resolution: Å; None: what the file says.
         path: The file that the structure comes from.
 
@@ -136,7 +138,7 @@ def make_case(
     chosen = structure.take(prepared.rows)
     found = find_residue(residue, chosen, structure)
     rows = atom_rows(chosen, found, atom)
-    told = replace(
+    visible = replace(
         chosen,
         crystal=chosen.crystal if prepared.crystal_problem is None else None,
         entry=replace(chosen.entry, resolution=prepared.resolution),
@@ -155,7 +157,7 @@ def make_case(
         model_name=predictor.model_name,
         target=target,
         prepared=prepared,
-        structure=told,
+        structure=visible,
         residue=found,
         atom=None if atom is None else str(chosen.atom_name[rows[0]]),
         rows=rows,

@@ -24,10 +24,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from debye.errors import CheckpointError
-from debye.explanation.symmetry_mates import edges_of_copy
 from debye.explanation.explanation import Contribution, FeatureEffect
 from debye.explanation.surroundings import Kind, Neighbor
 from debye.graph.structure_features import STRUCTURE_FEATURES
+from debye.explanation.symmetry_mates import edges_of_copy
 
 if TYPE_CHECKING:
     from debye.explanation.case import Case
@@ -226,7 +226,7 @@ def _value(case: Case, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return the B of the explained atoms, Å², for given outputs of the encoders."""
     graph = replace(case.graph, structure_scalars=inputs[FACTS])
     with _replaced(case.model, lambda role, _: inputs[role]):
-        return case.held(case.model(graph))
+        return case.with_fixed_level(case.model(graph))
 
 
 @contextmanager

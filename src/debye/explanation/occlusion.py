@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from debye.dataset.batches.augment import NAME_FEATURES
-from debye.explanation.symmetry_mates import without_copy
 from debye.explanation.explanation import Contribution, FeatureEffect
 from debye.explanation.surroundings import Kind, Neighbor
+from debye.explanation.symmetry_mates import without_copy
 
 if TYPE_CHECKING:
     from debye.explanation.case import Case
@@ -40,7 +40,7 @@ def occlude_neighbors(
         neighbors: From :func:`debye.explanation.surroundings.find_neighbors`.
         workers: Threads, each with its own prediction; fewer for large structures.
     """
-    whole = float(case.held(case.output))
+    whole = float(case.with_fixed_level(case.output))
     workers = max(1, min(workers, ATOMS_AT_ONCE // len(case.structure)))
     without = _together([partial(_without, case, neighbor) for neighbor in neighbors], workers)
     return [
@@ -57,8 +57,8 @@ def hide_features(case: Case, neighbors: list[Neighbor]) -> list[FeatureEffect]:
     return [
         FeatureEffect(
             name=name,
-            effect=float(case.held(case.output) - case.held(output)),
-            with_level=float(case.free(case.output) - case.free(output)),
+            effect=float(case.with_fixed_level(case.output) - case.with_fixed_level(output)),
+            with_level=float(case.with_own_level(case.output) - case.with_own_level(output)),
         )
         for name, graph in _hidden(case, neighbors).items()
         for output in [case.predict(graph)]
@@ -67,12 +67,12 @@ def hide_features(case: Case, neighbors: list[Neighbor]) -> list[FeatureEffect]:
 
 def _without(case: Case, neighbor: Neighbor) -> float:
     if neighbor.kind == Kind.MATE:
-        return float(case.held(case.predict(_without_copies(case, [neighbor]))))
+        return float(case.with_fixed_level(case.predict(_without_copies(case, [neighbor]))))
     keep = np.ones(len(case.structure), bool)
     keep[neighbor.rows] = False
     graph = case.rebuilt(case.structure.take(keep))
     rows = np.cumsum(keep)[case.rows] - 1
-    return float(case.held(case.predict(graph), rows))
+    return float(case.with_fixed_level(case.predict(graph), rows))
 
 
 def _without_copies(case: Case, copies: list[Neighbor]) -> AtomGraph:

@@ -1,4 +1,4 @@
-"""An explanation as text, as a table of values and as a structure that carries them."""
+"""An explanation as text, as a table, and as a structure with the effects in its B column."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.explanation.surroundings import Kind
-from debye.files import write_whole
+from debye.files import is_same_file, replacing
 from debye.structure.export import write_structure
 from debye.structure.read import read_structure
 from debye.structure.write import write_with_b
@@ -33,13 +33,13 @@ COLUMNS = (
     "effect_with_level",
 )
 METHODS = {
-    "occlusion": "B less the B predicted without it",
+    "occlusion": "B minus the B predicted without it",
     "gradients": "integrated gradients",
 }
 
 
 def explanation_text(explanation: Explanation, top: int) -> str:
-    """Return the table of the largest effects as aligned text, Å²; below 0: B is lower because of it."""
+    """Return the largest effects as aligned text, Å²; an effect below 0 lowers B."""
     found = explanation
     shown = found.contributions[:top]
     crystal = (
@@ -64,7 +64,7 @@ def explanation_text(explanation: Explanation, top: int) -> str:
     if len(shown) < len(found.contributions):
         rest = [item.effect for item in found.contributions[len(shown) :]]
         lines.append(f"            and {len(rest)} more, of {max(map(abs, rest)):.2f} Å² at most")
-    lines += ["", "effect, Å²  with level  what the model is told"]
+    lines += ["", "effect, Å²  with level  input"]
     for row in found.features:
         level = "" if np.isnan(row.with_level) else f"{row.with_level:+.2f}"
         lines.append(f"{row.effect:>+10.2f}  {level:>10}  {row.name}")
@@ -79,45 +79,45 @@ def _method(explanation: Explanation) -> str:
 
 
 def write_table(explanation: Explanation, path: str | Path) -> Path:
-    """Write all effects as comma-separated values, neighbors and features; the file appears whole.
+    """Write the effects of all neighbors and features as comma-separated values.
 
-    ``effect`` (Å²) holds the level of the structure as it is; ``effect_with_level`` is given for features
-    under occlusion. ``distance`` is in Å; a missing value is an empty field.
+    ``effect`` (Å²) keeps the mean and spread of B of the structure; ``effect_with_level`` is given for
+    features under occlusion. ``distance`` is in Å; a missing value is an empty field.
     """
-    return write_whole(Path(path), lambda part: _write_rows(explanation, part))
-
-
-def _write_rows(explanation: Explanation, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    rows: list[dict[str, object]] = [
+        {
+            "kind": near.kind.value,
+            "name": near.residue,
+            "chain": near.residue.chain,
+            "residue_number": near.residue.number,
+            "insertion_code": near.residue.insertion_code,
+            "residue_name": near.residue.name,
+            "operation": near.operation,
+            "distance": f"{near.distance:.2f}",
+            "effect": f"{item.effect:.3f}",
+        }
+        for item in explanation.contributions
+        for near in [item.neighbor]
+    ]
+    for row in explanation.features:
+        level = "" if np.isnan(row.with_level) else f"{row.with_level:.3f}"
+        effects = {"effect": f"{row.effect:.3f}", "effect_with_level": level}
+        rows.append({"kind": "feature", "name": row.name, **effects})
+    target = Path(path)
+    with (
+        replacing(target, StructureError) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
-        for item in explanation.contributions:
-            residue = item.neighbor.residue
-            writer.writerow(
-                {
-                    "kind": item.neighbor.kind.value,
-                    "name": str(residue),
-                    "chain": residue.chain,
-                    "residue_number": residue.number,
-                    "insertion_code": residue.insertion_code,
-                    "residue_name": residue.name,
-                    "operation": item.neighbor.operation,
-                    "distance": f"{item.neighbor.distance:.2f}",
-                    "effect": f"{item.effect:.3f}",
-                }
-            )
-        for row in explanation.features:
-            level = "" if np.isnan(row.with_level) else f"{row.with_level:.3f}"
-            writer.writerow(
-                {"kind": "feature", "name": row.name, "effect": f"{row.effect:.3f}",
-                 "effect_with_level": level}
-            )  # fmt: skip
+        writer.writerows(rows)
+    return target
 
 
 def atom_effects(explanation: Explanation) -> NDArray[np.float32]:
-    """Return the effect of each atom's residue, Å²; 0 for those that were not looked at.
+    """Return the effect of each atom's residue, Å²; 0 if it is not a neighbor.
 
-    Symmetry mates are not in the file, so that their effects are only in the table and in the picture.
+    Symmetry mates are not in the file: their effects are only in the table and in the picture.
     """
     effect = np.zeros(len(explanation.structure), np.float32)
     for item in explanation.contributions:
@@ -127,40 +127,33 @@ def atom_effects(explanation: Explanation) -> NDArray[np.float32]:
 
 
 def write_copy(explanation: Explanation, path: str | Path) -> Path:
-    """Write an mmCIF copy of the structure whose B column holds the effects of the neighbors, Å².
+    """Write an mmCIF copy of the structure with the effects of the neighbors (Å²) in its B column.
 
-    The first lines, comments, say so. All other atoms, the explained ones included, have 0.
+    Comments in the first lines say so. All other atoms, the explained ones included, have 0.
 
     Raises:
         StructureError: the file would replace the input, or cannot be written.
     """
-    target = Path(path)
+    target, source = Path(path), explanation.path
     if target.suffix != ".cif":
-        raise StructureError(
-            str(target),
-            problem="a copy with effects is an mmCIF file",
-            remedy="Name it .cif: a PDB file has no room for a note that its B column is no B",
-        )
-    source = explanation.path
-    if source is not None and target.exists() and target.samefile(source):
-        raise StructureError(
-            str(target), "the copy would overwrite its source", "Choose another folder or name"
-        )
-    return write_whole(target, lambda part: _write_labeled(explanation, part))
-
-
-def _write_labeled(explanation: Explanation, part: Path) -> None:
+        remedy = "Name it .cif: a PDB file has no place for a note that its B column is not B"
+        raise StructureError(str(target), "a copy with effects is an mmCIF file", remedy)
+    if is_same_file(source, target):
+        remedy = "Choose another folder or name"
+        raise StructureError(str(target), "the copy would overwrite its source", remedy)
     effect = atom_effects(explanation)
-    if explanation.path is None:
-        write_structure(replace(explanation.structure, b_iso=effect, u_aniso=None), part)
-    else:
-        records = read_structure(explanation.path).record
-        by_record = np.zeros(int(records.max()) + 1, np.float32)
-        by_record[explanation.structure.record] = effect
-        write_with_b(explanation.path, part, by_record)
     note = (
-        f"# debye explain: B_iso_or_equiv is NO B-factor here. It is the effect (A^2) of the atom's residue on the\n"
+        "# debye explain: B_iso_or_equiv is NO B-factor here. It is the effect (A^2) of the atom's residue on the\n"
         f"# B of {explanation.name} as {explanation.model_name} predicts it, by {explanation.method}; "
         "below 0: B is lower because of it.\n"
     )
-    part.write_bytes(note.encode() + part.read_bytes())
+    with replacing(target, StructureError) as partial:
+        if source is None:
+            write_structure(replace(explanation.structure, b_iso=effect, u_aniso=None), partial)
+        else:
+            records = read_structure(source).record
+            by_record = np.zeros(int(records.max()) + 1, np.float32)
+            by_record[explanation.structure.record] = effect
+            write_with_b(source, partial, by_record)
+        partial.write_bytes(note.encode() + partial.read_bytes())
+    return target

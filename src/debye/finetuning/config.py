@@ -1,4 +1,4 @@
-"""How a released model is fine-tuned, and the recipe that this comes to."""
+"""Settings of a fine-tuning, and the training recipe that follows from them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from debye.training.config import (
 
 Mode = Literal["all", "head", "low-rate"]
 LEARNING_RATES: dict[str, float] = {"all": 5e-4, "head": 2e-3, "low-rate": 1e-4}
-"""Largest learning rate of each mode; a training from random weights uses 2e-3."""
+"""Largest learning rate of each mode; training from random weights uses 2e-3."""
 ABSENT = {"shuffle", "seed", "only", "without"}
-"""Loader settings that are not taken over from the training of the model."""
+"""Loader settings that are not inherited from the training of the model."""
 
 
 class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
-    """Settings of a fine-tuning that the model's own training does not decide."""
+    """Settings of a fine-tuning; all others are inherited from the training of the model."""
 
     mode: Mode = "all"
-    """Which weights change: ``all``; ``head``, only what reads out; ``low-rate``, all, but slowly."""
+    """Which weights change: ``all``; ``head``, the output head; ``low-rate``, all at a lower learning rate."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Largest learning rate; None: that of the mode, see :data:`LEARNING_RATES`."""
     epochs: PositiveInt = 10
@@ -45,33 +45,32 @@ class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of all steps in which the learning rate rises."""
     patience: PositiveInt | None = 3
-    """Stop after this many epochs without a better correlation on the held-out entries that choose the
-    epoch; None: never. A family has none to spare and always takes all epochs."""
+    """Stop after this number of epochs without a better correlation on the entries that choose the epoch;
+    None: never. A family has no such entries and always takes all epochs."""
     rehearsal: NonNegativeFloat = 1.0
-    """Old batches for each new batch, where the old store is given; 0: none."""
+    """Old batches for each new batch, if the old store is given; 0: none."""
     anchor: NonNegativeFloat = 0.0
     """Pull towards the start weights, see :class:`debye.training.config.StartConfig`."""
     blend: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the fine-tuned weights in the result; the rest are the start weights."""
+    """Share of the fine-tuned weights in the mean with the start weights."""
     hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Share of the clusters that is held out where no split is named; half of it chooses the epoch and
-    calibrates the bounds, the other half is reported."""
+    """Share of the clusters that is held out if no split is named: half of it chooses the epoch and
+    calibrates the bounds, half is reported."""
     folds: Annotated[int, Field(ge=2)] | None = None
-    """Parts that a family is divided into; None: leave one out, or ten parts where there are more than
-    20 members."""
+    """Parts of a family that are left out in turn; None: each member, or ten parts of more than 20 members."""
     min_usable: PositiveInt = 50
     """Structures with fewer usable atoms are refused."""
     batch_atoms: PositiveInt | None = None
-    """Upper bound on atoms per batch; None: as the model was trained."""
+    """Most atoms per batch; None: as in the training of the model."""
     hide_crystal: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of structures whose crystal is hidden in training; None: as the model was trained."""
+    """Share of structures whose crystal is hidden in training; None: as in the training of the model."""
     seed: NonNegativeInt = 1
     bootstrap: NonNegativeInt = 2000
-    """Draws for the intervals of the report."""
+    """Bootstrap draws for the intervals of the report."""
 
 
 class StartModel(BaseModel, frozen=True):
-    """The checkpoint that is fine-tuned."""
+    """The checkpoint to fine-tune."""
 
     checkpoint: str
     """Released name or path, as given."""
@@ -80,22 +79,18 @@ class StartModel(BaseModel, frozen=True):
 
 
 def open_start(name_or_path: str) -> StartModel:
-    """Read the header of the checkpoint that is to be fine-tuned.
+    """Read the header of the checkpoint to fine-tune.
 
     Raises:
-        CheckpointError: there is none.
-        ConfigError: it is of a model that is not trained by gradient.
+        CheckpointError: no such checkpoint.
+        ConfigError: its model is not trained by gradients.
     """
     header = read_header(name_or_path)
     if not find_model(header.model).learned:
-        raise ConfigError(
-            name_or_path,
-            problem=f"a {header.model}, which has nothing to fine-tune",
-            remedy="Give a learned model: see `debye models`",
-        )
-    return StartModel(
-        checkpoint=name_or_path, sha256=checkpoint_digest(name_or_path), header=header
-    )
+        problem = f"a {header.model}, which has nothing to fine-tune"
+        raise ConfigError(name_or_path, problem, "Give a learned model: see `debye models`")
+    digest = checkpoint_digest(name_or_path)
+    return StartModel(checkpoint=name_or_path, sha256=digest, header=header)
 
 
 def tuning_recipe(
@@ -103,19 +98,19 @@ def tuning_recipe(
 ) -> Recipe:
     """Return the recipe of one fine-tuning.
 
-    Model, graphs, target, loss and augmentation are those of the start model's own training, but that no entry is
-    asked for the values of another one.
+    Model, graphs, target, loss and augmentation are those of the start model's training, except that labels are
+    never those of another entry.
 
     Args:
         name: Of the new checkpoint.
-        start: What it starts from.
-        config: How.
-        entries: Which entries: ``split``, ``only`` and ``without`` for training, ``validation_split`` and
-            ``validation_only``, and ``old_split`` and ``old_without`` where old batches are mixed in.
+        start: The start model.
+        config: Settings.
+        entries: ``split``, ``only`` and ``without`` for training, ``validation_split`` and
+            ``validation_only``, and ``old_split`` and ``old_without`` if old batches are mixed in.
         choose: Choose the epoch on the validation entries; False keeps the last one.
 
     Raises:
-        CheckpointError: the settings in the header are none of this version.
+        CheckpointError: this version does not know the settings in the header.
     """
     past = start.header.training.get("recipe", {})
     past_data = past.get("data", {})
@@ -132,7 +127,7 @@ def tuning_recipe(
         if (value := getattr(config, setting)) is not None:
             changes[setting] = value
     loader = {key: value for key, value in inherited.items() if key not in ABSENT} | changes
-    # Each new entry teaches its own B-factors.
+    # Labels of a new entry are its own.
     loader["augment"] = inherited.get("augment", {}) | {"other_crystal": 0.0}
     old_split = entries.get("old_split")
     try:
@@ -153,7 +148,7 @@ def tuning_recipe(
                 seed=config.seed,
                 epochs=config.epochs,
                 learning_rate=config.learning_rate or LEARNING_RATES[config.mode],
-                weight_decay=0.0,  # it would pull towards zero, and not towards the start weights
+                weight_decay=0.0,  # it pulls towards zero, not towards the start weights
                 warmup=config.warmup,
                 patience=config.patience,
                 precision=past.get("training", {}).get("precision", TrainingConfig().precision),
@@ -173,9 +168,6 @@ def tuning_recipe(
             ),
         )
     except ValidationError as error:
-        raise CheckpointError(
-            start.checkpoint,
-            problem=f"its header holds settings that this version does not know "
-            f"({explain_validation(error)})",
-            remedy="Fine-tune with the version of debye that wrote it",
-        ) from error
+        problem = f"this version does not know settings in its header ({explain_validation(error)})"
+        remedy = "Fine-tune with the version of debye that wrote it"
+        raise CheckpointError(start.checkpoint, problem, remedy) from error

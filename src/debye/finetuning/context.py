@@ -1,4 +1,4 @@
-"""What every fine-tuning shares: start model, old data, folder, and the checks against leakage."""
+"""State of a fine-tuning: start model, old data and folder, with the checks against leakage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from debye.dataset.store.store import Store
 from debye.finetuning.comparison import Comparison, compare, score_both
 from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
-from debye.finetuning.duplicate_entries import Fingerprint, find_copies, fingerprint
+from debye.finetuning.duplicate_entries import Fingerprint, find_copies
 from debye.prediction.predictor import Predictor
 from debye.scores.evaluation import BootstrapConfig
 from debye.training.config import Recipe
@@ -26,14 +26,14 @@ class OldData:
 
     store: Store
     split: str = "train"
-    """Rehearsed."""
+    """Used for rehearsal."""
     val_split: str = "val"
-    """On which forgetting is measured; never trained on."""
+    """Used to measure forgetting, never for training."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuningRun:
-    """One fine-tuning and where it happens."""
+    """One fine-tuning and its folder."""
 
     start: StartModel
     config: FinetuneConfig
@@ -50,16 +50,16 @@ class TuningRun:
 
     @property
     def device(self) -> str:
-        """Where models predict."""
+        """Device of predictions."""
         return "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
     @property
     def bootstrap(self) -> BootstrapConfig:
-        """How intervals are made."""
+        """Settings of the intervals."""
         return BootstrapConfig(repeats=self.config.bootstrap, seed=self.config.seed)
 
     def claim(self, store: Store, entries: dict[str, Any], resume: bool) -> None:
-        """Take the folder, or refuse that of another fine-tuning."""
+        """Claim the folder; that of another fine-tuning is an error."""
         described = {
             "start": {"name": self.start.header.name, "sha256": self.start.sha256},
             "config": self.config.model_dump(mode="json"),
@@ -72,13 +72,13 @@ class TuningRun:
         claim_folder(self.out / "finetune.json", json.loads(json.dumps(described)), resume)
 
     def recipe(self, entries: dict[str, Any], overlap: Overlap, *, choose: bool) -> Recipe:
-        """Return the recipe of one training, with old batches where there are old data."""
+        """Return the recipe of one training, with old batches if there are old data."""
         if self.old is not None and self.config.rehearsal:
             entries = entries | {"old_split": self.old.split, "old_without": overlap.old_train}
         return tuning_recipe(self.name, self.start, self.config, entries, choose=choose)
 
     def fit(self, recipe: Recipe, store: Store, folder: Path) -> FitResult:
-        """Train, or go on with it."""
+        """Train, or resume the training."""
         old = self.old.store if self.old is not None and recipe.rehearsal is not None else None
         return fit(
             recipe,
@@ -95,20 +95,8 @@ class TuningRun:
         """Return the start model."""
         return Predictor.from_checkpoint(self.start.checkpoint, device=self.device)
 
-    def overlap(self, store: Store, split: str, ids: Sequence[str]) -> Overlap:
-        """Find copies of new entries in the old data, which must not be mistaken for new ones."""
-        if self.old is None:
-            return Overlap()
-        wanted = set(ids)
-        prints = [
-            fingerprint(store, split, row)
-            for row, entry in enumerate(store.entries(split))
-            if entry.id in wanted
-        ]
-        return self.overlap_of(prints, ids)
-
-    def overlap_of(self, prints: Sequence[Fingerprint], ids: Sequence[str]) -> Overlap:
-        """Find structures of given fingerprints or ids in the old data."""
+    def overlap(self, prints: Sequence[Fingerprint], ids: Sequence[str]) -> Overlap:
+        """Find copies of new entries in the old data, by fingerprint or id."""
         if self.old is None:
             return Overlap()
         return Overlap(
@@ -117,7 +105,7 @@ class TuningRun:
         )
 
     def forgetting(self, after: Predictor, overlap: Overlap) -> list[Comparison]:
-        """Compare start model and new model on the old validation entries that are not among the new."""
+        """Compare start model and new model on old validation entries that are not copies of new ones."""
         if self.old is None:
             return []
         split = self.old.val_split
@@ -125,31 +113,33 @@ class TuningRun:
         ids = [name for name in ids if name not in overlap.old_val]
         self.on_message(f"old validation: {len(ids)} entries of {split}")
         scored, failures = score_both(self.old.store, split, ids, self.start_predictor(), after)
-        meaning = "What the start model was chosen on; a fall is what fine-tuning made it forget."
+        meaning = (
+            "Validation entries of the start model; a loss is what fine-tuning made it forget."
+        )
         return [compare("old validation", meaning, scored, failures, self.bootstrap)]
 
     def old_notes(self, overlap: Overlap) -> list[str]:
-        """Say what is known of the old data, and what of it the new entries touch."""
+        """Return notes about the old data and their overlap with the new entries."""
         if self.old is None:
             return [
-                "No old data were given (--old): nothing was rehearsed, forgetting was not measured, and "
-                "it is not known whether the start model was trained on some of these structures"
+                "Without old data (--old) there was no rehearsal, forgetting was not measured, and it is "
+                "unknown whether the start model was trained on some of these structures"
             ]
         notes = []
         trained_on = self.start.header.training.get("store")
         if trained_on != self.old.store.digest:
             notes.append(
-                f"The old store has the digest {self.old.store.digest[:16]}, the start model was trained "
-                f"on {str(trained_on)[:16]}: it may have seen other structures"
+                f"The old store has the digest {self.old.store.digest[:16]}, but the start model was "
+                f"trained on {str(trained_on)[:16]}: it may have seen other structures"
             )
         if overlap.old_train:
             notes.append(
-                "The start model may have been trained on copies of these structures, which flatters "
-                f"it: {', '.join(overlap.old_train)} of {self.old.split}; they were not rehearsed"
+                "The start model may have been trained on copies of these structures, which makes it look "
+                f"better: {', '.join(overlap.old_train)} of {self.old.split}; they were not rehearsed"
             )
         if overlap.old_val:
             notes.append(
-                f"Copies of the new structures in the old validation, left out of it: "
+                "Copies of new structures were left out of the old validation: "
                 f"{', '.join(overlap.old_val)}"
             )
         return notes

@@ -1,4 +1,4 @@
-"""Who is trained on, who chooses the epoch and who is reported: divisions that never leak."""
+"""Divisions of entries into training, choice of the epoch and report, without leaks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from debye.errors import ConfigError
 
 LEAVE_ONE_OUT = 20
-"""Largest number of groups that are left out one by one."""
+"""Most groups that are left out one by one."""
 MANY_FOLDS = 10
 """Parts of a larger family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Ids of the new entries by what they are used for; no group is in two of them."""
+    """Ids of the new entries by their use; each group has one use."""
 
     train: tuple[str, ...]
     choose: tuple[str, ...]
@@ -36,12 +36,12 @@ class Fold:
 
 
 def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> Division:
-    """Hold out a share of the groups, half of them to choose the epoch and half to be reported.
+    """Hold out a share of the groups: half of them choose the epoch, half are reported.
 
     Args:
         groups: Ids that must stay together: clusters, joined where they share copies of a structure.
         hold_out: Share of the groups.
-        seed: Of the draw.
+        seed: Random seed.
 
     Raises:
         ConfigError: too few groups.
@@ -55,9 +55,9 @@ def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> Divis
     if len(groups) < 2 * each + 1:
         raise ConfigError(
             "finetune",
-            problem=f"{len(groups)} groups of new entries cannot be divided into training, choice of "
-            f"the epoch and report (hold_out {hold_out})",
-            remedy="Name splits with --val and --report, or use --family for a few crystals of one protein",
+            f"{len(groups)} groups of new entries cannot be divided into training, choice of the epoch and "
+            f"report (hold_out {hold_out})",
+            "Name splits with --val and --report, or use --family for a few crystals of one protein",
         )
     order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
     return Division(
@@ -74,12 +74,10 @@ def halve(groups: Sequence[Sequence[str]], seed: int) -> tuple[tuple[str, ...], 
         ConfigError: there is only one.
     """
     if len(groups) < 2:
-        raise ConfigError(
-            "finetune",
-            problem=f"the held-out entries are {len(groups)} group, which cannot both choose the epoch and "
-            "be reported",
-            remedy="Name a split with --report",
+        problem = (
+            "the held-out entries are 1 group, which cannot both choose the epoch and be reported"
         )
+        raise ConfigError("finetune", problem, "Name a split with --report")
     order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
     half = len(groups) // 2
     return _ids(groups, order[:half]), _ids(groups, order[half:])
@@ -91,7 +89,7 @@ def make_folds(groups: Sequence[Sequence[str]], folds: int | None, seed: int) ->
     Args:
         groups: Ids that must be left out together: copies of one structure.
         folds: Number of parts; None: one a group up to :data:`LEAVE_ONE_OUT`, else :data:`MANY_FOLDS`.
-        seed: Of the draw of parts.
+        seed: Random seed.
 
     Raises:
         ConfigError: fewer than two groups, or more parts than groups.
@@ -102,22 +100,20 @@ def make_folds(groups: Sequence[Sequence[str]], folds: int | None, seed: int) ->
     """
     count = folds or (len(groups) if len(groups) <= LEAVE_ONE_OUT else MANY_FOLDS)
     if len(groups) < 2 or count > len(groups):
-        raise ConfigError(
-            "finetune --family",
-            problem=f"{len(groups)} different structures cannot be divided into {max(count, 2)} parts",
-            remedy="Give more structures, or a smaller number with --folds",
-        )
+        problem = f"{len(groups)} different structures cannot be divided into {max(count, 2)} parts"
+        remedy = "Give more structures, or a smaller number with --folds"
+        raise ConfigError("finetune --family", problem, remedy)
     order = np.arange(len(groups))
     if count < len(groups):
         order = np.random.default_rng([seed, len(groups)]).permutation(order)
-    everyone = sorted(name for group in groups for name in group)
+    all_ids = sorted(name for group in groups for name in group)
     made = []
     for number in range(count):
         out = {name for place in order[number::count] for name in groups[int(place)]}
         made.append(
             Fold(
                 name=f"fold-{number + 1:02d}",
-                train=tuple(name for name in everyone if name not in out),
+                train=tuple(name for name in all_ids if name not in out),
                 left_out=tuple(sorted(out)),
             )
         )
@@ -125,7 +121,7 @@ def make_folds(groups: Sequence[Sequence[str]], folds: int | None, seed: int) ->
 
 
 def join_groups(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Merge two groupings: whoever is together in either of them stays together.
+    """Merge two groupings: ids that share a group in either of them share one in the result.
 
     Example:
         >>> join_groups([["a", "b"], ["c"], ["d"]], [["b", "c"]])

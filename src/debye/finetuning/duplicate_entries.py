@@ -1,4 +1,4 @@
-"""Which entries are one and the same structure, whatever their files are called."""
+"""Entries that are the same structure, whatever their files are called."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from debye.dataset.store.store import Store
+from debye.finetuning.division import join_groups
 
-Fingerprint = tuple[str, str]
-"""Digests of all coordinates, and of all B-factors, of an entry, whatever the order of its atoms."""
+Fingerprint = frozenset[str]
+"""Digests of all coordinates and of all B-factors of an entry, whatever the order of its atoms."""
 
 
 def fingerprint(store: Store, split: str, row: int) -> Fingerprint:
-    """Return what a copy of an entry shares with it: coordinates, or B-factors, or both.
+    """Return digests, one of which at least a copy of an entry shares.
 
     A copy that was moved keeps its B-factors; one that was refined again without moving atoms keeps its
     coordinates.
@@ -22,43 +23,38 @@ def fingerprint(store: Store, split: str, row: int) -> Fingerprint:
     position = np.rint(store.values(split, row, "position").astype(np.float64) * 100)
     b_iso = np.rint(np.nan_to_num(store.values(split, row, "b_iso").astype(np.float64)) * 100)
     ordered = position[np.lexsort(position.T)]
-    return _digest(ordered), _digest(np.sort(b_iso))
+    return frozenset({f"position {_digest(ordered)}", f"b {_digest(np.sort(b_iso))}"})
+
+
+def fingerprints(store: Store, split: str) -> dict[str, Fingerprint]:
+    """Return the fingerprint of every entry of a split, by id."""
+    return {
+        entry.id: fingerprint(store, split, row) for row, entry in enumerate(store.entries(split))
+    }
 
 
 def group_copies(names: Sequence[str], prints: Sequence[Fingerprint]) -> list[list[str]]:
     """Put entries that are copies of each other into one group; in the order of the names.
 
     Example:
-        >>> group_copies(["a", "b", "c"], [("x", "1"), ("y", "2"), ("z", "1")])
+        >>> group_copies(["a", "b", "c"], [frozenset("x1"), frozenset("y2"), frozenset("z1")])
         [['a', 'c'], ['b']]
     """
-    groups: list[tuple[set[str], list[str]]] = []
+    sharing: dict[str, list[str]] = {}
     for name, found in zip(names, prints, strict=True):
-        same = [group for group in groups if group[0] & _keys(found)]
-        merged = (_keys(found).union(*(keys for keys, _ in same)), [])
-        for group in same:
-            merged[1].extend(group[1])
-            groups.remove(group)
-        merged[1].append(name)
-        groups.append(merged)
-    return sorted(sorted(members) for _, members in groups)
+        for digest in found:
+            sharing.setdefault(digest, []).append(name)
+    return join_groups([[name] for name in names], list(sharing.values()))
 
 
 def find_copies(
     prints: Iterable[Fingerprint], other: Store, split: str, ids: Iterable[str] = ()
 ) -> tuple[str, ...]:
     """Return the entries of another store's split that are copies of the given ones, or have such an id."""
-    wanted: set[str] = set().union(*map(_keys, prints))
-    named = set(ids)
+    wanted, named = frozenset[str]().union(*prints), set(ids)
     return tuple(
-        entry.id
-        for row, entry in enumerate(other.entries(split))
-        if entry.id in named or wanted & _keys(fingerprint(other, split, row))
+        name for name, own in fingerprints(other, split).items() if name in named or wanted & own
     )
-
-
-def _keys(found: Fingerprint) -> set[str]:
-    return {f"position {found[0]}", f"b {found[1]}"}
 
 
 def _digest(values: np.ndarray) -> str:

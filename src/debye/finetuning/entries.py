@@ -1,4 +1,4 @@
-"""Fine-tuning on many new entries: train, choose the epoch, and report on what neither has seen."""
+"""Fine-tuning on many new entries, with held-out entries to choose the epoch and for the report."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from debye.errors import ConfigError
 from debye.finetuning.comparison import compare, score_both
 from debye.finetuning.config import FinetuneConfig
 from debye.finetuning.context import Overlap, TuningRun
-from debye.finetuning.duplicate_entries import Fingerprint, fingerprint, group_copies
 from debye.finetuning.division import divide, halve, join_groups
+from debye.finetuning.duplicate_entries import Fingerprint, fingerprints, group_copies
 from debye.finetuning.members import why_unusable
 from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
@@ -31,15 +31,15 @@ class NewSplits:
 
     train: str = "train"
     val: str | None = None
-    """Held out; one half of its clusters chooses the epoch, the other is reported, unless ``report`` is
-    named. None: clusters of ``train`` are held out."""
+    """Held out: half of its clusters chooses the epoch and half is reported, unless ``report`` is named.
+    None: clusters of ``train`` are held out."""
     report: str | None = None
-    """Reported alone; then all of ``val`` chooses the epoch."""
+    """Only reported; then all of ``val`` chooses the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What each new entry is used for."""
+    """The use of each new entry."""
 
     train: Part
     choose: Part
@@ -70,8 +70,8 @@ def finetune_entries(
     run.on_message(f"new entries held out: {len(parts.report[1])}")
     scored, failures = score_both(store, *parts.report, run.start_predictor(), after)
     meaning = (
-        "New entries that were neither trained on nor looked at to choose the epoch "
-        f"({len(parts.train[1])} were trained on, {len(parts.choose[1])} chose the epoch)."
+        "New entries used neither for training nor to choose the epoch "
+        f"({len(parts.train[1])} for training, {len(parts.choose[1])} to choose the epoch)."
     )
     result = TuningResult(
         checkpoint=path,
@@ -89,16 +89,16 @@ def finetune_entries(
 
 
 def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Overlap, Parts]:
-    """Decide what each new entry is used for, so that no cluster and no copy is used for two things.
+    """Give each new entry one use, so that clusters and copies are never divided between two.
 
     Raises:
-        ConfigError: too few clusters, or no entry is left for one of the uses.
+        ConfigError: too few clusters, or no entry for one of the uses.
         StoreError: no such split.
     """
     names = dict.fromkeys([splits.train, *filter(None, (splits.val, splits.report))])
-    prints = {name: _prints(store, name) for name in names}
-    everyone = [found for split in prints.values() for found in split.values()]
-    overlap = run.overlap_of(everyone, [name for split in prints.values() for name in split])
+    prints = {name: fingerprints(store, name) for name in names}
+    everything = {name: found for split in prints.values() for name, found in split.items()}
+    overlap = run.overlap(list(everything.values()), list(everything))
     train, choose, report = _assign(run.config, store, splits, prints)
     choose = choose[0], _without_copies(choose[1], prints[choose[0]], _keys(report, prints))
     forbidden = _keys(choose, prints) | _keys(report, prints) | _old_validation(run)
@@ -106,9 +106,9 @@ def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Ove
     if not kept or not choose[1] or not report[1]:
         raise ConfigError(
             "finetune",
-            problem=f"{len(kept)} entries to train on, {len(choose[1])} to choose the epoch, "
-            f"{len(report[1])} to report",
-            remedy="Give more entries with usable B-factors, or other splits",
+            f"{len(kept)} entries for training, {len(choose[1])} to choose the epoch, "
+            f"{len(report[1])} for the report",
+            "Give more entries with usable labels, or other splits",
         )
     notes = _notes(store, (splits.train, kept), report, len(train) - len(kept))
     return overlap, Parts((splits.train, kept), choose, report, notes)
@@ -117,7 +117,7 @@ def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Ove
 def _assign(
     config: FinetuneConfig, store: Store, splits: NewSplits, prints: dict[str, Prints]
 ) -> tuple[tuple[str, ...], Part, Part]:
-    """Return the ids to train on, and the parts that choose the epoch and that are reported."""
+    """Return the ids for training, and the parts that choose the epoch and that are reported."""
     usable = {
         split: tuple(e.id for e in store.entries(split) if e.n_usable >= config.min_usable)
         for split in prints
@@ -150,14 +150,8 @@ def _recipe(run: TuningRun, store: Store, parts: Parts, overlap: Overlap) -> Rec
     return run.recipe(entries, overlap, choose=True)
 
 
-def _prints(store: Store, split: str) -> Prints:
-    return {
-        entry.id: fingerprint(store, split, row) for row, entry in enumerate(store.entries(split))
-    }
-
-
 def _groups(store: Store, split: str, ids: Sequence[str], prints: Prints) -> list[list[str]]:
-    """Return the entries that must stay together: of one cluster, or copies of each other."""
+    """Return the entries that stay together: those of one cluster, and copies."""
     cluster = {entry.id: entry.cluster or f"\0{entry.id}" for entry in store.entries(split)}
     clusters: dict[str, list[str]] = {}
     for name in ids:
@@ -174,26 +168,25 @@ def _without_copies(ids: Sequence[str], prints: Prints, forbidden: set[str]) -> 
 
 
 def _old_validation(run: TuningRun) -> set[str]:
-    """Return the digests of the old validation, which is never trained on."""
+    """Return the digests of the old validation, which is never used for training."""
     if run.old is None:
         return set()
-    found = _prints(run.old.store, run.old.val_split)
-    return {key for pair in found.values() for key in pair}
+    return set().union(*fingerprints(run.old.store, run.old.val_split).values())
 
 
 def _notes(store: Store, train: Part, report: Part, dropped: int) -> tuple[str, ...]:
-    """Say what was left out of the training, and what makes the reported entries easier than they seem."""
+    """Return notes on entries left out of the training, and on reported entries that are easier than others."""
     notes = []
     if dropped:
         notes.append(
-            f"{dropped} entries to train on were left out: copies of held-out ones or of the old validation"
+            f"{dropped} entries were left out of the training: copies of held-out ones or of the old validation"
         )
     clusters = {entry.cluster for entry in _entries_of(store, train)} - {""}
     shared = [entry.id for entry in _entries_of(store, report) if entry.cluster in clusters]
     if shared:
         notes.append(
             f"{len(shared)} of the {len(report[1])} reported entries share a sequence cluster with training "
-            f"entries, so that they are easier than new proteins: {', '.join(shared[:10])}"
+            f"entries and are easier than new proteins: {', '.join(shared[:10])}"
         )
     return tuple(notes)
 

@@ -1,20 +1,19 @@
-"""Fine-tuning on the crystals of one protein, and how well a further crystal of it would be predicted."""
+"""Fine-tuning on the crystals of one protein, with an estimate for a further crystal of it."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from debye.files import write_text
+from debye.files import replacing, write_json
 from debye.finetuning.comparison import Scored, compare, score_both
 from debye.finetuning.context import Overlap, TuningRun
-from debye.finetuning.duplicate_entries import fingerprint, group_copies
 from debye.finetuning.division import Fold, make_folds
+from debye.finetuning.duplicate_entries import fingerprint, group_copies
 from debye.finetuning.members import Members
 from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
@@ -25,7 +24,7 @@ from debye.reports.evaluation import EntryFailure
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What one fold says of its left-out members."""
+    """Results of one fold on its left-out members."""
 
     scored: list[Scored]
     failures: list[EntryFailure]
@@ -33,11 +32,11 @@ class LeftOut:
 
 
 def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -> TuningResult:
-    """Fine-tune on all members; estimate by leaving each of them out once what that is worth.
+    """Fine-tune on all members, and estimate the gain by leaving each of them out once.
 
-    Every training takes the same number of epochs and keeps the last one: nothing is chosen by looking
-    at a left-out member. Copies of one structure are left out together. The bounds of the final model come
-    from the left-out predictions. A killed run goes on in the fold, and the epoch, where it stopped.
+    Every training takes the same number of epochs and keeps the last one: nothing is chosen with a left-out
+    member. Copies of one structure are left out together. The bounds of the final model come from the
+    left-out predictions. An interrupted run resumes in its fold and epoch.
 
     Raises:
         ConfigError: fewer than two different structures, or the folder holds another fine-tuning.
@@ -47,7 +46,7 @@ def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -
     prints = [fingerprint(store, split, rows[name]) for name in members.ids]
     groups = group_copies(members.ids, prints)
     folds = make_folds(groups, run.config.folds, run.config.seed)
-    overlap = run.overlap_of(prints, members.ids)
+    overlap = run.overlap(prints, members.ids)
     run.claim(store, {"split": split, "ids": members.ids}, resume)
     left_out = []
     for number, fold in enumerate(folds, start=1):
@@ -74,7 +73,7 @@ def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -
 
 
 def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) -> LeftOut:
-    """Train without some members and predict these; a finished fold is read from its folder."""
+    """Train without some members and predict them; a finished fold is read from its folder."""
     folder = run.out / "folds" / fold.name
     done = folder / "left_out.json"
     if not done.exists():
@@ -97,7 +96,7 @@ def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) ->
             "scored": [row.to_dict() for row in scored],
             "failures": [asdict(failure) for failure in failures],
         }
-        write_text(done, json.dumps(record))
+        write_json(done, record, indent=None)
         for leftover in folder.glob("*.ckpt"):
             leftover.unlink()
     record = json.loads(done.read_text())
@@ -130,27 +129,25 @@ def _meaning(folds: Sequence[Fold], groups: Sequence[Sequence[str]]) -> str:
         "leave-one-out" if len(folds) == len(groups) else f"{len(folds)} parts, each left out once"
     )
     return (
-        f"Each structure is predicted by a model fine-tuned on others only ({how}). The change estimates "
-        "how well a further crystal of this same target is predicted. It says nothing of other proteins; "
-        "intervals are over these structures, which resemble each other."
+        f"Each structure is predicted by a model fine-tuned on other structures only ({how}). The change "
+        "estimates the gain for a further crystal of the same protein, not for other proteins; intervals are "
+        "over these structures, which resemble each other."
     )
 
 
 def _copy_notes(groups: Sequence[Sequence[str]]) -> list[str]:
     return [
-        f"Copies of one structure, always left out together: {', '.join(group)}"
+        f"Copies of one structure, left out together: {', '.join(group)}"
         for group in groups
         if len(group) > 1
     ]
 
 
 def _write_residuals(path: Path, residuals: Mapping[str, Residuals]) -> None:
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        columns = {
-            f"{target}.{name}": column
-            for target, found in residuals.items()
-            for name, column in found._asdict().items()
-        }
-        np.savez_compressed(file, **columns)
-    os.replace(partial, path)
+    columns = {
+        f"{target}.{name}": column
+        for target, found in residuals.items()
+        for name, column in found._asdict().items()
+    }
+    with replacing(path) as partial:
+        np.savez_compressed(partial, **columns)

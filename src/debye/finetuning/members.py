@@ -1,4 +1,4 @@
-"""The structures of one family: files of a user, or entries of a store; what cannot be a target is refused."""
+"""The structures of one family, from files or a store; those without usable labels are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from debye.errors import StoreError
 from debye.prediction.inputs import expand_inputs
 
 SPLIT = "family"
-"""Split of the store that is made of a folder."""
+"""Split of a store that is made from a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Members:
     store: Store
     split: str
     ids: tuple[str, ...]
-    """Those with usable B-factors."""
+    """Entries with usable labels."""
     refused: Mapping[str, str]
-    """The others, each with its reason."""
+    """Other structures, with reasons."""
 
 
 def gather_members(
@@ -39,15 +39,15 @@ def gather_members(
     min_usable: int,
     progress: Progress | None = None,
 ) -> Members:
-    """Open a store, or make one of a folder of structure files, and judge every structure.
+    """Open a store, or make one from a folder of structure files, and check every structure.
 
     Args:
         data: Store or folder.
-        out: Where the store of a folder is made.
+        out: Folder of the store that is made.
         split: Split of a store; a folder has none.
-        ids: Only these: entries, or file names without suffix; all if empty.
+        ids: Entries, or file names without suffix; empty: all.
         min_usable: Structures with fewer usable atoms are refused.
-        progress: Told how many files are read.
+        progress: Called with the number of files read and the total.
 
     Raises:
         StoreError: neither a store nor a folder with structures, or no such split.
@@ -77,31 +77,25 @@ def gather_members(
 
 
 def why_unusable(entry: StoreEntry) -> str:
-    """Say why most atoms of an entry are no targets."""
+    """Return why most atoms of an entry have no usable B-factor."""
     reasons = [f"{reason} ({count} atoms)" for reason, count in entry.unusable.items()]
     found = "; ".join(reasons) or "too small"
     return f"{entry.n_usable} of {entry.n_atoms} atoms have a usable B-factor: {found}"
 
 
 def _store_of(data: Path, out: Path, ids: Collection[str], progress: Progress | None) -> Store:
-    """Copy the files of a folder under the names that a store wants, and build it."""
+    """Copy the files of a folder under the names that a store needs, and build it."""
     if not data.is_dir():
-        raise StoreError(
-            str(data),
-            problem="neither a data store nor a folder",
-            remedy="Give a folder of structure files, or a store made by `debye data build`",
-        )
+        remedy = "Give a folder of structure files, or a store made by `debye data build`"
+        raise StoreError(str(data), "neither a data store nor a folder", remedy)
     inputs, failures = expand_inputs([data], exclude=out)
     if failures:
         raise failures[0]
     wanted = {name.lower() for name in ids}
     inputs = [item for item in inputs if not wanted or item.stem.lower() in wanted]
     if not inputs:
-        raise StoreError(
-            str(data),
-            problem=f"holds none of {', '.join(sorted(wanted))}",
-            remedy="Give names of files without their suffix",
-        )
+        problem = f"no file is called {', '.join(sorted(wanted))}"
+        raise StoreError(str(data), problem, "Give names of files without their suffix")
     structures = out / "structures"
     structures.mkdir(parents=True, exist_ok=True)
     with open(out / "index.csv", "w", newline="", encoding="utf-8") as file:
@@ -116,7 +110,7 @@ def _store_of(data: Path, out: Path, ids: Collection[str], progress: Progress | 
 
 
 def _suffix(name: str) -> str:
-    """Return the suffix under which a store finds a file.
+    """Return the suffix of a file in the folder of a store.
 
     Example:
         >>> [_suffix(name) for name in ("a.CIF", "b.mmcif.gz", "c.ent", "d.bcif.gz")]

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from outputs import b_output
 
 from debye.errors import CheckpointError
 from debye.explanation.case import make_case
+from debye.models.base import ModelOutput
 from debye.models.catalog import build_model
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
-from debye.targets.catalog import find_target
+from debye.targets.target import find_target
 
 
 def test_b_is_the_mean_prediction_of_the_residue_or_the_atom(predictor, in_crystal):
@@ -37,12 +37,12 @@ def test_the_deposited_b_is_that_of_the_same_atoms_if_it_is_one(counting, in_cry
 
 def test_the_level_is_held_or_free(counting, in_crystal):
     case = make_case(counting, in_crystal, "A:5")
-    other = b_output(
-        torch.full((case.graph.n_atoms,), 2.0),
-        log_mean_sd=torch.tensor([[10.0, 3.0]]).log(),
+    other = ModelOutput(
+        profile=torch.full((case.graph.n_atoms,), 2.0),
+        level=torch.tensor([[10.0, 3.0]]).log(),
     )
-    assert float(case.held(other)) == pytest.approx(50 + 20 * 2)
-    assert float(case.free(other)) == pytest.approx(10 + 3 * 2)
+    assert float(case.with_fixed_level(other)) == pytest.approx(50 + 20 * 2)
+    assert float(case.with_own_level(other)) == pytest.approx(10 + 3 * 2)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_the_level_is_held_or_free(counting, in_crystal):
 )
 def test_targets_without_a_level(counting, in_crystal, target, expected):
     case = replace(make_case(counting, in_crystal, "A:5"), target=find_target(target))
-    other = b_output(torch.full((case.graph.n_atoms,), 2.0))
-    assert float(case.held(other)) == pytest.approx(expected)
+    other = ModelOutput(profile=torch.full((case.graph.n_atoms,), 2.0))
+    assert float(case.with_fixed_level(other)) == pytest.approx(expected)
 
 
 def test_a_model_without_a_level_has_nothing_in_square_angstrom(in_crystal):

@@ -83,7 +83,9 @@ def test_without_any_neighbor_the_start_of_the_path_is_an_atom_that_nobody_sees(
         scalars=torch.zeros_like(graph.scalars),
         structure_scalars=graph.structure_scalars * torch.tensor([0.0, 0.0, 1.0, 1.0]),
     )
-    assert found.baseline == pytest.approx(float(case.held(case.predict(unnamed))), abs=1e-3)
+    assert found.baseline == pytest.approx(
+        float(case.with_fixed_level(case.predict(unnamed))), abs=1e-3
+    )
 
 
 def test_the_model_keeps_no_hooks_and_no_gradients(case):

@@ -1,4 +1,4 @@
-"""What each new entry is used for."""
+"""The use of each new entry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from debye.dataset.store.store import StoreEntry
@@ -13,7 +14,6 @@ from debye.errors import ConfigError
 
 pytest.importorskip("lightning")
 
-from debye.finetuning import entries
 from debye.finetuning.config import FinetuneConfig, StartModel
 from debye.finetuning.context import TuningRun
 from debye.finetuning.entries import NewSplits, divide_entries
@@ -21,7 +21,7 @@ from debye.models.checkpoint import CheckpointHeader
 
 
 def fake_store(**splits: str) -> Any:
-    """A store of entries ``id:cluster``; an id that ends in ' has a copy without."""
+    """Stand-in for a store of entries ``id:cluster``; an id that ends in ' is a copy of the one without."""
     records = {
         split: tuple(
             StoreEntry(
@@ -34,18 +34,14 @@ def fake_store(**splits: str) -> Any:
         )
         for split, words in splits.items()
     }
-    return SimpleNamespace(entries=records.__getitem__)
 
+    def values(split: str, row: int, column: str) -> np.ndarray:
+        """Coordinates and B-factors that depend on the id alone, but for its last '."""
+        name = records[split][row].id.rstrip("'")
+        seed = [*name.encode(), *column.encode()]
+        return np.random.default_rng(seed).normal(size=(5, 3) if column == "position" else 5)
 
-@pytest.fixture(autouse=True)
-def fingerprints(monkeypatch):
-    def prints(store: Any, split: str) -> dict[str, tuple[str, str]]:
-        return {
-            entry.id: (entry.id.rstrip("'"), f"b{entry.id.rstrip(chr(39))}")
-            for entry in store.entries(split)
-        }
-
-    monkeypatch.setattr(entries, "_prints", prints)
+    return SimpleNamespace(entries=records.__getitem__, values=values)
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ def test_copies_of_held_out_entries_are_not_trained_on_nor_do_they_choose(run):
     assert parts.report == ("test", ("c",))
     assert parts.choose == ("val", ("b", "d"))
     assert parts.train == ("train", ("a",))
-    assert "2 entries to train on were left out" in parts.notes[0]
+    assert "2 entries were left out of the training" in parts.notes[0]
 
 
 def test_a_report_split_leaves_all_that_is_held_out_to_choose(run):
@@ -93,7 +89,7 @@ def test_a_report_split_leaves_all_that_is_held_out_to_choose(run):
     assert len(parts.choose[1]) == 8
 
 
-def test_shared_clusters_are_said(run):
+def test_shared_clusters_are_noted(run):
     store = fake_store(train="a:k b:l", val="c:m d:n", test="e:k f:o")
     _, parts = divide_entries(run, store, NewSplits(val="val", report="test"))
     assert parts.notes[0].startswith("1 of the 2 reported entries share a sequence cluster")
@@ -101,5 +97,5 @@ def test_shared_clusters_are_said(run):
 
 def test_nothing_left_to_train_on_is_explained(run):
     store = fake_store(train="a'", val="b c", test="a")
-    with pytest.raises(ConfigError, match="0 entries to train on, 2 to choose the epoch, 1 to"):
+    with pytest.raises(ConfigError, match="0 entries for training, 2 to choose the epoch, 1 for"):
         divide_entries(run, store, NewSplits(val="val", report="test"))
