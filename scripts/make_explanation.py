@@ -57,8 +57,8 @@ def summary(copies: list[Explanation]) -> str:
     for found in copies:
         mates = next(row for row in found.features if row.name == "all symmetry mates")
         lines.append(
-            f"| {found.residue} | {found.b_deposited:.1f} | {found.b_predicted:.1f} "
-            f"| {found.b_predicted - mates.with_level:.1f} |"
+            f"| {found.residue} | {found.observed:.1f} | {found.predicted:.1f} "
+            f"| {found.predicted - mates.with_level:.1f} |"
         )
     return "\n".join(lines) + "\n"
 

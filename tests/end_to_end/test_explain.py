@@ -65,7 +65,9 @@ def test_a_peptide_in_a_crystal_as_table_and_colors(checkpoint, in_crystal, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {
         stem.name + suffix for suffix in (".csv", ".cif", ".png")
     }
-    assert "A:GLU5 of crystal.cif · small · crystal · 1.70 Å" in result.output
+    assert (
+        "A:GLU5 of crystal.cif · small · crystal contacts used · resolution 1.70 Å" in result.output
+    )
     rows = rows_of(Path(f"{stem}.csv"))
     kinds = {row["kind"] for row in rows}
     assert kinds == {"covalent neighbor", "same chain", "symmetry mate", "feature"}
@@ -89,7 +91,7 @@ def test_without_its_crystal_there_are_no_mates(checkpoint, in_crystal, tmp_path
         "--method", "gradients", "-o", tmp_path,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "no crystal (switched off)" in result.output
+    assert "no crystal contacts (switched off)" in result.output
     assert "not attributed" in result.output
     rows = rows_of(tmp_path / "crystal_A_GLU5_gradients.csv")
     assert {row["kind"] for row in rows} == {"covalent neighbor", "same chain", "feature"}

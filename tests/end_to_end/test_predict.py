@@ -130,7 +130,7 @@ def test_every_line_is_kept_and_only_b_is_new(checkpoint, benchmark_data, tmp_pa
     source = benchmark_data / "formats" / "1tal.pdb"
     result = debye_predict(source, "--model", checkpoint, "-o", tmp_path, "--format", "cif,csv,pdb")
     assert result.exit_code == 0, result.output
-    assert "without prediction: 301 waters, 83 altlocs" in result.output
+    assert "skipped: 301 waters, 83 altlocs" in result.output
     rows = rows_of(tmp_path / "1tal.csv")
     before = [line for line in source.read_text().splitlines() if line[:6] in ("ATOM  ", "HETATM")]
     after = (tmp_path / "1tal.pdb").read_text().splitlines()

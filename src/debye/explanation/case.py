@@ -13,8 +13,8 @@ from debye.errors import CheckpointError
 from debye.explanation.residues import Residue, atom_rows, find_residue
 from debye.graph.build import build_graph
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
-from debye.structure.structure import BKind, Structure
-from debye.targets.target import Target, Transform
+from debye.structure.structure import Structure
+from debye.targets.target import Per, Target, Transform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,22 +56,21 @@ class Case:
         return bool(self.graph.crystal_known.all())
 
     @property
-    def b_predicted(self) -> float:
-        """The mean prediction of the atoms, Å²."""
+    def predicted(self) -> float:
+        """The mean prediction of the atoms, in the unit of the target."""
         return float(self.with_fixed_level(self.output))
 
     @property
-    def b_deposited(self) -> float:
-        """The mean of the same atoms in the file, Å²; NaN if the file has no B-factors."""
-        entry = self.structure.entry
-        if entry.is_predicted or entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
+    def observed(self) -> float:
+        """The mean of the same atoms in the file, in the same unit; NaN if the file has no values."""
+        if self.target.observed is None:
             return float("nan")
-        return float(self.structure.b_iso[self.rows].mean())
+        return float(self.target.observed(self.structure)[self.rows].mean())
 
     def with_fixed_level(
         self, output: ModelOutput, rows: NDArray[np.intp] | None = None
     ) -> Float[Tensor, ""]:
-        """Return the mean B of the atoms, Å², with mean and spread of B of the unchanged structure.
+        """Return the mean value of the atoms, with mean and spread of the values of the unchanged structure.
 
         Args:
             output: Of some graph.
@@ -80,20 +79,21 @@ class Case:
         return self._mean(output, self.output, self.rows if rows is None else rows)
 
     def with_own_level(self, output: ModelOutput) -> Float[Tensor, ""]:
-        """Return the mean B of the atoms, Å², with mean and spread of B as predicted for that graph."""
+        """Return the mean value of the atoms, with mean and spread of the values predicted for that graph."""
         return self._mean(output, output, self.rows)
 
     def _mean(
         self, output: ModelOutput, leveled: ModelOutput, rows: NDArray[np.intp]
     ) -> Float[Tensor, ""]:
         value = output.first.value[torch.from_numpy(rows)].double()
+        location, scale = self.target.location, self.target.scale
         if self.target.transform is Transform.Z:
-            assert leveled.first.log_mean_sd is not None  # make_case has looked
+            assert leveled.first.log_mean_sd is not None  # make_case has checked
             location, scale = leveled.first.log_mean_sd[0].detach().double().exp()
-            value = location + scale * value
+        value = location + scale * value
         if self.target.transform is Transform.LOG:
             value = value.exp()
-        # Not cut at the smallest B of the target: there every effect would seem to vanish.
+        # Not cut at the minimum of the target: there every effect would seem to vanish.
         return value.mean()
 
     def rebuilt(self, structure: Structure) -> AtomGraph:
@@ -124,16 +124,19 @@ def make_case(
         residue: See :func:`debye.explanation.residues.find_residue`.
         atom: Name of one atom; None: all atoms of the residue.
         crystal: See :func:`debye.prediction.predictor.predict`.
-        resolution: Å; None: what the file says.
-        path: The file that the structure comes from.
+        resolution: Å; None: that of the file.
+        path: The file of the structure.
 
     Raises:
         StructureError: no such residue or atom, or nothing to predict.
-        CheckpointError: the model gives no values in Å².
+        CheckpointError: the model gives no values per atom in the unit of its target.
     """
-    config = predictor.graph_config
+    target = predictor.targets[0]
+    if target.per is not Per.ATOM:
+        problem = f"{target.name} has one value per {target.per}, which cannot be explained"
+        raise CheckpointError(predictor.model_name, problem, "Choose a model of values per atom")
     prepared = prepare_structure(
-        structure, config, crystal=crystal, resolution=resolution, path=path
+        structure, predictor.graph_config, crystal=crystal, resolution=resolution, path=path
     )
     chosen = structure.take(prepared.rows)
     found = find_residue(residue, chosen, structure)
@@ -145,13 +148,9 @@ def make_case(
     )
     with torch.inference_mode():
         output = predictor.model(prepared.graph)
-    target = predictor.targets[0]
     if target.transform is Transform.Z and output.first.log_mean_sd is None:
-        raise CheckpointError(
-            predictor.model_name,
-            problem=f"this model predicts no structure level, so nothing in {target.unit}",
-            remedy="Choose a model that does",
-        )
+        problem = f"this model predicts normalized {target.title} only, without {target.unit}"
+        raise CheckpointError(predictor.model_name, problem, "Choose another model")
     return Case(
         model=predictor.model,
         model_name=predictor.model_name,

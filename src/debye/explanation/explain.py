@@ -43,7 +43,7 @@ def explain(
         atom: Name of the only atom of interest; None: the mean of the residue's atoms.
         model: Released model by name, or the path of a checkpoint.
         crystal: See :func:`debye.predict`.
-        resolution: Å; None: what the file says.
+        resolution: Å; None: that of the file.
         method: ``occlusion`` predicts again without each neighbor; ``gradients`` integrates gradients.
         reach: Distance within which neighbors are considered, Å.
         mirror: Folder of entries that need not be downloaded.
@@ -95,8 +95,9 @@ def explain_case(
         reach=reach,
         crystal_problem=case.prepared.crystal_problem,
         resolution=case.prepared.resolution,
-        b_predicted=case.b_predicted,
-        b_deposited=case.b_deposited,
+        target=case.target,
+        predicted=case.predicted,
+        observed=case.observed,
         contributions=tuple(sorted(found, key=lambda item: -abs(item.effect))),
         features=tuple(features),
         baseline=baseline,

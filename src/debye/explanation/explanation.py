@@ -14,6 +14,7 @@ from debye.explanation.residues import Residue
 from debye.explanation.surroundings import Neighbor
 from debye.prediction.inputs import stem_of
 from debye.structure.structure import Structure
+from debye.targets.target import Target
 
 Method = Literal["occlusion", "gradients"]
 
@@ -24,7 +25,7 @@ class Contribution:
 
     neighbor: Neighbor
     effect: float
-    """Å²; below 0: the neighbor lowers B."""
+    """In the unit of the target; below 0: the neighbor lowers the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +34,14 @@ class FeatureEffect:
 
     name: str
     effect: float
-    """Å², with the mean and spread of B of the structure kept."""
+    """In the unit of the target, with the mean and spread of the values of the structure kept."""
     with_level: float = float("nan")
-    """Å², with the change of this mean and spread; NaN if not computed."""
+    """The same, with the change of this mean and spread; NaN if not computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Effects of neighbors, symmetry mates and features on the B of one residue or atom, Å²."""
+    """Effects of neighbors, symmetry mates and features on the value of one residue or atom."""
 
     structure: Structure
     """The atoms of the graph."""
@@ -59,22 +60,32 @@ class Explanation:
     """Why symmetry mates are not used; None: they are."""
     resolution: float | None
     """Å; None: unknown to the model."""
-    b_predicted: float
-    """Å²."""
-    b_deposited: float
-    """Å²; NaN if the file has none."""
+    target: Target
+    """The explained quantity; effects are in its unit."""
+    predicted: float
+    """Mean of the explained atoms, in the unit of the target."""
+    observed: float
+    """Mean in the file, in the same unit; NaN if the file has none."""
     contributions: tuple[Contribution, ...]
     """The largest absolute value first."""
     features: tuple[FeatureEffect, ...]
     baseline: float | None = None
-    """Å², the start of the path of ``gradients``; None: ``occlusion``."""
+    """The value at the start of the path of ``gradients``; None: ``occlusion``."""
     remainder: float = 0.0
-    """Å², the error of the integral of ``gradients``: not attributed to any input."""
+    """The error of the integral of ``gradients``, attributed to no input."""
 
     @property
     def name(self) -> str:
         """Residue, and atom where there is one, e.g. ``A:LYS33 NZ``."""
         return f"{self.residue} {self.atom}" if self.atom else str(self.residue)
+
+    @property
+    def values_text(self) -> str:
+        """Predicted and observed value, e.g. ``B 33.8 Å² predicted, 16.7 in the file``."""
+        digits = max(1, self.target.decimals - 1)
+        text = f"{self.target.title} {self.predicted:.{digits}f} {self.target.unit}".rstrip()
+        found = f", {self.observed:.{digits}f} in the file" if np.isfinite(self.observed) else ""
+        return f"{text} predicted{found}"
 
     @property
     def file_stem(self) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from debye.errors import StructureError
 from debye.explanation.surroundings import Kind
 from debye.files import is_same_file, replacing
+from debye.prediction.prediction import conditions_text
 from debye.structure.export import write_structure
 from debye.structure.read import read_structure
 from debye.structure.write import write_with_b
@@ -32,26 +33,23 @@ COLUMNS = (
     "effect",
     "effect_with_level",
 )
-METHODS = {
-    "occlusion": "B minus the B predicted without it",
-    "gradients": "integrated gradients",
-}
 
 
 def explanation_text(explanation: Explanation, top: int) -> str:
-    """Return the largest effects as aligned text, Å²; an effect below 0 lowers B."""
-    found = explanation
+    """Return the largest effects as aligned text; an effect below 0 lowers the value."""
+    found, target = explanation, explanation.target
     shown = found.contributions[:top]
-    crystal = (
-        "crystal" if found.crystal_problem is None else f"no crystal ({found.crystal_problem})"
-    )
-    resolution = f"{found.resolution:.2f} Å" if found.resolution else "resolution unknown"
-    deposited = f", {found.b_deposited:.1f} in the file" if np.isfinite(found.b_deposited) else ""
+    conditions = conditions_text(found.crystal_problem, found.resolution)
+    method = f"{target.title} minus the {target.title} predicted without it"
+    if found.baseline is not None:
+        start = f"{found.baseline:.1f} {target.unit}".rstrip()
+        method = f"integrated gradients from {start}, {found.remainder:+.2f} not attributed"
+    head = f"effect, {target.unit}" if target.unit else "effect"
     lines = [
-        f"{found.name} of {Path(found.structure.source).name} · {found.model_name} · {crystal} · {resolution}",
-        f"B {found.b_predicted:.1f} Å² predicted{deposited} · {_method(found)}",
+        f"{found.name} of {Path(found.structure.source).name} · {found.model_name} · {conditions}",
+        f"{found.values_text} · {found.method}: {method}",
         "",
-        "effect, Å²  neighbor        kind                distance, Å  operation",
+        f"{head:>10}  neighbor        kind                distance, Å  operation",
     ]
     for item in shown:
         near = item.neighbor
@@ -63,26 +61,21 @@ def explanation_text(explanation: Explanation, top: int) -> str:
         lines.append(f"     (none within {found.reach:g} Å)")
     if len(shown) < len(found.contributions):
         rest = [item.effect for item in found.contributions[len(shown) :]]
-        lines.append(f"            and {len(rest)} more, of {max(map(abs, rest)):.2f} Å² at most")
-    lines += ["", "effect, Å²  with level  input"]
+        largest = f"{max(map(abs, rest)):.2f} {target.unit}".rstrip()
+        lines.append(f"            and {len(rest)} more, of {largest} at most")
+    lines += ["", f"{head:>10}  with level  input"]
     for row in found.features:
         level = "" if np.isnan(row.with_level) else f"{row.with_level:+.2f}"
         lines.append(f"{row.effect:>+10.2f}  {level:>10}  {row.name}")
     return "\n".join(lines)
 
 
-def _method(explanation: Explanation) -> str:
-    text = f"{explanation.method}: {METHODS[explanation.method]}"
-    if explanation.baseline is None:
-        return text
-    return f"{text} from {explanation.baseline:.1f} Å², {explanation.remainder:+.2f} not attributed"
-
-
 def write_table(explanation: Explanation, path: str | Path) -> Path:
     """Write the effects of all neighbors and features as comma-separated values.
 
-    ``effect`` (Å²) keeps the mean and spread of B of the structure; ``effect_with_level`` is given for
-    features under occlusion. ``distance`` is in Å; a missing value is an empty field.
+    ``effect``, in the unit of the target, keeps the mean and spread of the values of the structure;
+    ``effect_with_level`` is given for features under occlusion. ``distance`` is in Å; a missing value is an
+    empty field.
     """
     rows: list[dict[str, object]] = [
         {
@@ -108,14 +101,14 @@ def write_table(explanation: Explanation, path: str | Path) -> Path:
         replacing(target, StructureError) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, list[str](COLUMNS), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return target
 
 
 def atom_effects(explanation: Explanation) -> NDArray[np.float32]:
-    """Return the effect of each atom's residue, Å²; 0 if it is not a neighbor.
+    """Return the effect of each atom's residue; 0 if it is not a neighbor.
 
     Symmetry mates are not in the file: their effects are only in the table and in the picture.
     """
@@ -127,7 +120,7 @@ def atom_effects(explanation: Explanation) -> NDArray[np.float32]:
 
 
 def write_copy(explanation: Explanation, path: str | Path) -> Path:
-    """Write an mmCIF copy of the structure with the effects of the neighbors (Å²) in its B column.
+    """Write an mmCIF copy of the structure with the effects of the neighbors in its B column.
 
     Comments in the first lines say so. All other atoms, the explained ones included, have 0.
 
@@ -142,10 +135,12 @@ def write_copy(explanation: Explanation, path: str | Path) -> Path:
         remedy = "Choose another folder or name"
         raise StructureError(str(target), "the copy would overwrite its source", remedy)
     effect = atom_effects(explanation)
+    unit = explanation.target.unit.replace("Å", "A").replace("²", "^2") or "no unit"
+    title = explanation.target.title
     note = (
-        "# debye explain: B_iso_or_equiv is NO B-factor here. It is the effect (A^2) of the atom's residue on the\n"
-        f"# B of {explanation.name} as {explanation.model_name} predicts it, by {explanation.method}; "
-        "below 0: B is lower because of it.\n"
+        f"# debye explain: B_iso_or_equiv is NO B-factor here. It is the effect ({unit}) of the atom's residue on the\n"
+        f"# {title} of {explanation.name} as {explanation.model_name} predicts it, by {explanation.method}; "
+        f"below 0: {title} is lower because of it.\n"
     )
     with replacing(target, StructureError) as partial:
         if source is None:

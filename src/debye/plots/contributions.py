@@ -34,7 +34,7 @@ OWN = (0.2, 0.22, 0.24)
 NAMED = 7
 """Neighbors that are labeled in the scene."""
 SMALLEST_SCALE = 0.1
-"""Å². Smaller effects are never shown in full color."""
+"""In the unit of the target. Smaller effects are never shown in full color."""
 
 
 def save_contributions(explanation: Explanation, path: str | Path, *, top: int = 12) -> Path:
@@ -52,7 +52,7 @@ def plot_contributions(explanation: Explanation, *, top: int = 12) -> Figure:
     bars, scene = figure.subplots(1, 2, width_ratios=(1, 1.15))
     _draw_bars(bars, explanation, shown, limit)
     _draw_scene(scene, explanation, shown, limit)
-    scale, label = (BLUE, WHITE, RED), "Effect on B (Å²)"
+    scale, label = (BLUE, WHITE, RED), _axis(explanation)
     add_color_bar(figure, scale, (-limit, limit), label, ax=scene, shrink=0.75, aspect=22)
     return figure
 
@@ -77,15 +77,19 @@ def _draw_bars(
     panel.spines["bottom"].set_color(GRAY)
     panel.grid(axis="x", color=GRID, linewidth=0.7)
     panel.set_axisbelow(True)
-    panel.set_xlabel("Effect on B (Å²): below 0, B is lower because of it", fontsize=9, color=INK)
+    title = explanation.target.title
+    label = f"{_axis(explanation)}: below 0, {title} is lower because of it"
+    panel.set_xlabel(label, fontsize=9, color=INK)
     entry = explanation.structure.entry.id or Path(explanation.structure.source).name
-    deposited = ""
-    if np.isfinite(explanation.b_deposited):
-        deposited = f", {explanation.b_deposited:.1f} in the file"
     panel.set_title(
-        f"{explanation.name} of {entry} · B {explanation.b_predicted:.1f} Å² predicted{deposited}",
+        f"{explanation.name} of {entry} · {explanation.values_text}",
         loc="left", fontsize=10, color=INK, fontweight="bold",
     )  # fmt: skip
+
+
+def _axis(explanation: Explanation) -> str:
+    target = explanation.target
+    return f"Effect on {target.title}" + (f" ({target.unit})" if target.unit else "")
 
 
 def _label(item: Contribution) -> str:

@@ -1,4 +1,4 @@
-"""A picture of one prediction: B along each chain, and the backbone colored by B."""
+"""A picture of one prediction: its main target along each chain, and on the backbone as colors."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from debye.plots.drawing import (
 )
 from debye.prediction.residues import ResidueTable, residue_table
 from debye.structure.structure import EntityKind
+from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,29 +47,37 @@ def save_profile(prediction: Prediction, path: str | Path) -> Path:
 
 
 def plot_profile(prediction: Prediction) -> Figure:
-    """Draw B along the chains on the left and the backbone colored by B on the right."""
-    residues = residue_table(prediction)
+    """Draw the main target along the chains on the left, and the backbone colored by it on the right.
+
+    Raises:
+        StructureError: the main target has one value for the whole structure.
+    """
+    residues, target = residue_table(prediction), prediction.main.target
+    unit = f" ({target.unit})" if target.unit else ""
     chains = _polymer_chains(prediction.structure, residues)
     shown = sorted(chains[:MOST_CHAINS], key=lambda rows: int(residues.first_atom[rows[0]]))
     figure = new_figure(12, 3.4 + 1.1 * max(len(shown) - 1, 0), layout="constrained")
     grid = figure.add_gridspec(1, 2, width_ratios=(1.6, 1))
     left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    limits = color_limits(prediction.b_predicted)
+    limits = color_limits(prediction.main.predicted)
     panels = left.subplots(max(len(shown), 1), 1, sharey=True, squeeze=False)[:, 0]
     for panel, rows in zip(panels, shown, strict=False):
         _draw_chain(panel, prediction, residues, rows, labeled=len(shown) > 1)
     if not shown:
         _draw_ranked(panels[0], residues)
-    _finish_panels(panels, residues, shown)
+    _finish_panels(panels, residues, shown, is_signed=target.minimum is None)
     panels[0].legend(frameon=False, ncols=3, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     hidden = f" · {len(chains) - len(shown)} more chains" if len(chains) > len(shown) else ""
     panels[0].set_title(
         f"{_title(prediction)}{hidden}", loc="left", fontsize=10, color=INK, fontweight="bold"
     )
-    panels[-1].set_xlabel("Residue" if shown else "Residues, by predicted B", color=INK)
-    left.supylabel("B-factor, residue mean (Å²)", fontsize=10, color=INK)
+    panels[-1].set_xlabel(
+        "Residue" if shown else f"Residues, by predicted {target.title}", color=INK
+    )
+    left.supylabel(f"{target.title}, residue mean{unit}", fontsize=10, color=INK)
     if len(residues.atoms):
-        _draw_trace(right, prediction, residues, chains, limits)
+        label = f"Predicted {target.title}{unit}"
+        _draw_trace(right, prediction, residues, chains, limits, label)
     return figure
 
 
@@ -142,13 +151,20 @@ def _draw_interval(panel: Axes, x: NDArray, lower: NDArray, upper: NDArray) -> N
     panel.fill_between(x, lower, upper, color=BLUE, alpha=0.13, linewidth=0, label=label)
 
 
-def _finish_panels(panels: NDArray, residues: ResidueTable, shown: list[NDArray[np.intp]]) -> None:
+def _finish_panels(
+    panels: NDArray, residues: ResidueTable, shown: list[NDArray[np.intp]], *, is_signed: bool
+) -> None:
     rows = np.concatenate(shown) if shown else np.arange(len(residues.atoms))
     drawn = np.concatenate([residues.upper[rows], residues.observed[rows]])
     # One wild residue must not flatten all others.
     top = 1.15 * float(np.nanpercentile(drawn, 99.5)) if np.isfinite(drawn).any() else 1.0
+    bottom = 0.0
+    if is_signed and np.isfinite(drawn).any():
+        bottom = min(
+            1.15 * float(np.nanpercentile(np.concatenate([residues.lower[rows], drawn]), 0.5)), 0.0
+        )
     for panel in panels:
-        panel.set_ylim(0, max(top, 1.0))
+        panel.set_ylim(bottom, max(top, bottom + 1.0))
         panel.spines[["top", "right"]].set_visible(False)
         panel.spines[["left", "bottom"]].set_color(GRAY)
         panel.tick_params(colors=INK, labelsize=8, color=GRAY)
@@ -162,11 +178,14 @@ def _draw_trace(
     residues: ResidueTable,
     chains: list[NDArray[np.intp]],
     limits: tuple[float, float],
+    label: str,
 ) -> None:
     panel = figure.subplots()
     panel.set_aspect("equal")
     panel.axis("off")
-    structure = prediction.structure
+    structure, values_of_atoms = prediction.structure, prediction.main.predicted
+    if prediction.main.target.per is Per.RESIDUE:
+        values_of_atoms = values_of_atoms[structure.residue_index]
     rows = np.flatnonzero(prediction.has_prediction)
     center = structure.position[rows].mean(axis=0)
     view = principal_axes(
@@ -186,14 +205,14 @@ def _draw_trace(
         placed[dots, 0],
         placed[dots, 1],
         s=np.clip(1.5 * scale, 1.5, 5.0) ** 2,
-        c=b_colors(prediction.b_predicted[rows[dots]], limits),
+        c=b_colors(values_of_atoms[rows[dots]], limits),
         edgecolors=INK,
         linewidths=0.4,
         zorder=3,
     )
     panel.autoscale_view()
     add_color_bar(
-        figure, (BLUE, WHITE, RED), limits, "Predicted B (Å²)",
+        figure, (BLUE, WHITE, RED), limits, label,
         ax=panel, shrink=0.7, aspect=20, extend="both", extendfrac=0.03,
     )  # fmt: skip
 
@@ -218,7 +237,7 @@ def _is_broken(structure: Structure, trace: NDArray[np.intp]) -> NDArray[np.bool
 def _trace_segments(
     prediction: Prediction, residues: ResidueTable, chains: list[NDArray[np.intp]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return all backbones as smooth short pieces, Å, and the B of each, Å².
+    """Return all backbones as smooth short pieces, Å, and the value of each.
 
     A piece is (4, 3): the end before it, its own two ends and the end after it.
     """
@@ -240,7 +259,7 @@ def _trace_segments(
 def _smooth(
     position: NDArray[np.float32], b: NDArray[np.float64], steps: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Interpolate a trace by a Catmull-Rom spline, and its B linearly."""
+    """Interpolate a trace by a Catmull-Rom spline, and its values linearly."""
     padded = np.concatenate([position[:1], position, position[-1:]]).astype(np.float64)
     before, here, there, after = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
     t = (np.arange(steps) / steps)[:, None, None]

@@ -132,14 +132,12 @@ class Prediction:
         parts = [f"{self.has_prediction.sum():,} atoms", *map(_mean_text, self.values.values())]
         if self.dropped:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
-            parts.append(f"without prediction: {counts}")
-        used = self.crystal_problem is None
-        parts.append("crystal" if used else f"no crystal ({self.crystal_problem})")
-        parts.append(f"{self.resolution:.2f} Å" if self.resolution else "resolution unknown")
+            parts.append(f"skipped: {counts}")
+        parts.append(conditions_text(self.crystal_problem, self.resolution))
         r = self.correlation()
         if r is not None:
-            partial = self.structure.entry.b_kind == BKind.RESIDUAL
-            parts.append(f"r {r:.2f}" + (" with a residual B" if partial else ""))
+            residual = "residual " * (self.structure.entry.b_kind == BKind.RESIDUAL)
+            parts.append(f"r = {r:.2f} with deposited {residual}{self.main.target.title}")
         return " · ".join(parts)
 
     @property
@@ -214,6 +212,18 @@ class Prediction:
             problem=f"no output format is called {kind!r}",
             remedy=f"Choose from {', '.join(FORMATS)}",
         )
+
+
+def conditions_text(crystal_problem: str | None, resolution: float | None) -> str:
+    """Return what a model used besides atoms, such as ``crystal contacts used · resolution 2.00 Å``."""
+    crystal = (
+        "crystal contacts used"
+        if crystal_problem is None
+        else f"no crystal contacts ({crystal_problem})"
+    )
+    return f"{crystal} · " + (
+        f"resolution {resolution:.2f} Å" if resolution else "resolution unknown"
+    )
 
 
 def _mean_text(values: PredictedValues) -> str:

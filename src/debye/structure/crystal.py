@@ -62,7 +62,7 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
         >>> crystal_problem(Crystal(cell=(50, 60, 70, 90, 90, 90), space_group="P 21 21 21"))
     """
     if crystal is None:
-        return "the file describes no crystal"
+        return "no unit cell in file"
     lengths, angles = np.array(crystal.cell[:3]), np.array(crystal.cell[3:])
     cell = "{:g} × {:g} × {:g} Å, {:g}° {:g}° {:g}°".format(*crystal.cell)
     if not np.isfinite(crystal.cell).all() or (lengths <= 0).any():

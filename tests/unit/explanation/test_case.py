@@ -20,19 +20,19 @@ from debye.targets.target import find_target
 def test_b_is_the_mean_prediction_of_the_residue_or_the_atom(predictor, in_crystal):
     b = predictor.predict_structure(in_crystal).b_predicted
     own = in_crystal.residue_index == 4
-    assert make_case(predictor, in_crystal, "A:5").b_predicted == pytest.approx(
+    assert make_case(predictor, in_crystal, "A:5").predicted == pytest.approx(
         b[own].mean(), abs=1e-3
     )
     atom = make_case(predictor, in_crystal, "A:5", atom="ca")
     assert atom.atom == "CA"
-    assert atom.b_predicted == pytest.approx(b[own & (in_crystal.atom_name == "CA")][0], abs=1e-3)
+    assert atom.predicted == pytest.approx(b[own & (in_crystal.atom_name == "CA")][0], abs=1e-3)
 
 
 def test_the_deposited_b_is_that_of_the_same_atoms_if_it_is_one(counting, in_crystal):
     case = make_case(counting, in_crystal, "A:5")
-    assert case.b_deposited == pytest.approx(in_crystal.b_iso[in_crystal.residue_index == 4].mean())
+    assert case.observed == pytest.approx(in_crystal.b_iso[in_crystal.residue_index == 4].mean())
     model = replace(in_crystal, entry=replace(in_crystal.entry, is_predicted=True))
-    assert np.isnan(make_case(counting, model, "A:5").b_deposited)
+    assert np.isnan(make_case(counting, model, "A:5").observed)
 
 
 def test_the_level_is_held_or_free(counting, in_crystal):
@@ -58,5 +58,5 @@ def test_a_model_without_a_level_has_nothing_in_square_angstrom(in_crystal):
     model = build_model("contact_number").eval()
     header = CheckpointHeader(name="packed", model="contact_number", config={})
     predictor = Predictor(Checkpoint(model, header, "packed"))
-    with pytest.raises(CheckpointError, match="packed: this model predicts no structure level"):
+    with pytest.raises(CheckpointError, match="packed: this model predicts normalized B only"):
         make_case(predictor, in_crystal, "A:5")

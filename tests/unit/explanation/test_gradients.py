@@ -24,7 +24,7 @@ def test_attributions_make_up_the_difference_from_the_baseline(case):
     total = sum(
         float(part.sum()) for part in (found.atoms, found.edges, found.residue_edges, found.facts)
     )
-    difference = case.b_predicted - found.baseline
+    difference = case.predicted - found.baseline
     assert abs(difference) > 0.1
     assert abs(total - difference) <= 1e-3 * max(1.0, abs(difference))
     assert total + found.remainder == pytest.approx(difference, abs=1e-4)
@@ -34,9 +34,7 @@ def test_the_effects_that_are_shown_leave_nothing_out(case):
     found = explain_case(case, method="gradients")
     assert found.baseline is not None
     shown = [item.effect for item in (*found.contributions, *found.features)]
-    assert sum(shown) + found.remainder == pytest.approx(
-        found.b_predicted - found.baseline, abs=1e-3
-    )
+    assert sum(shown) + found.remainder == pytest.approx(found.predicted - found.baseline, abs=1e-3)
 
 
 def test_edges_that_a_model_does_not_read_explain_nothing(gcn, in_crystal):
@@ -45,8 +43,8 @@ def test_edges_that_a_model_does_not_read_explain_nothing(gcn, in_crystal):
     assert found.edges.shape == (case.graph.n_edges,)
     assert found.edges.abs().max() == 0.0
     total = float(found.atoms.sum() + found.facts.sum())
-    assert abs(case.b_predicted - found.baseline) > 0.1
-    assert total + found.remainder == pytest.approx(case.b_predicted - found.baseline, abs=1e-3)
+    assert abs(case.predicted - found.baseline) > 0.1
+    assert total + found.remainder == pytest.approx(case.predicted - found.baseline, abs=1e-3)
 
 
 def test_only_neighbors_are_varied(case):

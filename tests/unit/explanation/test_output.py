@@ -1,4 +1,4 @@
-"""What is shown and written: the numbers of the explanation, and a warning that they are no B-factors."""
+"""Text, table and copy: the numbers of the explanation, with a warning that they are not B-factors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def explanation(counting, in_crystal):
 
 def test_the_table_shows_the_largest_and_counts_the_rest(explanation):
     lines = explanation_text(explanation, top=3).splitlines()
-    assert lines[0] == "A:GLU5 of peptide · counting · crystal · 1.70 Å"
-    assert lines[1].startswith(f"B {explanation.b_predicted:.1f} Å² predicted, ")
+    assert lines[0] == "A:GLU5 of peptide · counting · crystal contacts used · resolution 1.70 Å"
+    assert lines[1].startswith(f"B {explanation.predicted:.1f} Å² predicted, ")
     largest = explanation.contributions[0]
     assert lines[4].split()[:2] == [f"{largest.effect:+.2f}", str(largest.neighbor.residue)]
     assert lines[7].strip().startswith(f"and {len(explanation.contributions) - 3} more")
@@ -35,7 +35,7 @@ def test_a_lone_residue_has_no_neighbors(counting, in_crystal):
     alone = replace(in_crystal.take(in_crystal.residue_index == 4), crystal=None)
     text = explanation_text(explain_case(make_case(counting, alone, "A:5")), top=5)
     assert "(none within 8 Å)" in text
-    assert "no crystal (the file describes no crystal)" in text
+    assert "no crystal contacts (no unit cell in file)" in text
 
 
 def test_the_csv_holds_every_effect(explanation, tmp_path):

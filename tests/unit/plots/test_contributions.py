@@ -1,4 +1,4 @@
-"""The picture holds what it should; whether it is good to look at is for eyes."""
+"""Contents of the picture; how it looks is for eyes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from debye.explanation.residues import list_residues
 from debye.explanation.surroundings import Kind, Neighbor
 from debye.plots.colors import BLUE, RED
 from debye.plots.contributions import plot_contributions, save_contributions
+from debye.targets.catalog import find_target
 
 
 @pytest.fixture
@@ -43,8 +44,9 @@ def explanation(peptide) -> Explanation:
         reach=8.0,
         crystal_problem=None,
         resolution=None,
-        b_predicted=20.0,
-        b_deposited=float("nan"),
+        target=find_target("b_factor"),
+        predicted=20.0,
+        observed=float("nan"),
         contributions=tuple(contributions),
         features=(FeatureEffect(name="its own name", effect=-0.25),),
     )

@@ -1,4 +1,4 @@
-"""The picture holds what it should; whether it is good to look at is for eyes."""
+"""Contents of the picture; how it looks is for eyes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from outputs import b_prediction, of_rows, with_b
 
 from debye.plots.profile import plot_profile, save_profile
-from debye.prediction.prediction import Prediction
-from debye.structure.structure import EntityKind, Entry
+from debye.prediction.prediction import PredictedValues, Prediction
+from debye.structure.structure import EntityKind, Entry, Structure
+from debye.targets.catalog import find_target
+from debye.targets.target import LabelSource, Target
+
+
+def predicted(structure: Structure, b: np.ndarray, width: float | None = 5.0) -> Prediction:
+    """B-factors of a structure with bounds, or without them."""
+    half = np.full_like(b, np.nan if width is None else width)
+    values = PredictedValues(
+        target=find_target("b_factor"), predicted=b, lower=b - half, upper=b + 2 * half
+    )
+    return Prediction(
+        structure=structure, path=None, model_name="tiny", values={"b_factor": values}
+    )
 
 
 @pytest.fixture
 def prediction(peptide) -> Prediction:
     b = np.linspace(20, 40, len(peptide), dtype=np.float32)
-    structure = replace(peptide, b_iso=b + 3, entry=Entry(id="1abc"))
-    return b_prediction(structure, b, b - 5, b + 10)
+    return predicted(replace(peptide, b_iso=b + 3, entry=Entry(id="1abc")), b)
 
 
 def lines_of(prediction: Prediction) -> dict[str, np.ndarray]:
@@ -40,7 +51,7 @@ def test_no_deposited_line_without_deposited_b(prediction):
 
 def test_a_missing_residue_breaks_the_line(prediction):
     rows = np.flatnonzero(prediction.structure.residue_index != 6)
-    cut = of_rows(prediction, rows)
+    cut = predicted(prediction.structure.take(rows), prediction.b_predicted[rows])
     drawn = lines_of(cut)["predicted"]
     assert np.flatnonzero(np.isnan(drawn)).tolist() == [6]
 
@@ -63,24 +74,34 @@ def test_more_chains_than_panels_are_counted(prediction):
         position=many.position + 30.0 * copies[:, None].astype(np.float32),
         residue_index=(many.residue_index + 13 * copies).astype(np.int32),
     )
-    figure = plot_profile(of_rows(prediction, rows, many))
+    figure = plot_profile(predicted(many, prediction.b_predicted[rows]))
     assert len(figure.subfigs[0].axes) == 4
     assert "2 more chains" in figure.subfigs[0].axes[0].get_title(loc="left")
 
 
 @pytest.mark.parametrize("case", ["ligand only", "one atom", "no bounds", "constant"])
 def test_odd_structures_can_be_drawn(prediction, tmp_path, case):
-    structure = prediction.structure
-    columns = {name: getattr(prediction.b_values, name) for name in ("predicted", "lower", "upper")}
+    structure, b, width = prediction.structure, prediction.b_predicted, 5.0
     if case == "ligand only":
         kind = np.full(len(structure), EntityKind.LIGAND, np.int8)
         structure = replace(structure, entity_kind=kind)
     elif case == "one atom":
-        structure = structure.take(np.array([0]))
-        columns = {name: values[:1] for name, values in columns.items()}
+        structure, b = structure.take(np.array([0])), b[:1]
     elif case == "no bounds":
-        columns |= {name: np.full_like(columns[name], np.nan) for name in ("lower", "upper")}
+        width = None
     else:
-        columns = {name: np.full_like(values, 20.0) for name, values in columns.items()}
-    path = save_profile(with_b(prediction, structure, **columns), tmp_path / "x.png")
+        b = np.full_like(b, 20.0)
+    path = save_profile(predicted(structure, b, width), tmp_path / "x.png")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_other_targets_have_their_names_and_may_be_negative(prediction):
+    charge = Target(name="charge", unit="e", source=LabelSource(name="charge"), summary="Charge.")
+    q = np.linspace(-1, 1, len(prediction.structure), dtype=np.float32)
+    values = PredictedValues(target=charge, predicted=q, lower=q - 0.5, upper=q + 0.5)
+    figure = plot_profile(replace(prediction, values={"charge": values}))
+    left, right = figure.subfigs
+    assert left.get_supylabel() == "charge, residue mean (e)"
+    assert left.axes[0].get_ylim()[0] < -1
+    assert right.axes[-1].get_ylabel() == "Predicted charge (e)"
+    assert {line.get_label() for line in left.axes[0].get_lines()} == {"predicted"}

@@ -12,15 +12,15 @@ from debye.prediction.prediction import Prediction
 from debye.targets.target import Per
 
 
-def test_summary_tells_what_was_done(prediction: Prediction):
+def test_summary_names_conditions_and_agreement(prediction: Prediction):
     text = prediction.summary()
     assert "\n" not in text
     for part in (
         f"{len(prediction.structure) - 1} atoms",
-        "1 altlocs",
-        "1.80 Å",
-        "crystal",
-        "r 1.00",
+        "skipped: 1 altlocs",
+        "resolution 1.80 Å",
+        "crystal contacts used",
+        "r = 1.00 with deposited B",
     ):
         assert part in text, text
     assert "switched off" in replace(prediction, crystal_problem="switched off").summary()
@@ -35,7 +35,7 @@ def test_no_correlation_with_a_constant_or_absent_column(prediction: Prediction)
         structure = replace(prediction.structure, b_iso=column.astype(np.float32))
         other = replace(prediction, structure=structure)
         assert other.correlation() is None
-        assert " r " not in other.summary()
+        assert "r = " not in other.summary()
 
 
 def test_wrong_length_is_refused(prediction: Prediction):
