@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from outputs import spread_out
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
@@ -30,7 +30,11 @@ def checkpoint(tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model("waller", settings)
-    spread_out(model, 20, mean=30.0, sd=8.0)
+    with torch.no_grad():
+        model.heads["b_factor"].structure[-1].bias.copy_(
+            torch.tensor([math.log(30.0), math.log(8.0)])
+        )
+        model.heads["b_factor"].residue[-1].weight[0].mul_(20)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_checkpoint(path, model, CheckpointHeader(name="small", model="waller", config=settings))
     return path

@@ -1,4 +1,4 @@
-"""Effects are what is left of a prediction when a neighbor is not there: by hand, and by other ways."""
+"""Effects are differences of predictions with and without a neighbor: by hand, and by other ways."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_without_a_residue_is_what_a_file_without_it_gives(case, predictor, in_c
     (found,) = occlude_neighbors(case, [neighbor])
     rest = in_crystal.take(in_crystal.residue_index != neighbor.residue.index)
     other = make_case(predictor, rest, "A:5")
-    profile = {
+    value = {
         name: float(each.output.first.value[each.rows].mean())
         for name, each in (("with", case), ("without", other))
     }
     scale = float(case.output.first.log_mean_sd[0, 1].exp())
-    assert found.effect == pytest.approx(scale * (profile["with"] - profile["without"]), abs=1e-4)
+    assert found.effect == pytest.approx(scale * (value["with"] - value["without"]), abs=1e-4)
     assert abs(found.effect) > 1e-3
 
 
