@@ -93,7 +93,12 @@ def finetune(
     )
     if family:
         members = gather_members(
-            data, run.out, split=split, ids=_ids(ids), min_usable=run.config.min_usable
+            data,
+            run.out,
+            split=split,
+            ids=_ids(ids),
+            targets=run.targets,
+            min_usable=run.config.min_usable,
         )
         for name, reason in members.refused.items():
             typer.echo(f"refused: {name}: {reason}", err=True)

@@ -63,9 +63,7 @@ class Case:
     @property
     def observed(self) -> float:
         """The mean of the same atoms in the file, in the same unit; NaN if the file has no values."""
-        if self.target.observed is None:
-            return float("nan")
-        return float(self.target.observed(self.structure)[self.rows].mean())
+        return float(self.target.observe(self.structure)[self.rows].mean())
 
     def with_fixed_level(
         self, output: ModelOutput, rows: NDArray[np.intp] | None = None

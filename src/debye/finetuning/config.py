@@ -59,7 +59,7 @@ class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
     folds: Annotated[int, Field(ge=2)] | None = None
     """Parts of a family that are left out in turn; None: each member, or ten parts of more than 20 members."""
     min_usable: PositiveInt = 50
-    """Structures with fewer usable atoms are refused."""
+    """Structures with fewer usable labels of every target are refused; see ``LoaderConfig``."""
     batch_atoms: PositiveInt | None = None
     """Most atoms per batch; None: as in the training of the model."""
     hide_crystal: Annotated[float, Field(ge=0, le=1)] | None = None

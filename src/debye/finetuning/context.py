@@ -16,6 +16,7 @@ from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
 from debye.finetuning.duplicate_entries import Fingerprint, find_copies
 from debye.prediction.predictor import Predictor
 from debye.scores.evaluation import BootstrapConfig
+from debye.targets.target import Target
 from debye.training.config import Recipe
 from debye.training.fit import FitResult, claim_folder, fit
 
@@ -47,6 +48,11 @@ class TuningRun:
     def name(self) -> str:
         """Name of the new checkpoint."""
         return self.out.name
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What the model predicts."""
+        return self.start.header.find_targets()
 
     @property
     def device(self) -> str:

@@ -9,21 +9,26 @@ import numpy as np
 
 from debye.dataset.store.store import Store
 from debye.finetuning.division import join_groups
+from debye.targets.b_factor import B_FACTOR
 
 Fingerprint = frozenset[str]
-"""Digests of all coordinates and of all B-factors of an entry, whatever the order of its atoms."""
+"""Digests of the coordinates and of the B-factors of an entry, whatever the order of its atoms."""
 
 
 def fingerprint(store: Store, split: str, row: int) -> Fingerprint:
-    """Return digests, one of which at least a copy of an entry shares.
+    """Return digests; a copy of an entry shares at least one of them.
 
-    A copy that was moved keeps its B-factors; one that was refined again without moving atoms keeps its
-    coordinates.
+    A copy that was moved keeps its measured B-factors; one that was refined again without moving atoms keeps
+    its coordinates. Labels that are computed from a structure are no proof: charges are those of any crystal
+    of the same protein.
     """
     position = np.rint(store.values(split, row, "position").astype(np.float64) * 100)
-    b_iso = np.rint(np.nan_to_num(store.values(split, row, "b_iso").astype(np.float64)) * 100)
-    ordered = position[np.lexsort(position.T)]
-    return frozenset({f"position {_digest(ordered)}", f"b {_digest(np.sort(b_iso))}"})
+    found = {f"position {_digest(position[np.lexsort(position.T)])}"}
+    labels = store.labels(split, row, B_FACTOR)
+    if labels.usable.any():
+        b = np.rint(np.nan_to_num(labels.value.astype(np.float64)) * 100)
+        found.add(f"b {_digest(np.sort(b))}")
+    return frozenset(found)
 
 
 def fingerprints(store: Store, split: str) -> dict[str, Fingerprint]:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import ConfigError
 from debye.finetuning.comparison import compare, score_both
-from debye.finetuning.config import FinetuneConfig
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.division import divide, halve, join_groups
 from debye.finetuning.duplicate_entries import Fingerprint, fingerprints, group_copies
-from debye.finetuning.members import why_unusable
+from debye.finetuning.members import unusable_entries
 from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
 from debye.prediction.calibrate import find_residuals, write_calibration
@@ -79,11 +78,7 @@ def finetune_entries(
         new=compare("new, held out", meaning, scored, failures, run.bootstrap),
         old=tuple(run.forgetting(after, overlap)),
         notes=(*parts.notes, *run.old_notes(overlap)),
-        refused={
-            entry.id: why_unusable(entry)
-            for entry in store.entries(splits.train)
-            if entry.n_usable < run.config.min_usable
-        },
+        refused=unusable_entries(store, splits.train, run.targets, run.config.min_usable),
     )
     return replace(result, files=tuple(write_report(result, run, store)))
 
@@ -99,7 +94,7 @@ def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Ove
     prints = {name: fingerprints(store, name) for name in names}
     everything = {name: found for split in prints.values() for name, found in split.items()}
     overlap = run.overlap(list(everything.values()), list(everything))
-    train, choose, report = _assign(run.config, store, splits, prints)
+    train, choose, report = _assign(run, store, splits, prints)
     choose = choose[0], _without_copies(choose[1], prints[choose[0]], _keys(report, prints))
     forbidden = _keys(choose, prints) | _keys(report, prints) | _old_validation(run)
     kept = _without_copies(train, prints[splits.train], forbidden)
@@ -115,13 +110,13 @@ def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Ove
 
 
 def _assign(
-    config: FinetuneConfig, store: Store, splits: NewSplits, prints: dict[str, Prints]
+    run: TuningRun, store: Store, splits: NewSplits, prints: dict[str, Prints]
 ) -> tuple[tuple[str, ...], Part, Part]:
     """Return the ids for training, and the parts that choose the epoch and that are reported."""
-    usable = {
-        split: tuple(e.id for e in store.entries(split) if e.n_usable >= config.min_usable)
-        for split in prints
-    }
+    config, usable = run.config, {}
+    for split, own in prints.items():
+        refused = unusable_entries(store, split, run.targets, config.min_usable)
+        usable[split] = tuple(name for name in own if name not in refused)
     held_from = splits.val or splits.train
     groups = _groups(store, held_from, usable[held_from], prints[held_from])
     train = usable[splits.train]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from debye.dataset.batches.loader import LoaderConfig, fewest_usable
 from debye.dataset.store.build import build_store
 from debye.dataset.store.parts import Progress
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.prediction.inputs import expand_inputs
+from debye.targets.target import Per, Target
 
 SPLIT = "family"
 """Split of a store that is made from a folder."""
@@ -36,6 +38,7 @@ def gather_members(
     *,
     split: str,
     ids: Collection[str] = (),
+    targets: Sequence[Target],
     min_usable: int,
     progress: Progress | None = None,
 ) -> Members:
@@ -46,7 +49,8 @@ def gather_members(
         out: Folder of the store that is made.
         split: Split of a store; a folder has none.
         ids: Entries, or file names without suffix; empty: all.
-        min_usable: Structures with fewer usable atoms are refused.
+        targets: What the model predicts.
+        min_usable: Structures with fewer usable labels of every target are refused.
         progress: Called with the number of files read and the total.
 
     Raises:
@@ -62,25 +66,43 @@ def gather_members(
         for failure in store.failures
         if failure["split"] == split and (not wanted or failure["id"] in wanted)
     }
-    kept = []
-    entries = store.entries(split)
-    for entry in entries:
-        if wanted and entry.id not in wanted:
-            continue
-        if entry.n_usable < min_usable:
-            refused[entry.id] = why_unusable(entry)
-        else:
-            kept.append(entry.id)
-    known = {entry.id for entry in entries} | refused.keys()
-    refused |= dict.fromkeys(sorted(wanted - known), f"not found in {data}")
-    return Members(store, split, tuple(kept), refused)
+    unusable = unusable_entries(store, split, targets, min_usable)
+    known = {entry.id for entry in store.entries(split)}
+    chosen = known & wanted if wanted else known
+    refused |= {name: unusable[name] for name in sorted(chosen & unusable.keys())}
+    refused |= dict.fromkeys(sorted(wanted - known - refused.keys()), f"not found in {data}")
+    kept = (entry.id for entry in store.entries(split) if entry.id in chosen)
+    return Members(store, split, tuple(name for name in kept if name not in unusable), refused)
 
 
-def why_unusable(entry: StoreEntry) -> str:
-    """Return why most atoms of an entry have no usable B-factor."""
+def unusable_entries(
+    store: Store, split: str, targets: Sequence[Target], min_usable: int
+) -> dict[str, str]:
+    """Return the entries with too few usable labels of every target, by id, with reasons.
+
+    Raises:
+        StoreError: no such split, or it has no labels of a target.
+    """
+    counts = [store.usable_counts(split, target) for target in targets]
+    config = LoaderConfig(min_usable=min_usable)
+    fewest = [fewest_usable(target, config) for target in targets]
+    return {
+        entry.id: "; ".join(
+            _usable_text(entry, *each) for each in zip(targets, usable, strict=True)
+        )
+        for entry, *usable in zip(store.entries(split), *counts, strict=True)
+        if all(count < least for count, least in zip(usable, fewest, strict=True))
+    }
+
+
+def _usable_text(entry: StoreEntry, target: Target, usable: int) -> str:
+    """Return the number of usable labels of a target, and the reasons of the others."""
+    total = {Per.ATOM: entry.n_atoms, Per.RESIDUE: entry.n_residues}.get(target.per, 1)
+    text = f"{usable} of {total} {target.per}s have a usable {target.title}"
+    if not target.in_b_column:
+        return text
     reasons = [f"{reason} ({count} atoms)" for reason, count in entry.unusable.items()]
-    found = "; ".join(reasons) or "too small"
-    return f"{entry.n_usable} of {entry.n_atoms} atoms have a usable B-factor: {found}"
+    return f"{text}: {'; '.join(reasons) or 'too small'}"
 
 
 def _store_of(data: Path, out: Path, ids: Collection[str], progress: Progress | None) -> Store:

@@ -18,6 +18,7 @@ from debye.finetuning.config import FinetuneConfig, StartModel
 from debye.finetuning.context import TuningRun
 from debye.finetuning.entries import NewSplits, divide_entries
 from debye.models.checkpoint import CheckpointHeader
+from debye.targets.target import Labels
 
 
 def fake_store(**splits: str) -> Any:
@@ -35,13 +36,17 @@ def fake_store(**splits: str) -> Any:
         for split, words in splits.items()
     }
 
-    def values(split: str, row: int, column: str) -> np.ndarray:
-        """Coordinates and B-factors that depend on the id alone, but for its last '."""
+    def numbers(split: str, row: int, *shape: int) -> np.ndarray:
+        """Numbers that depend on the id alone, except for its last '."""
         name = records[split][row].id.rstrip("'")
-        seed = [*name.encode(), *column.encode()]
-        return np.random.default_rng(seed).normal(size=(5, 3) if column == "position" else 5)
+        return np.random.default_rng([*name.encode(), *shape]).normal(size=shape)
 
-    return SimpleNamespace(entries=records.__getitem__, values=values)
+    return SimpleNamespace(
+        entries=records.__getitem__,
+        values=lambda split, row, column: numbers(split, row, 5, 3),
+        labels=lambda split, row, target: Labels.where_finite(numbers(split, row, 5)),
+        usable_counts=lambda split, target: np.array([row.n_usable for row in records[split]]),
+    )
 
 
 @pytest.fixture

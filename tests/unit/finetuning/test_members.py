@@ -5,6 +5,7 @@ import pytest
 from debye.errors import StoreError
 from debye.finetuning.duplicate_entries import find_copies, fingerprint, group_copies
 from debye.finetuning.members import SPLIT, gather_members
+from debye.targets.b_factor import B_FACTOR
 
 GOOD = ("apo", "holo-1", "holo-2", "renamed", "third")
 
@@ -12,7 +13,11 @@ GOOD = ("apo", "holo-1", "holo-2", "renamed", "third")
 @pytest.fixture(scope="module")
 def members(family_folder, tmp_path_factory):
     return gather_members(
-        family_folder, tmp_path_factory.mktemp("run"), split="train", min_usable=50
+        family_folder,
+        tmp_path_factory.mktemp("run"),
+        split="train",
+        targets=[B_FACTOR],
+        min_usable=50,
     )
 
 
@@ -44,7 +49,12 @@ def test_a_chain_of_copies_is_one_group():
 
 def test_entries_of_a_store_are_chosen_by_id(members, tmp_path):
     found = gather_members(
-        members.store.path, tmp_path, split=SPLIT, ids=["APO", "flat", "9zzz"], min_usable=50
+        members.store.path,
+        tmp_path,
+        split=SPLIT,
+        ids=["APO", "flat", "9zzz"],
+        targets=[B_FACTOR],
+        min_usable=50,
     )
     assert found.ids == ("apo",)
     assert found.refused.keys() == {"flat", "9zzz"}
@@ -54,7 +64,12 @@ def test_entries_of_a_store_are_chosen_by_id(members, tmp_path):
 
 def test_files_of_a_folder_are_chosen_by_name(family_folder, tmp_path):
     found = gather_members(
-        family_folder, tmp_path, split="train", ids=["Apo", "holo-1"], min_usable=50
+        family_folder,
+        tmp_path,
+        split="train",
+        ids=["Apo", "holo-1"],
+        targets=[B_FACTOR],
+        min_usable=50,
     )
     assert found.ids == ("apo", "holo-1")
     assert not found.refused
@@ -63,9 +78,18 @@ def test_files_of_a_folder_are_chosen_by_name(family_folder, tmp_path):
 @pytest.mark.parametrize("data", ["nowhere", "notes.txt"])
 def test_what_is_no_folder_is_explained(family_folder, tmp_path, data):
     with pytest.raises(StoreError, match="neither a data store nor a folder"):
-        gather_members(family_folder / data, tmp_path, split="train", min_usable=50)
+        gather_members(
+            family_folder / data, tmp_path, split="train", targets=[B_FACTOR], min_usable=50
+        )
 
 
 def test_a_folder_without_the_wanted_files_is_explained(family_folder, tmp_path):
     with pytest.raises(StoreError, match="no file is called nothing"):
-        gather_members(family_folder, tmp_path, split="train", ids=["nothing"], min_usable=50)
+        gather_members(
+            family_folder,
+            tmp_path,
+            split="train",
+            ids=["nothing"],
+            targets=[B_FACTOR],
+            min_usable=50,
+        )
