@@ -131,7 +131,7 @@ def tuned(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "Before and after" in shown
     assert "new, held out" in shown
     assert "old validation" in shown
-    assert "neither trained on nor looked at" in shown
+    assert "used neither for training nor to choose the epoch" in shown
     return out
 
 
