@@ -21,7 +21,7 @@ Crystal = Annotated[
 ]
 Resolution = Annotated[
     float | None,
-    typer.Option(help="Resolution in Å, for all inputs; overrides the files.", min=0.3, max=30.0),
+    typer.Option(help="Resolution in Å; overrides that of the input files.", min=0.3, max=30.0),
 ]
 Model = Annotated[str, typer.Option(help="Name of a released model, or a checkpoint file.")]
 Mirror = Annotated[

@@ -115,33 +115,26 @@ def sum_attribution(
     A neighbor in the file gets the effects of its atoms and of the edges from them; a symmetry copy those of
     the edges from it. All effects and the remainder add up to the prediction minus the baseline.
     """
-    graph = case.graph
-    inside, residue_inside = ~graph.edge_mate, ~graph.residue_edge_mate
-    senders = graph.residue_index[graph.edge_index[0][inside]]
-    of_atoms = torch.zeros(graph.n_residues, dtype=torch.float64)
-    of_edges = of_atoms.clone()
-    of_atoms.index_add_(0, graph.residue_index, attribution.atoms)
-    of_edges.index_add_(0, senders, attribution.edges[inside])
-    of_edges.index_add_(
-        0, graph.residue_edge_index[0][residue_inside], attribution.residue_edges[residue_inside]
-    )
-    found = []
-    for neighbor in neighbors:
-        effect = (of_atoms + of_edges)[neighbor.residue.index]
-        if neighbor.kind == Kind.MATE:
-            edges, residue_edges = edges_of_copy(graph, neighbor)
-            effect = attribution.edges[edges].sum()
-            effect = effect + attribution.residue_edges[residue_edges].sum()
-        found.append(Contribution(neighbor=neighbor, effect=float(effect)))
-    own = case.residue.index
+    size = len(neighbors) + 2
+    sums = {
+        role: torch.zeros(size, dtype=torch.float64).index_add_(
+            0, owner + 1, getattr(attribution, role)
+        )
+        for role, owner in _owners(case, neighbors).items()
+    }
+    of_edges = sums["edges"] + sums["residue_edges"]
+    effects = (sums["atoms"] + of_edges).tolist()[2:]
     groups = dict.fromkeys(FACT_GROUPS.values(), 0.0)
-    names = graph.config.structure_scalars
+    names = case.graph.config.structure_scalars
     for name, effect in zip(names, attribution.facts.tolist(), strict=True):
         if group := _group(name):
             groups[group] += effect
-    return found, [
-        FeatureEffect(name="its own names and features", effect=float(of_atoms[own])),
-        FeatureEffect(name="its own distances and bonds", effect=float(of_edges[own])),
+    return [
+        Contribution(neighbor=neighbor, effect=effect)
+        for neighbor, effect in zip(neighbors, effects, strict=True)
+    ], [
+        FeatureEffect(name="its own names and features", effect=float(sums["atoms"][1])),
+        FeatureEffect(name="its own distances and bonds", effect=float(of_edges[1])),
         *(FeatureEffect(name=name, effect=effect) for name, effect in groups.items() if effect),
     ]
 
@@ -169,9 +162,9 @@ def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dic
     )
     with torch.no_grad():
         atoms = model.get_submodule(model.encoders["atoms"])(bare)
-    near = _near(case, neighbors)
+    owners = _owners(case, neighbors)
     start = {
-        role: torch.where(near[role][:, None], atoms if role == "atoms" else 0.0, output)
+        role: torch.where(owners[role][:, None] >= 0, atoms if role == "atoms" else 0.0, output)
         for role, output in seen.items()
     }
     start[FACTS] = graph.structure_scalars.clone()
@@ -181,22 +174,26 @@ def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dic
     return start, seen | {FACTS: graph.structure_scalars}
 
 
-def _near(case: Case, neighbors: list[Neighbor]) -> dict[str, Tensor]:
-    """Return masks of the atoms of the residue and its neighbors, and of the edges from these and from mates."""
+def _owners(case: Case, neighbors: list[Neighbor]) -> dict[str, Tensor]:
+    """Return whose every atom, edge and residue edge is: 0 of the residue, 1, 2, … of a neighbor, -1 of none.
+
+    An edge is that of its sender; a symmetry mate has edges, but no atoms.
+    """
     graph = case.graph
-    residues = torch.zeros(graph.n_residues, dtype=torch.bool)
-    residues[case.residue.index] = True
-    for neighbor in neighbors:
+    of_residue = torch.full((graph.n_residues,), -1)
+    of_residue[case.residue.index] = 0
+    for number, neighbor in enumerate(neighbors, start=1):
         if neighbor.kind != Kind.MATE:
-            residues[neighbor.residue.index] = True
-    atoms = residues[graph.residue_index]
-    edges = atoms[graph.edge_index[0]] & ~graph.edge_mate
-    residue_edges = residues[graph.residue_edge_index[0]] & ~graph.residue_edge_mate
-    for neighbor in neighbors:
+            of_residue[neighbor.residue.index] = number
+    atoms = of_residue[graph.residue_index]
+    edges = torch.where(graph.edge_mate, -1, atoms[graph.edge_index[0]])
+    residue_edges = of_residue[graph.residue_edge_index[0]]
+    residue_edges = torch.where(graph.residue_edge_mate, -1, residue_edges)
+    for number, neighbor in enumerate(neighbors, start=1):
         if neighbor.kind == Kind.MATE:
             sent, residue_sent = edges_of_copy(graph, neighbor)
-            edges |= sent
-            residue_edges |= residue_sent
+            edges[sent] = number
+            residue_edges[residue_sent] = number
     return {"atoms": atoms, "edges": edges, "residue_edges": residue_edges}
 
 

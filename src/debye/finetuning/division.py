@@ -15,15 +15,7 @@ MANY_FOLDS = 10
 """Parts of a larger family."""
 
 
-@dataclass(frozen=True, slots=True)
-class Division:
-    """Ids of the new entries by their use; each group has one use."""
-
-    train: tuple[str, ...]
-    choose: tuple[str, ...]
-    """Choose the epoch and calibrate the bounds."""
-    report: tuple[str, ...]
-    """Held out from everything."""
+Ids = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +27,7 @@ class Fold:
     left_out: tuple[str, ...]
 
 
-def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> Division:
+def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> tuple[Ids, Ids, Ids]:
     """Hold out a share of the groups: half of them choose the epoch, half are reported.
 
     Args:
@@ -43,12 +35,15 @@ def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> Divis
         hold_out: Share of the groups.
         seed: Random seed.
 
+    Returns:
+        Ids for training, to choose the epoch and calibrate the bounds, and for the report.
+
     Raises:
         ConfigError: too few groups.
 
     Example:
-        >>> found = divide([["a"], ["b"], ["c", "d"], ["e"]], 0.5, seed=1)
-        >>> len(found.choose), len(found.report), sorted(found.train + found.choose + found.report)
+        >>> train, choose, report = divide([["a"], ["b"], ["c", "d"], ["e"]], 0.5, seed=1)
+        >>> len(choose), len(report), sorted(train + choose + report)
         (1, 1, ['a', 'b', 'c', 'd', 'e'])
     """
     each = max(1, round(hold_out * len(groups) / 2))
@@ -59,15 +54,11 @@ def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> Divis
             f"report (hold_out {hold_out})",
             "Name splits with --val and --report, or use --family for a few crystals of one protein",
         )
-    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
-    return Division(
-        train=_ids(groups, order[2 * each :]),
-        choose=_ids(groups, order[:each]),
-        report=_ids(groups, order[each : 2 * each]),
-    )
+    choose, report, train = _draw(groups, seed, each, 2 * each)
+    return train, choose, report
 
 
-def halve(groups: Sequence[Sequence[str]], seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def halve(groups: Sequence[Sequence[str]], seed: int) -> tuple[Ids, Ids]:
     """Divide held-out groups into those that choose the epoch and those that are reported.
 
     Raises:
@@ -78,9 +69,8 @@ def halve(groups: Sequence[Sequence[str]], seed: int) -> tuple[tuple[str, ...], 
             "the held-out entries are 1 group, which cannot both choose the epoch and be reported"
         )
         raise ConfigError("finetune", problem, "Name a split with --report")
-    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
-    half = len(groups) // 2
-    return _ids(groups, order[:half]), _ids(groups, order[half:])
+    choose, report = _draw(groups, seed, len(groups) // 2)
+    return choose, report
 
 
 def make_folds(groups: Sequence[Sequence[str]], folds: int | None, seed: int) -> list[Fold]:
@@ -136,5 +126,10 @@ def join_groups(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]])
     return sorted(sorted(group) for group in joined)
 
 
-def _ids(groups: Sequence[Sequence[str]], places: np.ndarray) -> tuple[str, ...]:
-    return tuple(sorted(name for place in places for name in groups[int(place)]))
+def _draw(groups: Sequence[Sequence[str]], seed: int, *ends: int) -> list[Ids]:
+    """Return the ids of the groups in random order, cut after some numbers of groups."""
+    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
+    return [
+        tuple(sorted(name for place in part for name in groups[int(place)]))
+        for part in np.split(order, ends)
+    ]

@@ -121,8 +121,7 @@ def _assign(
     groups = _groups(store, held_from, usable[held_from], prints[held_from])
     train = usable[splits.train]
     if splits.val is None:
-        found = divide(groups, config.hold_out, config.seed)
-        train, choose, report = found.train, found.choose, found.report
+        train, choose, report = divide(groups, config.hold_out, config.seed)
     elif splits.report is None:
         choose, report = halve(groups, config.seed)
     else:
