@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from outputs import spread_out
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
@@ -30,11 +30,7 @@ def checkpoint(tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model("waller", settings)
-    with torch.no_grad():
-        model.heads["b_factor"].structure[-1].bias.copy_(
-            torch.tensor([math.log(30.0), math.log(8.0)])
-        )
-        model.heads["b_factor"].residue[-1].weight[0].mul_(20)
+    spread_out(model, 20, mean=30.0, sd=8.0)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_checkpoint(path, model, CheckpointHeader(name="small", model="waller", config=settings))
     return path
@@ -69,9 +65,7 @@ def test_a_peptide_in_a_crystal_as_table_and_colors(checkpoint, in_crystal, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {
         stem.name + suffix for suffix in (".csv", ".cif", ".png")
     }
-    assert (
-        "A:GLU5 of crystal.cif · small · crystal contacts used · resolution 1.70 Å" in result.output
-    )
+    assert "A:GLU5 of crystal.cif · small · crystal contacts used · resolution 1.70 Å" in result.output
     rows = rows_of(Path(f"{stem}.csv"))
     kinds = {row["kind"] for row in rows}
     assert kinds == {"covalent neighbor", "same chain", "symmetry mate", "feature"}

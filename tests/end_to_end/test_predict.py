@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import math
 import re
 import shutil
 import subprocess
@@ -14,7 +12,9 @@ from pathlib import Path
 import gemmi
 import pytest
 import torch
+from outputs import spread_out
 from servers.archive import Fault, running
+from servers.entry_files import entry_cif, zipped
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
@@ -35,19 +35,16 @@ def checkpoint(tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model("meta_gnn", settings)
-    with torch.no_grad():
-        model.heads["b_factor"].structure[-1].bias.copy_(
-            torch.tensor([math.log(30.0), math.log(8.0)])
-        )
+    spread_out(model, 1, mean=30.0, sd=8.0)
     intervals = tuple(
         Interval(atom_class=kind, resolution_known=known, lower=-1.0, upper=1.5, atoms=1000)
         for kind in AtomClass
         for known in (True, False)
     )
-    calibration = {"b_factor": Calibration(intervals=intervals).model_dump(mode="json")}
+    calibration = Calibration(intervals=intervals).model_dump(mode="json")
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     header = CheckpointHeader(
-        name="small", model="meta_gnn", config=settings, calibration=calibration
+        name="small", model="meta_gnn", config=settings, calibration={"b_factor": calibration}
     )
     save_checkpoint(path, model, header)
     return path
@@ -180,13 +177,13 @@ def test_identifiers_are_read_from_a_mirror(checkpoint, benchmark_data, tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.cif", f"{name}.csv"}
 
 
-def test_identifiers_are_downloaded_once(checkpoint, peptide_cif, tmp_path, monkeypatch):
+def test_identifiers_are_downloaded_once(checkpoint, peptide, tmp_path, monkeypatch):
     """From a server that fails once, then answers; the second run needs it no more."""
     with running() as server:
         for archive in ("MODELS", "FILES", "ALPHAFOLD"):
             monkeypatch.setenv(f"DEBYE_{archive}_URL", server.url)
         monkeypatch.setenv("DEBYE_CACHE", str(tmp_path / "cache"))
-        server.add_pdb("1abc", cif_gz=gzip.compress(peptide_cif.read_bytes(), mtime=0))
+        server.add_pdb("1abc", cif_gz=zipped(entry_cif(peptide, "1abc")))
         server.fail("/download/1abc.cif.gz", Fault(status=500))
         arguments = ("1abc", "9xyz", "--model", checkpoint, "--workers", 1, "-o")
         result = debye_predict(*arguments, tmp_path / "first")

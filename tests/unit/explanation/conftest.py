@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from outputs import b_output, spread_out
 
 from debye.explanation.case import Case, make_case
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.models.base import AtomModel, BaselineModel, ModelOutput
+from debye.models.base import AtomModel, ModelOutput
 from debye.models.catalog import build_model
 from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
-from debye.targets.catalog import find_target
+from debye.targets.b_factor import B_FACTOR
 
 SCALARS = ("contact_number_5", "density_7", "wcn")
 GRAPH = {
@@ -37,11 +37,11 @@ SMALL = {
 }  # fmt: skip
 
 
-class CountsContacts(BaselineModel):
+class CountsContacts(AtomModel):
     """B is 50 Å² minus 20 for each contact number of 1, mates included: effects follow by hand."""
 
     def __init__(self) -> None:
-        super().__init__([find_target("b_factor")])
+        super().__init__((B_FACTOR,))
         self.graph_config = GraphConfig(
             node_categories=(),
             node_scalars=("contact_number_5", "crystal_contact_number_5"),
@@ -49,8 +49,8 @@ class CountsContacts(BaselineModel):
         )
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
-        level = torch.tensor([[50.0, 20.0]]).log().expand(graph.n_structures, 2)
-        return self.output(-graph.scalars[:, 1], level)
+        log_mean_sd = torch.tensor([[50.0, 20.0]]).log().expand(graph.n_structures, 2)
+        return b_output(-graph.scalars[:, 1], log_mean_sd=log_mean_sd)
 
 
 def predictor_of(model: AtomModel, name: str) -> Predictor:
@@ -67,12 +67,7 @@ def _small(name: str) -> Predictor:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model(name, SMALL[name])
-    with torch.no_grad():
-        # Untrained outputs are nearly 0: their effects would vanish in rounding.
-        head = model.heads["b_factor"]
-        for module in filter(None, (head.atom, head.residue)):
-            module[-1].weight[0].mul_(20)
-        head.structure[-1].bias.copy_(torch.tensor([math.log(90.0), math.log(8.0)]))
+    spread_out(model, 20, mean=90.0, sd=8.0)
     return predictor_of(model, name)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from outputs import b_prediction, spread_out
 
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
@@ -24,11 +24,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model("meta_gnn", settings)
-    # Untrained outputs are nearly 0, which would put every atom on the floor of 1 Å².
-    with torch.no_grad():
-        head = model.heads["b_factor"]
-        head.atom[-1].weight[0].mul_(30)
-        head.structure[-1].bias.copy_(torch.tensor([math.log(30.0), math.log(8.0)]))
+    spread_out(model, 30, mean=30.0, sd=8.0)
     intervals = tuple(
         Interval(atom_class=kind, resolution_known=known, lower=-1.0, upper=1.5, atoms=1000)
         for kind in AtomClass
@@ -57,13 +53,11 @@ def prediction(peptide: Structure) -> Prediction:
     structure = replace(peptide, b_iso=deposited)
     predicted = deposited + 2
     predicted[-1] = np.nan
-    return Prediction(
-        structure=structure,
-        path=None,
-        model_name="tiny",
-        b_predicted=predicted,
-        b_lower=predicted - 5,
-        b_upper=predicted + 10,
+    return b_prediction(
+        structure,
+        predicted,
+        predicted - 5,
+        predicted + 10,
         dropped={"altlocs": 1},
         resolution=1.8,
     )
