@@ -16,9 +16,9 @@ from debye.cli.main import app
 from debye.errors import DebyeError
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
-from debye.structure.export import write_structure
 from debye.structure.read import read_structure
 from debye.structure.structure import Crystal
+from debye.structure.write import write_structure
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "designed_protein.cif"
 

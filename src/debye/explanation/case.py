@@ -13,12 +13,11 @@ from debye.errors import CheckpointError
 from debye.explanation.residues import Residue, atom_rows, find_residue
 from debye.graph.build import build_graph
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
+from debye.structure.read import SourceFile
 from debye.structure.structure import BKind, Structure
 from debye.targets.target import Target, Transform
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jaxtyping import Float
     from torch import Tensor
 
@@ -112,7 +111,7 @@ def make_case(
     atom: str | None = None,
     crystal: CrystalUse = "auto",
     resolution: float | None = None,
-    path: Path | None = None,
+    source_file: SourceFile | None = None,
 ) -> Case:
     """Predict a structure and find the residue that is to be explained.
 
@@ -123,7 +122,7 @@ def make_case(
         atom: Name of the only atom of interest.
         crystal: See :func:`debye.prediction.predictor.predict`; so are the others.
         resolution: Å; None: what the file says.
-        path: The file that the structure comes from.
+        source_file: The file that the structure was read from.
 
     Raises:
         StructureError: no such residue or atom, or nothing to predict.
@@ -131,7 +130,7 @@ def make_case(
     """
     config = predictor.graph_config
     prepared = prepare_structure(
-        structure, config, crystal=crystal, resolution=resolution, path=path
+        structure, config, crystal=crystal, resolution=resolution, source_file=source_file
     )
     chosen = structure.take(prepared.rows)
     found = find_residue(residue, chosen, structure)

@@ -13,7 +13,7 @@ from debye.explanation.occlusion import hide_features, occlude_neighbors
 from debye.explanation.surroundings import find_neighbors
 from debye.prediction.inputs import expand_inputs, local_file
 from debye.prediction.predictor import DEFAULT_MODEL, Predictor
-from debye.structure.read import read_structure
+from debye.structure.read import read_source
 
 if TYPE_CHECKING:
     from debye.prediction.prepare import CrystalUse
@@ -62,15 +62,15 @@ def explain(
             problem=f"a folder with {len(inputs)} structures",
             remedy="Give one file: a residue is explained within its structure",
         )
-    path = local_file(inputs[0], mirror)
+    source = read_source(local_file(inputs[0], mirror))
     case = make_case(
         Predictor.from_checkpoint(model),
-        read_structure(path),
+        source.structure,
         residue,
         atom=atom,
         crystal=crystal,
         resolution=resolution,
-        path=path,
+        source_file=source,
     )
     return explain_case(case, method=method, reach=reach, workers=workers)
 
@@ -98,7 +98,7 @@ def explain_case(
         features = hide_features(case, neighbors)
     return Explanation(
         structure=case.structure,
-        path=case.prepared.path,
+        source_file=case.prepared.source_file,
         residue=case.residue,
         atom=case.atom,
         rows=case.rows,

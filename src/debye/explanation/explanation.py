@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from debye.explanation.residues import Residue
 from debye.explanation.surroundings import Neighbor
+from debye.structure.read import SourceFile
 from debye.structure.structure import Structure
 
 Method = Literal["occlusion", "gradients"]
@@ -42,8 +42,8 @@ class Explanation:
 
     structure: Structure
     """The atoms that the model sees."""
-    path: Path | None
-    """The file that they come from; None: made in memory."""
+    source_file: SourceFile | None
+    """The file that was read; None: made in memory."""
     residue: Residue
     atom: str | None
     """The atom that is explained; None: the mean of the residue's atoms."""

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.explanation.surroundings import Kind
-from debye.files import write_whole
-from debye.structure.export import write_structure
-from debye.structure.read import read_structure
-from debye.structure.write import write_with_b
+from debye.files import replacing, write_bytes
+from debye.structure.annotate import annotated, refuse_to_replace
+from debye.structure.write import cif_text
 
 if TYPE_CHECKING:
     from debye.explanation.explanation import Explanation
@@ -84,7 +83,10 @@ def write_table(explanation: Explanation, path: str | Path) -> Path:
     ``effect`` (Å²) holds the level of the structure as it is; ``effect_with_level`` is given for features
     under occlusion. ``distance`` is in Å; a missing value is an empty field.
     """
-    return write_whole(Path(path), lambda part: _write_rows(explanation, part))
+    path = Path(path)
+    with replacing(path, StructureError) as part:
+        _write_rows(explanation, part)
+    return path
 
 
 def _write_rows(explanation: Explanation, path: Path) -> None:
@@ -141,26 +143,19 @@ def write_copy(explanation: Explanation, path: str | Path) -> Path:
             problem="a copy with effects is an mmCIF file",
             remedy="Name it .cif: a PDB file has no room for a note that its B column is no B",
         )
-    source = explanation.path
-    if source is not None and target.exists() and target.samefile(source):
-        raise StructureError(
-            str(target), "the copy would overwrite its source", "Choose another folder or name"
-        )
-    return write_whole(target, lambda part: _write_labeled(explanation, part))
-
-
-def _write_labeled(explanation: Explanation, part: Path) -> None:
+    source = explanation.source_file
     effect = atom_effects(explanation)
-    if explanation.path is None:
-        write_structure(replace(explanation.structure, b_iso=effect, u_aniso=None), part)
+    if source is None:
+        text = cif_text(replace(explanation.structure, b_iso=effect, u_aniso=None)).encode()
     else:
-        records = read_structure(explanation.path).record
-        by_record = np.zeros(int(records.max()) + 1, np.float32)
+        refuse_to_replace(source.path, target)
+        by_record = np.zeros(len(source.structure), np.float32)
         by_record[explanation.structure.record] = effect
-        write_with_b(explanation.path, part, by_record)
+        text = annotated(source, by_record, "cif").data
     note = (
         f"# debye explain: B_iso_or_equiv is NO B-factor here. It is the effect (A^2) of the atom's residue on the\n"
         f"# B of {explanation.name} as {explanation.model_name} predicts it, by {explanation.method}; "
         "below 0: B is lower because of it.\n"
     )
-    part.write_bytes(note.encode() + part.read_bytes())
+    write_bytes(target, note.encode() + text, StructureError)
+    return target

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from debye.plots.colors import GRAY, Palette, color_stops
 from debye.plots.pymol import run_pymol
 from debye.plots.structure_case import StructureCase
-from debye.structure.export import write_structure
 from debye.structure.structure import EntityKind
+from debye.structure.write import write_structure
 
 Style = Literal["cartoon", "putty", "surface", "spheres"]
 Side = Literal["deposited", "predicted"]
@@ -175,7 +175,7 @@ def scene_script(sides: Sequence[Side], look: Look) -> str:
 
 def _selections() -> list[str]:
     """Return the commands that name atoms by their kind, which the files hold as occupancy."""
-    polymer = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
+    polymer = [kind for kind in EntityKind if kind.is_polymer]
     ligand = (EntityKind.LIGAND, EntityKind.SUGAR)
 
     def kinds(wanted: Sequence[EntityKind]) -> str:

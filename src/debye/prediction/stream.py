@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 # Nothing slow here: where workers predict, this process starts them at once and imports no more itself.
 from debye.errors import DebyeError
+from debye.files import is_same_file
 from debye.prediction.inputs import Input, OutputFormat, local_file
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ PRELOADED = [
     "debye.dataset.store.parts",
     "debye.models.waller",
     "debye.prediction.predictor",
-    "debye.structure.write",
+    "debye.structure.annotate",
     "pyarrow.csv",
     "safetensors.torch",
 ]
@@ -75,7 +76,7 @@ class Job:
             kind: path
             for kind, path in targets.items()
             # The input itself is no earlier result: writing it will explain what to do.
-            if not path.exists() or (item.path is not None and path.samefile(item.path))
+            if not path.exists() or is_same_file(item.path, path)
         }
 
 

@@ -16,8 +16,8 @@ from debye.plots.structure_case import (
     cases_from_pairs,
     cases_from_store,
 )
-from debye.structure.export import write_structure
 from debye.structure.structure import EntityKind, Entry, Structure
+from debye.structure.write import write_structure
 
 MODEL = "meta_gnn"
 
