@@ -107,7 +107,7 @@ def stages(files: list[Path], model: str, out: Path) -> dict[str, float]:
 
 def write_large(atoms: int, target: Path) -> None:
     """Write a box of helices, packed as proteins are, as one mmCIF file."""
-    from debye.structure.export import write_structure
+    from debye.structure.write import write_structure
     from debye.testing.peptide import build_peptide
 
     helix = build_peptide("MKALEWHEDFRKLYCITAQNVGSEALKRLLEEAKK" * 3)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
+from debye.structure.write import write_structure
 from debye.testing.ideal_geometry import place_atom
 from debye.testing.peptide import build_peptide, combine, from_atoms, moved
 

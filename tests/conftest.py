@@ -56,7 +56,7 @@ def in_crystal(peptide: Structure) -> Structure:
 @pytest.fixture(scope="session")
 def peptide_cif(peptide: Structure, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The peptide as an mmCIF file; copy it before you change it."""
-    from debye.structure.export import write_structure
+    from debye.structure.write import write_structure
 
     return write_structure(peptide, tmp_path_factory.mktemp("peptide") / "peptide.cif")
 
@@ -64,7 +64,7 @@ def peptide_cif(peptide: Structure, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def peptide_pdb(peptide: Structure, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The peptide as a PDB file; copy it before you change it."""
-    from debye.structure.export import write_structure
+    from debye.structure.write import write_structure
 
     return write_structure(peptide, tmp_path_factory.mktemp("peptide") / "peptide.pdb")
 

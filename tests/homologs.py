@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from debye.dataset.curate.scan import Candidate
-from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, Entry, Structure
+from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
 
 LETTERS = list("ARNDCQEGHILKMFPSTWYV")

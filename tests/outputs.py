@@ -50,7 +50,7 @@ def b_prediction(
 ) -> Prediction:
     """Return a prediction of B-factors, Å², by a model called tiny."""
     values = PredictedValues(target=B_FACTOR, predicted=predicted, lower=lower, upper=upper)
-    known: dict[str, Any] = {"path": None, "model_name": "tiny"} | facts
+    known: dict[str, Any] = {"source_file": None, "model_name": "tiny"} | facts
     return Prediction(structure=structure, values={B_FACTOR.name: values}, **known)
 
 

@@ -19,9 +19,9 @@ from debye.errors import StructureError
 from debye.models.checkpoint import read_header
 from debye.prediction.calibrate import calibrate_checkpoint
 from debye.prediction.predictor import Predictor
-from debye.structure.export import write_structure
 from debye.structure.read import read_structure
 from debye.structure.structure import Entry, Structure
+from debye.structure.write import write_structure
 from debye.targets.catalog import TARGETS
 from debye.targets.target import Labels, LabelSource, Per, Target, Transform
 from debye.testing.peptide import build_peptide

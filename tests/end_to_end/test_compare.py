@@ -21,8 +21,8 @@ from debye.cli.main import app
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
-from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, EntityKind, Entry
+from debye.structure.write import write_structure
 from debye.targets.b_factor import B_FACTOR
 from debye.testing.peptide import build_peptide
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from debye.dataset.store.store import Store
-from debye.structure.export import write_structure
+from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
 
 ENTRIES = 40

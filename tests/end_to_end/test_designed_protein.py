@@ -12,8 +12,8 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from debye.structure.export import write_structure
 from debye.structure.structure import Structure
+from debye.structure.write import write_structure
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -17,9 +17,9 @@ from debye.dataset.store.build import build_store
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
 from debye.plots import distribution
-from debye.structure.export import write_structure
 from debye.structure.read import read_structure
 from debye.structure.structure import Crystal, Entry
+from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
 
 FILES = {"report.md", "summary.csv", "per_structure.csv", "report.json", "distribution.png"}

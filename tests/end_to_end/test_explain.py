@@ -16,9 +16,9 @@ from debye.cli.main import app
 from debye.errors import DebyeError
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
-from debye.structure.export import write_structure
 from debye.structure.read import read_structure
 from debye.structure.structure import Crystal
+from debye.structure.write import write_structure
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "designed_protein.cif"
 
@@ -65,7 +65,9 @@ def test_a_peptide_in_a_crystal_as_table_and_colors(checkpoint, in_crystal, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {
         stem.name + suffix for suffix in (".csv", ".cif", ".png")
     }
-    assert "A:GLU5 of crystal.cif · small · crystal contacts used · resolution 1.70 Å" in result.output
+    assert (
+        "A:GLU5 of crystal.cif · small · crystal contacts used · resolution 1.70 Å" in result.output
+    )
     rows = rows_of(Path(f"{stem}.csv"))
     kinds = {row["kind"] for row in rows}
     assert kinds == {"covalent neighbor", "same chain", "symmetry mate", "feature"}

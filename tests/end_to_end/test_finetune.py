@@ -27,8 +27,8 @@ from debye.models.checkpoint import (
     read_header,
     save_checkpoint,
 )
-from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, Entry
+from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
 
 pytest.importorskip("lightning")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from debye.dataset.store.build import build_store
-from debye.structure.export import write_structure
+from debye.structure.write import write_structure
 from debye.testing import build_peptide
 
 pytestmark = pytest.mark.slow

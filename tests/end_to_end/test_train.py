@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.models.checkpoint import load_checkpoint, read_header
-from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, Entry
+from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
 
 RECIPE = """

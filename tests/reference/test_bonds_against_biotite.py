@@ -16,7 +16,7 @@ import pytest
 from debye.structure.bonds import BondOrder, find_bonds
 from debye.structure.chemistry import component_class, is_metal
 from debye.structure.components import ComponentClass, find_component
-from debye.structure.links import PEPTIDE, PHOSPHODIESTER
+from debye.structure.geometric_links import PEPTIDE, PHOSPHODIESTER
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import Structure

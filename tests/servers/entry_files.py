@@ -9,8 +9,8 @@ from typing import Any
 import gemmi
 import msgpack
 
-from debye.structure.export import cif_text
 from debye.structure.structure import Structure
+from debye.structure.write import cif_text
 
 
 def entry_cif(structure: Structure, entry_id: str) -> bytes:

@@ -9,7 +9,8 @@ from pathlib import Path
 import gemmi
 
 from debye.errors import FormatError
-from debye.structure.bcif import read_categories
+from debye.structure.facts import CategoryFacts
+from debye.structure.formats.bcif import BcifFile
 
 
 def entry_problem(path: Path, name: str, expected: str) -> str | None:
@@ -93,12 +94,11 @@ def _bcif_problem(data: bytes) -> str | None:
 
 def _in_bcif(content: bytes, name: str) -> tuple[str, int]:
     """Return identifier and number of atoms; every column of the atoms is decoded."""
-    found, _ = read_categories(content, ("entry", "atom_site"), source=name, needed="atom_site")
-    atoms = found.get("atom_site", {})
+    file = BcifFile(content, name)
+    atoms = file.category("atom_site")
     if len({len(column) for column in atoms.values()}) > 1:
         raise FormatError(name, "columns of atoms differ in length", "Download the file again")
-    column = found.get("entry", {}).get("id")
-    identifier = "" if column is None or not len(column) else str(column.texts()[0])
+    identifier = CategoryFacts(file).text("entry", "id")
     return identifier, len(next(iter(atoms.values()), ()))
 
 

@@ -13,12 +13,11 @@ from debye.errors import CheckpointError
 from debye.explanation.residues import Residue, atom_rows, find_residue
 from debye.graph.build import build_graph
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
+from debye.structure.read import SourceFile
 from debye.structure.structure import Structure
 from debye.targets.target import Per, Target, Transform
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jaxtyping import Float
     from torch import Tensor
 
@@ -112,7 +111,7 @@ def make_case(
     atom: str | None = None,
     crystal: CrystalUse = "auto",
     resolution: float | None = None,
-    path: Path | None = None,
+    source_file: SourceFile | None = None,
 ) -> Case:
     """Predict a structure and find the residue to explain.
 
@@ -123,7 +122,7 @@ def make_case(
         atom: Name of one atom; None: all atoms of the residue.
         crystal: See :func:`debye.prediction.predictor.predict`.
         resolution: Å; None: that of the file.
-        path: The file of the structure.
+        source_file: The file that the structure was read from.
 
     Raises:
         StructureError: no such residue or atom, or nothing to predict.
@@ -134,7 +133,11 @@ def make_case(
         problem = f"{target.name} has one value per {target.per}, which cannot be explained"
         raise CheckpointError(predictor.model_name, problem, "Choose a model of values per atom")
     prepared = prepare_structure(
-        structure, predictor.graph_config, crystal=crystal, resolution=resolution, path=path
+        structure,
+        predictor.graph_config,
+        crystal=crystal,
+        resolution=resolution,
+        source_file=source_file,
     )
     chosen = structure.take(prepared.rows)
     found = find_residue(residue, chosen, structure)

@@ -13,7 +13,7 @@ from debye.explanation.occlusion import hide_features, occlude_neighbors
 from debye.explanation.surroundings import find_neighbors
 from debye.prediction.inputs import find_file
 from debye.prediction.predictor import DEFAULT_MODEL, Predictor
-from debye.structure.read import read_structure
+from debye.structure.read import read_source
 
 if TYPE_CHECKING:
     from debye.prediction.prepare import CrystalUse
@@ -53,15 +53,15 @@ def explain(
         StructureError: the input, or the residue in it, cannot be found or used.
         CheckpointError: no such model, or one that cannot be explained this way.
     """
-    path = find_file(path_or_id, mirror)
+    source = read_source(find_file(path_or_id, mirror))
     case = make_case(
         Predictor.from_checkpoint(model),
-        read_structure(path),
+        source.structure,
         residue,
         atom=atom,
         crystal=crystal,
         resolution=resolution,
-        path=path,
+        source_file=source,
     )
     return explain_case(case, method=method, reach=reach, workers=workers)
 
@@ -86,7 +86,7 @@ def explain_case(
         features = hide_features(case, neighbors)
     return Explanation(
         structure=case.structure,
-        path=case.prepared.path,
+        source_file=case.prepared.source_file,
         residue=case.residue,
         atom=case.atom,
         rows=case.rows,

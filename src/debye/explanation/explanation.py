@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from debye.explanation.residues import Residue
 from debye.explanation.surroundings import Neighbor
 from debye.prediction.inputs import stem_of
+from debye.structure.read import SourceFile
 from debye.structure.structure import Structure
 from debye.targets.target import Target
 
@@ -45,8 +45,8 @@ class Explanation:
 
     structure: Structure
     """The atoms of the graph."""
-    path: Path | None
-    """Their file; None: made in memory."""
+    source_file: SourceFile | None
+    """The file that was read; None: made in memory."""
     residue: Residue
     atom: str | None
     """The explained atom; None: the mean of the residue's atoms."""

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from debye.errors import CheckpointError
 from debye.explanation.explanation import Contribution, FeatureEffect
 from debye.explanation.surroundings import Kind, Neighbor
-from debye.graph.structure_features import STRUCTURE_FEATURES
 from debye.explanation.symmetry_mates import edges_of_copy
+from debye.graph.structure_features import STRUCTURE_FEATURES
 
 if TYPE_CHECKING:
     from debye.explanation.case import Case

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.explanation.surroundings import Kind
-from debye.files import is_same_file, replacing
+from debye.files import replacing, write_bytes
 from debye.prediction.prediction import conditions_text
-from debye.structure.export import write_structure
-from debye.structure.read import read_structure
-from debye.structure.write import write_with_b
+from debye.structure.annotate import annotated, refuse_to_replace
+from debye.structure.write import cif_text
 
 if TYPE_CHECKING:
     from debye.explanation.explanation import Explanation
@@ -127,28 +126,24 @@ def write_copy(explanation: Explanation, path: str | Path) -> Path:
     Raises:
         StructureError: the file would replace the input, or cannot be written.
     """
-    target, source = Path(path), explanation.path
+    target, source = Path(path), explanation.source_file
     if target.suffix != ".cif":
         remedy = "Name it .cif: a PDB file has no place for a note that its B column is not B"
         raise StructureError(str(target), "a copy with effects is an mmCIF file", remedy)
-    if is_same_file(source, target):
-        remedy = "Choose another folder or name"
-        raise StructureError(str(target), "the copy would overwrite its source", remedy)
     effect = atom_effects(explanation)
     unit = explanation.target.unit.replace("Å", "A").replace("²", "^2") or "no unit"
     title = explanation.target.title
+    if source is None:
+        text = cif_text(replace(explanation.structure, b_iso=effect, u_aniso=None)).encode()
+    else:
+        refuse_to_replace(source.path, target)
+        by_record = np.zeros(len(source.structure), np.float32)
+        by_record[explanation.structure.record] = effect
+        text = annotated(source, by_record, "cif").data
     note = (
         f"# debye explain: B_iso_or_equiv is NO B-factor here. It is the effect ({unit}) of the atom's residue on the\n"
         f"# {title} of {explanation.name} as {explanation.model_name} predicts it, by {explanation.method}; "
         f"below 0: {title} is lower because of it.\n"
     )
-    with replacing(target, StructureError) as partial:
-        if source is None:
-            write_structure(replace(explanation.structure, b_iso=effect, u_aniso=None), partial)
-        else:
-            records = read_structure(source).record
-            by_record = np.zeros(int(records.max()) + 1, np.float32)
-            by_record[explanation.structure.record] = effect
-            write_with_b(source, partial, by_record)
-        partial.write_bytes(note.encode() + partial.read_bytes())
+    write_bytes(target, note.encode() + text, StructureError)
     return target

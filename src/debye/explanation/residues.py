@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from debye.errors import StructureError
 from debye.structure.structure import EntityKind, Structure
 
-POLYMERS = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
 MOST_LISTED = 20
 """Most runs of residues, or ligands, in an error message."""
 
@@ -155,8 +154,8 @@ def _choices(chain: str, place: str, residues: list[Residue]) -> str:
     same = [residue for residue in own if digits and str(abs(residue.number)) == digits]
     if same:
         return f"Did you mean {_names(same)}"
-    numbers = runs(residue.number for residue in own if residue.kind in POLYMERS)
-    others = [residue for residue in own if residue.kind not in POLYMERS]
+    numbers = runs(residue.number for residue in own if residue.kind.is_polymer)
+    others = [residue for residue in own if not residue.kind.is_polymer]
     more = ", …" if len(numbers) > MOST_LISTED else ""
     parts = [f"residues {', '.join(numbers[:MOST_LISTED])}{more}"] if numbers else []
     parts += [_names(others)] if others else []

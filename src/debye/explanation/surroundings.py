@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 from debye.explanation.residues import Residue, list_residues
 from debye.structure.bonds import find_bonds
 from debye.structure.crystal import symmetry_mates
-from debye.structure.operations import find_operations
 from debye.structure.structure import EntityKind, Structure
+from debye.structure.symmetry_operations import find_operations
 
 LIGANDS = (EntityKind.LIGAND, EntityKind.ION, EntityKind.SUGAR)
 

@@ -28,7 +28,6 @@ SURFACE_RADIUS = 10.0  # Å
 USUAL_DEPTH = 5.0  # Å
 TERMINUS_REACH = 5.0  # residues
 MOST_BONDS = 6
-POLYMERS = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
 
 
 @dataclass(slots=True)
@@ -71,7 +70,7 @@ class FeatureContext:
 def _chain_rank(structure: Structure) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     before = np.zeros(len(structure), np.int64)
     after = np.zeros(len(structure), np.int64)
-    rows = np.flatnonzero(np.isin(structure.entity_kind, POLYMERS))
+    rows = np.flatnonzero(structure.is_polymer)
     if not len(rows):
         return before, after
     place = (structure.residue_number, structure.insertion_code)
@@ -185,7 +184,7 @@ def _terminus(name: str, side: int) -> NodeFeature:
 
 
 def _terminus_decay(context: FeatureContext, side: int) -> NDArray[np.float32]:
-    polymer = np.isin(context.structure.entity_kind, POLYMERS)
+    polymer = context.structure.is_polymer
     decay = np.exp(-context.chain_rank()[side] / TERMINUS_REACH)
     return np.where(polymer, decay, 0.0).astype(np.float32)
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from debye.graph.node_features import FeatureContext
 from debye.plugins import Catalog
 from debye.structure.crystal import volume_per_atom
-from debye.structure.header import diffraction_method
+from debye.structure.facts import diffraction_method
 
 USUAL_RESOLUTION = 2.0  # Å
 RESOLUTION_RANGE = 0.5  # Å

@@ -89,7 +89,7 @@ def _title(prediction: Prediction) -> str:
 def _polymer_chains(structure: Structure, residues: ResidueTable) -> list[NDArray[np.intp]]:
     """Return the rows of the residue table of each polymer chain, the longest chain first."""
     first = residues.first_atom
-    polymer = np.isin(structure.entity_kind[first], (EntityKind.PROTEIN, EntityKind.NUCLEIC))
+    polymer = structure.is_polymer[first]
     names = np.char.add(structure.model[first].astype(str), structure.chain[first])
     chains = [np.flatnonzero(polymer & (names == name)) for name in np.unique(names[polymer])]
     return sorted((rows for rows in chains if len(rows) > 1), key=len, reverse=True)

@@ -15,8 +15,8 @@ from debye.benchmark.cases import StructureCase
 from debye.errors import ConfigError
 from debye.plots.colors import GRAY, Palette, color_stops
 from debye.plots.pymol import run_pymol
-from debye.structure.export import write_structure
 from debye.structure.structure import EntityKind
+from debye.structure.write import write_structure
 
 Style = Literal["cartoon", "putty", "surface", "spheres"]
 Side = Literal["deposited", "predicted"]
@@ -198,7 +198,7 @@ def scene_script(sides: Sequence[Side], config: PictureConfig, limits: tuple[flo
 
 def _selections() -> list[str]:
     """Return the commands that select atoms by their kind, the occupancy in the files."""
-    polymer = (EntityKind.PROTEIN, EntityKind.NUCLEIC)
+    polymer = [kind for kind in EntityKind if kind.is_polymer]
     ligand = (EntityKind.LIGAND, EntityKind.SUGAR)
 
     def kinds(wanted: Sequence[EntityKind]) -> str:

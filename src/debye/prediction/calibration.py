@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from debye.scores.strata import LIGAND_SIZE
+from debye.structure.chemistry import BACKBONE
 from debye.structure.structure import EntityKind
 from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from debye.structure.structure import Structure
 
-BACKBONE_NAMES = ("N", "CA", "C", "O", "OXT")
 FEWEST_ATOMS = 200
 """A class with fewer calibration atoms takes the quantiles of all atoms together."""
 
@@ -201,5 +201,5 @@ def atom_classes(structure: Structure) -> NDArray[np.int8]:
     size = np.bincount(structure.residue_index, minlength=1)[structure.residue_index]
     classes[(kind == EntityKind.LIGAND) & (size >= LIGAND_SIZE)] = AtomClass.LIGAND
     classes[protein] = AtomClass.SIDE_CHAIN
-    classes[protein & np.isin(structure.atom_name, BACKBONE_NAMES)] = AtomClass.BACKBONE
+    classes[protein & np.isin(structure.atom_name, BACKBONE)] = AtomClass.BACKBONE
     return classes

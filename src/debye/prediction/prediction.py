@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
-from debye.files import write_whole
+from debye.files import replacing, write_bytes
 from debye.prediction.inputs import FORMATS, OutputFormat
 from debye.prediction.table import PredictedValues, table_columns, write_csv, write_parquet
+from debye.structure.annotate import annotated, refuse_to_replace
+from debye.structure.read import SourceFile
 from debye.structure.structure import BKind, EntityKind, Structure
+from debye.structure.write import cif_text, pdb_text
 from debye.targets.target import Per
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ class Prediction:
 
     structure: Structure
     """All atoms of the file, as read."""
-    path: Path | None
-    """The file, of which :meth:`write` makes annotated copies; None for structures made in memory."""
+    source_file: SourceFile | None
+    """The file that was read, of which :meth:`write` makes annotated copies; None for structures made in memory."""
     model_name: str
     """The model that predicted."""
     values: Mapping[str, PredictedValues]
@@ -176,31 +178,28 @@ class Prediction:
         """
         target = Path(path)
         kind = self._output_format(target, format)
-        if self.path is not None and target.exists() and target.samefile(self.path):
-            raise StructureError(
-                str(target), "the output would replace the input", "Write to another folder"
-            )
+        if self.source_file is not None:
+            refuse_to_replace(self.source_file.path, target)
         if kind in ("cif", "pdb"):
-            return write_whole(target.with_suffix(f".{kind}"), self._write_copy)
+            write_bytes(target, self._copy(kind), StructureError)
+            return target
         write = write_csv if kind == "csv" else write_parquet
         for per in self.levels:
             is_main = per is self.levels[0]
             file = target if is_main else target.with_name(f"{target.stem}.{per}{target.suffix}")
-            write_whole(file, partial(write, self._columns(per)))
+            with replacing(file, StructureError) as part:
+                write(self._columns(per), part)
         return target
 
-    def _write_copy(self, target: Path) -> None:
-        # Only here: a prediction that is not written as a structure needs no writers.
-        from debye.structure.export import write_structure
-        from debye.structure.write import write_with_b
-
-        if self.path is None:
+    def _copy(self, kind: Literal["cif", "pdb"]) -> bytes:
+        """Return the file with the predicted B-factors, or a new one for a structure made in memory."""
+        if self.source_file is None:
             b = np.where(np.isfinite(self.b_predicted), self.b_predicted, self.structure.b_iso)
-            write_structure(replace(self.structure, b_iso=b, u_aniso=None), target)
-            return
-        by_record = np.full(int(self.structure.record.max()) + 1, np.nan, np.float32)
+            copy = replace(self.structure, b_iso=b, u_aniso=None)
+            return (cif_text(copy) if kind == "cif" else pdb_text(copy)).encode()
+        by_record = np.full(len(self.source_file.structure), np.nan, np.float32)
         by_record[self.structure.record] = self.b_predicted
-        write_with_b(self.path, target, by_record)
+        return annotated(self.source_file, by_record, kind).data
 
     def _output_format(self, target: Path, format: OutputFormat | None) -> OutputFormat:
         kind = format or target.suffix.lower().lstrip(".")

@@ -119,7 +119,7 @@ class Predictor:
         return [
             Prediction(
                 structure=item.structure,
-                path=item.path,
+                source_file=item.source_file,
                 model_name=self.model_name,
                 values=own,
                 dropped=item.dropped,

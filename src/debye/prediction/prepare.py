@@ -14,13 +14,14 @@ from debye.errors import StructureError
 from debye.graph.build import build_graph
 from debye.prediction.calibration import atom_classes
 from debye.structure.crystal import crystal_problem
-from debye.structure.read import read_structure
+from debye.structure.read import read_source
 from debye.structure.select import Selection, select_atoms
 from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from debye.graph.config import GraphConfig
     from debye.graph.graph import AtomGraph
+    from debye.structure.read import SourceFile
     from debye.structure.structure import Structure
 
 CrystalUse = Literal["auto", "on", "off"]
@@ -34,7 +35,8 @@ class Prepared:
 
     structure: Structure
     """All atoms of the file."""
-    path: Path | None
+    source_file: SourceFile | None
+    """The file that was read, of which copies are written; None for a structure made in memory."""
     rows: NDArray[np.intp]
     """(graph atoms,) row of each atom of the graph in ``structure``."""
     atom_class: NDArray[np.int8]
@@ -74,8 +76,9 @@ def prepare_file(
     resolution: float | None = None,
 ) -> Prepared:
     """Read a structure file and build its graph; arguments as for :func:`prepare_structure`."""
+    source = read_source(path)
     return prepare_structure(
-        read_structure(path), config, crystal=crystal, resolution=resolution, path=path
+        source.structure, config, crystal=crystal, resolution=resolution, source_file=source
     )
 
 
@@ -85,7 +88,7 @@ def prepare_structure(
     *,
     crystal: CrystalUse = "auto",
     resolution: float | None = None,
-    path: Path | None = None,
+    source_file: SourceFile | None = None,
 ) -> Prepared:
     """Select the atoms that get a prediction and build their graph.
 
@@ -94,7 +97,7 @@ def prepare_structure(
         config: Graphs that the model reads.
         crystal: ``auto`` uses crystal contacts if cell and space group are valid, ``on`` requires them, ``off`` hides them.
         resolution: Å; None: that of the file.
-        path: The file that the structure comes from.
+        source_file: The file that the structure was read from.
 
     Raises:
         StructureError: nothing to predict, no usable crystal although ``crystal`` is ``on``, or an impossible
@@ -120,7 +123,7 @@ def prepare_structure(
         _refuse_if(crystal == "on", chosen, problem)
     return Prepared(
         structure=structure,
-        path=path,
+        source_file=source_file,
         rows=_rows_of(chosen, structure),
         atom_class=atom_classes(chosen),
         graph=graph,

@@ -31,7 +31,7 @@ PRELOADED = [
     "debye.dataset.store.parts",
     "debye.models.waller",
     "debye.prediction.predictor",
-    "debye.structure.write",
+    "debye.structure.annotate",
     "pyarrow.csv",
     "safetensors.torch",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.structure.components import find_component
-from debye.structure.links import (
+from debye.structure.geometric_links import (
     AtomTable,
     is_bonded,
     metal_bonds,

@@ -134,9 +134,11 @@ NOT_METALS = frozenset("H D HE B C N O F NE SI P S CL AR GE AS SE BR KR SB TE I 
 WATER_NAMES = ("HOH", "DOD", "WAT", "H2O", "TIP", "TIP3", "TP3", "SPC")
 """The dictionary's names of water and those that programs write."""
 
-_PROTEIN_BACKBONE = {
-    "N": "N", "CA": "CA", "C": "C", "O": "O", "OXT": "OXT", "OT1": "O", "OT2": "OXT",
-}  # fmt: skip
+MAIN_CHAIN = ("N", "CA", "C")
+"""Names of the atoms of the main chain of a protein."""
+BACKBONE = (*MAIN_CHAIN, "O", "OXT")
+"""Names of all backbone atoms of a protein."""
+_PROTEIN_BACKBONE = {**dict(zip(BACKBONE, BACKBONE, strict=True)), "OT1": "O", "OT2": "OXT"}
 _SELENIUM = {"MSE": "D", "SEC": "G", "CSE": "G"}
 _PHOSPHATE = frozenset("P OP1 OP2 OP3 O1P O2P O3P O5' O3' O5* O3* SP S1P S2P".split())
 
@@ -187,17 +189,6 @@ def residue_code(residue_name: NDArray[np.str_]) -> NDArray[np.int64]:
     return _by_name(residue_name, _positions(RESIDUES), np.int64)
 
 
-def residue_property(residue_name: NDArray[np.str_], name: str) -> NDArray[np.float32]:
-    """One property of :class:`ResidueProperties` as a number, NaN for all but the 20 amino acids.
-
-    Example:
-        >>> residue_property(np.array(["LYS", "ATP"]), "charge").tolist()
-        [1.0, nan]
-    """
-    values = {residue: getattr(row, name) for residue, row in RESIDUE_PROPERTIES.items()}
-    return _by_name(residue_name, lambda residue: values.get(residue, np.nan), np.float32)
-
-
 def residue_property_code(residue_name: NDArray[np.str_], name: str) -> NDArray[np.int64]:
     """One property as position in its :data:`PROPERTY_CATEGORIES`, 0 for all but the 20 amino acids.
 
@@ -239,17 +230,6 @@ def locant_code(
     protein[selenium] = [position(_SELENIUM.get(name, OTHER)) for name in residue_name[selenium]]
     code = np.where(entity_kind == EntityKind.PROTEIN, protein, 0)
     return np.where(entity_kind == EntityKind.NUCLEIC, nucleic, code)
-
-
-def is_backbone(atom_name: NDArray[np.str_], entity_kind: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """True for N, CA, C, O and OXT of proteins, phosphate and sugar of nucleic acids."""
-    protein = _by_name(atom_name, lambda name: name in _PROTEIN_BACKBONE, np.bool_)
-    nucleic = _by_name(
-        atom_name, lambda name: _nucleic_locant(name) in ("phosphate", "sugar"), np.bool_
-    )
-    protein &= entity_kind == EntityKind.PROTEIN
-    nucleic &= entity_kind == EntityKind.NUCLEIC
-    return protein | nucleic
 
 
 def _protein_locant(name: str) -> str:

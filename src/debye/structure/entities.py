@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from debye.structure.chemistry import ComponentClass, component_class
+from debye.structure.chemistry import MAIN_CHAIN, ComponentClass, component_class
 from debye.structure.row_keys import changes, equals_start, row_keys, spread, text_numbers
 from debye.structure.structure import EntityKind
 
 POLYMER_BOND = 2.0
 """Å. A peptide bond has 1.33 and O3'-P 1.61: longer ones are distorted, the next neighbor is at 2.4."""
-BACKBONE = frozenset({"N", "CA", "C"})
 SUGAR_PHOSPHATE_BACKBONE = frozenset({"C3'", "O3'", "C4'", "C5'"})
 CAPS = ("ACE", "FOR", "NH2", "NME")
 """Groups that close a peptide chain; part of the protein where they are bonded to it."""
@@ -111,7 +110,7 @@ def entity_kinds(
     for component_row, heavy_atoms in _heavy_atoms(group, open_class, atom_name, element).items():
         if len(heavy_atoms) == 1:
             kind[component_row] = EntityKind.ION
-        elif heavy_atoms >= BACKBONE:
+        elif heavy_atoms >= set(MAIN_CHAIN):
             peptide_like[component_row] = True
         elif heavy_atoms >= SUGAR_PHOSPHATE_BACKBONE:
             nucleotide_like[component_row] = True

@@ -1,20 +1,21 @@
-"""File → :class:`Structure`: the format is told by the content, never by the name."""
+"""File → :class:`SourceFile` → :class:`Structure`; the content tells the format, never the name."""
 
 from __future__ import annotations
 
 import gzip
 import re
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from debye.errors import FormatError
-from debye.structure.read_bcif import read_bcif
-from debye.structure.read_mmcif import read_mmcif
-from debye.structure.read_pdb import read_pdb
-from debye.structure.sites import structure_from
+from debye.structure.formats.bcif import BcifFile
+from debye.structure.formats.mmcif import MmcifFile
+from debye.structure.formats.pdb import PdbFile
+from debye.structure.records import structure_from
 from debye.structure.structure import Structure
 
-_READERS = {"mmcif": read_mmcif, "bcif": read_bcif, "pdb": read_pdb}
+_FORMATS = {"mmcif": MmcifFile, "bcif": BcifFile, "pdb": PdbFile}
 _GZIP = b"\x1f\x8b"
 _OTHER_CONTENT = (
     (b"PK\x03\x04", "a ZIP archive"),
@@ -34,36 +35,66 @@ _PDB = re.compile(
 _REMEDY = "Give a structure as mmCIF, BinaryCIF or PDB, with or without gzip"
 
 
-def read_structure(path: str | Path) -> Structure:
-    """Read all atoms of a file, in the order of the file.
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFile:
+    """A structure file that was read: what :func:`~debye.structure.annotate.write_with_b` copies.
 
-    All models, altlocs, hydrogens and waters are kept; :func:`~debye.structure.select.select_atoms` chooses
-    among them. mmCIF, BinaryCIF and PDB, each also gzipped, are told apart by their content.
+    It holds the content of the file, so drop it with the structure when no copy is wanted.
+    """
+
+    path: Path | None
+    """None if the content does not come from a file."""
+    content: MmcifFile | BcifFile | PdbFile
+    """The parsed content, from which copies are written."""
+    structure: Structure
+    """All atoms, in the order of the file."""
+
+
+def read_source(path: str | Path) -> SourceFile:
+    """Read a file once, for its structure and for copies of it.
+
+    mmCIF, BinaryCIF and PDB, each also gzipped, are distinguished by their content.
 
     Args:
         path: The file; ``~`` is the home folder.
-
-    Returns:
-        The structure; ``source`` is the path as given.
 
     Raises:
         FormatError: The file is in none of these formats, or is damaged.
         StructureError: It has no atoms, or no coordinates.
         OSError: The file cannot be opened.
     """
-    return structure_from_bytes(Path(path).expanduser().read_bytes(), str(path))
+    place = Path(path).expanduser()
+    return source_from_bytes(place.read_bytes(), str(path), place)
 
 
-def structure_from_bytes(content: bytes, source: str) -> Structure:
-    """Read all atoms from the content of a file, see :func:`read_structure`.
+def source_from_bytes(content: bytes, source: str, path: Path | None = None) -> SourceFile:
+    """Read the content of a file, see :func:`read_source`.
 
     Args:
         content: The bytes of the file, gzipped or not.
         source: Kept in the structure and named in error messages.
+        path: Where the content comes from.
     """
     raw = uncompressed(content, source)
-    sites = _READERS[file_format(raw, source)](raw, source)
-    return structure_from(sites, source)
+    parsed = _FORMATS[file_format(raw, source)](raw, source)
+    return SourceFile(path, parsed, structure_from(parsed.records(), source))
+
+
+def read_structure(path: str | Path) -> Structure:
+    """Read all atoms of a file, in the order of the file; see :func:`read_source`.
+
+    All models, altlocs, hydrogens and waters are kept; :func:`~debye.structure.select.select_atoms` chooses
+    among them.
+
+    Returns:
+        The structure; ``source`` is the path as given.
+    """
+    return read_source(path).structure
+
+
+def structure_from_bytes(content: bytes, source: str) -> Structure:
+    """Read all atoms from the content of a file; arguments as for :func:`source_from_bytes`."""
+    return source_from_bytes(content, source).structure
 
 
 def uncompressed(content: bytes, source: str) -> bytes:
@@ -85,11 +116,8 @@ def uncompressed(content: bytes, source: str) -> bytes:
     try:
         return _without_mark(gzip.decompress(content))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FormatError(
-            source,
-            problem=f"truncated or damaged gzip data ({len(content):,} bytes: {error})",
-            remedy="Download or copy the file again",
-        ) from error
+        problem = f"truncated or damaged gzip data ({len(content):,} bytes: {error})"
+        raise FormatError(source, problem, "Download or copy the file again") from error
 
 
 def file_format(raw: bytes, source: str) -> str:
@@ -107,17 +135,17 @@ def file_format(raw: bytes, source: str) -> str:
         'mmcif'
     """
     if not raw[:4096].strip() and not raw.strip():
-        raise FormatError(source, problem="the file is empty", remedy=_REMEDY)
+        raise FormatError(source, "the file is empty", _REMEDY)
     if raw[0] & 0xF0 == 0x80 or raw[0] in (0xDE, 0xDF):  # a MessagePack map
         if b"dataBlocks" in raw:
             return "bcif"
-        raise FormatError(source, problem="MessagePack, but not BinaryCIF", remedy=_REMEDY)
+        raise FormatError(source, "MessagePack, but not BinaryCIF", _REMEDY)
     if _CIF.match(raw):
         return "mmcif"
     head = raw[:100_000]
     if not head.lstrip().startswith(b"<") and b"\0" not in head and _PDB.search(raw):
         return "pdb"
-    raise FormatError(source, problem=f"the file is {_content(head)}, no structure", remedy=_REMEDY)
+    raise FormatError(source, f"the file is {_content(head)}, not a structure", _REMEDY)
 
 
 def _without_mark(raw: bytes) -> bytes:
@@ -126,7 +154,7 @@ def _without_mark(raw: bytes) -> bytes:
 
 
 def _content(head: bytes) -> str:
-    """Say what a file looks like that is no structure."""
+    """Describe the content of a file that is not a structure."""
     for start, content in _OTHER_CONTENT:
         if head.startswith(start):
             return content

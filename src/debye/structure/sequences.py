@@ -12,24 +12,17 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
-from gemmi import cif
 
-from debye.errors import FormatError
-from debye.structure.bcif import read_categories
 from debye.structure.entities import CAPS
-from debye.structure.read import file_format, structure_from_bytes, uncompressed
+from debye.structure.facts import CategoryFacts
+from debye.structure.formats.pdb import PdbFile
+from debye.structure.read import SourceFile, read_source
 from debye.structure.structure import EntityKind, Structure
-
-_CATEGORIES = {
-    "entity_poly": ("entity_id", "type", "pdbx_strand_id"),
-    "entity_poly_seq": ("entity_id", "num", "mon_id"),
-    "struct_keywords": ("pdbx_keywords", "text"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """What a file says about its molecules; empty where it is silent."""
+    """What a file declares about its molecules; empty if it does not."""
 
     sequences: dict[str, str] = field(default_factory=dict)
     """Sequence of the crystallized protein, by chain as the authors name it (``entity_poly_seq``, SEQRES)."""
@@ -38,27 +31,20 @@ class Annotation:
 
 def read_annotated(path: str | Path) -> tuple[Structure, Annotation]:
     """Read all atoms of a file, see :func:`debye.structure.read_structure`, and its annotation."""
-    source = str(path)
-    raw = uncompressed(Path(path).expanduser().read_bytes(), source)
-    return structure_from_bytes(raw, source), annotation_from_bytes(raw, source)
+    source = read_source(path)
+    return source.structure, annotation_of(source)
 
 
-def annotation_from_bytes(raw: bytes, source: str) -> Annotation:
-    """Return the sequences and keywords that the content of a file declares.
-
-    Args:
-        raw: The uncompressed file: mmCIF, BinaryCIF or PDB.
-        source: Named in error messages.
-
-    Raises:
-        FormatError: The file is in none of these formats, or is damaged.
-    """
-    kind = file_format(raw, source)
-    if kind == "pdb":
-        return _from_pdb(raw.decode("ascii", "replace").splitlines())
-    columns = _bcif_columns(raw, source) if kind == "bcif" else _mmcif_columns(raw, source)
-    keywords = " ".join(text for column in columns["struct_keywords"] for text in column)
-    return Annotation(sequences=_from_entities(columns), keywords=keywords)
+def annotation_of(source: SourceFile) -> Annotation:
+    """Return the sequences and keywords that a file declares."""
+    content = source.content
+    if isinstance(content, PdbFile):
+        return _from_pdb(content.head.decode("ascii", "replace").splitlines())
+    facts = CategoryFacts(content)
+    keywords = [facts.texts("struct_keywords", item) for item in ("pdbx_keywords", "text")]
+    rows = max(map(len, keywords))
+    keywords = [text for texts in keywords for text in texts or [""] * rows]
+    return Annotation(sequences=_declared(facts), keywords=" ".join(keywords))
 
 
 def observed_sequences(structure: Structure) -> dict[str, str]:
@@ -92,13 +78,18 @@ def one_letter(names: Iterable[str]) -> str:
     return "".join(letters)
 
 
-def _from_entities(columns: dict[str, list[list[str]]]) -> dict[str, str]:
+def _declared(facts: CategoryFacts) -> dict[str, str]:
+    """Return the declared sequences by chain."""
+
+    def columns(category: str, *items: str) -> Iterable[tuple[str, ...]]:
+        return zip(*(facts.texts(category, item) for item in items), strict=False)
+
     residues: dict[str, dict[str, str]] = {}
-    for entity, number, name in zip(*columns["entity_poly_seq"], strict=True):
+    for entity, number, name in columns("entity_poly_seq", "entity_id", "num", "mon_id"):
         # Of several residues at one place the first is taken.
         residues.setdefault(entity, {}).setdefault(number, name)
     sequences = {}
-    for entity, kind, strands in zip(*columns["entity_poly"], strict=True):
+    for entity, kind, strands in columns("entity_poly", "entity_id", "type", "pdbx_strand_id"):
         if "polypeptide" in kind and entity in residues:
             sequence = one_letter(residues[entity].values())
             sequences |= {strand.strip(): sequence for strand in strands.split(",")}
@@ -113,43 +104,9 @@ def _from_pdb(lines: Iterable[str]) -> Annotation:
             names.setdefault(line[11:12].strip(), []).extend(line[19:70].split())
         elif line.startswith("KEYWDS"):
             keywords.append(line[10:79].strip())
-        elif line.startswith(("ATOM  ", "HETATM")):
-            break
     proteins = {
         chain: one_letter(residues)
         for chain, residues in names.items()
         if any(gemmi.find_tabulated_residue(name).is_amino_acid() for name in residues)
     }
     return Annotation(sequences=proteins, keywords=" ".join(keywords))
-
-
-def _bcif_columns(raw: bytes, source: str) -> dict[str, list[list[str]]]:
-    categories, _ = read_categories(raw, _CATEGORIES, source=source, needed="atom_site")
-    found = {}
-    for category, names in _CATEGORIES.items():
-        table = categories.get(category, {})
-        rows = len(next(iter(table.values()))) if table else 0
-        found[category] = [
-            table[name].texts().tolist() if name in table else [""] * rows for name in names
-        ]
-    return found
-
-
-def _mmcif_columns(raw: bytes, source: str) -> dict[str, list[list[str]]]:
-    try:
-        # No checks: they refuse duplicate tags.
-        document = cif.read_string(raw, 0)
-    except (ValueError, RuntimeError) as error:
-        raise FormatError(
-            source, problem=f"damaged mmCIF text ({error})", remedy="Download the file again"
-        ) from error
-    with_atoms = [block for block in document if len(block.find_mmcif_category("_atom_site."))]
-    block = with_atoms[0] if with_atoms else document[0]
-    found = {}
-    for category, names in _CATEGORIES.items():
-        table = block.get_mmcif_category(f"_{category}.")
-        rows = len(next(iter(table.values()))) if table else 0
-        found[category] = [
-            [str(value or "") for value in table.get(name, [""] * rows)] for name in names
-        ]
-    return found

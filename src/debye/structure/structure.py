@@ -21,6 +21,11 @@ class EntityKind(IntEnum):
     WATER = 4
     SUGAR = 5
 
+    @property
+    def is_polymer(self) -> bool:
+        """Whether this is protein or nucleic acid."""
+        return self in (EntityKind.PROTEIN, EntityKind.NUCLEIC)
+
 
 class BKind(IntEnum):
     """What the file's B column holds, as far as its header says."""
@@ -141,6 +146,11 @@ class Structure:
 
     def __len__(self) -> int:
         return len(self.element)
+
+    @property
+    def is_polymer(self) -> NDArray[np.bool_]:
+        """(atoms,) True for atoms of proteins and nucleic acids."""
+        return np.isin(self.entity_kind, (EntityKind.PROTEIN, EntityKind.NUCLEIC))
 
     @property
     def n_residues(self) -> int:

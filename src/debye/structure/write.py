@@ -1,158 +1,322 @@
-"""Copies of structure files in which only the B-factors are new."""
+"""Structure → new mmCIF or PDB file."""
 
 from __future__ import annotations
 
 import gzip
-import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import gemmi
 import numpy as np
-from numpy.typing import NDArray
 
-from debye.errors import StructureError
-from debye.structure.convert import mmcif_to_pdb, pdb_to_mmcif
-from debye.structure.edits import Edited
-from debye.structure.read import file_format, uncompressed
-from debye.structure.write_bcif import replace_b_bcif
-from debye.structure.write_mmcif import replace_b_mmcif
-from debye.structure.write_pdb import LARGEST, SMALLEST, replace_b_pdb
+from debye.errors import FormatError
+from debye.files import write_bytes
+from debye.structure.structure import EntityKind, Structure
 
-TARGET_FORMATS = {".cif": "cif", ".mmcif": "cif", ".pdb": "pdb", ".ent": "pdb"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteReport:
-    """What a written copy holds."""
-
-    target: Path
-    atoms: int
-    """Atom records in the file, all models."""
-    replaced: int
-    """Atoms with a new B."""
-    kept: int
-    """Atoms that keep the file's value, because none was given."""
-    dropped_anisotropic: int
-    """Records (ANISOU, SIGUIJ, ``_atom_site_anisotrop``) that contradicted the new B."""
-    clipped: int
-    """New values cut to what a PDB file can hold, -99.99 to 999.99 Å²."""
-
-    def __str__(self) -> str:
-        extras = [
-            f"{count} {what}"
-            for count, what in (
-                (self.kept, "atoms keep their value"),
-                (self.dropped_anisotropic, "anisotropic records dropped"),
-                (self.clipped, "values clipped to the PDB columns"),
-            )
-            if count
-        ]
-        return ", ".join([f"{self.target}: {self.replaced} B-factors replaced", *extras])
+_ATOM_TAGS = (
+    "group_PDB", "id", "type_symbol", "label_atom_id", "label_alt_id", "label_comp_id",
+    "label_asym_id", "label_entity_id", "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y",
+    "Cartn_z", "occupancy", "B_iso_or_equiv", "auth_seq_id", "auth_asym_id", "pdbx_PDB_model_num",
+)  # fmt: skip
+_TENSOR = ("U[1][1]", "U[2][2]", "U[3][3]", "U[1][2]", "U[1][3]", "U[2][3]")
+_AXES = (1, 2, 3)
+_MOST_SERIALS = 99_999
+"""Serial numbers of PDB files have five columns; TER records take some of them."""
+_WIDTHS = {
+    "chain": (1, "one letter"),
+    "residue_name": (3, "three letters"),
+    "atom_name": (4, "four letters"),
+    "altloc": (1, "one letter"),
+    "insertion_code": (1, "one letter"),
+    "element": (2, "two letters"),
+}
+_RANGES = {
+    "residue_number": (-999, 9_999, "four columns"),
+    "position": (-999.9995, 9_999.9994, "eight columns (Å)"),
+    "b_iso": (-99.994, 999.994, "six columns (Å²)"),
+    "occupancy": (-99.994, 999.994, "six columns"),
+}
+"""Lowest and highest value that the columns of a PDB file can hold."""
 
 
-def write_with_b(source: Path | str, target: Path | str, b: NDArray[np.floating]) -> WriteReport:
-    """Write a copy of a structure file with new B-factors.
+def write_structure(structure: Structure, target: Path | str) -> Path:
+    """Write a structure to a new mmCIF or PDB file and return its path.
 
-    The suffix of ``target`` chooses the format: ``.cif``, ``.mmcif``, ``.pdb`` or ``.ent``, each
-    also with ``.gz``. Within a format nothing but B changes: mmCIF keeps its layout byte by byte,
-    PDB keeps every byte outside columns 61-66. BinaryCIF becomes mmCIF text with every category.
-    Between PDB and mmCIF gemmi converts what it knows; what does not fit a PDB file is refused.
-    Anisotropic records of replaced atoms are dropped and counted, in every format.
-
-    The file appears complete or not at all: it is written beside its place and then renamed.
+    Coordinates get three decimals, occupancies and B-factors two; an unknown value is ``?`` in mmCIF and blank
+    in PDB. The same structure always gives the same bytes.
 
     Args:
-        source: File to copy: mmCIF, BinaryCIF or PDB, each also gzipped.
-        target: File to write; its folder must exist.
-        b: (records,) new B-factors, Å², by :attr:`~debye.structure.Structure.record`, all models;
-            NaN keeps the value of the file.
+        structure: What to write; all atoms, in order.
+        target: ``.cif``, ``.pdb`` or ``.ent``, also with ``.gz``; an existing file is replaced.
 
     Raises:
-        StructureError: The number of values differs from the file's, a value is infinite, the
-            entry does not fit the format, or the target cannot be written.
+        FormatError: The suffix names another format, or the PDB format cannot hold the structure.
     """
-    source, target = Path(source), Path(target)
-    target_format = _target_format(target)
-    b = np.asarray(b)
-    if np.isinf(b).any():
-        raise StructureError(
-            str(source),
-            problem=f"{int(np.isinf(b).sum())} of {len(b)} new B-factors are infinite",
-            remedy="Give finite values, or NaN where the file's value is to stay",
-        )
-    if target.exists() and target.samefile(source):
-        raise StructureError(
-            str(source), "the copy would overwrite its source", "Choose another folder or name"
-        )
-    edited = _edit(source, target_format, b)
-    _write_atomically(target, edited.data)
-    return WriteReport(
-        target=target,
-        atoms=len(b),
-        replaced=edited.replaced,
-        kept=edited.kept,
-        dropped_anisotropic=edited.dropped_anisotropic,
-        clipped=edited.clipped,
-    )
-
-
-def _edit(source: Path, target_format: str, b: NDArray[np.floating]) -> Edited:
-    """Read the source and put the new values in, in the format of the target."""
-    name = str(source)
-    data = uncompressed(source.read_bytes(), name)
-    source_format = file_format(data, name)
-    if source_format == "pdb":
-        edited = replace_b_pdb(data, b, name)
-        if target_format == "pdb":
-            return edited
-        return _with_data(edited, pdb_to_mmcif(edited.data, name), edited.clipped)
-    clipped = 0
-    if target_format == "pdb":
-        clipped = int(((b > LARGEST + 0.005) | (b < SMALLEST - 0.005)).sum())
-        b = np.clip(b, SMALLEST, LARGEST)
-    replace_b = replace_b_mmcif if source_format == "mmcif" else replace_b_bcif
-    edited = replace_b(data, b, name)
-    if target_format == "cif":
-        return edited
-    return _with_data(edited, mmcif_to_pdb(edited.data, name), clipped)
-
-
-def _with_data(edited: Edited, data: bytes, clipped: int) -> Edited:
-    return Edited(data, edited.replaced, edited.kept, edited.dropped_anisotropic, clipped)
-
-
-def _target_format(target: Path) -> str:
-    """The format that a file name asks for.
-
-    Example:
-        >>> _target_format(Path("1abc.ent.gz"))
-        'pdb'
-    """
-    suffix = Path(target.name.removesuffix(".gz")).suffix.lower()
-    if suffix in TARGET_FORMATS:
-        return TARGET_FORMATS[suffix]
-    raise StructureError(
-        str(target),
-        problem=f"debye does not write files that end in {suffix!r}",
-        remedy=f"Use one of {', '.join(TARGET_FORMATS)}, each also with .gz",
-    )
-
-
-def _write_atomically(target: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it, so that a half-written one is never seen."""
+    target = Path(target)
+    kind = Path(target.name.removesuffix(".gz")).suffix
+    writers = {".cif": cif_text, ".pdb": pdb_text, ".ent": pdb_text}
+    if kind not in writers:
+        remedy = f"Name the file {', '.join(writers)}, with or without .gz"
+        raise FormatError(str(target), f"cannot write the format {kind!r}", remedy)
+    content = writers[kind](structure).encode()
     if target.name.endswith(".gz"):
-        # Without the time stamp the same input gives the same file.
-        data = gzip.compress(data, compresslevel=6, mtime=0)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        temporary.replace(target)
-    except OSError as error:
-        raise StructureError(
-            str(target),
-            problem=f"cannot be written: {error.strerror or error}",
-            remedy="Free some space, create the folder, or choose another one",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        content = gzip.compress(content, mtime=0)
+    write_bytes(target, content)
+    return target
+
+
+def cif_text(structure: Structure) -> str:
+    """Return the structure as the text of an mmCIF file."""
+    document = gemmi.cif.Document()
+    block = document.add_new_block((structure.entry.id or "built").upper())
+    _add_entry(block, structure)
+    _add_crystal(block, structure)
+    labels = np.where(structure.chain_label == "", structure.chain, structure.chain_label).tolist()
+    entities = {label: index for index, label in enumerate(dict.fromkeys(labels), start=1)}
+    _add_entities(block, structure, labels, entities)
+    columns = _atom_columns(structure, labels, entities)
+    loop = block.init_loop("_atom_site.", list(_ATOM_TAGS))
+    loop.set_all_values([[_quoted(value) for value in column] for column in columns])
+    if structure.u_aniso is not None:
+        rows = np.flatnonzero(np.isfinite(structure.u_aniso).all(axis=1))
+        loop = block.init_loop("_atom_site_anisotrop.", ["id", "type_symbol", *_TENSOR])
+        tensors = [_numbers(column, 4) for column in structure.u_aniso[rows].T]
+        identifiers = [str(row + 1) for row in rows.tolist()]
+        loop.set_all_values([identifiers, structure.element[rows].tolist(), *tensors])
+    _add_links(block, structure, labels)
+    return document.as_string()
+
+
+def _quoted(value: str) -> str:
+    return value if value in (".", "?") else gemmi.cif.quote(value)
+
+
+def _numbers(values: Iterable[float], decimals: int) -> list[str]:
+    return ["?" if np.isnan(value) else f"{value:.{decimals}f}" for value in values]
+
+
+def _atom_columns(
+    structure: Structure, labels: list[str], entities: dict[str, int]
+) -> list[list[str]]:
+    numbers = zip(_sequence_numbers(structure, labels), structure.is_polymer, strict=True)
+    return [
+        ["HETATM" if hetero else "ATOM" for hetero in structure.is_hetero],
+        [str(row) for row in range(1, len(structure) + 1)],
+        structure.element.tolist(),
+        structure.atom_name.tolist(),
+        [altloc or "." for altloc in structure.altloc.tolist()],
+        structure.residue_name.tolist(),
+        labels,
+        [str(entities[label]) for label in labels],
+        [str(number) if is_polymer else "." for number, is_polymer in numbers],
+        [code or "?" for code in structure.insertion_code.tolist()],
+        *(_numbers(structure.position[:, axis], 3) for axis in range(3)),
+        _numbers(structure.occupancy, 2),
+        _numbers(structure.b_iso, 2),
+        [str(number) for number in structure.residue_number],
+        structure.chain.tolist(),
+        [str(number) for number in structure.model],
+    ]
+
+
+def _sequence_numbers(structure: Structure, labels: list[str]) -> list[int]:
+    """Count the residues of every chain from 1, as label_seq_id does."""
+    seen: dict[tuple[int, str], dict[int, int]] = {}
+    numbers = []
+    for model, label, residue in zip(
+        structure.model.tolist(), labels, structure.residue_index.tolist(), strict=True
+    ):
+        chain = seen.setdefault((model, label), {})
+        numbers.append(chain.setdefault(residue, len(chain) + 1))
+    return numbers
+
+
+def _add_entry(block: gemmi.cif.Block, structure: Structure) -> None:
+    entry = structure.entry
+    block.set_pair("_entry.id", gemmi.cif.quote(block.name))
+    if entry.title:
+        block.set_pair("_struct.title", gemmi.cif.quote(entry.title))
+    if entry.method:
+        block.set_pair("_exptl.method", gemmi.cif.quote(entry.method))
+    if entry.resolution is not None:
+        block.set_pair("_refine.pdbx_refine_id", gemmi.cif.quote(entry.method or "unknown"))
+        block.set_pair("_refine.ls_d_res_high", f"{entry.resolution:.2f}")
+
+
+def _add_crystal(block: gemmi.cif.Block, structure: Structure) -> None:
+    crystal = structure.crystal
+    if crystal is None or crystal.nonstandard_frame:  # the matrix of the frame is not known here
+        return
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    for name, value in zip(names, crystal.cell, strict=True):
+        block.set_pair(f"_cell.{name}", f"{value:.3f}")
+    block.set_pair("_symmetry.space_group_name_H-M", gemmi.cif.quote(crystal.space_group))
+    if len(crystal.ncs_operators):
+        tags = [
+            item for i in _AXES for item in (*(f"matrix[{i}][{j}]" for j in _AXES), f"vector[{i}]")
+        ]
+        loop = block.init_loop("_struct_ncs_oper.", ["id", "code", *tags])
+        for number, operator in enumerate(crystal.ncs_operators, start=1):
+            loop.add_row([str(number), "generate", *(f"{value:.8f}" for value in operator.ravel())])
+
+
+def _add_entities(
+    block: gemmi.cif.Block, structure: Structure, labels: list[str], entities: dict[str, int]
+) -> None:
+    loop = block.init_loop("_entity.", ["id", "type"])
+    first_row = {label: row for row, label in reversed(list(enumerate(labels)))}
+    for label, entity in entities.items():
+        kind = EntityKind(int(structure.entity_kind[first_row[label]]))
+        other = "water" if kind == EntityKind.WATER else "non-polymer"
+        loop.add_row([str(entity), "polymer" if kind.is_polymer else other])
+
+
+def _add_links(block: gemmi.cif.Block, structure: Structure, labels: list[str]) -> None:
+    if not len(structure.links):
+        return
+    partner = ("label_asym_id", "label_comp_id", "label_atom_id", "auth_asym_id", "auth_seq_id")
+    tags = [f"ptnr{side}_{name}" for side in (1, 2) for name in partner]
+    loop = block.init_loop("_struct_conn.", ["id", "conn_type_id", *tags, "pdbx_dist_value"])
+    for number, (first, second) in enumerate(structure.links.tolist(), start=1):
+        ion = EntityKind.ION in (structure.entity_kind[first], structure.entity_kind[second])
+        row = [f"link{number}", "metalc" if ion else "covale"]
+        for atom in (first, second):
+            row += [labels[atom], str(structure.residue_name[atom]), str(structure.atom_name[atom])]
+            row += [str(structure.chain[atom]), str(structure.residue_number[atom])]
+        distance = np.linalg.norm(structure.position[first] - structure.position[second])
+        loop.add_row([_quoted(value) for value in row] + [f"{distance:.3f}"])
+
+
+def pdb_text(structure: Structure) -> str:
+    """Return the structure as the text of a PDB file.
+
+    Raises:
+        FormatError: A field is too wide for its columns; nothing is ever cut.
+    """
+    last = _chain_ends(structure)
+    problem = _pdb_problem(structure, last)
+    if problem:
+        problem = f"does not fit a PDB file: {problem}"
+        remedy = "Write mmCIF instead (--format cif), which has no such limit"
+        raise FormatError(structure.source, problem, remedy)
+    models = np.unique(structure.model)
+    serials = np.zeros(len(structure), np.int64)
+    for model in models:
+        rows = np.flatnonzero(structure.model == model)
+        serials[rows] = np.arange(1, len(rows) + 1)
+        serials[rows] += np.cumsum(last[rows]) - last[rows]
+    atoms = _pdb_atoms(structure, serials.tolist())
+    lines = [*_pdb_header(structure), *_pdb_links(structure, atoms)]
+    for model in models:
+        if len(models) > 1:
+            lines.append(f"MODEL     {model:4d}")
+        for row in np.flatnonzero(structure.model == model).tolist():
+            lines.append(atoms[row])
+            if structure.u_aniso is not None and np.isfinite(structure.u_aniso[row]).all():
+                tensor = "".join(f"{value * 1e4:7.0f}" for value in structure.u_aniso[row])
+                lines.append(f"ANISOU{atoms[row][6:27]} {tensor}{'':6}{atoms[row][76:78]}")
+            if last[row]:
+                lines.append(f"TER   {serials[row] + 1:5d}      {atoms[row][17:27]}")
+        if len(models) > 1:
+            lines.append("ENDMDL")
+    return "\n".join(line.ljust(80) for line in [*lines, "END"]) + "\n"
+
+
+def _chain_ends(structure: Structure) -> np.ndarray:
+    """(atoms,) True for the last polymer atom of each chain of each model: a TER record follows."""
+    last = np.zeros(len(structure), bool)
+    rows = np.flatnonzero(structure.is_polymer)
+    columns = (structure.model, structure.chain, structure.chain_label)
+    places = zip(*(column[rows].tolist() for column in columns), strict=True)
+    last[list(dict(zip(places, rows.tolist(), strict=True)).values())] = True
+    return last
+
+
+def _pdb_problem(structure: Structure, last: np.ndarray) -> str | None:
+    """Return which limit of the PDB format a structure exceeds; None: it fits."""
+    _, model = np.unique(structure.model, return_inverse=True)
+    serials = int((np.bincount(model) + np.bincount(model, last)).max(initial=0))
+    if serials > _MOST_SERIALS:
+        return f"{serials} atom and TER records in one model, of at most {_MOST_SERIALS}"
+    for name, (width, limit) in _WIDTHS.items():
+        column = getattr(structure, name)
+        long = np.flatnonzero(np.char.str_len(column) > width)
+        if len(long):
+            what = name.replace("_", " ").removesuffix(" code") + (
+                " name" if name == "chain" else ""
+            )
+            return f"{what} {str(column[long[0]])!r} has more than {limit}"
+    for name, (low, high, limit) in _RANGES.items():
+        column = getattr(structure, name)
+        outside = np.argwhere((column < low) | (column > high))
+        if len(outside):
+            value = column[tuple(outside[0])]
+            return f"{name.replace('_', ' ')} {value:g} is outside the {limit}"
+    return None
+
+
+def _pdb_header(structure: Structure) -> Iterator[str]:
+    entry, crystal = structure.entry, structure.crystal
+    if entry.id:
+        yield f"HEADER{'':56}{entry.id.upper()[:4]}"
+    if entry.title:
+        yield f"TITLE     {entry.title[:70]}"
+    if entry.method:
+        yield f"EXPDTA    {entry.method}"
+    if entry.resolution is not None:
+        yield f"REMARK   2 RESOLUTION. {entry.resolution:7.2f} ANGSTROMS."
+    if crystal is None or crystal.nonstandard_frame:  # the matrix of the frame is not known here
+        return
+    a, b, c, alpha, beta, gamma = crystal.cell
+    cell = f"CRYST1{a:9.3f}{b:9.3f}{c:9.3f}{alpha:7.2f}{beta:7.2f}{gamma:7.2f}"
+    yield f"{cell} {crystal.space_group:<11}"
+    for number, operator in enumerate(crystal.ncs_operators, start=1):
+        for axis, (*rotation, shift) in zip(_AXES, operator.tolist(), strict=True):
+            turned = "".join(f"{value:10.6f}" for value in rotation)
+            yield f"MTRIX{axis} {number:3d}{turned}{'':5}{shift:10.5f}"
+
+
+def _pdb_links(structure: Structure, atoms: Sequence[str]) -> Iterator[str]:
+    """Yield a record for each link of the structure; those of disulfides name residues only."""
+    written: set[tuple[str, str]] = set()
+    for first, second in structure.links.tolist():
+        a, b = atoms[first], atoms[second]
+        distance = np.linalg.norm(structure.position[first] - structure.position[second])
+        operators = f"{1555:>6} {1555:>6} {distance:5.2f}"
+        if a[12:16] == b[12:16] == " SG ":
+            if (a[17:27], b[17:27]) not in written:
+                written.add((a[17:27], b[17:27]))
+                ends = f"{a[17:21]}{a[21]} {a[22:27]}{'':3}{b[17:21]}{b[21]} {b[22:27]}"
+                yield f"SSBOND {len(written):3d} {ends}{'':23}{operators}"
+        else:
+            yield f"LINK        {a[12:27]}{'':15}{b[12:27]}  {operators}"
+
+
+def _pdb_atoms(structure: Structure, serials: Sequence[int]) -> list[str]:
+    """Return the atom records, 78 columns each."""
+    names = zip(structure.atom_name.tolist(), structure.element.tolist(), strict=True)
+    columns = (
+        ["HETATM" if hetero else "ATOM  " for hetero in structure.is_hetero.tolist()],
+        serials,
+        # The element symbol ends in column 14, unless the name needs all four columns.
+        [f" {n:<3}" if len(e) == 1 and len(n) < 4 else f"{n:<4}" for n, e in names],
+        structure.altloc.tolist(),
+        structure.residue_name.tolist(),
+        structure.chain.tolist(),
+        structure.residue_number.tolist(),
+        structure.insertion_code.tolist(),
+        *(_fixed(structure.position[:, axis], 8, 3) for axis in range(3)),
+        _fixed(structure.occupancy, 6, 2),
+        _fixed(structure.b_iso, 6, 2),
+        structure.element.tolist(),
+    )
+    line = "%s%5d %s%1s%3s %1s%4d%1s   %s%s%s%s%s          %2s"
+    return [line % row for row in zip(*columns, strict=True)]
+
+
+def _fixed(values: np.ndarray, width: int, decimals: int) -> list[str]:
+    """Return numbers in columns of a width, blank for NaN."""
+    blank = " " * width
+    return [
+        blank if value != value else f"{value:{width}.{decimals}f}" for value in values.tolist()
+    ]

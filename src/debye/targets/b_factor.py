@@ -10,8 +10,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.structure.header import diffraction_method
-from debye.structure.structure import BKind, EntityKind, Structure
+from debye.structure.facts import diffraction_method
+from debye.structure.structure import BKind, Structure
 from debye.targets.target import Labels, LabelSource, Target, Transform
 
 HALF_TRUST, UNKNOWN_RESOLUTION = 2.2, 2.0
@@ -235,10 +235,9 @@ class _Residues:
         values = np.bincount(index[rows][is_new], minlength=residues)
         first = np.full(residues, -1)
         first[index[::-1]] = np.arange(len(index))[::-1]
-        kind = structure.entity_kind[first]
         self.chain = structure.chain[first]
         """(residues,) author chain."""
-        self.is_polymer = (atoms >= 4) & np.isin(kind, [EntityKind.PROTEIN, EntityKind.NUCLEIC])
+        self.is_polymer = (atoms >= 4) & structure.is_polymer[first]
         """(residues,) counts for the verdict on a chain."""
         self.is_constant = (atoms >= 4) & (values == 1)
         """(residues,) one value in at least four atoms."""

@@ -170,7 +170,7 @@ def from_atoms(
         position=np.array(position, np.float32),
         occupancy=np.ones(count, np.float32),
         b_iso=np.full(count, np.nan, np.float32),
-        is_hetero=np.full(count, kind not in (EntityKind.PROTEIN, EntityKind.NUCLEIC)),
+        is_hetero=np.full(count, not kind.is_polymer),
         entity_kind=np.full(count, kind, np.int8),
         residue_index=np.cumsum(changes).astype(np.int32),
     )

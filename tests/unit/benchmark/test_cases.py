@@ -16,8 +16,8 @@ from debye.benchmark.cases import (
 )
 from debye.dataset.store.build import build_store
 from debye.errors import ConfigError, StoreError, StructureError
-from debye.structure.export import write_structure
 from debye.structure.structure import EntityKind, Entry, Structure
+from debye.structure.write import write_structure
 
 MODEL = "meta_gnn"
 

@@ -32,8 +32,8 @@ from debye.reports.evaluation import Provenance
 from debye.scores.bootstrap import Interval
 from debye.scores.correlations import GroupMean
 from debye.scores.evaluation import BootstrapConfig
-from debye.structure.export import write_structure
 from debye.structure.structure import Entry
+from debye.structure.write import write_structure
 from debye.targets.b_factor import B_FACTOR
 from debye.testing.peptide import build_peptide
 

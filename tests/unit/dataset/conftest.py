@@ -11,8 +11,8 @@ import pytest
 
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
-from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, Entry, Structure
+from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
 
 SEQUENCES = {

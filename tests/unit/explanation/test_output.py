@@ -12,8 +12,8 @@ from debye.errors import ConfigError, StructureError
 from debye.explanation.case import make_case
 from debye.explanation.explain import explain_case
 from debye.explanation.output import atom_effects, explanation_text, write_copy, write_table
-from debye.structure.export import write_structure
-from debye.structure.read import read_structure
+from debye.structure.read import read_source, read_structure
+from debye.structure.write import write_structure
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_the_csv_holds_every_effect(explanation, tmp_path):
 def test_the_copy_holds_effects_on_the_atoms_of_neighbors_and_says_so(
     counting, in_crystal, tmp_path
 ):
-    source = write_structure(in_crystal, tmp_path / "in.cif")
-    found = explain_case(make_case(counting, read_structure(source), "A:5", path=source))
+    source = read_source(write_structure(in_crystal, tmp_path / "in.cif"))
+    found = explain_case(make_case(counting, source.structure, "A:5", source_file=source))
     path = write_copy(found, tmp_path / "out.cif")
     assert path.read_text().startswith("# debye explain: B_iso_or_equiv is NO B-factor here.")
     written = read_structure(path)
@@ -80,12 +80,12 @@ def test_a_structure_made_in_memory_can_be_written(explanation, tmp_path):
 
 
 def test_copies_that_would_mislead_or_destroy_are_refused(counting, in_crystal, tmp_path):
-    source = write_structure(in_crystal, tmp_path / "in.cif")
-    found = explain_case(make_case(counting, read_structure(source), "A:5", path=source))
+    source = read_source(write_structure(in_crystal, tmp_path / "in.cif"))
+    found = explain_case(make_case(counting, source.structure, "A:5", source_file=source))
     with pytest.raises(StructureError, match=r"Name it \.cif"):
         write_copy(found, tmp_path / "out.pdb")
-    with pytest.raises(StructureError, match="overwrite its source"):
-        write_copy(found, source)
+    with pytest.raises(StructureError, match="would replace the input"):
+        write_copy(found, source.path)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def explanation(peptide) -> Explanation:
         contributions.append(Contribution(neighbor=neighbor, effect=effect))
     return Explanation(
         structure=peptide,
-        path=None,
+        source_file=None,
         residue=residues[4],
         atom=None,
         rows=np.flatnonzero(peptide.residue_index == 4),

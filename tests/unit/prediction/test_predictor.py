@@ -14,9 +14,9 @@ from debye.errors import CheckpointError, StructureError
 from debye.models.checkpoint import released_checkpoints
 from debye.prediction.predictor import Predictor
 from debye.prediction.prepare import prepare_structure
-from debye.structure.export import write_structure
 from debye.structure.read import read_structure
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
+from debye.structure.write import write_structure
 
 ROUNDING = 2e-3
 """Å². Float32 through some layers, at 30 Å²."""

@@ -4,9 +4,9 @@ import gemmi
 import pytest
 from homologs import protein
 
-from debye.errors import FormatError
-from debye.structure.export import write_structure
-from debye.structure.sequences import annotation_from_bytes, observed_sequences, read_annotated
+from debye.structure.read import source_from_bytes
+from debye.structure.sequences import annotation_of, observed_sequences, read_annotated
+from debye.structure.write import write_structure
 
 PDB = """\
 HEADER    TRANSFERASE
@@ -40,25 +40,29 @@ _entity_poly_seq.mon_id
 loop_
 _atom_site.id
 _atom_site.Cartn_x
-1 1.0
+_atom_site.Cartn_y
+_atom_site.Cartn_z
+1 1.0 2.0 3.0
 """
 
 
 def test_declared_sequences_of_pdb_text() -> None:
-    found = annotation_from_bytes(PDB.encode(), "x.pdb")
+    found = annotation_of(source_from_bytes(PDB.encode(), "x.pdb"))
     assert found.sequences == {"A": "MAS", "C": "GX"}
     assert found.keywords == "TYROSINE KINASE, INHIBITOR"
 
 
 def test_declared_sequences_of_mmcif_take_the_first_of_two_residues_at_one_place() -> None:
-    found = annotation_from_bytes(CIF.encode(), "x.cif")
+    found = annotation_of(source_from_bytes(CIF.encode(), "x.cif"))
     assert found.sequences == {"A": "MLS", "B": "MLS"}
     assert found.keywords == "KINASE a kinase"
 
 
-def test_damaged_text_is_an_error() -> None:
-    with pytest.raises(FormatError, match="damaged mmCIF"):
-        annotation_from_bytes(b"data_x\nloop_\n_a.b\n'", "x.cif")
+def test_a_damaged_category_declares_nothing() -> None:
+    damaged = CIF.replace("1 3 SEP", "1 3")
+    found = annotation_of(source_from_bytes(damaged.encode(), "x.cif"))
+    assert found.sequences == {}
+    assert found.keywords == "KINASE a kinase"
 
 
 def test_observed_sequences_of_two_chains(tmp_path) -> None:

@@ -23,8 +23,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
-from debye.structure.export import pdb_text
+from debye.structure.chemistry import MAIN_CHAIN
 from debye.structure.structure import Entry, Structure
+from debye.structure.write import pdb_text
 
 if TYPE_CHECKING:
     from openmm.app import Topology
@@ -34,7 +35,6 @@ CUTOFF = 1.0
 """nm, of the forces between atoms that are not bonded; beyond it OpenMM uses the reaction field of water."""
 TOLERANCE = 10.0
 """kJ/mol/nm; the minimization stops at this root mean square force. Free chains mostly stop at the limit of iterations."""
-BACKBONE = ("N", "CA", "C")
 LONGEST_PEPTIDE_BOND = 2.0
 """Å, from C to N; with a longer distance, residues in between are missing."""
 SEGMENT_NAMES = string.ascii_uppercase + string.ascii_lowercase + string.digits
@@ -80,7 +80,7 @@ def _complete_backbones(structure: Structure) -> Structure:
     structure = structure.take(structure.residue_name == structure.residue_name[start][index])
     atoms = np.char.add(np.char.add(structure.residue_index.astype(str), " "), structure.atom_name)
     structure = structure.take(np.sort(np.unique(atoms, return_index=True)[1]))
-    found = [structure.residue_index[structure.atom_name == name] for name in BACKBONE]
+    found = [structure.residue_index[structure.atom_name == name] for name in MAIN_CHAIN]
     whole = reduce(np.intersect1d, found)
     return _not_empty(structure, np.isin(structure.residue_index, whole), "has N, CA and C")
 

@@ -10,8 +10,8 @@ import pytest
 from debye.dataset.search.folder import folder_metadata, structure_metadata
 from debye.dataset.search.rcsb import EntryMetadata
 from debye.errors import ConfigError
-from debye.structure.export import write_structure
 from debye.structure.structure import EntityKind
+from debye.structure.write import write_structure
 
 
 def test_a_folder_gives_the_metadata_of_its_files(tmp_path, peptide):

@@ -165,7 +165,7 @@ def test_overwrite_replaces_a_store_but_nothing_else(data_folder: Path, tmp_path
 
 
 def test_unusable_b_is_kept_with_reasons(data_folder: Path, tmp_path: Path) -> None:
-    from debye.structure.export import write_structure
+    from debye.structure.write import write_structure
 
     structure = read_structure(find_file(data_folder / "structures", "1aab"))
     structure.b_iso[:] = 20.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from debye.structure.fixed_width import numbers, texts
+from debye.structure.formats.fixed_width import numbers, texts
 
 
 def turned(rows: list[str]) -> np.ndarray:

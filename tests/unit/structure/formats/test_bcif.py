@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from debye.errors import FormatError
-from debye.structure.bcif import decode, decode_column, read_categories
+from debye.structure.facts import CategoryFacts
+from debye.structure.formats.bcif import BcifFile, BinaryColumn, decode
 
 
 def bytes_of(values, dtype: str) -> bytes:
@@ -90,15 +91,15 @@ def string_array(texts: str, offsets: list[int]) -> dict:
 def test_strings_and_masks():
     data = {"data": bytes_of([1, 0, -1, 0], "<i1"), "encoding": [string_array("CACB", [0, 2, 4])]}
     mask = {"data": bytes_of([0, 0, 1, 2], "<u1"), "encoding": [byte_array(4)]}
-    column = decode_column({"data": data, "mask": mask})
+    column = BinaryColumn({"data": data, "mask": mask}, "x")
     assert column.texts().tolist() == ["CB", "CA", "", ""]
-    assert column.absent.tolist() == [False, False, True, True]
+    assert column.cif_text().to_pylist() == ["CB", "CA", ".", "?"]
 
 
 def test_masked_numbers_are_absent_numbers():
     data = {"data": bytes_of([5, 0], "<i4"), "encoding": [byte_array(3)]}
     mask = {"data": bytes_of([0, 2], "<u1"), "encoding": [byte_array(4)]}
-    column = decode_column({"data": data, "mask": mask})
+    column = BinaryColumn({"data": data, "mask": mask}, "x")
     np.testing.assert_array_equal(column.numbers(), [5, np.nan])
     assert column.numbers(absent=-1).tolist() == [5, -1]
 
@@ -120,24 +121,40 @@ def category(name: str, **columns) -> dict:
     return {"name": f"_{name}", "rowCount": 1, "columns": packed}
 
 
-def test_only_asked_categories_of_the_block_that_has_the_needed_one():
-    raw = document([category("entry", id=[1])], [category("a", x=[1, 2]), category("b", y=[3])])
-    columns, names = read_categories(raw, ["a", "missing"], source="x", needed="a")
-    assert set(columns) == {"a"}
-    assert names == {"a", "b"}
-    assert columns["a"]["x"].values.tolist() == [1, 2]
+def test_the_first_block_with_atoms_counts():
+    raw = document(
+        [category("entry", id=[1])], [category("a", x=[1, 2]), category("atom_site", id=[3])]
+    )
+    file = BcifFile(raw, "x")
+    assert file.category("entry") == {}
+    assert file.category("a")["x"].numbers().tolist() == [1, 2]
 
 
-def test_an_unasked_damaged_category_does_no_harm():
+def test_a_damaged_category_does_no_harm_until_it_is_needed():
     broken = category("b", y=[3])
     broken["columns"][0]["data"]["encoding"] = [{"kind": "Zigzag"}]
-    raw = document([category("a", x=[1]), broken])
-    assert read_categories(raw, ["a"], source="x")[0]["a"]["x"].values.tolist() == [1]
+    file = BcifFile(document([category("a", x=[1]), broken]), "x")
+    facts = CategoryFacts(file)
+    assert facts.numbers("a", "x") == [1]
+    assert facts.numbers("b", "y") == facts.texts("b", "y") == []
     with pytest.raises(FormatError, match="Zigzag"):
-        read_categories(raw, ["b"], source="x")
+        file.category("b")["y"].texts()
+
+
+def test_text_that_is_stored_as_bytes_is_read():
+    def as_bytes(value):
+        if isinstance(value, dict):
+            return {key.encode(): as_bytes(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [as_bytes(item) for item in value]
+        return value.encode() if isinstance(value, str) else value
+
+    raw = document([category("atom_site", id=[3])])
+    raw = msgpack.packb(as_bytes(msgpack.unpackb(raw)))
+    assert BcifFile(raw, "x").category("atom_site")["id"].numbers().tolist() == [3]
 
 
 @pytest.mark.parametrize("keep", [1, 20, 60])
 def test_truncated_files_are_named(keep):
-    with pytest.raises(FormatError, match=r"1abc\.bcif: damaged or no BinaryCIF"):
-        read_categories(document([category("a", x=[1, 2])])[:keep], ["a"], source="1abc.bcif")
+    with pytest.raises(FormatError, match=r"1abc\.bcif: damaged or not BinaryCIF"):
+        BcifFile(document([category("a", x=[1, 2])])[:keep], "1abc.bcif")

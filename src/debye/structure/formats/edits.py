@@ -1,4 +1,4 @@
-"""Small replacements in the bytes of a file: everything that is not named stays as it is."""
+"""Small replacements in the bytes of a file: all other bytes stay as they are."""
 
 # Arrow makes its compute functions on import, where type checkers do not see them.
 # pyright: reportAttributeAccessIssue=false
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from debye.errors import StructureError
-from debye.structure.cif_text import TEXT, joined
+from debye.structure.formats.cif_text import TEXT, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Edited:
     """Atoms whose B was left as the file gives it."""
     dropped_anisotropic: int
     """Anisotropic records dropped because they would contradict the new B."""
-    clipped: int
+    clipped: int = 0
     """New values that do not fit the columns of the format and were cut to its limit."""
 
 
@@ -41,10 +41,9 @@ def check_rows(rows: int, b: NDArray[np.floating], what: str, source: str) -> No
         source: Name for the error message.
     """
     if rows != len(b):
+        problem = f"the file has {rows} {what}, but {len(b)} B-factors were given"
         raise StructureError(
-            source,
-            problem=f"the file has {rows} {what}, but {len(b)} B-factors were given",
-            remedy="Give one value for each atom record of the file, NaN where it is to stay",
+            source, problem, "Give one value for each, NaN to keep the file's value"
         )
 
 

@@ -1,22 +1,31 @@
-"""The atom records of a PDB file → columns.
+"""PDB format: its atoms and facts, and a copy with new B-factors in columns 61-66.
 
-gemmi would do, but it puts atoms of one residue together, gives numbers for blank fields, and turning its atoms
-into arrays costs as much as reading. Here the columns are cut from the bytes, in the order of the file.
+The atom records are cut from the bytes in the order of the file. gemmi reads the records before them, but not
+the atoms: it puts atoms of one residue together and gives numbers for blank fields.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
 from debye.structure.chemistry import RESIDUE_PROPERTIES
+from debye.structure.declared_links import Partner
 from debye.structure.element_names import SYMBOLS, element_of, element_of_padded_name
-from debye.structure.fixed_width import numbers, texts
+from debye.structure.facts import Header
+from debye.structure.formats.edits import Edited, check_rows, splice
+from debye.structure.formats.fixed_width import numbers, texts, with_line_feeds
+from debye.structure.records import AtomRecords
 
+LARGEST = 999.99
+"""Å²; the largest B that six columns with two decimals can hold."""
+SMALLEST = -99.99
 WIDTH = 80
 _SHORTEST = 54
 """Characters of a record that ends with its coordinates."""
@@ -29,45 +38,24 @@ _USED = slice(12, 66)
 _ELEMENT = slice(76, 78)
 _UPPER = 0xDFDFDFDF
 """Clears the bit that makes ASCII letters lower case (and a space 0)."""
-_LONE_RETURN = re.compile(rb"\r(?!\n)")
-_END = re.compile(rb"^END(?![^ \r\n])[^\r\n]*", re.MULTILINE | re.IGNORECASE)
-_MODEL = re.compile(rb"^MODE", re.MULTILINE | re.IGNORECASE)
-
-
-def with_line_feeds(raw: bytes) -> bytes:
-    """Return the text with line feeds for carriage returns that end a line alone; no byte moves.
-
-    Example:
-        >>> with_line_feeds(b"TITLE\\rTER\\r\\nEND\\r")
-        b'TITLE\\nTER\\r\\nEND\\n'
-    """
-    if b"\r" not in raw or raw.count(b"\r") == raw.count(b"\r\n"):
-        return raw
-    return _LONE_RETURN.sub(b"\n", raw)
-
-
-def without_end(raw: bytes) -> bytes:
-    """Return the text without END records, at which gemmi would stop, with the models of :class:`PdbLines`.
-
-    Where no MODEL record tells the models, ENDMDL parts them as END does.
-
-    Example:
-        >>> without_end(b"ATOM\\nEND\\nATOM\\n")
-        b'ATOM\\nENDMDL\\nATOM\\n'
-    """
-    return _END.sub(b"" if _MODEL.search(raw) else b"ENDMDL", raw)
+_B = slice(60, 66)
+_IDENTITY = slice(12, 27)
+"""Atom name, altloc, residue name, chain, residue number, insertion code."""
+_B_TYPE = re.compile(rb"B VALUE TYPE[^:\n]*:([^\n]*)")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 def record_code(name: bytes) -> int:
-    """Return what :attr:`PdbLines.names` has for records that begin with these four letters."""
+    """Return what :attr:`PdbFile.names` has for records that begin with these four letters."""
     return int.from_bytes(name, "little") & _UPPER
 
 
 _RECORDS = tuple(map(record_code, (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")))
+_ANISOTROPIC = (record_code(b"ANIS"), record_code(b"SIGU"))
 
 
-class PdbLines:
-    """Where the records of a PDB file lie in its bytes.
+class PdbFile:
+    """The lines of a PDB file.
 
     Args:
         raw: The uncompressed file.
@@ -75,7 +63,7 @@ class PdbLines:
     """
 
     def __init__(self, raw: bytes, source: str) -> None:
-        self.source = source
+        self._raw, self.source = raw, source
         raw = with_line_feeds(raw)
         # Padded, so that the columns of a short last line can be cut.
         size = len(raw)
@@ -97,12 +85,21 @@ class PdbLines:
         self.is_hetero = hetatm[self.rows]
 
     @property
-    def head(self) -> int:
-        """Size of what comes before the first atom record, bytes."""
-        return int(self.starts[self.rows[0]]) if len(self.rows) else len(self.bytes)
+    def head(self) -> bytes:
+        """The lines before the first atom record, ended by line feeds."""
+        size = int(self.starts[self.rows[0]]) if len(self.rows) else len(self._raw)
+        return with_line_feeds(self._raw[:size])
 
-    def columns(self) -> dict[str, Any]:
-        """Return the columns of :class:`Sites`."""
+    def records(self) -> AtomRecords:
+        """Return the atoms and facts.
+
+        Raises:
+            FormatError: A record is damaged.
+        """
+        header, partners = _facts(self.head)
+        return AtomRecords(**self._columns(), partners=partners, header=header)
+
+    def _columns(self) -> dict[str, Any]:
         if len(self.rows) and self.lengths[self.rows].min() < _SHORTEST:
             row = self.rows[np.argmin(self.lengths[self.rows])]
             raise FormatError(
@@ -133,6 +130,75 @@ class PdbLines:
             "is_hetero": self.is_hetero,
             "u_aniso": self.u_aniso(),
         }
+
+    def annotated(self, b: NDArray[np.floating]) -> Edited:
+        """Return the file with new B-factors in columns 61-66.
+
+        Line ends, trailing blanks and every other record stay as they are. Lines that stop before
+        column 66 are padded. ANISOU and SIGUIJ of a replaced atom are dropped. Values beyond what the
+        six columns hold (-99.99 to 999.99) are clipped and counted.
+
+        Args:
+            b: (records,) new B-factor of each ATOM or HETATM record in file order, Å²; NaN keeps
+                the file's value.
+        """
+        data, starts, ends = self._raw, self.starts, self.starts + self.lengths
+        check_rows(len(self.rows), b, "atom records", self.source)
+        new = np.isfinite(b)
+        rounded = np.round(b[new].astype(np.float64), 2) + 0.0
+        clipped = int(((rounded > LARGEST) | (rounded < SMALLEST)).sum())
+        rounded = np.clip(rounded, SMALLEST, LARGEST)
+        text = np.frombuffer(("%6.2f" * len(rounded) % tuple(rounded.tolist())).encode(), np.uint8)
+        text = text.reshape(-1, 6)
+        rows = self.rows[new]
+        line, line_end = starts[rows], ends[rows]
+        is_long = line_end - line >= _B.stop
+        edited = np.frombuffer(data, np.uint8).copy()
+        edited[line[is_long, None] + np.arange(_B.start, _B.stop)] = text[is_long]
+        edits = [
+            (
+                int(first),
+                int(last),
+                data[first:last].ljust(_B.start)[: _B.start] + bytes(new_b),
+            )
+            for first, last, new_b in zip(
+                line[~is_long], line_end[~is_long], text[~is_long], strict=True
+            )
+        ]
+        dropped = self._anisotropic_of(new)
+        next_line = np.append(starts[1:], _behind_line_end(data, int(ends[-1])))
+        edits += [(int(starts[row]), int(next_line[row]), b"") for row in dropped]
+        return Edited(
+            data=splice(edited.tobytes(), *zip(*edits, strict=True)) if edits else edited.tobytes(),
+            replaced=len(rows),
+            kept=len(b) - len(rows),
+            dropped_anisotropic=len(dropped),
+            clipped=clipped,
+        )
+
+    def _anisotropic_of(self, new: NDArray[np.bool_]) -> list[int]:
+        """Return the lines of the ANISOU and SIGUIJ records whose atom gets a new B."""
+        anisotropic = np.flatnonzero(np.isin(self.names, _ANISOTROPIC))
+        before = np.searchsorted(self.rows, anisotropic) - 1
+        dropped = []
+        by_identity: dict[bytes, bool] | None = None
+        for line, atom in zip(anisotropic.tolist(), before.tolist(), strict=True):
+            identity = self._identity(line)
+            if atom >= 0 and self._identity(self.rows[atom]) == identity:
+                is_replaced = bool(new[atom])
+            else:
+                # Some programs collect the ANISOU records at the end of the chain.
+                if by_identity is None:
+                    identities = map(self._identity, self.rows.tolist())
+                    by_identity = dict(zip(identities, new.tolist(), strict=True))
+                is_replaced = by_identity.get(identity, False)
+            if is_replaced:
+                dropped.append(line)
+        return dropped
+
+    def _identity(self, line: int) -> bytes:
+        start = int(self.starts[line])
+        return self._raw[start + _IDENTITY.start : start + _IDENTITY.stop]
 
     def turned(self, columns: slice) -> NDArray[np.uint8]:
         """(characters, atoms) of the atom records: each character of all atoms lies together."""
@@ -228,6 +294,84 @@ class PdbLines:
                 problem=f"residue number {text!r} in columns 23-26 of an atom record",
                 remedy="Give an integer, or hybrid-36 above 9999",
             ) from error
+
+
+def _facts(head: bytes) -> tuple[Header, list[tuple[Partner, Partner]]]:
+    """Return what the records before the atoms tell."""
+    try:
+        return _facts_of(_parsed(head), head)
+    except UnicodeDecodeError:
+        return _facts_of(_parsed(_NOT_ASCII.sub(b"?", head)), head)
+
+
+def _parsed(records: bytes) -> gemmi.Structure:
+    """Read records, without the kinds that gemmi refuses."""
+    try:
+        return gemmi.read_pdb_string(records)
+    except (RuntimeError, ValueError):
+        lines = records.splitlines(keepends=True)
+    sound = gemmi.Structure()
+    kept = b""
+    for kind in dict.fromkeys(line[:6] for line in lines):
+        more = kept + b"".join(line for line in lines if line[:6] == kind)
+        with suppress(RuntimeError, ValueError):
+            sound = gemmi.read_pdb_string(more)
+            kept = more
+    return sound
+
+
+def _facts_of(
+    structure: gemmi.Structure, head: bytes
+) -> tuple[Header, list[tuple[Partner, Partner]]]:
+    info, meta = structure.info, structure.meta
+    programs = [item for item in meta.software if item.classification.name == "Refinement"]
+    id, title, method = (
+        info[tag] if tag in info else ""  # noqa: SIM401 (the map of gemmi has no get())
+        for tag in ("_entry.id", "_struct.title", "_exptl.method")
+    )
+    b_type = _B_TYPE.search(head)
+    header = Header(
+        id=id,
+        title=title,
+        method=method,
+        resolution=structure.resolution,
+        r_free=next((item.r_free for item in meta.refinement), None),
+        program=f"{programs[0].name} {programs[0].version}".strip() if programs else "",
+        has_tls=any(len(item.tls_groups) for item in meta.refinement),
+        b_type=b_type[1].strip().decode("ascii", "replace") if b_type else "",
+        hints=() if "_exptl.method" in info else (head.decode("ascii", "replace"),),
+        cell=structure.cell.parameters,
+        space_group=structure.spacegroup_hm,
+        fractional=_matrix(structure.cell.frac) if structure.cell.explicit_matrices else None,
+        ncs=[(operator.given, _matrix(operator.tr)) for operator in structure.ncs],
+    )
+    partners = [
+        (_partner(link.partner1), _partner(link.partner2))
+        for link in structure.connections
+        if link.type != gemmi.ConnectionType.Hydrog and link.asu != gemmi.Asu.Different
+    ]
+    return header, partners
+
+
+def _partner(address: gemmi.AtomAddress) -> Partner:
+    residue = address.res_id
+    return Partner(
+        chain=address.chain_name,
+        residue_number=residue.seqid.num or 0,
+        insertion_code=residue.seqid.icode.strip(),
+        residue_name=residue.name,
+        atom_name=address.atom_name,
+        altloc=address.altloc.strip("\0"),
+    )
+
+
+def _matrix(transform: gemmi.Transform) -> NDArray[np.float64]:
+    return np.column_stack([transform.mat.tolist(), transform.vec.tolist()])
+
+
+def _behind_line_end(data: bytes, end: int) -> int:
+    r"""Return where the next line starts, after ``\n``, ``\r\n`` or ``\r``."""
+    return end + (2 if data[end : end + 2] == b"\r\n" else len(data[end : end + 1]))
 
 
 def _field(used: NDArray[np.uint8], start: int, width: int) -> NDArray[np.uint8]:

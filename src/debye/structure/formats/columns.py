@@ -1,10 +1,10 @@
-"""Columns of an mmCIF category, text or binary → columns of :class:`Sites`."""
+"""Columns of a category, text or binary → columns of :class:`~debye.structure.records.AtomRecords`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from debye.errors import FormatError
 from debye.structure.element_names import clean_symbols
 from debye.structure.row_keys import equal_text
+
+_LARGEST_INTEGER = np.iinfo(np.int32).max
 
 
 class Column(Protocol):
@@ -26,13 +28,17 @@ class Column(Protocol):
         ...
 
     def numbers(self, absent: float = np.nan) -> NDArray[np.float64]:
-        """Return numbers, with the given value for ``.``, ``?`` and what is no number."""
+        """Return numbers, with the given value for ``.``, ``?`` and anything but a number."""
         ...
+
+
+Category = Mapping[str, Column]
+"""Columns by their names in lower case without the category, e.g. ``cartn_x``: CIF ignores case."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainColumn:
-    """A column in memory: values, and which of them the file does not give."""
+    """A column in memory: values, and which of them are absent."""
 
     values: NDArray
     """(rows,) numbers or texts; meaningless where masked."""
@@ -78,48 +84,21 @@ class PlainColumn:
         return numbers
 
 
-AnyColumn = TypeVar("AnyColumn", bound=Column)
-Category = Mapping[str, Column]
-"""Columns by their names without the category, e.g. ``Cartn_x``."""
-
-
-_SITE_NAMES = {
-    name.lower(): name
-    for name in (
-        "group_PDB", "id", "type_symbol", "label_atom_id", "label_alt_id", "label_comp_id", "label_asym_id",
-        "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y", "Cartn_z", "occupancy", "B_iso_or_equiv",
-        "auth_seq_id", "auth_comp_id", "auth_asym_id", "auth_atom_id", "pdbx_PDB_model_num",
-    )
-}  # fmt: skip
-"""The columns of atom_site that are read, by their names in lower case."""
-_LARGEST_INTEGER = np.iinfo(np.int32).max
-
-
-def usual_names(site: Mapping[str, AnyColumn]) -> dict[str, AnyColumn]:
-    """Return the columns of atom_site by their usual names: CIF does not tell upper from lower case.
-
-    Example:
-        >>> list(usual_names({"cartn_x": PlainColumn(np.ones(1))}))
-        ['Cartn_x']
-    """
-    return {_SITE_NAMES.get(name.lower(), name): column for name, column in site.items()}
-
-
 def atom_columns(site: Category, source: str) -> dict[str, NDArray]:
-    """Return the columns of :class:`Sites`; a missing author's value is the label's.
+    """Return the columns of the atom records; the label replaces a missing author's value.
 
     Args:
         site: The atom_site category.
         source: Named in error messages.
 
     Raises:
-        FormatError: A number of a residue or model is no integer.
+        FormatError: A residue or model number is not an integer.
     """
-    rows = len(site["Cartn_x"])
+    rows = len(site["cartn_x"])
     position = np.empty((rows, 3), np.float32)
-    for axis, name in enumerate(("Cartn_x", "Cartn_y", "Cartn_z")):
+    for axis, name in enumerate(("cartn_x", "cartn_y", "cartn_z")):
         position[:, axis] = site[name].numbers()
-    group = texts_of(site, rows, "group_PDB")
+    occupancy = numbers_of(site, rows, "occupancy")
     return {
         "model": integers_of(site, rows, "pdbx_PDB_model_num", source=source, absent=1),
         "chain": texts_of(site, rows, "auth_asym_id", "label_asym_id"),
@@ -131,39 +110,53 @@ def atom_columns(site: Category, source: str) -> dict[str, NDArray]:
         "altloc": texts_of(site, rows, "label_alt_id"),
         "element": clean_symbols(texts_of(site, rows, "type_symbol")),
         "position": position,
-        "occupancy": numbers_of(site, rows, "occupancy", absent=1.0).astype(np.float32),
+        "occupancy": np.where(np.isnan(occupancy), 1.0, occupancy).astype(np.float32),
         "b_iso": numbers_of(site, rows, "B_iso_or_equiv").astype(np.float32),
-        "is_hetero": equal_text(group, "HETATM"),
+        "is_hetero": equal_text(texts_of(site, rows, "group_PDB"), "HETATM"),
     }
 
 
 def texts_of(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
-    """Return the texts of the first column there is, filled up from the others."""
+    """Return the texts of the first column that exists, filled up from the next ones."""
     texts = None
-    for name in names:
-        if name not in site:
-            continue
+    for column in _existing(site, names):
         if texts is None:
-            texts = site[name].texts()
+            texts = column.texts()
         elif (empty := equal_text(texts, "")).any():
-            texts = np.where(empty, site[name].texts(), texts)
+            texts = np.where(empty, column.texts(), texts)
     return np.zeros(rows, "U1") if texts is None else texts
+
+
+def numbers_of(site: Category, rows: int, *names: str) -> NDArray[np.float64]:
+    """Return the numbers of the first column that exists, filled up from the next ones; NaN if absent."""
+    numbers = None
+    for column in _existing(site, names):
+        if numbers is None:
+            numbers = column.numbers()
+        elif np.isnan(numbers).any():
+            numbers = np.where(np.isnan(numbers), column.numbers(), numbers)
+    return np.full(rows, np.nan) if numbers is None else numbers
 
 
 def integers_of(
     site: Category, rows: int, *names: str, source: str, absent: int = 0
 ) -> NDArray[np.int32]:
-    """Return the integers of the first column there is, filled up from the others.
+    """Return the integers of the first column that exists, filled up from the next ones.
 
     Raises:
-        FormatError: A value that is needed is no integer of 32 bits.
+        FormatError: A value that is needed is not an integer of 32 bits.
     """
     integers = np.full(rows, np.nan)
     for name in names:
-        # A residue number that is no number must not become that of another numbering.
-        if name in site and (missing := np.isnan(integers)).any():
-            integers = np.where(missing, _whole_numbers(site[name], name, source), integers)
+        # An invalid residue number must not become that of another numbering.
+        if name.lower() in site and (missing := np.isnan(integers)).any():
+            numbers = _whole_numbers(site[name.lower()], name, source)
+            integers = np.where(missing, numbers, integers)
     return np.where(np.isnan(integers), absent, integers).astype(np.int32)
+
+
+def _existing(site: Category, names: tuple[str, ...]) -> list[Column]:
+    return [site[name.lower()] for name in names if name.lower() in site]
 
 
 def _whole_numbers(column: Column, name: str, source: str) -> NDArray[np.float64]:
@@ -173,29 +166,12 @@ def _whole_numbers(column: Column, name: str, source: str) -> NDArray[np.float64
     if len(odd):
         given = odd[~equal_text(column.texts()[odd], "")]
         if len(given):
-            raise FormatError(
-                source,
-                problem=f"{name} of row {given[0] + 1} is {str(column.texts()[given[0]])!r}, "
-                f"no integer up to {_LARGEST_INTEGER}",
-                remedy="Repair it, or give '?' where there is none",
+            value = str(column.texts()[given[0]])
+            problem = (
+                f"{name} of row {given[0] + 1} is {value!r}, no integer up to {_LARGEST_INTEGER}"
             )
+            raise FormatError(source, problem, "Repair it, or give '?' if there is none")
     return values
-
-
-def numbers_of(
-    site: Category, rows: int, *names: str, absent: float = np.nan
-) -> NDArray[np.float64]:
-    """Return the numbers of the first column there is, filled up from the others."""
-    numbers = None
-    for name in names:
-        if name not in site:
-            continue
-        if numbers is None:
-            numbers = site[name].numbers()
-        elif np.isnan(numbers).any():
-            numbers = np.where(np.isnan(numbers), site[name].numbers(), numbers)
-    numbers = np.full(rows, np.nan) if numbers is None else numbers
-    return numbers if np.isnan(absent) else np.where(np.isnan(numbers), absent, numbers)
 
 
 def numbers_from(texts: NDArray[np.str_], absent: float = np.nan) -> NDArray[np.float64]:
@@ -213,3 +189,17 @@ def _number(text: str, absent: float) -> float:
         return float(text.split("(")[0])  # 1.23(4) carries its standard uncertainty
     except ValueError:
         return absent
+
+
+def tensors_of(site: Category, anisotropic: Category, rows: int) -> NDArray[np.float32] | None:
+    """Return (atoms, 6) anisotropic tensors, Å², joined to the atoms by identifier; None without any."""
+    items = [f"u[{i}][{j}]" for i, j in ("11", "22", "33", "12", "13", "23")]
+    if not {"id", *items} <= set(anisotropic) or "id" not in site:
+        return None
+    row_of = {identifier: row for row, identifier in enumerate(site["id"].texts().tolist())}
+    found = [row_of.get(identifier, -1) for identifier in anisotropic["id"].texts().tolist()]
+    row = np.array(found, np.int64)
+    values = np.full((rows, 6), np.nan, np.float32)
+    tensors = np.column_stack([anisotropic[item].numbers() for item in items])
+    values[row[row >= 0]] = tensors[row >= 0]
+    return None if np.isnan(values).all() else values

@@ -1,22 +1,25 @@
-"""What a file says about the whole entry → :class:`Entry` and :class:`Crystal`, alike for all formats."""
+"""Facts about the whole entry, value by value from any format → :class:`Entry` and :class:`Crystal`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.structure.declared_links import Partner
+from debye.structure.formats.columns import Column
 from debye.structure.structure import BKind, Crystal, Entry
 
 PREDICTORS = (
     "ALPHAFOLD", "ALPHAFOLDDB", "COLABFOLD", "ESMFOLD", "OMEGAFOLD", "OPENFOLD", "ROSETTAFOLD", "HELIXFOLD",
     "BOLTZ", "CHAI-1", "CHAI-1R", "PROTENIX", "SWISS-MODEL", "MODELLER", "I-TASSER", "TRROSETTA",
 )  # fmt: skip
-"""Programs that compute models; looked for only where no experiment is named."""
+"""Programs that compute models; searched for only if no experiment is named."""
 # Digits may follow (AlphaFold2, Boltz-1x), letters may not: Boltzmann weighted frames of simulations.
 _PREDICTOR = re.compile(rf"(?<![A-Z])(?:{'|'.join(map(re.escape, PREDICTORS))})(?![A-Z])")
 
@@ -28,11 +31,12 @@ _DIFFRACTION = ("DIFFRACTION", "CRYSTALLOGRAPHY")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a file says about the whole entry, as it says it; empty or None where it is silent."""
+    """Facts about the whole entry as the file gives them; empty or None if missing."""
 
     id: str = ""
     title: str = ""
     method: str = ""
+    """Experimental methods, separated by semicolons."""
     resolution: float | None = None
     """Å."""
     r_free: float | None = None
@@ -50,17 +54,147 @@ class Header:
     fractional: NDArray[np.float64] | None = None
     """(3, 4) SCALE or fract_transf matrix and shift."""
     ncs: list[tuple[bool, NDArray[np.float64]]] = field(default_factory=list)
-    """Whether a copy is given in the file, and its (3, 4) rotation and shift (Å)."""
+    """Whether the file contains the copy, and its (3, 4) rotation and shift (Å)."""
+
+
+class Categories(Protocol):
+    """The categories of an mmCIF file, text or binary; all names in lower case."""
+
+    def column(self, category: str, item: str) -> Column | None:
+        """Return a column, or None if it is missing or damaged."""
+        ...
+
+    def has_category(self, start: str) -> bool:
+        """Return whether the name of any category begins so."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryFacts:
+    """Values of the categories of an mmCIF file; a missing or damaged value is empty or NaN."""
+
+    file: Categories
+
+    def texts(self, category: str, *items: str) -> list[str]:
+        """Return the texts of the first item that has one, row by row."""
+        columns = [
+            column
+            for item in items
+            if (column := self.file.column(category, item.lower())) is not None
+        ]
+        texts = [column.texts().tolist() for column in columns]
+        if len(texts) == 1:
+            return texts[0]
+        return [next(filter(None, row), "") for row in zip(*texts, strict=False)]
+
+    def numbers(self, category: str, item: str) -> list[float]:
+        """Return the numbers of an item."""
+        column = self.file.column(category, item.lower())
+        return [] if column is None else column.numbers().tolist()
+
+    def text(self, category: str, item: str) -> str:
+        """Return the first text of an item."""
+        return next(iter(self.texts(category, item)), "")
+
+    def header(self) -> Header:
+        """Return the facts about the entry."""
+        resolution = [
+            *self.numbers("refine", "ls_d_res_high"),
+            *self.numbers("em_3d_reconstruction", "resolution"),
+            *self.numbers("reflns", "d_resolution_high"),
+        ]
+        r_free = self.numbers("refine", "ls_R_factor_R_free")
+        method = "; ".join(filter(None, self.texts("exptl", "method")))
+        places = (("entry", "id"), ("struct", "title"), ("software", "name"), ("citation", "title"))
+        places = () if method else places
+        lengths = [f"length_{axis}" for axis in "abc"]
+        angles = [f"angle_{angle}" for angle in ("alpha", "beta", "gamma")]
+        cell = [self.numbers("cell", item) for item in (*lengths, *angles)]
+        operators = self._operators("struct_ncs_oper")
+        codes = self.texts("struct_ncs_oper", "code") or [""] * len(operators)
+        return Header(
+            id=self.text("entry", "id"),
+            title=self.text("struct", "title"),
+            method=method,
+            resolution=next((value for value in resolution if value > 0), None),
+            r_free=next((value for value in r_free if value > 0), None),
+            program=self._program(),
+            has_tls=bool(self.texts("pdbx_refine_tls", "id", "pdbx_refine_id")),
+            b_type=self.text("refine", "pdbx_TLS_residual_ADP_flag"),
+            hints=tuple(text for place in places for text in self.texts(*place)),
+            is_model_archive=not method and self.file.has_category("ma_"),
+            cell=tuple(values[0] if values else np.nan for values in cell),
+            space_group=self.text("symmetry", "space_group_name_H-M")
+            or self.text("space_group", "name_H-M_alt"),
+            fractional=next(iter(self._operators("atom_sites", "fract_transf_")), None),
+            ncs=[
+                (code.lower() == "given", item) for code, item in zip(codes, operators, strict=True)
+            ],
+        )
+
+    def partners(self) -> list[tuple[Partner, Partner]]:
+        """Return the links within one asymmetric unit, without hydrogen bonds."""
+        ends = list(zip(self._ends(1), self._ends(2), strict=False))
+        blank = [""] * len(ends)
+        kinds = self.texts("struct_conn", "conn_type_id") or blank
+        here = self.texts("struct_conn", "ptnr1_symmetry") or blank
+        there = self.texts("struct_conn", "ptnr2_symmetry") or blank
+        return [
+            (first, second)
+            for (first, second), kind, a, b in zip(ends, kinds, here, there, strict=True)
+            if first and second and kind.lower() != "hydrog" and a == b
+        ]
+
+    def _ends(self, end: int) -> list[Partner | None]:
+        """Return one end of each link, None if its residue number is not an integer."""
+        side = f"ptnr{end}_"
+        names = (
+            (side + "auth_asym_id", side + "label_asym_id"),
+            (side + "auth_seq_id", side + "label_seq_id"),
+            (f"pdbx_{side}PDB_ins_code",),
+            (side + "auth_comp_id", side + "label_comp_id"),
+            (side + "auth_atom_id", side + "label_atom_id"),
+            (f"pdbx_{side}label_alt_id",),
+        )
+        columns = [self.texts("struct_conn", *items) for items in names]
+        rows = max(map(len, columns))
+        columns = [column or [""] * rows for column in columns]
+        return [
+            Partner(chain, int(number or 0), *others)
+            if re.fullmatch(r"([+-]?\d{1,9})?", number)
+            else None
+            for chain, number, *others in zip(*columns, strict=True)
+        ]
+
+    def _program(self) -> str:
+        """Return name and version of the first program that is said to have refined."""
+        names = self.texts("software", "name")
+        versions = self.texts("software", "version") or [""] * len(names)
+        kinds = self.texts("software", "classification")
+        for name, version, kind in zip(names, versions, kinds, strict=False):
+            if kind.lower() == "refinement":
+                return f"{name} {version}".strip()
+        return ""
+
+    def _operators(self, category: str, prefix: str = "") -> list[NDArray[np.float64]]:
+        """Return the (3, 4) matrices and shifts of a category, NaN where missing."""
+        items = [
+            item for i in "123" for item in (*(f"matrix[{i}][{j}]" for j in "123"), f"vector[{i}]")
+        ]
+        cells = [self.numbers(category, prefix + item) for item in items]
+        rows = max(map(len, cells))
+        cells = [column or [np.nan] * rows for column in cells]
+        return list(np.array(cells, np.float64).T.reshape(rows, 3, 4))
 
 
 def entry_and_crystal(
     header: Header, b_iso: NDArray[np.float32], residue: NDArray[np.int32]
 ) -> tuple[Entry, Crystal | None]:
-    """Judge what a file says about the entry.
+    """Return entry and crystal as far as the header tells, without a crystal if it is not measured.
 
     Args:
-        header: What the file says.
-        b_iso: (atoms,) the B column, looked at only where the file says nothing about experiment and cell.
+        header: Facts as the file gives them.
+        b_iso: (atoms,) the B column, used only if the file names neither experiment nor cell.
         residue: (atoms,) residue of each atom.
     """
     method = header.method.upper()

@@ -1,11 +1,12 @@
 """Columns of a fixed-width text, as bytes → texts and numbers, many rows at a time.
 
-Here one character of all rows lies together, ``(characters, rows)``: this way round numpy is ten times faster.
-Fields that are not written in the usual way are read one by one, so that speed never costs a value.
+Arrays have the shape (characters, rows), with which numpy is ten times faster than with (rows, characters).
+Fields in an unusual notation are read one by one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,19 @@ _SPACE = ord(" ")
 _MINUS = ord("-")
 _POINT = ord(".")
 _ZERO = ord("0")
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
+
+
+def with_line_feeds(raw: bytes) -> bytes:
+    """Return the text with line feeds for carriage returns that end a line alone; no byte moves.
+
+    Example:
+        >>> with_line_feeds(b"TITLE\\rTER\\r\\nEND\\r")
+        b'TITLE\\nTER\\r\\nEND\\n'
+    """
+    if b"\r" not in raw or raw.count(b"\r") == raw.count(b"\r\n"):
+        return raw
+    return _LONE_RETURN.sub(b"\n", raw)
 
 
 def texts(field: NDArray[np.uint8]) -> NDArray[np.str_]:

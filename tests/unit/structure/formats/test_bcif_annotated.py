@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from debye.errors import FormatError, StructureError
-from debye.structure.cif_text import number_text
-from debye.structure.write_bcif import replace_b_bcif
+from debye.structure.formats.bcif import BcifFile
+from debye.structure.formats.cif_text import number_text
+from debye.structure.formats.edits import Edited
 
 NAN = float("nan")
 BYTES = [{"kind": "ByteArray", "type": 33}]
+
+
+def replace_b_bcif(data: bytes, b: np.ndarray, source: str) -> Edited:
+    return BcifFile(data, source).annotated(b)
 
 
 def numbers(name: str, *values: float) -> dict[str, Any]:
@@ -71,7 +76,7 @@ def test_what_cannot_be_matched_is_refused() -> None:
         replace_b_bcif(bcif(atom_site=ATOMS), new[:1], "test")
     with pytest.raises(FormatError, match="a column named id is missing"):
         replace_b_bcif(bcif(atom_site=ATOMS[1:], atom_site_anisotrop=TENSORS), new, "test")
-    with pytest.raises(FormatError, match="no block has an _atom_site"):
+    with pytest.raises(StructureError, match="there are no atoms"):
         replace_b_bcif(bcif(cell=ATOMS), new, "test")
     with pytest.raises(FormatError, match=r"damaged.*\[1, 3\] rows"):
         replace_b_bcif(bcif(atom_site=[*ATOMS, numbers("x", 1)]), new, "test")

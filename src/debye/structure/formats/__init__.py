@@ -1,0 +1,1 @@
+"""One module a file format: reading it and replacing its B-factors."""
