@@ -269,7 +269,7 @@ def test_lists_of_ids_are_judged_one_by_one(server, tmp_path):
     assert SEARCH not in server.requests
 
 
-def test_a_list_goes_on_to_fetching(server, tmp_path, peptide):
+def test_a_list_is_fetched(server, tmp_path, peptide):
     for entry in ENTRIES:
         server.add_pdb(entry.id, bcif_gz=zipped(entry_bcif(peptide, entry.id)))
     search("apo_holo", tmp_path / "list.csv")
