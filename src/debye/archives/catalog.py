@@ -28,10 +28,6 @@ def _pdb_name(text: str) -> str | None:
     return match[1].lower() if match else None
 
 
-def _pdb_folder(name: str) -> str:
-    return name[1:3]
-
-
 def _pdb_successors(archive: Archive, name: str, client: HttpClient) -> list[str] | None:
     url = f"{archive.address('data', client)}/rest/v1/holdings/removed/{name.upper()}"
     try:
@@ -77,7 +73,7 @@ PDB = Archive(
     },
     urls=templates("{models}/{id}.bcif.gz", "{files}/download/{id}.cif.gz"),
     if_absent="Check the identifier; an obsolete entry has a successor, which rcsb.org names",
-    folder=_pdb_folder,
+    folder=lambda name: name[1:3],
     successors=_pdb_successors,
 )
 ALPHAFOLD = Archive(
