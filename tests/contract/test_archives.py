@@ -72,7 +72,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "has no address": {"urls": lambda archive, name, client: []},
     "is not an address": {"urls": templates("/1abc.cif")},
     "takes .* for another entry": {"check": lambda path, name, entry: None},
-    "holds entry '1ABC', not '2abc'": {
+    "is entry '1ABC', not '2abc'": {
         "entry_id": lambda name: "2abc",
         "urls": templates("{models}/1abc.bcif.gz"),
     },

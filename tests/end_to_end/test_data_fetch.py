@@ -94,7 +94,7 @@ def test_a_list_is_fetched_once(server, contents, ids, tmp_path):
     again = fetch(ids, tmp_path / "mirror")
     assert again.exit_code == 0
     assert "0 files fetched" in again.output
-    assert server.requests == before, "nothing is missing, so nothing is asked for"
+    assert server.requests == before, "nothing is missing, so nothing is requested"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_file_that_stays_bad_is_fetched_as_mmcif(server, contents, ids, tmp_pa
     path = tmp_path / "mirror" / "bb" / "2bbb.cif.gz"
     assert path.read_bytes() == zipped(entry_cif(peptide, "2bbb"))
     assert not path.with_name("2bbb.bcif.gz").exists()
-    assert "holds entry '3CCC', not '2bbb'" in report(tmp_path / "mirror")["2bbb"]["problem"]
+    assert "is entry '3CCC', not '2bbb'" in report(tmp_path / "mirror")["2bbb"]["problem"]
 
 
 def test_what_fails_is_reported_and_fetched_by_the_next_run(server, contents, ids, tmp_path):
@@ -285,7 +285,7 @@ def down(server: ArchiveServer, *names: str, mmcif: bool = True) -> None:
             server.fail(path, *[Fault(status=500)] * 4)
 
 
-def test_a_wrong_file_does_not_stay_beside_the_right_one(server, contents, tmp_path, peptide):
+def test_a_wrong_file_is_moved_away(server, contents, tmp_path, peptide):
     folder = tmp_path / "mirror"
     path = folder / "aa" / "1aab.bcif.gz"
     path.parent.mkdir(parents=True)
@@ -346,7 +346,7 @@ def test_a_failed_refresh_keeps_what_is_there_and_says_so(server, contents, tmp_
     assert report(folder)["1aaa"]["status"] == "stored"
 
 
-def test_a_refresh_that_was_stopped_goes_on(server, ids, tmp_path, monkeypatch):
+def test_a_stopped_refresh_resumes(server, ids, tmp_path, monkeypatch):
     folder = tmp_path / "mirror"
     fetch(ids, folder)
     real, calls = os.fsync, []
@@ -494,6 +494,26 @@ def test_kill_9_in_the_middle_loses_nothing(server, contents, ids, tmp_path):
     assert_complete(folder, contents)
 
 
+def test_an_interrupted_run_reports_and_the_next_one_resumes(server, contents, ids, tmp_path):
+    folder = tmp_path / "mirror"
+    server.fail("/2bbb.bcif.gz", Fault(drip=0.01))
+    process = subprocess.Popen(
+        command("data", "fetch", ids, "-o", folder, "--connections", 1, *QUICK),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for(lambda: any((folder / ".fetch" / "partial").glob("*2bbb*")))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert not leftovers(folder)
+    assert {name: row["status"] for name, row in report(folder).items()} == {
+        name: "stored" if name in ("1aaa", "1aab") else "failed" for name in IDS
+    }
+    server.requests.clear()
+    assert fetch(ids, folder).exit_code == 0
+    assert server.requests == {f"/{name}.bcif.gz": 1 for name in IDS[2:]}
+
+
 def test_two_runs_do_not_share_a_folder(server, contents, ids, tmp_path):
     folder = tmp_path / "mirror"
     server.fail("/1aaa.bcif.gz", Fault(drip=0.01))
@@ -528,7 +548,7 @@ def test_a_model_server_that_is_down_is_left_alone(server, tmp_path, peptide):
     result = fetch(ids_of(tmp_path, *names), folder, "--connections", 1, "--attempts", 2)
     assert result.exit_code == 0
     assert sum(server.requests[f"/{name}.bcif.gz"] for name in names) == 20, "of ten entries"
-    assert "not asked after 10 failures in a row" in report(folder)["1015"]["problem"]
+    assert "not used after 10 failures in a row" in report(folder)["1015"]["problem"]
 
 
 def test_a_list_without_ids_is_refused(tmp_path):

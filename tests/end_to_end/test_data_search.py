@@ -269,7 +269,7 @@ def test_lists_of_ids_are_judged_one_by_one(server, tmp_path):
     assert SEARCH not in server.requests
 
 
-def test_a_list_goes_on_to_fetching(server, tmp_path, peptide):
+def test_a_list_is_fetched(server, tmp_path, peptide):
     for entry in ENTRIES:
         server.add_pdb(entry.id, bcif_gz=zipped(entry_bcif(peptide, entry.id)))
     search("apo_holo", tmp_path / "list.csv")
@@ -308,6 +308,7 @@ def test_faults_are_survived(server, tmp_path, path, fault):
         (SEARCH, Fault(status=500), "HTTP 500, in the last of 2 attempts"),
         (SEARCH, Fault(body=b'{"total_count": 3, "result_set": ["1AAA_1"]}'), "lists 1"),
         (SEARCH, Fault(body=b'{"hits": []}'), "answered"),
+        (SEARCH, Fault(body=b'{"total_count": 1, "result_set": ["../../1AAA_1"]}'), "answered"),
         (GRAPHQL, Fault(body=b'{"errors": [{"message": "no such field"}]}'), "no such field"),
         (CLUSTERS.format(30), Fault(body=CLUSTERS_30[:-1].encode()), "middle of a line"),
         (CLUSTERS.format(30), Fault(body=b"1AAA_1\n2BBB_1 1AAB_1\n"), "line 2 has 2 entities"),

@@ -1,7 +1,7 @@
 """A local server that speaks as the structure archives do, and fails on command.
 
 It answers what ``models.rcsb.org``, ``files.rcsb.org`` and AlphaFold DB answer, from files held in
-memory; :mod:`servers.rcsb` adds the interfaces that are asked questions. Faults are queued per path:
+memory; :mod:`servers.rcsb` adds the interfaces that answer questions. Faults are queued per path:
 each request to that path uses up one.
 """
 
@@ -31,7 +31,7 @@ class Fault:
     hang: float = 0.0
     """Seconds of silence before anything is sent."""
     cut_to: int | None = None
-    """Announce the whole file, send so many bytes, and close."""
+    """Announce the whole file, send this many bytes, and close."""
     drip: float = 0.0
     """Seconds between bytes."""
     reset: bool = False
@@ -51,7 +51,7 @@ class ArchiveServer:
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.requests: Counter[str] = Counter()
         self.times: list[tuple[float, str]] = []
-        """When which path was asked for, on the monotonic clock."""
+        """Time (monotonic clock) and path of each request."""
         self.headers: dict[str, dict[str, str]] = {}
         self.closing = threading.Event()
         self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))

@@ -1,6 +1,6 @@
 """RCSB's interfaces, played by the local server: search, data (GraphQL), clusters, holdings, files.
 
-Questions are held against RCSB's own schemas (``tests/reference/rcsb``): what they do not allow gets the answer 400, as
+Questions are compared with RCSB's own schemas (``tests/reference/rcsb``): what they do not allow gets the answer 400, as
 from RCSB, and GraphQL is executed by ``graphql-core`` on the types of RCSB's schema.
 """
 
@@ -85,7 +85,7 @@ def serve(
 
     Args:
         server: Running.
-        entries: What the archive holds; their files are added with ``server.add_pdb``.
+        entries: Entries of the archive; their files are added with ``server.add_pdb``.
         clusters: Identity in % → text of the file of clusters.
         removed: Obsolete entries and what replaced each.
     """
@@ -108,7 +108,7 @@ def serve(
 
 
 def document(entry: ServedEntry) -> dict[str, Any]:
-    """Return an entry as the data API gives it, and as the search index holds it."""
+    """Return an entry as the data API gives it, and as it is in the search index."""
     name = entry.id.upper()
     ligands, sugars = entry.ligands or {}, entry.sugars or {}
     return {

@@ -28,11 +28,8 @@ def _pdb_name(text: str) -> str | None:
     return match[1].lower() if match else None
 
 
-def _pdb_folder(name: str) -> str:
-    return name[1:3]
-
-
-def _pdb_successors(archive: Archive, name: str, client: HttpClient) -> list[str] | None:
+def pdb_successors(archive: Archive, name: str, client: HttpClient) -> list[str] | None:
+    """Return what replaced an obsolete PDB entry; None if it is not known as one."""
     url = f"{archive.address('data', client)}/rest/v1/holdings/removed/{name.upper()}"
     try:
         document = client.json(url)
@@ -77,8 +74,8 @@ PDB = Archive(
     },
     urls=templates("{models}/{id}.bcif.gz", "{files}/download/{id}.cif.gz"),
     if_absent="Check the identifier; an obsolete entry has a successor, which rcsb.org names",
-    folder=_pdb_folder,
-    successors=_pdb_successors,
+    folder=lambda name: name[1:3],
+    successors=pdb_successors,
 )
 ALPHAFOLD = Archive(
     name="alphafold",

@@ -33,7 +33,7 @@ def entry_problem(path: Path, name: str, expected: str) -> str | None:
         return error.problem
     if not atoms:
         return "has no atoms"
-    return None if found.lower() == expected.lower() else f"holds entry {found!r}, not {expected!r}"
+    return None if found.lower() == expected.lower() else f"is entry {found!r}, not {expected!r}"
 
 
 def body_problem(path: Path, name: str = "") -> str | None:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 BUSY = frozenset({408, 425, 429})
 """Answers after which another attempt may succeed, besides 500 and above."""
 ABSENT = frozenset({400, 404, 410, 422})
-"""Answers that mean there is no such entry; AlphaFold DB says 400 or 422 to impossible ones."""
+"""Answers that mean there is no such entry; AlphaFold DB answers 400 or 422 to impossible ones."""
 AVOID_AFTER, AVOID_SECONDS = 10, 300.0
-"""After so many failed files in a row another server, if there is one, is preferred for so many seconds."""
+"""Files that a server fails to deliver in a row before another one, if there is one, is preferred; for how long, s."""
 
 Answer = TypeVar("Answer")
 
@@ -218,10 +218,10 @@ class HttpClient:
         return saved
 
     def avoidance(self, url: str) -> str | None:
-        """Say why a server that failed again and again should not be asked for a file now, or None."""
+        """Say why a server should not be used for a file now, because it failed again and again, or None."""
         folder = url.rsplit("/", 1)[0]
         if time.monotonic() < self.avoided_until.get(folder, 0.0):
-            return f"not asked after {self.failures[folder]} failures in a row"
+            return f"not used after {self.failures[folder]} failures in a row"
         return None
 
     def _patiently(self, url: str, attempt: Callable[[], Answer]) -> Answer:

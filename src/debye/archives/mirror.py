@@ -128,7 +128,7 @@ def _fetch_all(
     done = failed_in_a_row = 0
 
     def collect(most: int) -> None:
-        """Wait until at most so many entries are being fetched."""
+        """Wait until at most ``most`` entries are being fetched."""
         nonlocal done, failed_in_a_row
         while len(busy) > most:
             for future in wait(busy, return_when=FIRST_COMPLETED).done:

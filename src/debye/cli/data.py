@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from debye.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from debye.dataset.store.statistics import Histogram, SplitStatistics
@@ -127,24 +127,6 @@ def report_store(store: Store) -> None:
         f"{sum(size['atoms'] for size in sizes.values()):,} atoms, {len(store.failures)} failed"
     )
     typer.echo(f"digest {store.digest}")
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on the terminal's error stream; yields the function that moves it (done, total)."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _show(rows: list[SplitStatistics], title: str) -> None:

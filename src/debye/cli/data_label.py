@@ -32,7 +32,7 @@ def label(
 
     Existing labels of the target are replaced. Models of the target can then be trained and evaluated on the store.
     """
-    from debye.cli.data import progress_bar
+    from debye.cli.terminal import progress_bar
     from debye.dataset.store.labels import label_store
     from debye.dataset.store.store import Store
     from debye.targets.catalog import find_target

@@ -50,7 +50,7 @@ def update(
 ) -> None:
     """Append the entries that were released or revised since the store's date; no old entry changes its split."""
     from debye.archives.http import RemoteSettings
-    from debye.cli.data import progress_bar
+    from debye.cli.terminal import progress_bar
     from debye.dataset.curate.build_recipe import read_build_recipe
     from debye.dataset.search.recipes import read_search_recipe
     from debye.dataset.store.update import UpdateSettings, update_store

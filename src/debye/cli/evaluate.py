@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from debye.cli.data import progress_bar
 from debye.cli.options import MatchTable, PredictedFolder
+from debye.cli.terminal import progress_bar
 from debye.version import library_version
 
 if TYPE_CHECKING:

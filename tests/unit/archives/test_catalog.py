@@ -51,7 +51,7 @@ def test_lists_are_read(tmp_path, name, text, expected):
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.csv", b"pdb\n1abc\n"), ("a.txt", b"\xff\xfe")])
-def test_what_is_no_list_is_refused(tmp_path, name, content):
+def test_other_files_are_refused(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"needs a column id|cannot be read"):

@@ -58,7 +58,7 @@ def test_entry_comes_as_binary_cif_and_is_not_fetched_twice(server, settings, tm
     assert files_in(tmp_path) == [path]
 
 
-def test_falls_back_to_mmcif_where_there_is_no_binary_cif(server, settings, tmp_path) -> None:
+def test_without_binary_cif_mmcif_is_downloaded(server, settings, tmp_path) -> None:
     del server.files[BCIF_PATH]
     path = fetch("1abc", tmp_path, settings=settings)
     assert path == tmp_path / "ab" / "1abc.cif.gz"
@@ -109,7 +109,7 @@ def test_persistent_fault_is_one_clear_error(server, settings, tmp_path) -> None
     assert not files_in(tmp_path)
 
 
-def test_no_server_is_a_download_error(tmp_path) -> None:
+def test_an_unreachable_server_is_a_download_error(tmp_path) -> None:
     nowhere = RemoteSettings(
         servers=dict.fromkeys(("models", "files"), "http://127.0.0.1:9"),
         attempts=2,

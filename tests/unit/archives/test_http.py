@@ -72,7 +72,7 @@ def test_two_faults_are_survived(server, fault):
     ("status", "error"),
     [(404, Absent), (422, Absent), (403, Unusable), (500, Unusable), (429, Unusable)],
 )
-def test_answers_are_told_apart(server, status, error):
+def test_absent_busy_and_refused_are_different_errors(server, status, error):
     server.fail("/a", *[Fault(status=status)] * 3)
     with HttpClient(SETTINGS) as client, pytest.raises(error, match=f"HTTP {status}"):
         client.json(f"{server.url}/a")
@@ -199,7 +199,7 @@ def test_a_server_that_fails_again_and_again_is_avoided(server, tmp_path):
             server.fail(f"/models/{number}", Fault(status=500))
             with pytest.raises(Unusable):
                 client.save(f"{server.url}/models/{number}", tmp_path / "x", lambda *_: None)
-        assert client.avoidance(url) == "not asked after 10 failures in a row"
+        assert client.avoidance(url) == "not used after 10 failures in a row"
         assert client.avoidance(f"{server.url}/files/x") is None
 
 

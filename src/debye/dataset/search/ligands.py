@@ -19,11 +19,11 @@ class LigandRules(BaseModel, frozen=True, extra="forbid"):
     """When a component that is neither polymer nor water counts as a ligand."""
 
     smallest: PositiveInt = 7
-    """Heavy atoms that a ligand has at least; ions, solvents and most small acids have fewer."""
+    """Least heavy atoms of a ligand; ions, solvents and most small acids have fewer."""
     also_additives: tuple[str, ...] = ()
-    """BoundComponent ids that are no ligands either, besides the shipped list."""
+    """Component ids that are additives besides those of the shipped list."""
     not_additives: tuple[str, ...] = ()
-    """BoundComponent ids of the shipped list that count here, e.g. ``CIT`` for citrate synthases."""
+    """Component ids of the shipped list that count as ligands, e.g. ``CIT`` for citrate synthases."""
 
 
 @dataclass(frozen=True, slots=True)

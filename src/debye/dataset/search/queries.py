@@ -61,46 +61,43 @@ def search_request(recipe: SearchRecipe) -> dict[str, Any]:
 
 def entry_conditions(entries: EntryFilter) -> list[Condition]:
     """Return the filter as conditions of the search."""
+    info, dates = "rcsb_entry_info", "rcsb_accession_info"
     window = Range(at_least=entries.best_resolution, at_most=entries.worst_resolution)
-    found = [
-        _is("entity_poly.rcsb_entity_polymer_type", "Protein"),
-        _is("exptl.method", entries.method),
-        Condition(attribute="rcsb_entry_info.resolution_combined", operator="range", value=window),
-        _compare(
-            "entity_poly.rcsb_sample_sequence_length", "greater_or_equal", entries.least_residues
-        ),
-    ]
-    if entries.polymers:
-        attribute = "rcsb_entry_info.selected_polymer_entity_types"
-        found.append(Condition(attribute=attribute, operator="in", value=entries.polymers))
-    if entries.most_atoms:
-        attribute = "rcsb_entry_info.deposited_atom_count"
-        found.append(_compare(attribute, "less_or_equal", entries.most_atoms))
-    released, revised = "initial_release_date", "revision_date"
-    for name, operator, day in (
-        (released, "greater_or_equal", entries.released_from),
-        (released, "less_or_equal", entries.released_until),
-        (revised, "greater_or_equal", entries.revised_from),
-    ):
-        if day is not None:
-            found.append(_compare(f"rcsb_accession_info.{name}", operator, day))
-    return found
+    return _conditions(
+        ("entity_poly.rcsb_entity_polymer_type", "exact_match", "Protein"),
+        ("exptl.method", "exact_match", entries.method),
+        (f"{info}.resolution_combined", "range", window),
+        ("entity_poly.rcsb_sample_sequence_length", "greater_or_equal", entries.least_residues),
+        (f"{info}.selected_polymer_entity_types", "in", entries.polymers),
+        (f"{info}.deposited_atom_count", "less_or_equal", entries.most_atoms),
+        (f"{dates}.initial_release_date", "greater_or_equal", entries.released_from),
+        (f"{dates}.initial_release_date", "less_or_equal", entries.released_until),
+        (f"{dates}.revision_date", "greater_or_equal", entries.revised_from),
+    )
 
 
 def group_condition(group: ProteinGroup) -> Condition:
     """Return the condition that finds the proteins of a group."""
-    tests = []
+    annotation = "rcsb_polymer_entity_annotation"
+    tests = _conditions(("rcsb_polymer_entity.rcsb_ec_lineage.id", "in", group.ec))
     if group.pfam:
-        attribute = "rcsb_polymer_entity_annotation.annotation_id"
-        family = Condition(attribute=attribute, operator="in", value=group.pfam)
-        is_pfam = _is("rcsb_polymer_entity_annotation.type", "Pfam")
-        tests.append(Condition(all=(family, is_pfam), same_record=True))
-    if group.ec:
-        attribute = "rcsb_polymer_entity.rcsb_ec_lineage.id"
-        tests.append(Condition(attribute=attribute, operator="in", value=group.ec))
+        family = _conditions(
+            (f"{annotation}.annotation_id", "in", group.pfam),
+            (f"{annotation}.type", "exact_match", "Pfam"),
+        )
+        tests.insert(0, Condition(all=tuple(family), same_record=True))
     if len(tests) == 1:
         return tests[0]
     return Condition(any=tuple(tests)) if group.match == "any" else Condition(all=tuple(tests))
+
+
+def _conditions(*tests: tuple[str, Any, Any]) -> list[Condition]:
+    """Return conditions from attributes, operators and values; an empty value makes none."""
+    return [
+        Condition(attribute=attribute, operator=operator, value=value)
+        for attribute, operator, value in tests
+        if value
+    ]
 
 
 def node(condition: Condition) -> dict[str, Any]:
@@ -119,14 +116,6 @@ def node(condition: Condition) -> dict[str, Any]:
     if condition.value is not None:
         parameters["value"] = _json_value(condition.value)
     return {"type": "terminal", "service": condition.service, "parameters": parameters}
-
-
-def _is(attribute: str, value: str) -> Condition:
-    return Condition(attribute=attribute, value=value)
-
-
-def _compare(attribute: str, operator: Any, value: int | date) -> Condition:
-    return Condition(attribute=attribute, operator=operator, value=value)
 
 
 def _group(operator: str, nodes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from debye.archives.catalog import PDB
+from debye.archives.catalog import PDB, pdb_successors
 from debye.archives.http import Absent, HttpClient, RemoteSettings, Unusable
 from debye.dataset.search.ligands import BoundComponent
 from debye.dataset.search.queries import ENTRIES
@@ -91,7 +91,8 @@ class Rcsb:
             return []
         try:
             hits = [
-                hit if isinstance(hit, str) else hit["identifier"] for hit in answer["result_set"]
+                _entity_id(hit if isinstance(hit, str) else hit["identifier"])
+                for hit in answer["result_set"]
             ]
             total = int(answer["total_count"])
         except (KeyError, TypeError, ValueError) as error:
@@ -102,7 +103,7 @@ class Rcsb:
                 f"says {total} hits but lists {len(hits)}",
                 "Try again; the archive may be in the middle of its weekly update",
             )
-        return sorted(hit.lower() for hit in hits)
+        return sorted(hits)
 
     def entries(
         self, ids: Sequence[str], progress: Callable[[int, int], None] | None = None
@@ -117,7 +118,7 @@ class Rcsb:
                 raise _unexpected(url, answer)
             try:
                 return [_metadata(entry) for entry in answer["data"]["entries"] or () if entry]
-            except (KeyError, TypeError, AttributeError) as error:
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
                 raise _unexpected(url, answer) from error
 
         size = ENTRIES_A_QUESTION
@@ -142,9 +143,8 @@ class Rcsb:
 
     def successors(self, entry_id: str) -> list[str] | None:
         """Return what replaced an obsolete entry, in lower case; None if it is not known as one."""
-        assert PDB.successors is not None
         try:
-            return PDB.successors(PDB, entry_id, self.client)
+            return pdb_successors(PDB, entry_id, self.client)
         except Unusable as error:
             raise _failed(entry_id, error) from error
 
@@ -185,12 +185,23 @@ def read_clusters(path: Path, wanted: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _entry_id(text: str) -> str:
+    if name := PDB.parse(text):
+        return name
+    raise ValueError(f"{text!r} is not a PDB identifier")
+
+
+def _entity_id(text: str) -> str:
+    entry, _, number = text.rpartition("_")
+    return f"{_entry_id(entry)}_{int(number)}"
+
+
 def _metadata(entry: Mapping[str, Any]) -> EntryMetadata:
     info = entry["rcsb_entry_info"]
     dates = entry.get("rcsb_accession_info") or {}
     r_free = [part.get("ls_R_factor_R_free") for part in entry.get("refine") or ()]
     return EntryMetadata(
-        id=entry["rcsb_id"].lower(),
+        id=_entry_id(entry["rcsb_id"]),
         methods=tuple(part["method"] for part in entry.get("exptl") or ()),
         resolution=min(info.get("resolution_combined") or (), default=None),
         r_free=min((value for value in r_free if value is not None and value > 0), default=None),
@@ -210,7 +221,7 @@ def _proteins(entities: Iterable[Mapping[str, Any]]) -> Iterator[Entity]:
         if polymer.get("rcsb_entity_polymer_type") == "Protein":
             lineage = (entity.get("rcsb_polymer_entity") or {}).get("rcsb_ec_lineage") or ()
             yield Entity(
-                id=entity["rcsb_id"].lower(),
+                id=_entity_id(entity["rcsb_id"]),
                 length=polymer.get("rcsb_sample_sequence_length") or 0,
                 pfam=tuple(family["rcsb_pfam_accession"] for family in entity.get("pfams") or ()),
                 ec=tuple(each["id"] for each in lineage if each.get("id")),

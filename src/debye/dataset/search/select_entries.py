@@ -163,13 +163,10 @@ def quality_order(entry: EntryMetadata) -> tuple[float, float, int, str, str]:
     Resolution, then R-free (none is worst), then more residues that are built, then the older release and the
     identifier, so that the choice never depends on the order in which a server answers.
     """
-    return (
-        entry.resolution if entry.resolution is not None else float("inf"),
-        entry.r_free if entry.r_free is not None else float("inf"),
-        -(entry.n_residues or 0),
-        entry.released,
-        entry.id,
+    resolution, r_free = (
+        float("inf") if value is None else value for value in (entry.resolution, entry.r_free)
     )
+    return resolution, r_free, -(entry.n_residues or 0), entry.released, entry.id
 
 
 def _best_of_each(fit: list[SearchDecision], recipe: SearchRecipe) -> list[SearchDecision]:

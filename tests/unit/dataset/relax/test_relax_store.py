@@ -77,7 +77,7 @@ def test_values_are_those_of_the_crystal(store, models):
         assert entry.n_usable == has_value.sum()
 
 
-def test_graphs_say_that_the_coordinates_are_no_crystals(models):
+def test_graphs_are_marked_as_not_from_a_crystal(models):
     config = GraphConfig(structure_scalars=("other_coordinates", "resolution_known"))
     graph = GraphBuilder(models, "train", config).graph(0)
     assert graph.structure_scalars.tolist() == [[1.0, 0.0]]
@@ -111,7 +111,7 @@ def test_held_and_free_are_drawn_by_entry(store, models, tmp_path):
     assert {entry.columns["relaxed_noise"] for entry in held.entries("val")} == {"0.000"}
 
 
-def test_a_stopped_run_goes_on(store, models, tmp_path, monkeypatch):
+def test_a_stopped_run_resumes(store, models, tmp_path, monkeypatch):
     out = tmp_path / "store"
     monkeypatch.setattr(relaxed, "PART_ENTRIES", 2)
     done: list[int] = []

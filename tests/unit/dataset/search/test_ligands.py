@@ -37,7 +37,7 @@ def test_a_recipe_adds_to_the_list_and_takes_from_it():
     assert found.additives == ("SAH",)
 
 
-def test_the_shipped_list_holds_ids_only():
+def test_the_shipped_list_has_only_ids():
     assert {"GOL", "HOH", "NAG", "SO4"} <= additives()
     assert all(name.isalnum() and name == name.upper() for name in additives())
     assert len(additives()) > 150

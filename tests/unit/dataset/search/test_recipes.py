@@ -41,7 +41,7 @@ def test_recipes_of_older_stores_are_read():
     assert SearchRecipe.model_validate({"name": "x", "kinases": None}).groups == ()
 
 
-def test_files_lie_beside_the_recipe(tmp_path):
+def test_paths_are_relative_to_the_recipe(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\nids = "lists/ids.txt"\n')
     assert read_search_recipe(path).ids == tmp_path / "lists" / "ids.txt"

@@ -58,7 +58,7 @@ def test_the_order_of_the_candidates_does_not_matter():
     assert [name for name, decision, _ in lists[0] if decision == "chosen"] == ["1aaa", "1aag"]
 
 
-def test_states_are_apart_only_where_asked_for():
+def test_states_are_separate_only_if_the_recipe_says_so():
     bound = entry("1hol", resolution=1.0, components=(BoundComponent("ATP", 31),))
     clusters = CLUSTERS | {"1hol_1": "family"}
     for by_state, expected in ((True, ["1aaa", "1hol"]), (False, ["1hol"])):
