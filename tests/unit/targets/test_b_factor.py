@@ -59,7 +59,7 @@ def with_b(structure: Structure, b: np.ndarray) -> Structure:
 
 def test_individual_b_factors_are_usable() -> None:
     quality = assess_b(protein(chains="AB"))
-    assert quality.is_usable
+    assert not quality.reasons
     assert quality.usable.all()
     assert quality.masked == {}
     assert [(chain.chain, chain.atoms, chain.usable) for chain in quality.chains] == [
@@ -124,7 +124,7 @@ def test_constant_b_is_refused(constant: float) -> None:
 def test_zero_everywhere_is_refused() -> None:
     structure = protein()
     quality = assess_b(with_b(structure, np.zeros(len(structure))))
-    assert not quality.is_usable
+    assert quality.reasons
     assert quality.masked[BReason.ZERO] == len(structure)
 
 
@@ -155,7 +155,7 @@ def test_share_of_constant_residues_decides(share: float, is_refused: bool) -> N
     constant = structure.residue_index < share * 100
     b[constant] = b[::8][structure.residue_index[constant]]
     quality = assess_b(with_b(structure, b))
-    assert quality.is_usable != is_refused
+    assert bool(quality.reasons) == is_refused
     if not is_refused:
         np.testing.assert_array_equal(quality.usable, ~constant)
         assert quality.masked == {BReason.GROUPED: constant.sum()}
@@ -182,7 +182,7 @@ def test_a_refused_chain_does_not_take_the_others_with_it() -> None:
     second = structure.chain == "B"
     b[second] = b[::8][structure.residue_index][second]
     quality = assess_b(with_b(structure, b))
-    assert quality.is_usable
+    assert not quality.reasons
     np.testing.assert_array_equal(quality.usable, ~second)
     assert [chain.reasons for chain in quality.chains] == [(), (BReason.GROUPED,), ()]
     assert "chain B refused: one value per residue" in str(quality)
@@ -202,7 +202,7 @@ def test_atoms_are_masked_for_their_own_reasons() -> None:
     b[:4] = [np.nan, 0.0, -5.0, 600.0]
     occupancy[4] = 0
     quality = assess_b(replace(with_b(structure, b), occupancy=occupancy))
-    assert quality.is_usable
+    assert not quality.reasons
     assert not quality.usable[:5].any()
     assert quality.usable[5:].all()
     assert quality.masked == {
@@ -253,7 +253,7 @@ def test_single_ions_follow_the_entry() -> None:
 
 def test_too_few_atoms() -> None:
     assert assess_b(protein(residues=6)).reasons == (BReason.TOO_FEW,)
-    assert assess_b(protein(residues=7)).is_usable
+    assert not assess_b(protein(residues=7)).reasons
 
 
 def test_anisotropic_values_must_agree_with_b() -> None:
@@ -269,7 +269,7 @@ def test_anisotropic_values_must_agree_with_b() -> None:
 
 def test_empty_structure_is_refused_not_crashed() -> None:
     quality = assess_b(protein().take(np.zeros(320, bool)))
-    assert not quality.is_usable
+    assert quality.reasons
     assert len(quality.usable) == 0
 
 
@@ -311,7 +311,7 @@ def test_refused_benchmark_files(benchmark_data: Path, name: str, reason: BReaso
 def test_usable_benchmark_files(benchmark_data: Path, name: str) -> None:
     structure, _ = select_atoms(read_structure(benchmark_data / "formats" / name))
     quality = assess_b(structure)
-    assert quality.is_usable
+    assert not quality.reasons
     assert quality.usable.mean() > 0.96
 
 
@@ -327,7 +327,7 @@ def test_sample_of_the_structures_is_usable(benchmark_data: Path) -> None:
     for path in paths:
         structure, _ = select_atoms(read_structure(path))
         quality = assess_b(structure)
-        assert quality.is_usable, f"{path.name}: {quality}"
+        assert not quality.reasons, f"{path.name}: {quality}"
         atoms += len(structure)
         usable += quality.usable.sum()
     # These were chosen for individual B-factors; 99.85 % of the atoms of 550 entries are usable.

@@ -69,7 +69,7 @@ def test_overrides_reach_nested_settings(recipe_file):
         ("training.epochs.x=1", "epochs is a setting, not a section"),
         ("data.loader.seed=3", "data.loader.seed"),
         ("training.precision=fp8", "bf16-mixed"),
-        ("training.cycles=2", "no multiple of cycles"),
+        ("training.cycles=2", "not a multiple of cycles"),
     ],
 )
 def test_wrong_settings_are_named(recipe_file, override, message):
