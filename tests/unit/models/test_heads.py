@@ -117,5 +117,5 @@ def test_a_further_target_changes_neither_the_values_nor_the_weights_of_the_firs
 def test_a_baseline_takes_one_target_per_atom() -> None:
     with pytest.raises(ConfigError, match=r"cannot predict size \(per residue\)"):
         build_model("contact_number", {}, THREE[1:2])
-    with pytest.raises(ConfigError, match="cannot predict b_factor .*, size"):
+    with pytest.raises(ConfigError, match=r"cannot predict b_factor .*, size"):
         build_model("contact_number", {}, THREE[:2])
