@@ -184,7 +184,7 @@ def test_relaxed_models_are_mixed_in(store: Path, models: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        (["--set", "rehearsal.share=1.0"], "the store for it is None"),
+        (["--set", "rehearsal.share=1.0"], "its store is None"),
         (["--rehearsal", "MODELS"], "rehearsal is None"),
         (
             ["--set", "rehearsal.split=val", "--rehearsal", "MODELS"],

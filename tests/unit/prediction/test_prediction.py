@@ -9,7 +9,6 @@ from outputs import with_b
 
 from debye.errors import StructureError
 from debye.prediction.prediction import Prediction
-from debye.targets.target import Per
 
 
 def test_summary_names_conditions_and_agreement(prediction: Prediction):
@@ -60,7 +59,7 @@ def test_a_failed_write_leaves_the_old_file(prediction: Prediction, tmp_path: Pa
     target = tmp_path / "x.csv"
     target.write_text("old")
 
-    def fail(prediction: Prediction, per: Per, path: Path) -> None:
+    def fail(columns: dict[str, np.ndarray], path: Path) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
 

@@ -9,6 +9,7 @@ from debye.errors import CheckpointError
 from debye.prediction.restore import restore_values
 from debye.targets.catalog import find_target
 from debye.targets.losses import TargetOutput
+from debye.targets.target import LabelSource, Target
 
 VALUE = torch.tensor([0.0, 1.0, -1.0, -99.0])
 INDEX = torch.tensor([0, 0, 1, 1])
@@ -43,3 +44,12 @@ def test_raw_and_log_need_no_mean_and_sd():
 def test_standardized_values_without_mean_and_sd_are_refused():
     with pytest.raises(CheckpointError, match="no mean and sd of a structure"):
         restore_values(TargetOutput(value=VALUE), INDEX, find_target("b_factor"))
+
+
+def test_values_standardized_by_the_training_set_come_back_by_it():
+    source = LabelSource(name="charge")
+    target = Target(name="charge", unit="e", summary="Made.", source=source).scaled(-0.5, 2.0)
+    output = TargetOutput(value=VALUE[:3], log_error=torch.full((3,), math.log(0.5)))
+    value, error = restore_values(output, INDEX[:3], target)
+    assert value.tolist() == pytest.approx([-0.5, 1.5, -2.5])
+    assert error.tolist() == pytest.approx([1.0, 1.0, 1.0])

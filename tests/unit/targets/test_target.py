@@ -77,7 +77,7 @@ def test_ordinary_values_are_standardized_as_by_mean_and_standard_deviation() ->
 
 def test_unusable_and_missing_values_are_zero_and_do_not_count() -> None:
     target = find_target("b_factor")
-    value = np.array([10.0, 20.0, 30.0, 5000.0, np.nan])
+    value = np.array([10.0, 20.0, 30.0, 5000.0, np.nan], np.float32)
     labels = target.standardize(
         Labels(value=value, usable=np.array([True, True, True, False, True]))
     )

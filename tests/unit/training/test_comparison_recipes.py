@@ -35,7 +35,7 @@ def test_they_are_valid(recipes):
 def test_they_differ_in_size_alone(recipes):
     first = recipes["meta_gnn"]
     for recipe in recipes.values():
-        for part in ("data", "loss", "training", "target", "start", "rehearsal"):
+        for part in ("data", "loss", "training", "targets", "start", "rehearsal"):
             assert getattr(recipe, part) == getattr(first, part), (recipe.name, part)
         for setting in SHARED_SETTINGS:
             assert recipe.settings[setting] == first.settings[setting], (recipe.name, setting)

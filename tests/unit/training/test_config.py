@@ -69,7 +69,7 @@ def test_overrides_reach_nested_settings(recipe_file):
         ("training.epochs.x=1", "epochs is a setting, not a section"),
         ("data.loader.seed=3", "data.loader.seed"),
         ("training.precision=fp8", "bf16-mixed"),
-        ("training.cycles=2", "no multiple of cycles"),
+        ("training.cycles=2", "not a multiple of cycles"),
     ],
 )
 def test_wrong_settings_are_named(recipe_file, override, message):
@@ -84,3 +84,25 @@ def test_missing_and_broken_files(tmp_path):
     broken.write_text("name = ")
     with pytest.raises(ConfigError, match="not TOML"):
         read_recipe(broken)
+
+
+def test_one_target_may_be_given_by_its_old_name(recipe_file):
+    assert read_recipe(recipe_file).targets == ("b_factor",)
+    assert read_recipe(recipe_file, ["target=b_factor_log"]).targets == ("b_factor_log",)
+    both = read_recipe(recipe_file, ['targets=["b_factor", "b_factor_log"]', "weights.b_factor=2"])
+    assert both.targets == ("b_factor", "b_factor_log")
+    assert both.weights == {"b_factor": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["target=b_factor", 'targets=["b_factor"]'], "target or targets, not both"),
+        (['targets=["b_factor", "b_factor"]'], "a target is given twice"),
+        (["targets=[]"], "at least 1 item"),
+        (["weights.charge=1"], "weights of charge"),
+    ],
+)
+def test_targets_that_contradict_each_other_are_refused(recipe_file, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(recipe_file, overrides)

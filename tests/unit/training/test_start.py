@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from debye.models.checkpoint import (
     save_checkpoint,
 )
 from debye.structure.structure import Entry
+from debye.targets.b_factor import B_FACTOR
+from debye.targets.target import LabelSource, Per, Target
 from debye.training.config import Recipe, StartConfig
 from debye.training.start import ancestor, blend, freeze_body, start_from
 
@@ -267,3 +270,67 @@ def test_a_model_without_columns_for_facts_gets_no_further_ones(base):
     )
     with pytest.raises(ConfigError, match="its settings is"):
         start_from(build_model("meta_gnn", settings), recipe)
+
+
+def made(name: str, per: Per = Per.ATOM) -> Target:
+    return Target(name=name, unit="e", summary="Made.", per=per, source=LabelSource(name=name))
+
+
+CHARGE, SIZE = made("charge"), made("size", Per.RESIDUE)
+
+
+def heads_of(weights: Mapping[str, torch.Tensor]) -> set[str]:
+    return {name.split(".")[1] for name in weights if name.startswith("heads.")}
+
+
+def test_another_target_starts_from_the_trunk_and_a_head_of_its_own(base):
+    torch.manual_seed(7)
+    model = build_model("meta_gnn", SETTINGS, (CHARGE,))
+    fresh = {name: value.clone() for name, value in model.state_dict().items()}
+    start = start_from(model, recipe_from(base))
+    assert start is not None
+    old = load_checkpoint(base).model.state_dict()
+    for name, value in model.state_dict().items():
+        expected = fresh[name] if name.startswith("heads.") else old[name]
+        assert torch.equal(value, expected), name
+    assert heads_of(start.weights) == set()
+    assert set(start.weights) == {name for name in fresh if not name.startswith("heads.")}
+
+
+def test_a_head_that_both_have_is_kept_and_further_ones_are_random(base):
+    torch.manual_seed(7)
+    model = build_model("meta_gnn", SETTINGS, (SIZE, B_FACTOR, CHARGE))
+    fresh = {name: value.clone() for name, value in model.state_dict().items()}
+    start = start_from(model, recipe_from(base))
+    assert start is not None
+    old = load_checkpoint(base).model.state_dict()
+    assert heads_of(fresh) == {"size", "b_factor", "charge"}
+    for name, value in model.state_dict().items():
+        expected = old[name] if name in old else fresh[name]
+        assert torch.equal(value, expected), name
+    assert heads_of(start.weights) == {"b_factor"}
+
+
+def test_anchor_and_blend_leave_a_new_head_alone(base):
+    recipe = recipe_from(base, anchor=1.0)
+    model = build_model("meta_gnn", SETTINGS, (CHARGE,))
+    start = start_from(model, recipe)
+    assert start is not None
+    module = FitModule(model, recipe, steps=5, start=start.weights)
+    with torch.no_grad():
+        model.heads["charge"].atom[-1].bias.add_(5.0)
+    assert module.squared_distance().item() == 0
+    head = model.heads["charge"].atom[-1].bias.clone()
+    with torch.no_grad():
+        model.atoms.project.bias.add_(4.0)
+    blend(model, start.weights, 0.5)
+    assert torch.equal(model.heads["charge"].atom[-1].bias, head)
+    torch.testing.assert_close(model.atoms.project.bias, start.weights["atoms.project.bias"] + 2.0)
+
+
+def test_a_new_head_alone_may_be_trained(base):
+    model = build_model("meta_gnn", SETTINGS, (CHARGE,))
+    start_from(model, recipe_from(base, train="head"))
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert {name.split(".")[0] for name in trained} == set(model.head)
+    assert heads_of(dict.fromkeys(trained, torch.zeros(()))) == {"charge"}

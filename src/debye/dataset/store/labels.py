@@ -220,6 +220,7 @@ def _write(
         with replacing(path) as partial_file:
             np.save(partial_file, column)
         digest.update(path.read_bytes())
+    store.forget_labels(split, target)
     record = {
         "target": target.name,
         "unit": target.unit,

@@ -226,6 +226,11 @@ class Store:
         """Return the file with the values (0), or with their usability (1), of a target's labels."""
         return self.path / self.folder(split) / f"{target.source.columns[column]}.npy"
 
+    def forget_labels(self, split: str, target: Target) -> None:
+        """Read the labels of a target again when they are next needed: their files have changed."""
+        for column in target.source.columns:
+            self._flat.pop((split, column), None)
+
     def bonds(self, split: str, row: int) -> Bonds:
         """Return the bonds of an entry."""
         from debye.structure.bonds import Bonds

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
@@ -10,20 +12,25 @@ import pytest
 import torch
 from fake_store import FakeStore
 
+from debye.dataset.batches.augment import AugmentConfig, part_of
 from debye.dataset.batches.graph_cache import GraphBuilder, open_graph_cache
 from debye.dataset.batches.loader import (
     BatchSampler,
     LoaderConfig,
     choose_rows,
+    graph_items,
     hides_crystal,
     make_loader,
 )
+from debye.dataset.store.labels import label_store
 from debye.dataset.store.parts import pack
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph, join
+from debye.structure.structure import Structure
 from debye.targets.b_factor import B_FACTOR
-from debye.targets.target import TRAINING_LIMIT
+from debye.targets.target import TRAINING_LIMIT, Labels, LabelSource, Per, Target
 
 SIZES = np.random.default_rng(3).integers(200, 9000, 300)
 
@@ -241,3 +248,107 @@ def test_entries_are_chosen_and_held_out_by_id() -> None:
     assert rows == [1, 2]
     assert left_out == {"held out": 1}
     assert chosen_of(entries, LoaderConfig(only=("a",), without=("a",)))[0] == []
+
+
+def sizes_of(structure: Structure) -> Labels:
+    return Labels.where_finite(np.bincount(structure.residue_index))
+
+
+def length_of(structure: Structure) -> Labels:
+    """Return the number of residues; one entry has none."""
+    value = np.nan if structure.source == "1aab" else structure.n_residues
+    return Labels.where_finite(np.array([value]))
+
+
+def made(name: str, per: Per, compute: Callable[[Structure], Labels]) -> Target:
+    source = LabelSource(name=name, compute=compute)
+    return Target(name=name, unit="", summary="Made.", per=per, source=source)
+
+
+SIZE = made("size", Per.RESIDUE, sizes_of).scaled(6.0, 2.0)
+LENGTH = made("length", Per.STRUCTURE, length_of).scaled(30.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def labelled(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The store with labels per residue and per structure."""
+    copy = shutil.copytree(store.path, tmp_path_factory.mktemp("labelled") / "store")
+    own = Store.open(copy)
+    for target in (SIZE, LENGTH):
+        label_store(own, target)
+    return own
+
+
+def test_a_batch_has_the_labels_of_each_target(labelled: Store) -> None:
+    graphs = GraphBuilder(labelled, "train", GraphConfig())
+    config = LoaderConfig(batch_atoms=400)
+    for batch in make_loader(labelled, "train", (B_FACTOR, SIZE, LENGTH), graphs, config):
+        graph = batch.graph
+        assert list(batch.labels) == ["b_factor", "size", "length"]
+        size = batch.labels["size"]
+        assert size.weight.tolist() == [1.0] * graph.n_residues
+        counts = torch.bincount(graph.residue_index).float()
+        torch.testing.assert_close(SIZE.restore(size.value), counts)
+        length = batch.labels["length"]
+        known = [source != "1aab" for source in graph.source]
+        assert length.weight.tolist() == [float(each) for each in known]
+        residues = torch.bincount(graph_items(graph, Per.RESIDUE).structure_index).float()
+        restored = LENGTH.restore(length.value)
+        torch.testing.assert_close(restored[known], residues[known])
+        assert (length.value[~torch.tensor(known)] == 0).all()
+        for labels in batch.labels.values():
+            assert labels.log_mean_sd.shape == (graph.n_structures, 2)
+            assert labels.trust.shape == (graph.n_structures,)
+        assert (size.trust == 1).all()
+
+
+def test_an_entry_is_used_if_any_target_has_enough_labels(labelled: Store) -> None:
+    every = list(range(len(labelled.entries("train"))))
+    missing = labelled.row("train", "1aab")
+    config = LoaderConfig(min_usable=50)
+    assert missing not in choose_rows(labelled, "train", (LENGTH,), config)[0]
+    assert choose_rows(labelled, "train", (LENGTH, B_FACTOR), config)[0] == every
+    # An eighth of the bound for values per residue.
+    residues = [entry.n_residues for entry in labelled.entries("train")]
+    bound = 8 * sorted(residues)[1]
+    rows, left_out = choose_rows(labelled, "train", (SIZE,), LoaderConfig(min_usable=bound))
+    assert rows == [row for row in every if residues[row] >= sorted(residues)[1]]
+    assert sum(left_out.values()) == 1
+
+
+def test_a_store_without_labels_of_a_target_is_refused(store: Store, graphs: GraphBuilder) -> None:
+    with pytest.raises(StoreError, match="no labels of length"):
+        make_loader(store, "train", (B_FACTOR, LENGTH), graphs, LoaderConfig())
+
+
+def test_a_part_of_a_structure_keeps_the_labels_of_its_residues_alone(
+    labelled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_half(graph: AtomGraph, config: AugmentConfig, generator: np.random.Generator):
+        keep = graph.residue_index < graph.n_residues // 2
+        return part_of(graph, keep), keep
+
+    monkeypatch.setattr("debye.dataset.batches.loader.augment", first_half)
+    graphs = GraphBuilder(labelled, "train", GraphConfig())
+    config = LoaderConfig(augment=AugmentConfig(nameless=0.5), min_usable=10, shuffle=False)
+    batch = next(iter(make_loader(labelled, "train", (SIZE, LENGTH), graphs, config)))
+    size, length = batch.labels["size"], batch.labels["length"]
+    assert len(size.value) == batch.graph.n_residues
+    counts = torch.bincount(batch.graph.residue_index).float()
+    torch.testing.assert_close(SIZE.restore(size.value), counts)
+    assert not length.weight.any(), "a value of the whole does not hold for a part"
+
+
+def test_items_are_atoms_residues_or_structures(labelled: Store) -> None:
+    config = GraphConfig()
+    builder = GraphBuilder(labelled, "train", config)
+    graph = join([builder.graph(row) for row in range(2)])
+    atoms, residues, whole = (graph_items(graph, per) for per in Per)
+    assert torch.equal(atoms.structure_index, graph.structure_index)
+    assert len(residues.structure_index) == graph.n_residues
+    for number in range(2):
+        mine = graph.residue_index[graph.structure_index == number].unique()
+        assert (residues.structure_index[mine] == number).all()
+    assert whole.structure_index.tolist() == [0, 1]
+    assert {items.n_structures for items in (atoms, residues, whole)} == {2}
+    assert bool(residues.is_protein.all())

@@ -18,6 +18,7 @@ from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.structure.structure import Structure
 from debye.targets.b_factor import B_FACTOR, relative_trust
+from debye.targets.target import LabelSource, Per, Target
 
 SEQUENCE = random_sequence(31)
 ENTRIES: dict[str, tuple[str, Structure]] = {
@@ -101,6 +102,14 @@ def test_an_entrys_own_copy_is_the_other_chain(homologs_store):
     other = shown.chain != chain
     labels = found.labels(homologs_store, "train", B_FACTOR)
     np.testing.assert_allclose(labels.value, shown.b_iso[other], atol=0.006)
+
+
+def test_only_values_of_atoms_come_from_another_copy(homologs_store):
+    found = next(found for found in draws(homologs_store, "1two") if found)
+    source = LabelSource(name="size")
+    for per in (Per.RESIDUE, Per.STRUCTURE):
+        target = Target(name="size", unit="", summary="Made.", per=per, source=source)
+        assert not found.labels(homologs_store, "train", target).usable.any()
 
 
 def load(store: Store, name: str, **filters):
