@@ -16,8 +16,8 @@ from debye.dataset.store.build import build_store
 from debye.dataset.store.labels import label_store, labels_digest
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError, StoreError, StructureError
-from debye.structure.export import write_structure
 from debye.structure.structure import Structure
+from debye.structure.write import write_structure
 from debye.targets.b_factor import B_FACTOR
 from debye.targets.target import Labels, LabelSource, Per, Target
 from debye.testing.peptide import build_peptide
