@@ -1,4 +1,5 @@
-# make demo: predict the example protein    make test: all tests    make check: format, lint, types, tests
+# make demo: predict the example protein    make test: all tests    make fast: unit tests, within a minute
+# make check: format, lint, types, all tests
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ WORKERS ?= 2
 EXAMPLE := examples/designed_protein.cif
 
 # The commands of the demo are listed in README.md; `make docs/images/designed_protein.png` redraws its picture.
-.PHONY: demo test check lint clean
+.PHONY: demo test fast check lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -21,6 +22,10 @@ docs/images/designed_protein.png: demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# Tests that start no process and need no data.
+fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not benchmark" tests/unit tests/contract
 
 check: lint test
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +32,27 @@ def benchmark_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that reads the benchmark data, so that ``-m benchmark`` finds them."""
+    """Mark tests that read the benchmark data, and those that use the package as a whole, which are slow."""
     for item in items:
         if "benchmark_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.benchmark)
+        if {"end_to_end", "reference"} & set(item.path.parts):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def only_slow_tests_start_processes(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fail a test that starts a process without the marker ``slow``, so that ``make fast`` stays fast."""
+    if request.node.get_closest_marker("slow"):
+        return
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a test that starts a process needs @pytest.mark.slow")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Imports point only upstream: the folders of the package are the data flow."""
+"""Imports point only upstream, without cycles; files and functions stay small."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ UPSTREAM_FIRST = [
     "dataset", "models", "scores", "training", "prediction", "benchmark", "reports", "finetuning", "explanation",
     "plots", "cli", "testing",
 ]  # fmt: skip
+LONGEST_FILE, LONGEST_FUNCTION = 500, 80  # lines
 
 
 def imported_modules(path: Path, package: Path) -> list[str]:
@@ -28,6 +29,41 @@ def imported_modules(path: Path, package: Path) -> list[str]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             found += [f"{module}.{alias.name}" for alias in node.names]
     return found
+
+
+def module_imports(package: Path) -> dict[str, set[str]]:
+    """List the modules of the package that each of its modules imports, anywhere in it."""
+
+    def name(path: Path) -> str:
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    paths = {name(path): path for path in package.rglob("*.py")}
+    found = {}
+    for module, path in paths.items():
+        names = imported_modules(path, package)
+        # What is imported is a module, or something in one.
+        found[module] = {each if each in paths else each.rpartition(".")[0] for each in names}
+        found[module] = (found[module] & paths.keys()) - {module}
+    return found
+
+
+def import_cycles(imports: dict[str, set[str]]) -> list[str]:
+    """List one path of modules for each cycle found."""
+    cycles: list[str] = []
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        if module in path:
+            cycles.append(" → ".join([*path[path.index(module) :], module]))
+        elif module not in done:
+            for other in sorted(imports[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in imports:
+        visit(module, ())
+    return cycles
 
 
 def upstream_violations(package: Path) -> list[str]:
@@ -45,6 +81,30 @@ def upstream_violations(package: Path) -> list[str]:
 
 def test_imports_point_upstream():
     assert upstream_violations(Path(debye.__file__).parent) == []
+
+
+def test_no_import_cycles():
+    assert import_cycles(module_imports(Path(debye.__file__).parent)) == []
+
+
+def test_a_cycle_is_found():
+    cycles = import_cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}})
+    assert cycles == ["b → c → b"]
+
+
+def test_files_and_functions_are_small():
+    package = Path(debye.__file__).parent
+    long = []
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        lines = text.count("\n")
+        long += [f"{path.name}: {lines} lines"] if lines > LONGEST_FILE else []
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                lines = node.end_lineno - node.lineno + 1
+                long += [f"{path.name}: {node.name}"] if lines > LONGEST_FUNCTION else []
+    assert long == []
 
 
 def test_every_folder_has_a_place_in_the_flow():
