@@ -36,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "benchmark_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.benchmark)
-        if {"end_to_end", "reference"} & set(item.path.parts):
+        programs = {"mmseqs", "pymol"} & set(getattr(item, "fixturenames", ()))
+        if programs or {"end_to_end", "reference"} & set(item.path.parts):
             item.add_marker(pytest.mark.slow)
 
 

@@ -95,6 +95,7 @@ def test_built_in_names_read_no_entry_points(install):
     assert rows.find("own") == Row("own")
 
 
+@pytest.mark.slow
 def test_a_model_of_another_package_is_listed(tmp_path):
     (tmp_path / "extra_model.py").write_text(
         "from debye.models.catalog import ModelCard\n"

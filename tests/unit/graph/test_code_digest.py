@@ -69,6 +69,7 @@ def test_parameters_of_a_row_count(digest):
     assert digest(CONFIG, "wcn", scaled(1.0)) != digest(CONFIG, "wcn", scaled(2.0))
 
 
+@pytest.mark.slow
 def test_every_process_finds_the_same_digest():
     code = "from debye.graph import GraphConfig; from debye.graph.code_digest import code_digest; "
     code += "print(code_digest(GraphConfig()))"

@@ -15,6 +15,7 @@ from debye.plots.pymol import RenderError, find_pymol, run_pymol
 SCRIPT = "png a.png, width=60, height=48, ray=1\n"
 
 
+@pytest.mark.slow
 def test_images_come_back(fake_pymol, tmp_path):
     (image,) = run_pymol(SCRIPT, tmp_path, ["a.png"], source="1abc", program=fake_pymol.make())
     assert image.shape == (48, 60, 3)
@@ -43,23 +44,27 @@ def test_option_goes_before_the_variable_and_that_before_path(monkeypatch, fake_
     assert find_pymol(fake) == str(fake)
 
 
+@pytest.mark.slow
 def test_the_output_of_pymol_is_in_the_error(fake_pymol, tmp_path):
     program = fake_pymol.make("sys.stderr.write('no memory left'); sys.exit(3)")
     with pytest.raises(RenderError, match=r"^1abc: .*ended with code 3: no memory left\. Check"):
         run_pymol(SCRIPT, tmp_path, ["a.png"], source="1abc", program=program)
 
 
+@pytest.mark.slow
 def test_a_missing_image_is_an_error_although_pymol_ends_well(fake_pymol, tmp_path):
     with pytest.raises(RenderError, match=r"made no image b\.png, without a message"):
         run_pymol(SCRIPT, tmp_path, ["a.png", "b.png"], source="1abc", program=fake_pymol.make())
 
 
+@pytest.mark.slow
 def test_a_broken_image_is_an_error(fake_pymol, tmp_path):
     program = fake_pymol.make("Path('a.png').write_bytes(b'no image'); sys.exit(0)")
     with pytest.raises(RenderError, match=r"an image that cannot be read, a\.png"):
         run_pymol(SCRIPT, tmp_path, ["a.png"], source="1abc", program=program)
 
 
+@pytest.mark.slow
 def test_it_is_stopped_after_its_time_with_what_it_started(fake_pymol, tmp_path):
     # Its child would leave a file after two seconds, were it not stopped too.
     program = fake_pymol.make(
@@ -71,6 +76,7 @@ def test_it_is_stopped_after_its_time_with_what_it_started(fake_pymol, tmp_path)
     assert not (tmp_path / "late").exists()
 
 
+@pytest.mark.slow
 def test_the_launcher_finds_the_python_beside_it(fake_pymol, tmp_path, monkeypatch):
     """Debian's launcher runs the first python3 on PATH: not one of a virtual environment."""
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
@@ -82,6 +88,7 @@ def test_the_launcher_finds_the_python_beside_it(fake_pymol, tmp_path, monkeypat
         run_pymol(SCRIPT, tmp_path, ["a.png"], source="1abc", program=program)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_too_and_the_old_handler_is_back(fake_pymol, tmp_path):
     program = fake_pymol.make("import os; Path('pid').write_text(str(os.getpid())); time.sleep(60)")
 

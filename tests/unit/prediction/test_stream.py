@@ -38,6 +38,7 @@ def inputs(peptide_cif: Path, peptide_pdb: Path, tmp_path: Path) -> list[Input]:
     return expand_inputs([folder])[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_inputs_do_not_stop_good_ones(inputs, plan, workers):
     plan = replace(plan, batch_atoms=300)
@@ -51,6 +52,7 @@ def test_bad_inputs_do_not_stop_good_ones(inputs, plan, workers):
     )
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(inputs, plan, tmp_path):
     list(predict_all(inputs, plan, workers=1))
     other = replace(plan, out=tmp_path / "other", batch_atoms=1)
@@ -122,6 +124,7 @@ def test_a_batch_that_fails_is_tried_one_by_one(inputs, plan, monkeypatch):
     assert [item.status for item in outcomes] == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_one_input(inputs, plan):
     good = [item for item in inputs if item.stem.startswith("good")]
     plan = replace(plan, draw=kill_on_good1, batch_atoms=1)
@@ -131,6 +134,7 @@ def test_a_killed_worker_costs_one_input(inputs, plan):
     assert "the process died" in outcomes["good1.cif"].message
 
 
+@pytest.mark.slow
 def test_an_accidental_death_costs_nothing(inputs, plan):
     good = [item for item in inputs if item.stem.startswith("good")]
     plan = replace(plan, draw=kill_once, batch_atoms=1)
@@ -159,6 +163,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 def test_workers_end_with_a_killed_parent(inputs, plan, tmp_path):
     script = tmp_path / "parent.py"
@@ -213,6 +218,7 @@ def test_preloaded_modules_exist():
     assert all(importlib.util.find_spec(name) for name in stream.PRELOADED)
 
 
+@pytest.mark.slow
 def test_the_parent_of_workers_imports_nothing_slow():
     code = "import sys, debye.prediction.stream; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -345,6 +345,7 @@ def test_refuses_what_it_cannot_or_must_not_write(tmp_path: Path) -> None:
     assert source.read_bytes() == PDB
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     source, target = tmp_path / "a.pdb", tmp_path / "b.pdb"
     source.write_bytes(PDB * 1)

@@ -73,6 +73,7 @@ def test_table_says_where_it_is_from_and_is_small() -> None:
     assert TABLE.stat().st_size < 2_000_000
 
 
+@pytest.mark.slow
 def test_opening_is_lazy() -> None:
     code = (
         "import debye.structure.bonds, debye.structure.chemistry\n"

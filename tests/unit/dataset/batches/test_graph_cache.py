@@ -81,6 +81,7 @@ def test_crystals_are_in_the_cache_except_where_the_index_refuses(store: Store) 
     assert cache.graph(0).edge_mate.any()
 
 
+@pytest.mark.slow
 def test_processes_and_interruption_change_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

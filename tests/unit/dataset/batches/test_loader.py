@@ -189,6 +189,7 @@ def test_hidden_crystal_is_the_isolated_structure(store: Store, graphs: GraphBui
     torch.testing.assert_close(shown.labels["b_factor"].value, hidden.labels["b_factor"].value)
 
 
+@pytest.mark.slow
 def test_loading_in_other_processes_gives_the_same(store: Store) -> None:
     cache = open_graph_cache(store, "train", GraphConfig())
     batches = []

@@ -82,6 +82,7 @@ def table_of(store: Store, split: str, per: Per) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns[:kept], "made"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
     ("compute", "per"), [(heights, Per.ATOM), (sizes, Per.RESIDUE), (lengths, Per.STRUCTURE)]
