@@ -1,4 +1,4 @@
-"""Time to find the bonds of a structure, beside Biotite's way through the same dictionary.
+"""Time to find the bonds of a structure, compared with Biotite's method on the same dictionary.
 
 Usage: ``python benchmarks/bonds.py FILE…``. Must stay below 10 ms for 4,000 atoms; exits with 1 otherwise.
 Biotite's time is for the bonds within residues and along the chain only.
@@ -46,7 +46,7 @@ def to_biotite(structure: Structure) -> biotite_structure.AtomArray:
 
 
 def main() -> int:
-    """Print one line a file."""
+    """Print one line per file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--repeats", type=int, default=20)

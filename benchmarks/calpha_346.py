@@ -1,12 +1,11 @@
-"""How well a graph network of Cα atoms predicts the B-factors of proteins that it has never seen.
+"""Accuracy of a graph network of Cα atoms on proteins outside its training set.
 
     python benchmarks/calpha_346.py DATA -o docs/results/calpha_346
 
 DATA is the public set of 364 Cα proteins, of which 346 are on the list. The folds are committed
-(``calpha_346_folds.csv``, drawn by ``calpha_folds.py``): similar proteins are in one fold, which is checked anew
-by MMseqs2 whenever a report is written. All folds have the same settings; none is chosen per fold, and training
-stops after a fixed number of epochs. The figure is Pearson's r over the Cα atoms of each protein, averaged over
-proteins, beside that of 1/WCN, which learns nothing.
+(``calpha_346_folds.csv``, drawn by ``calpha_folds.py``): similar proteins are in one fold, which MMseqs2 checks for
+every report. All folds have the same settings, and training stops after a fixed number of epochs. The measure is
+Pearson's r over the Cα atoms of each protein, averaged over proteins, compared with 1/WCN, which is not trained.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def read_folds(ids: list[str]) -> pd.DataFrame:
 
 
 def check_folds(proteins: list[CalphaProtein], fold: dict[str, int]) -> str:
-    """Say how the folds were compared.
+    """Return how the folds were compared, in words.
 
     Raises:
         ConfigError: similar proteins are in different folds, or MMseqs2 is not on PATH.
@@ -78,7 +77,7 @@ def check_folds(proteins: list[CalphaProtein], fold: dict[str, int]) -> str:
 
 
 def run_folds(samples: list[Sample], folds: pd.DataFrame, seeds: list[int]) -> pd.DataFrame:
-    """Return id, group, fold, and r of each seed, of the mean of all seeds, and of what learns nothing."""
+    """Return id, group, fold, and r of each seed, of the mean of all seeds, and of untrained baselines."""
     of = folds.set_index("id")
     rows = []
     for number in range(N_FOLDS):
@@ -108,7 +107,7 @@ def interval(value: pd.Series, group: pd.Series) -> str:
 
 
 def report(table: pd.DataFrame, seeds: list[int], facts: dict[str, str]) -> str:
-    """Return the report as Markdown; every figure is a mean of columns of the table."""
+    """Return the report as Markdown; every value is a mean of columns of the table."""
     runs = table[[f"seed {seed}" for seed in seeds]]
     learned = runs.mean(axis=1)
     of_runs = runs.mean()

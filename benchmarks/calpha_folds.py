@@ -1,8 +1,8 @@
-"""Folds of the 346 Cα proteins that no two similar sequences straddle: draw them, check them.
+"""Draw and check folds of the 346 Cα proteins: similar sequences are in the same fold.
 
     python benchmarks/calpha_folds.py DATA
 
-draws ``calpha_346_folds.csv`` anew. Proteins are similar if MMseqs2 aligns two of their chains with at least
+writes ``calpha_346_folds.csv``. Proteins are similar if MMseqs2 aligns two of their chains with at least
 30 % identity over half of either, or if two chains share a stretch: an alignment of a peptide of a dozen residues
 never reaches significance.
 """
@@ -81,7 +81,7 @@ def _stretches(sequences: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def straddling(proteins: Sequence[CalphaProtein], fold: Mapping[str, int]) -> list[tuple[str, ...]]:
-    """Return sets of similar proteins that lie in more than one fold: none, if the folds are good.
+    """Return sets of similar proteins that lie in more than one fold; empty if the folds are valid.
 
     Raises:
         ConfigError: MMseqs2 is not on PATH.

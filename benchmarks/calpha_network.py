@@ -1,6 +1,6 @@
-"""A small graph network of Cα atoms: what it sees of a protein, its layers, and its training.
+"""A small graph network of Cα atoms: its inputs, layers and training.
 
-Inputs are Cα coordinates and residue names alone. See ``calpha_346.py``, which scores it.
+Inputs are only Cα coordinates and residue names. ``calpha_346.py`` evaluates it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Which cutoffs the elastic networks of residues need, and how many values are filled in.
+"""Compare cutoffs of the elastic networks of residues, and the number of filled values.
 
     python benchmarks/elastic_cutoffs.py STORE [--entries 40]
 
 Draws entries of val (those with a crystal and at most ``--largest`` atoms) with a fixed seed, and prints for each
-cutoff the mean per-structure r over protein heavy atoms, what it differs from that of the usual cutoff (95 %,
-bootstrap over structures), and the share of residues that nothing holds, and of scored atoms that so get the
-largest value of their structure.
+cutoff the mean per-structure r over protein heavy atoms, its difference to the usual cutoff (95 %, bootstrap over
+structures), and the shares of unconstrained residues and of scored atoms that therefore get the largest value of their
+structure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def gaussian(nodes: Structure, cutoff: float, *, crystal: bool) -> NDArray[np.fl
 
 
 def networks(structure: Structure) -> tuple[dict[tuple[str, float], NDArray], NDArray[np.intp]]:
-    """Return the fluctuations of each network and cutoff, NaN where nothing holds a residue; and each atom's row."""
+    """Return the fluctuations of each network and cutoff, NaN for unconstrained residues; and each atom's row."""
     nodes = residue_nodes(build_graph(structure, ANMConfig().graph))
     alone = structure.take(nodes.atom)
     place = alone.position.astype(np.float64)

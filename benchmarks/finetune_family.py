@@ -1,12 +1,12 @@
-"""What fine-tuning on one family gains on members that were left out, and what it costs elsewhere.
+"""Gain of fine-tuning on left-out members of a family, and its loss elsewhere.
 
     python benchmarks/finetune_family.py STORE --model meta_gnn --group k031 -o runs/k031 [--resume]
 
 Takes the entries of one group of a split (by default the kinase chains linked at >= 95 % identity), divides
 them into four parts, fine-tunes four times without one of them and once on all, and prints mean
 per-structure r and MAE of the left-out members before and after, with paired bootstrap intervals, and the
-change on the validation split: the limit is a loss of 0.005. Part by part it goes on with --resume; the same
-seed gives the same parts. The report is written to the folder. ``--list`` shows the groups there are.
+change on the validation split: the limit is a loss of 0.005. ``--resume`` resumes an interrupted run; the same seed
+gives the same parts. The report is written to the folder. ``--list`` shows the groups.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast graphs are built, and the neighbors, symmetry mates and packing that they need are found.
+"""Speed of building graphs, and of finding their neighbors, symmetry mates and packing.
 
     python benchmarks/graph.py [FOLDER] [--atoms 4000 100000] [--radius 5] [--processes 2]
 
@@ -47,7 +47,7 @@ COLUMNS = ("mates", "edges", "both", "nearest 24", "wcn", "packing", "bare pairs
 
 
 def helix_crystal(atoms: int) -> Structure:
-    """Parallel helices, packed as in a protein, in the cell of P 1 21 1 that just holds them."""
+    """Parallel helices, packed as in a protein, in the smallest cell of P 1 21 1 that contains them."""
     helix = build_peptide("AEELLKKAVELIKRALEENA")
     centered = helix.position - helix.position.mean(axis=0)
     axes = np.linalg.svd(centered, full_matrices=False)[2]
@@ -124,7 +124,7 @@ def graph_rate(structures: Sequence[Structure], radius: float, processes: int) -
     lots = deal(structures, processes)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(lots), context) as pool:
-        # A first round on little loads all that is imported, so that every process starts at once.
+        # A small first round loads all imports, so that all processes start together.
         small = min(structures, key=len)
         list(pool.map(build_all, [[small]] * len(lots), [radius] * len(lots)))
         runs = list(pool.map(build_all, lots, [radius] * len(lots)))

@@ -2,8 +2,8 @@
 
 Usage: ``python benchmarks/predict.py FOLDER [--model NAME] [--entries 200] [--large 250000 1000000]``. FOLDER holds
 structure files at any depth. Limits: 60,000 atoms/s end to end (``waller-small``: 150,000), 4 s for one file of about 4,000 atoms
-from a cold start, 8 GiB for a million atoms; exits with 1 where one is missed. Stages are in processor time on one core, one entry at a time,
-freed memory kept as workers do; throughput is in wall time, for which the machine must be idle.
+from a cold start, 8 GiB for a million atoms; exits with 1 if one is missed. Stages are in processor time on one core, one
+entry at a time, with freed memory kept as in workers; throughput is in wall time and needs an idle machine.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def predicted_atoms(folder: Path) -> int:
 
 
 def stages(files: list[Path], model: str, out: Path) -> dict[str, float]:
-    """Return the processor time of each stage on one thread, microseconds an atom."""
+    """Return the processor time of each stage on one thread, microseconds per atom."""
     import torch
 
     from debye.models.allocator import keep_freed_memory
@@ -115,7 +115,7 @@ def write_large(atoms: int, target: Path) -> None:
     side = int(np.ceil(copies**0.5))
     rows = np.tile(np.arange(len(helix)), copies)
     copy = np.repeat(np.arange(copies), len(helix))
-    # Helices stand side by side, 9 Å apart as in bundles.
+    # Parallel helices, 9 Å apart as in bundles.
     _, axes = np.linalg.eigh(np.cov(helix.position.T))
     shift = 9.0 * ((copy % side)[:, None] * axes[:, 0] + (copy // side)[:, None] * axes[:, 1])
     large = replace(
@@ -130,7 +130,7 @@ def write_large(atoms: int, target: Path) -> None:
 
 
 def main() -> int:
-    """Print one line a figure."""
+    """Print one line per measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="waller", help="released model or checkpoint")

@@ -1,7 +1,7 @@
-"""Time to read a file, beside what bare gemmi needs for the same file.
+"""Time to read a file, relative to gemmi alone.
 
-Usage: ``python benchmarks/read.py FILE…``. Text formats must stay within 1.25 times bare gemmi; exits with 1
-otherwise. gemmi refuses files with duplicate tags: there its own two steps without the check are timed.
+Usage: ``python benchmarks/read.py FILE…``. Text formats must take at most 1.25 times gemmi's time; exits with 1
+otherwise. For files with duplicate tags, which gemmi refuses, its own two steps without the check are timed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def best_times(repeats: int, *functions: Callable[[], object]) -> list[float]:
 
 
 def bare_gemmi(path: Path) -> Callable[[], object]:
-    """Return the fastest way in which gemmi alone reads a file."""
+    """Return the fastest way to read a file with gemmi alone."""
     try:
         gemmi.read_structure(str(path))
     except RuntimeError:
@@ -46,7 +46,7 @@ def bare_gemmi(path: Path) -> Callable[[], object]:
 
 
 def main() -> int:
-    """Print one line a file."""
+    """Print one line per file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--repeats", type=int, default=30)

@@ -1,4 +1,4 @@
-"""How fast the data store and the graph cache are built and read.
+"""Speed of building and reading the data store and the graph cache.
 
     python benchmarks/store.py STORE [--split train] [--entries 200]
 

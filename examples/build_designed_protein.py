@@ -1,8 +1,7 @@
 """Build ``designed_protein.cif``: a made-up three-helix bundle with zinc and a ligand, in a made-up crystal.
 
-It is no entry of the Protein Data Bank, so it can travel with the code; it has no B-factors. Geometry is ideal
-(see :mod:`debye.testing.peptide`); torsions and packing were found once by a random search for a
-compact fold without clashes. Run ``python examples/build_designed_protein.py`` to write it again.
+It is not a PDB entry and has no B-factors. Geometry is ideal (:mod:`debye.testing.peptide`); torsions and packing come from a
+random search for a compact fold without clashes. Run ``python examples/build_designed_protein.py`` to write it again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Write the finding of docs/explain.md anew, with whatever model is the default now.
+"""Update the example of docs/explain.md with the current default model.
 
-    python scripts/make_explanation.py [--mirror FOLDER]   # FOLDER/<id[1:3]>/<id>.bcif.gz; else 2g2h is downloaded
+    python scripts/make_explanation.py [--mirror FOLDER]   # FOLDER/<id[1:3]>/<id>.bcif.gz; without it, 2g2h is downloaded
 
-Run it after new weights, and read the text around the tables again: it names two residues.
+Run it after a change of weights, then check the text around the tables: it names residues and values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENTRY, RESIDUE, TOP = "2g2h", 281, 10
 
 
 def main(mirror: Path | None, model: str) -> int:
-    """Explain both copies of the residue and put tables and picture in their places."""
+    """Explain both copies of the residue; write the tables into the page, and the picture."""
     copies = [
         explain(ENTRY, f"{chain}:{RESIDUE}", model=model, mirror=mirror, workers=2)
         for chain in "AB"
@@ -64,14 +64,14 @@ def summary(copies: list[Explanation]) -> str:
 
 
 def block(found: Explanation, command: str) -> str:
-    """Return a command and what it prints."""
-    # What is printed names the file; where it lies is no part of the page.
+    """Return a command and its output."""
+    # The output names the file; the page shows the entry instead.
     text = explanation_text(found, TOP).replace(Path(found.structure.source).name, ENTRY)
     return f"`{command}`:\n\n```\n{text}\n```\n"
 
 
 if __name__ == "__main__":
-    parser = ArgumentParser(description="Write the finding of docs/explain.md anew.")
+    parser = ArgumentParser(description="Update the example of docs/explain.md.")
     parser.add_argument("--mirror", type=Path, help="folder of <id[1:3]>/<id>.bcif.gz")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     chosen = parser.parse_args()

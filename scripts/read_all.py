@@ -33,7 +33,7 @@ MATE_RADIUS = 5.0  # Å
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one file."""
+    """Result of reading one file."""
 
     path: Path
     problem: str = ""
@@ -61,9 +61,7 @@ def read_one(path: Path) -> Outcome:
             found = bond_counts(chosen) + crystal_counts(chosen) + b_counts(chosen)
     except DebyeError as error:
         return Outcome(path, str(error))
-    except (
-        Exception
-    ) as error:  # a defect of the reader: the run goes on, and it is reported as such
+    except Exception as error:  # a defect of the reader: reported, and the run continues
         return Outcome(path, f"{path}: UNEXPECTED {type(error).__name__}: {error}")
     if len(chosen) + selection.total != len(structure):
         return Outcome(
@@ -87,7 +85,7 @@ def bond_counts(structure: Structure) -> Counter[str]:
 
 
 def crystal_counts(structure: Structure) -> Counter[str]:
-    """Count the mates, or why there are none."""
+    """Count symmetry mates, or the reasons for having none."""
     problem = crystal_problem(structure.crystal, len(structure))
     if problem is None:
         try:
@@ -108,7 +106,7 @@ def b_counts(structure: Structure) -> Counter[str]:
 
 
 def without_values(problem: str) -> str:
-    """Strip what differs between entries, so that reasons can be counted.
+    """Remove values that differ between entries, so that reasons can be counted.
 
     Example:
         >>> without_values("the cell 1 × 1 × 1 Å, 90° 90° 90° is a placeholder")
