@@ -265,7 +265,7 @@ _FEATURES = (
         "degree_5",
         "scalar",
         "neighbors / 20",
-        "heavy atoms within 5 Å, as the seed system counts a degree (arXiv:2408.12519)",
+        "heavy atoms within 5 Å: the degree of Sarparast et al. (2024), arXiv:2408.12519",
         _contact_number(5.0, crystal=False).compute,
         packing_radius=5.0,
     ),

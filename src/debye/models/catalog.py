@@ -61,7 +61,7 @@ CATALOG = Catalog(
         ModelCard(
             "waller",
             "debye.models.waller",
-            "Messages between atoms, between residues and along rigid bodies, in the crystal.",
+            "Messages between atoms, between residues and within rigid bodies, crystal contacts included.",
             edge_features=True,
             vectors=True,
         ),
@@ -74,38 +74,40 @@ CATALOG = Catalog(
         ),
         _convolutional(
             "gcn",
-            "Sum of the neighbors, scaled by the degrees at both ends; takes one number an edge, given none.",
+            "Degree-normalized sum of the neighbors (Kipf & Welling 2017); ignores edge features.",
         ),
-        _convolutional("graphsage", "Plain mean of the neighbors; takes nothing about an edge."),
+        _convolutional("graphsage", "Mean of the neighbors; ignores edge features."),
         _convolutional(
-            "gin", "Sum of the neighbors, each shifted by its edge.", edge_features=True
+            "gin", "Sum of the neighbors, each shifted by its edge features.", edge_features=True
         ),
         _convolutional(
             "gatv2",
-            "Mean of the neighbors, weighted by attention that sees the edge.",
+            "Mean of the neighbors, weighted by attention with edge features.",
             edge_features=True,
         ),
         _convolutional(
             "graph_transformer",
-            "Dot-product attention with the edge in keys and values.",
+            "Dot-product attention with edge features in keys and values.",
             edge_features=True,
         ),
         _convolutional(
-            "nnconv", "Each edge is a matrix through which its sender is seen.", edge_features=True
+            "nnconv",
+            "Mean of the neighbors, each multiplied by a matrix computed from its edge features.",
+            edge_features=True,
         ),
         _convolutional(
             "pna",
-            "Mean, extremes and spread of what the neighbors send, scaled by degree.",
+            "Mean, extremes and standard deviation of the messages, scaled by degree.",
             edge_features=True,
         ),
         _convolutional(
             "schnet",
-            "Sum of the neighbors through filters that the edge makes.",
+            "Sum of the neighbors, filtered by functions of the edge features.",
             edge_features=True,
         ),
         _convolutional(
             "egnn",
-            "Messages that know distances, and atoms that they displace.",
+            "Messages that depend on distances and also displace the atoms.",
             edge_features=True,
             vectors=True,
         ),
