@@ -99,6 +99,14 @@ def test_documented_files_exist(path):
     assert (ROOT / path).exists()
 
 
+def test_documented_make_targets_exist():
+    pages = "".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert (
+        {"demo", "fast", "test", "check"} <= set(re.findall(r"^make (\w+)", pages, re.M)) <= targets
+    )
+
+
 def test_short_pages_stay_short():
     lines = {
         name: len((ROOT / name).read_text().splitlines())
