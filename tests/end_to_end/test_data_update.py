@@ -268,7 +268,7 @@ def test_nothing_released_is_nothing_to_do(archive: Archive) -> None:
     content = files(archive.store)
     result = update(archive.store)
     assert result.exit_code == 0, result.output
-    assert "nothing new since 2026-01-31; the store is as it was" in result.output
+    assert "nothing new since 2026-01-31; the store is unchanged" in result.output
     assert files(archive.store) == content
 
 

@@ -93,7 +93,7 @@ def stats(
         Path | None, typer.Option(help="Also draw the histograms: a .png, .svg or .pdf file.")
     ] = None,
 ) -> None:
-    """Describe every split of a data store, next to the published sets of the seed system, with histograms."""
+    """Describe every split of a data store, next to the sets of Sarparast et al. 2024, with histograms."""
     from debye.dataset.store.statistics import store_histograms, store_statistics, write_statistics
     from debye.dataset.store.store import Store
 

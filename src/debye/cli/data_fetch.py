@@ -25,20 +25,20 @@ def fetch(
     ],
     connections: Connections = 8,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare checksums of files that are there.")
+        bool, typer.Option("--verify", help="Compare checksums of existing files.")
     ] = False,
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Download again files that are there: revised entries."),
+        typer.Option("--refresh", help="Download existing files again, to get revised entries."),
     ] = False,
     split: Annotated[
-        str, typer.Option(help="Split, in the index, of entries that have none in the list.")
+        str, typer.Option(help="Split for entries that have none in the list.")
     ] = "train",
     attempts: Attempts = 5,
     timeout: Timeout = 20.0,
     longest_wait: LongestWait = 60.0,
 ) -> None:
-    """Download the entries of a list; a stopped or killed run resumes."""
+    """Download the entries of a list; resumes an interrupted run."""
     from debye.archives.http import RemoteSettings
     from debye.archives.mirror import FetchSettings, fetch_list
     from debye.cli.terminal import progress_bar
@@ -57,6 +57,6 @@ def fetch(
         f"{result.seconds:.1f} s); of {sum(result.statuses.values()):,} ids "
         + ", ".join(f"{count:,} {status}" for status, count in result.statuses.items())
     )
-    typer.echo(f"report {result.files.report}; index of what is there {result.files.index}")
+    typer.echo(f"report {result.files.report}; index of downloaded entries {result.files.index}")
     if result.missing or result.statuses["stale"]:
         raise typer.Exit(1)

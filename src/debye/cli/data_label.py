@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
+from debye.cli.options import Workers
+from debye.cli.terminal import progress_bar
+
 
 def label(
     store: Annotated[Path, typer.Argument(help="Data store, made by `debye data build`.")],
     target: Annotated[str, typer.Option(help="Name of the target.")],
-    split: Annotated[
-        list[str] | None, typer.Option(help="Label this split only; may be repeated.")
-    ] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Only this split; repeatable.")] = None,
     table: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file with the values, in place of a computation. Columns: entry; chain, residue and atom where "
-            "the target has values of these; and the value.",
+            help="CSV file with the values, instead of computing them. Columns: entry; chain, residue and atom if the "
+            "target has values of these; and the value.",
             exists=True,
             dir_okay=False,
         ),
@@ -26,13 +27,12 @@ def label(
     column: Annotated[
         str | None, typer.Option(help="Column of the values [name of the target].")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Number of worker processes.", min=1)] = 1,
+    workers: Workers = 1,
 ) -> None:
     """Compute the labels of a target for every entry of a store, or read them from a table.
 
     Existing labels of the target are replaced. Models of the target can then be trained and evaluated on the store.
     """
-    from debye.cli.terminal import progress_bar
     from debye.dataset.store.labels import label_store
     from debye.dataset.store.store import Store
     from debye.targets.catalog import find_target

@@ -40,8 +40,8 @@ def relax(
 ) -> None:
     """Write a store of relaxed models: one protein chain of each entry, completed and minimized, with the B of its crystal.
 
-    Train with them to prepare a model for predicted structures: `debye train RECIPE --rehearsal STORE`. A killed run
-    resumes. Entries without a suitable chain are listed; they are not an error.
+    Train with them to prepare a model for predicted structures: `debye train RECIPE --rehearsal STORE`. An interrupted
+    run resumes. Entries without a suitable chain are listed; they are not an error.
     """
     from debye.cli.data import report_store
     from debye.cli.terminal import progress_bar

@@ -1,4 +1,4 @@
-"""``debye data search``: which entries make a data set."""
+"""``debye data search``: choose the entries of a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``debye data update``: append what was released or revised since a store's date."""
+"""``debye data update``: append entries released or revised since a store's date."""
 
 from __future__ import annotations
 
@@ -8,49 +8,52 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from debye.cli.options import Attempts, Connections, LongestWait, Timeout
+from debye.cli.options import Attempts, Connections, LongestWait, Timeout, Workers
+from debye.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from debye.dataset.store.update import Updated
 
 SHOWN = 20
-"""Lines of each outcome on the screen; the report has all."""
+"""Most lines of each outcome on the screen; the report has all."""
 
 
 def update(
     store: Annotated[Path, typer.Argument(help="Data store.", exists=True, file_okay=False)],
     recipe: Annotated[
         str | None,
-        typer.Option(help="Search recipe, file or name [the one recorded with the store]."),
+        typer.Option(help="Search recipe: a file or a name [the one recorded in the store]."),
     ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
-            help="Released or revised on this day or later [the store's date].",
+            help="First day of release or revision [the store's date].",
             formats=["%Y-%m-%d"],
         ),
     ] = None,
     build_recipe: Annotated[
         Path | None,
         typer.Option(
-            help="How splits are continued [as the store was built].", exists=True, dir_okay=False
+            help="Build recipe (.toml) for the new entries [that of the store].",
+            exists=True,
+            dir_okay=False,
         ),
     ] = None,
     mirror: Annotated[
         Path | None, typer.Option(help="Folder of downloaded files [STORE/update/mirror].")
     ] = None,
     skip_failed: Annotated[
-        bool, typer.Option("--skip-failed", help="Go on without files that cannot be had now.")
+        bool,
+        typer.Option("--skip-failed", help="Continue without files that cannot be downloaded now."),
     ] = False,
-    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+    workers: Workers = 1,
     connections: Connections = 8,
     attempts: Attempts = 5,
     timeout: Timeout = 60.0,
     longest_wait: LongestWait = 60.0,
 ) -> None:
-    """Append the entries that were released or revised since the store's date; no old entry changes its split."""
+    """Append entries that were released or revised since the store's date; no old entry changes its split."""
     from debye.archives.http import RemoteSettings
-    from debye.cli.terminal import progress_bar
     from debye.dataset.curate.build_recipe import read_build_recipe
     from debye.dataset.search.recipes import read_search_recipe
     from debye.dataset.store.update import UpdateSettings, update_store
@@ -101,7 +104,7 @@ def _show(updated: Updated) -> None:
         Console().print(table)
         typer.echo(f"report {updated.report}")
     if updated.appended is None:
-        typer.echo(f"{store.path}: nothing new since {updated.since}; the store is as it was")
+        typer.echo(f"{store.path}: nothing new since {updated.since}; the store is unchanged")
         return
     for split, size in store.manifest["splits"].items():
         before = updated.before.get(split, 0)
