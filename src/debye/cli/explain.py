@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from debye.cli.options import Crystal, Mirror, Model, Resolution
+from debye.cli.options import CrystalOption, Mirror, Model, Resolution
 
 
 def explain(
@@ -30,7 +30,7 @@ def explain(
         str | None, typer.Option(help="Name of one atom; default: the mean of the residue.")
     ] = None,
     model: Model = "waller",
-    crystal: Crystal = "auto",
+    crystal: CrystalOption = "auto",
     resolution: Resolution = None,
     method: Annotated[
         Literal["occlusion", "gradients"],

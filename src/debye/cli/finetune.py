@@ -12,8 +12,29 @@ from debye.cli.terminal import report_failures, show_table
 
 if TYPE_CHECKING:
     from debye.finetuning.config import FinetuneConfig
+    from debye.finetuning.context import TuningRun
+    from debye.finetuning.entries import NewSplits
+    from debye.finetuning.report import TuningResult
 
 Mode = Literal["all", "head", "low-rate"]
+OldStore = Annotated[
+    Path | None,
+    typer.Option(help="Store that MODEL was trained on: for rehearsal, and to measure forgetting."),
+]
+ValidationSplit = Annotated[
+    str | None,
+    typer.Option(help="Split held out to choose the epoch [clusters of --split are held out]."),
+]
+ReportSplit = Annotated[
+    str | None, typer.Option(help="Split used only for the report [half of the held-out entries].")
+]
+MemberIds = Annotated[
+    str | None,
+    typer.Option(help="Members of the family: ids with commas, or a file with one id a line."),
+]
+Folds = Annotated[
+    int | None, typer.Option(help="Number of parts of the family to leave out in turn.", min=2)
+]
 
 
 def finetune(
@@ -38,28 +59,12 @@ def finetune(
             "--family", help="DATA are crystals of one protein: leave each out once, then use all."
         ),
     ] = False,
-    ids: Annotated[
-        str | None,
-        typer.Option(help="Members of the family: ids with commas, or a file with one id a line."),
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option(help="Number of parts of the family to leave out in turn.", min=2)
-    ] = None,
+    ids: MemberIds = None,
+    folds: Folds = None,
     split: Annotated[str, typer.Option(help="Split of DATA used for training.")] = "train",
-    val: Annotated[
-        str | None,
-        typer.Option(help="Split held out to choose the epoch [clusters of --split are held out]."),
-    ] = None,
-    report: Annotated[
-        str | None,
-        typer.Option(help="Split used only for the report [half of the held-out entries]."),
-    ] = None,
-    old: Annotated[
-        Path | None,
-        typer.Option(
-            help="Store that MODEL was trained on: for rehearsal, and to measure forgetting."
-        ),
-    ] = None,
+    val: ValidationSplit = None,
+    report: ReportSplit = None,
+    old: OldStore = None,
     old_split: Annotated[str, typer.Option(help="Split of --old used for rehearsal.")] = "train",
     old_val: Annotated[
         str, typer.Option(help="Split of --old used to measure forgetting.")
@@ -79,9 +84,7 @@ def finetune(
     from debye.dataset.store.store import Store
     from debye.finetuning.config import open_start
     from debye.finetuning.context import OldData, TuningRun
-    from debye.finetuning.entries import NewSplits, finetune_entries
-    from debye.finetuning.family import finetune_family
-    from debye.finetuning.members import gather_members
+    from debye.finetuning.entries import NewSplits
 
     run = TuningRun(
         start=open_start(model),
@@ -91,21 +94,8 @@ def finetune(
         accelerator=accelerator,
         on_message=lambda line: typer.echo(line, err=True),
     )
-    if family:
-        members = gather_members(
-            data,
-            run.out,
-            split=split,
-            ids=_ids(ids),
-            targets=run.targets,
-            min_usable=run.config.min_usable,
-        )
-        for name, reason in members.refused.items():
-            typer.echo(f"refused: {name}: {reason}", err=True)
-        result = finetune_family(run, members, resume=resume)
-    else:
-        splits = NewSplits(split, val, report)
-        result = finetune_entries(run, Store.open(data), splits, resume=resume)
+    splits = NewSplits(split, val, report)
+    result = _tune(run, data, splits, _ids(ids) if family else None, resume)
     for table in result.tables():
         show_table(table)
     for comparison in result.comparisons:
@@ -114,15 +104,34 @@ def finetune(
         typer.echo(f"note: {note}.")
     for path in (result.checkpoint, *result.files):
         typer.echo(str(path))
-    report_failures(
-        [
-            f"{row.model}, {row.id}: {row.reason}"
-            for each in result.comparisons
-            for row in each.failures
-        ]
-    )
+    failures = [failure for each in result.comparisons for failure in each.failures]
+    report_failures([f"{row.model}, {row.id}: {row.reason}" for row in failures])
     if result.refused:
         raise typer.Exit(1)
+
+
+def _tune(
+    run: TuningRun, data: Path, splits: NewSplits, family: list[str] | None, resume: bool
+) -> TuningResult:
+    """Fine-tune on the entries of a store, or on the members of a family."""
+    from debye.dataset.store.store import Store
+    from debye.finetuning.entries import finetune_entries
+    from debye.finetuning.family import finetune_family
+    from debye.finetuning.members import gather_members
+
+    if family is None:
+        return finetune_entries(run, Store.open(data), splits, resume=resume)
+    members = gather_members(
+        data,
+        run.out,
+        split=splits.train,
+        ids=family,
+        targets=run.targets,
+        min_usable=run.config.min_usable,
+    )
+    for name, reason in members.refused.items():
+        typer.echo(f"refused: {name}: {reason}", err=True)
+    return finetune_family(run, members, resume=resume)
 
 
 def _check_family(family: bool, ids: str | None, folds: int | None, *splits: str | None) -> None:

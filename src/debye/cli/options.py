@@ -13,7 +13,7 @@ INPUTS = typer.Argument(
     "DB accessions.",
 )
 """For a list of inputs; each command decides whether an empty one is allowed."""
-Crystal = Annotated[
+CrystalOption = Annotated[
     Literal["auto", "on", "off"],
     typer.Option(
         help="Use crystal contacts: auto (if unit cell and space group are valid), on (error if not), off."

@@ -7,11 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from debye.cli.options import INPUTS, Crystal, Mirror, names_in
+from debye.cli.options import INPUTS, CrystalOption, Mirror, names_in
 from debye.cli.terminal import progress_bar, report_failures
 
 if TYPE_CHECKING:
     from debye.plots.structure_scene import Style
+
+Styles = Annotated[
+    str, typer.Option(help="Comma-separated columns: cartoon, putty, surface, spheres.")
+]
+Colors = Annotated[
+    Literal["blue-red", "cividis"], typer.Option(help="Color scale, from low to high B.")
+]
+Limits = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        help="Ends of the color scale, Å² [2nd and 98th percentile of all values].",
+        metavar="LOW HIGH",
+    ),
+]
+Size = Annotated[int, typer.Option(help="Width of a rendered panel, pixels.", min=50, max=4000)]
 
 
 def structure(
@@ -38,23 +53,11 @@ def structure(
     model: Annotated[
         str, typer.Option(help="Name of a released model or baseline, or a checkpoint file.")
     ] = "waller",
-    crystal: Crystal = "auto",
-    style: Annotated[
-        str, typer.Option(help="Comma-separated columns: cartoon, putty, surface, spheres.")
-    ] = "cartoon,surface",
-    colors: Annotated[
-        Literal["blue-red", "cividis"], typer.Option(help="Color scale, from low to high B.")
-    ] = "blue-red",
-    limits: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            help="Ends of the color scale, Å² [2nd and 98th percentile of all values].",
-            metavar="LOW HIGH",
-        ),
-    ] = None,
-    size: Annotated[
-        int, typer.Option(help="Width of a rendered panel, pixels.", min=50, max=4000)
-    ] = 700,
+    crystal: CrystalOption = "auto",
+    style: Styles = "cartoon,surface",
+    colors: Colors = "blue-red",
+    limits: Limits = None,
+    size: Size = 700,
     small: Annotated[
         bool, typer.Option("--small", help="Write a PNG of 256 colors, a third of the size.")
     ] = False,
@@ -90,14 +93,14 @@ def structure(
     # Before anything is predicted.
     check_target(output)
     find_pymol(pymol)
-    _check_sources(bool(inputs), bool(predicted), data is not None, bool(entries or split))
+    files, names = inputs or [], names_in(entries)
+    _check_sources(bool(files), bool(predicted), data is not None, bool(names or split))
     if data is not None:
-        names = names_in(entries)
         cases, failures = cases_from_store(Store.open(data), model, entries=names, split=split)
     elif predicted:
-        cases, failures = cases_from_pairs(inputs or [], predicted)
+        cases, failures = cases_from_pairs(files, predicted)
     else:
-        cases, failures = cases_from_files(inputs or [], model, crystal=crystal, mirror=mirror)
+        cases, failures = cases_from_files(files, model, crystal=crystal, mirror=mirror)
     if cases:
         with progress_bar("Drawing") as progress:
             picture = save_structures(cases, output, config, progress=progress)

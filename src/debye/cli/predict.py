@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from debye.cli.options import INPUTS, Crystal, Mirror, Model, Resolution, names_in
+from debye.cli.options import INPUTS, CrystalOption, Mirror, Model, Resolution, names_in
 from debye.cli.terminal import progress_bar, report_failures
 
 
@@ -19,7 +19,7 @@ def predict(
         Path, typer.Option("--output", "-o", help="Output folder.", file_okay=False)
     ] = Path("predicted"),
     model: Model = "waller",
-    crystal: Crystal = "auto",
+    crystal: CrystalOption = "auto",
     resolution: Resolution = None,
     format: Annotated[
         str, typer.Option(help="Comma-separated output formats: cif, pdb, csv, parquet.")
