@@ -6,23 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from outputs import b_prediction
 
 from debye.plots.profile import plot_profile, save_profile
 from debye.prediction.prediction import PredictedValues, Prediction
 from debye.structure.structure import EntityKind, Entry, Structure
-from debye.targets.catalog import find_target
 from debye.targets.target import LabelSource, Target
 
 
 def predicted(structure: Structure, b: np.ndarray, width: float | None = 5.0) -> Prediction:
     """B-factors of a structure with bounds, or without them."""
     half = np.full_like(b, np.nan if width is None else width)
-    values = PredictedValues(
-        target=find_target("b_factor"), predicted=b, lower=b - half, upper=b + 2 * half
-    )
-    return Prediction(
-        structure=structure, path=None, model_name="tiny", values={"b_factor": values}
-    )
+    return b_prediction(structure, b, lower=b - half, upper=b + 2 * half)
 
 
 @pytest.fixture
