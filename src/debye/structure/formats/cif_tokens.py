@@ -316,7 +316,8 @@ class CifText:
             blanks = _BLANKS.match(self._data, start + int(starts[comments[0]]), stop)
             if blanks is None or blanks.end() < stop:
                 return None  # values follow
-            starts, ends, first = (part[: comments[0]] for part in (starts, ends, first))
+            starts, ends = starts[: comments[0]], ends[: comments[0]]
+            first = first[: comments[0]]
         quoted = np.flatnonzero((first == _QUOTES[0]) | (first == _QUOTES[1]))
         closed = buffer[ends[quoted] - 1] == first[quoted]
         if not (closed & (ends[quoted] - starts[quoted] >= 2)).all():

@@ -184,7 +184,7 @@ class PdbFile:
         by_identity: dict[bytes, bool] | None = None
         for line, atom in zip(anisotropic.tolist(), before.tolist(), strict=True):
             identity = self._identity(line)
-            if atom >= 0 and self._identity(self.rows[atom]) == identity:
+            if atom >= 0 and self._identity(int(self.rows[atom])) == identity:
                 is_replaced = bool(new[atom])
             else:
                 # Some programs collect the ANISOU records at the end of the chain.
