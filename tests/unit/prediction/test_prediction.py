@@ -9,6 +9,7 @@ from outputs import with_b
 
 from debye.errors import StructureError
 from debye.prediction.prediction import Prediction
+from debye.structure.read import read_source, read_structure
 
 
 def test_summary_names_conditions_and_agreement(prediction: Prediction):
