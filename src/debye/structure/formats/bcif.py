@@ -21,15 +21,23 @@ from numpy.typing import NDArray
 
 from debye.errors import FormatError
 from debye.structure.facts import CategoryFacts
-from debye.structure.formats.cif_text import MASKED, TEXT, category_text, number_text, word_text
 from debye.structure.formats.columns import Category, PlainColumn, atom_columns, tensors_of
-from debye.structure.formats.edits import Edited, check_rows, format_b
 from debye.structure.formats.mmcif import (
     CONTRADICTING,
     B,
     no_atoms,
     refuse_without_coordinates,
     unmatched_anisotropic,
+)
+from debye.structure.formats.new_text import (
+    MASKED,
+    TEXT,
+    Edited,
+    category_text,
+    check_rows,
+    format_b,
+    number_text,
+    word_text,
 )
 from debye.structure.records import AtomRecords
 

@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
-from debye.structure.chemistry import RESIDUE_PROPERTIES
+from debye.structure.chemistry import (
+    RESIDUE_PROPERTIES,
+    SYMBOLS,
+    element_of,
+    element_of_padded_name,
+)
 from debye.structure.declared_links import Partner
-from debye.structure.element_names import SYMBOLS, element_of, element_of_padded_name
 from debye.structure.facts import Header
-from debye.structure.formats.edits import Edited, check_rows, splice
-from debye.structure.formats.fixed_width import numbers, texts, with_line_feeds
+from debye.structure.formats.columns import fixed_numbers, fixed_texts, with_line_feeds
+from debye.structure.formats.new_text import Edited, check_rows, splice
 from debye.structure.records import AtomRecords
 
 LARGEST = 999.99
@@ -111,22 +115,22 @@ class PdbFile:
         field = self.turned(_USED)
         position = np.empty((atoms, 3), np.float32)
         for axis, start in enumerate((30, 38, 46)):
-            position[:, axis] = numbers(_field(field, start, 8), 3, _number)
+            position[:, axis] = fixed_numbers(_field(field, start, 8), 3, _number)
         return {
             "model": self.model(),
-            "chain": texts(_field(field, 20, 2)),
+            "chain": fixed_texts(_field(field, 20, 2)),
             "chain_label": np.zeros(atoms, "U1"),
-            "residue_number": numbers(_field(field, 22, 4), 0, self._residue_number).astype(
+            "residue_number": fixed_numbers(_field(field, 22, 4), 0, self._residue_number).astype(
                 np.int32
             ),
-            "insertion_code": texts(_field(field, 26, 1)),
-            "residue_name": texts(_field(field, 17, 3)),
-            "atom_name": texts(_field(field, 12, 4)),
-            "altloc": texts(_field(field, 16, 1)),
+            "insertion_code": fixed_texts(_field(field, 26, 1)),
+            "residue_name": fixed_texts(_field(field, 17, 3)),
+            "atom_name": fixed_texts(_field(field, 12, 4)),
+            "altloc": fixed_texts(_field(field, 16, 1)),
             "element": self._elements(),
             "position": position,
-            "occupancy": numbers(_field(field, 54, 6), 2, _occupancy).astype(np.float32),
-            "b_iso": numbers(_field(field, 60, 6), 2, _number).astype(np.float32),
+            "occupancy": fixed_numbers(_field(field, 54, 6), 2, _occupancy).astype(np.float32),
+            "b_iso": fixed_numbers(_field(field, 60, 6), 2, _number).astype(np.float32),
             "is_hetero": self.is_hetero,
             "u_aniso": self.u_aniso(),
         }
@@ -249,7 +253,7 @@ class PdbFile:
         field = np.ascontiguousarray(record[same].T)
         for column in range(6):
             start = 28 + 7 * column
-            values[atom[same], column] = numbers(field[start : start + 7], 0, _number) * 1e-4
+            values[atom[same], column] = fixed_numbers(field[start : start + 7], 0, _number) * 1e-4
         return values
 
     def _even_lines(self) -> NDArray[np.uint8] | None:
