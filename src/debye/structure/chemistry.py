@@ -1,4 +1,4 @@
-"""What is known about elements, residues and atom names before any structure is seen.
+"""Elements, residues and atom names: constants and their codes.
 
 Every ``*_code`` function returns the position in the tuple of its name, and position 0 is ``other``:
 the number of categories is the length of the tuple. Lengths in Å, volumes in Å³.
@@ -221,7 +221,7 @@ def locant_code(
 
     Args:
         atom_name: (atoms,) e.g. ``CG2``.
-        residue_name: (atoms,) tells the selenium of selenomethionine (delta) from that of selenocysteine.
+        residue_name: (atoms,) distinguishes the selenium of selenomethionine (delta) from that of selenocysteine.
         entity_kind: (atoms,) an :class:`EntityKind`: only proteins and nucleic acids have locants, so that
             calcium (``CA``) is not taken for an alpha carbon.
 

@@ -23,7 +23,7 @@ from debye.structure.formats.new_text import TEXT, Edited, check_rows, format_b,
 from debye.structure.records import AtomRecords
 
 B, CONTRADICTING = "b_iso_or_equiv", ("u_iso_or_equiv", "aniso_b", "aniso_u")
-"""The B column of atom_site, and how columns begin that say the same: they become unknown with a new B."""
+"""The B column of atom_site, and the starts of columns that a new B contradicts: they become unknown."""
 _AXES = ("cartn_x", "cartn_y", "cartn_z")
 _TOGETHER = (_AXES, ("occupancy", B))
 _REST_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")

@@ -118,7 +118,7 @@ def _float_text(value: np.floating) -> str:
 
 
 def quote(value: str) -> str:
-    r"""Quote a value as CIF asks for.
+    r"""Quote a value as CIF requires.
 
     Example:
         >>> quote("it's"), quote("a b"), quote("it's a b'"), quote("?"), quote("data_x")

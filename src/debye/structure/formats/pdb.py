@@ -34,7 +34,7 @@ WIDTH = 80
 _SHORTEST = 54
 """Characters of a record that ends with its coordinates."""
 _HYBRID_36 = 10 * 36**3
-"""Hybrid-36 residue numbers go on with A000 after 9999."""
+"""Hybrid-36 residue numbers continue with A000 after 9999."""
 _LAST_LINE = b"END" + b" " * (WIDTH - 3) + b"\n"
 _MOST_RUNS = 100
 _USED = slice(12, 66)
@@ -227,7 +227,7 @@ class PdbFile:
         if len(lines):
             cut = self.cut(lines)[:, 5:].tobytes().decode("latin-1")
             fields = [cut[i * 75 : i * 75 + 75].split() for i in range(len(lines))]
-            # What has more than nine digits is no number of a model, and no 32-bit integer.
+            # More than nine digits exceed 32 bits.
             numbers = [
                 int(f[0]) if f and f[0].isdecimal() and len(f[0]) < 10 else 0 for f in fields
             ]
@@ -274,7 +274,7 @@ class PdbFile:
         return characters
 
     def _elements(self) -> NDArray[np.str_]:
-        """Return the elements of columns 77-78, or else those that the aligned atom names tell."""
+        """Return the elements of columns 77-78, or else those of the aligned atom names."""
         first, second = self.turned(_ELEMENT)
         code = np.take(_ELEMENT_CODES, first.astype(np.uint16) * 256 + second)
         element = np.take(SYMBOLS, code)
@@ -301,7 +301,7 @@ class PdbFile:
 
 
 def _facts(head: bytes) -> tuple[Header, list[tuple[Partner, Partner]]]:
-    """Return what the records before the atoms tell."""
+    """Return the facts in the records before the atoms."""
     try:
         return _facts_of(_parsed(head), head)
     except UnicodeDecodeError:
@@ -400,7 +400,7 @@ def _lines(content: NDArray[np.uint8], newlines: int) -> tuple[NDArray[np.intp],
 
 
 def _element_of_columns(text: str) -> str:
-    """Return the element that columns 13-20 tell: atom name, altloc, residue name."""
+    """Return the element by columns 13-20: atom name, altloc, residue name."""
     residue = text[5:].strip().upper()
     # Some programs align all names to the left; no amino acid has the calcium that "CA  " would be.
     if residue in RESIDUE_PROPERTIES:
@@ -420,7 +420,7 @@ def _occupancy(text: str) -> float:
 
 
 def _element_codes() -> NDArray[np.uint8]:
-    """(65536,) gemmi's element number for two characters, 0 where they are no symbol."""
+    """(65536,) gemmi's element number for two characters, 0 if they are not a symbol."""
     codes = np.zeros(1 << 16, np.uint8)
     for number, symbol in enumerate(SYMBOLS.tolist()):
         for text in (symbol, symbol.lower(), symbol.capitalize()):
