@@ -50,7 +50,7 @@ class Mates:
 
 
 def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
-    """Say why a crystal cannot be built around its atoms; None if nothing speaks against it.
+    """Return why a crystal cannot be built around its atoms; None if it can.
 
     Args:
         crystal: Cell and symmetry of the file.
@@ -153,11 +153,11 @@ def copies_near(
 
 def _unusable(source: str, problem: str) -> StructureError:
     remedy = "Correct CRYST1 / _cell and _symmetry, or go without crystal contacts (--crystal off)"
-    return StructureError(source, problem=problem, remedy=remedy)
+    return StructureError(source, problem, remedy)
 
 
 def _closes(angles: NDArray[np.float64]) -> bool:
-    """Tell if three angles (degrees) can meet in a corner of positive volume."""
+    """Return whether three angles (degrees) can meet in a corner of positive volume."""
     a, b, c = np.cos(np.radians(angles))
     return bool(1 - a * a - b * b - c * c + 2 * a * b * c > 1e-3)
 
@@ -327,7 +327,7 @@ class _Voxels:
         self.near = occupied
 
     def contain(self, position: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
-        """Tell which points may lie within the radius of an atom."""
+        """Return which points may lie within the radius of an atom."""
         voxel = np.floor((position - self.origin) / self.size).astype(int)
         inside = ((voxel >= 0) & (voxel < self.near.shape)).all(axis=1)
         inside[inside] = self.near[tuple(voxel[inside].T)]

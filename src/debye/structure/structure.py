@@ -132,16 +132,13 @@ class Structure:
             if not isinstance(value, np.ndarray) or column.name == "links":
                 continue
             if len(value) != atoms:
-                raise StructureError(
-                    self.source,
-                    problem=f"{atoms} elements, but {column.name} has shape {value.shape}",
-                    remedy="Build every array from the same atom selection",
-                )
+                problem = f"{atoms} elements, but {column.name} has shape {value.shape}"
+                remedy = "Build every array from the same atom selection"
+                raise StructureError(self.source, problem, remedy)
         if self.position.shape != (atoms, 3):
+            problem = f"position has shape {self.position.shape}, not ({atoms}, 3)"
             raise StructureError(
-                self.source,
-                problem=f"position has shape {self.position.shape}, not ({atoms}, 3)",
-                remedy="Give Cartesian coordinates, one row an atom",
+                self.source, problem, "Give Cartesian coordinates, one row an atom"
             )
 
     def __len__(self) -> int:

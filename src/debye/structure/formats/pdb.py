@@ -106,11 +106,9 @@ class PdbFile:
     def _columns(self) -> dict[str, Any]:
         if len(self.rows) and self.lengths[self.rows].min() < _SHORTEST:
             row = self.rows[np.argmin(self.lengths[self.rows])]
-            raise FormatError(
-                self.source,
-                problem=f"line {row + 1} is an atom record of {self.lengths[row]} characters",
-                remedy=f"Repair it: coordinates end at character {_SHORTEST}",
-            )
+            problem = f"line {row + 1} is an atom record of {self.lengths[row]} characters"
+            remedy = f"Repair it: coordinates end at character {_SHORTEST}"
+            raise FormatError(self.source, problem, remedy)
         atoms = len(self.rows)
         field = self.turned(_USED)
         position = np.empty((atoms, 3), np.float32)
@@ -293,11 +291,9 @@ class PdbFile:
                 return int(text, 36) - _HYBRID_36 + 10_000
             return int(text)
         except ValueError as error:
-            raise FormatError(
-                self.source,
-                problem=f"residue number {text!r} in columns 23-26 of an atom record",
-                remedy="Give an integer, or hybrid-36 above 9999",
-            ) from error
+            problem = f"residue number {text!r} in columns 23-26 of an atom record"
+            remedy = "Give an integer, or hybrid-36 above 9999"
+            raise FormatError(self.source, problem, remedy) from error
 
 
 def _facts(head: bytes) -> tuple[Header, list[tuple[Partner, Partner]]]:
