@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -90,12 +90,3 @@ def is_same_file(first: Path | None, second: Path | None) -> bool:
 def partial_path(path: Path) -> Path:
     """Return the place, of this process alone, where a file is written before it is renamed."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-
-def write_whole(
-    target: Path, write: Callable[[Path], None], failure: type[StructureError] = StructureError
-) -> Path:
-    """Let ``write`` write the file to a temporary path, rename it, and return the target."""
-    with replacing(target, failure) as partial:
-        write(partial)
-    return target

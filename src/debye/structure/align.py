@@ -1,4 +1,4 @@
-"""Which atoms of two chains are the same atom of the same protein."""
+"""Pairs of equal atoms in two chains of the same protein."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ChainMatch:
     second: NDArray[np.intp]
     """(pairs,) rows of the second structure."""
     identity: float
-    """Share of the aligned residues that have the same name; 0 where none is aligned."""
+    """Share of the aligned residues that have the same name; 0 if none is aligned."""
 
     def __len__(self) -> int:
         return len(self.first)

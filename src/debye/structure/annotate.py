@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.files import is_same_file, write_bytes
-from debye.structure.formats.edits import Edited, check_rows
+from debye.structure.formats.new_text import Edited, check_rows
 from debye.structure.formats.pdb import LARGEST, SMALLEST, PdbFile
 from debye.structure.read import SourceFile, read_source
 from debye.structure.write import cif_text, pdb_text

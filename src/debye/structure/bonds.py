@@ -27,7 +27,7 @@ STRETCHED = 0.6
 """A dictionary bond longer than the sum of covalent radii by this much, Å, contradicts its entry."""
 MISMATCH = 0.25
 """A residue does not match its dictionary entry if more of its atoms than this share have other names, or
-if its stretched bonds and the contacts of bond length that are no bonds exceed this share of its bonds."""
+if its stretched bonds and the unbonded contacts of bond length exceed this share of its bonds."""
 BROKEN = 2.0
 """A dictionary bond longer than the sum of covalent radii by this much, Å, is none."""
 
@@ -106,7 +106,7 @@ def find_bonds(structure: Structure) -> Bonds:
     pairs = np.sort(np.concatenate([known_pairs, within, links]), axis=1)
     single = np.full(len(links), BondOrder.SINGLE, np.int8)
     order = np.concatenate([known_order, _order_by_length(structure, atoms, within), single])
-    # Of equal pairs the first stays: the dictionary knows the order.
+    # Of equal pairs the first stays: the dictionary gives the order.
     _, first = np.unique(pairs[:, 0] * len(structure) + pairs[:, 1], return_index=True)
     return Bonds(pairs=pairs[first].astype(np.int32), order=order[first])
 
@@ -114,7 +114,7 @@ def find_bonds(structure: Structure) -> Bonds:
 def _dictionary_bonds(
     atoms: AtomTable, near: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.int8], NDArray[np.bool_]]:
-    """Join residues with their components: bonds, orders, and which atoms the dictionary knows."""
+    """Join residues with their components: bonds, orders, and which atoms are in the dictionary."""
     n_residues = int(atoms.residue.max(initial=-1)) + 1
     template, known_name, starts = _templates(atoms)
     component = np.zeros(n_residues, np.intp)
@@ -176,7 +176,7 @@ def _templates(
     """Bonds of each component, one component after the other, and where each starts.
 
     A bond is two rows of ``atoms.names`` and an order; bonds to names that no residue has are left
-    out. Also tells which names (columns) each component (row) has.
+    out. Also returns which names (columns) each component (row) has.
     """
     number = {name: row for row, name in enumerate(atoms.names.tolist())}
     found = [(row, find_component(name)) for row, name in enumerate(atoms.components.tolist())]

@@ -1,4 +1,4 @@
-"""What is known about elements, residues and atom names before any structure is seen.
+"""Elements, residues and atom names: constants and their codes.
 
 Every ``*_code`` function returns the position in the tuple of its name, and position 0 is ``other``:
 the number of categories is the length of the tuple. Lengths in Å, volumes in Å³.
@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import gemmi
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from debye.structure.components import ComponentClass, open_table
-from debye.structure.row_keys import text_numbers
+from debye.structure.row_keys import equal_text, text_numbers
 from debye.structure.structure import EntityKind
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -143,6 +144,14 @@ _SELENIUM = {"MSE": "D", "SEC": "G", "CSE": "G"}
 _PHOSPHATE = frozenset("P OP1 OP2 OP3 O1P O2P O3P O5' O3' O5* O3* SP S1P S2P".split())
 
 
+SYMBOLS = np.array([gemmi.Element(number).name.upper() for number in range(120)])
+"""Chemical symbols by gemmi's element numbers; ``X`` is unknown, ``D`` has a number of its own."""
+
+_KNOWN_SYMBOLS = frozenset(SYMBOLS.tolist()) - {"X"}
+_ONE_LETTER = frozenset("HDCNOSPFBIKVWYU")
+_ORGANIC = frozenset("HDCNOSPFI")
+
+
 def component_class(names: NDArray[np.str_]) -> NDArray[np.int8]:
     """Class of each component, from the Chemical Component Dictionary.
 
@@ -212,7 +221,7 @@ def locant_code(
 
     Args:
         atom_name: (atoms,) e.g. ``CG2``.
-        residue_name: (atoms,) tells the selenium of selenomethionine (delta) from that of selenocysteine.
+        residue_name: (atoms,) distinguishes the selenium of selenomethionine (delta) from that of selenocysteine.
         entity_kind: (atoms,) an :class:`EntityKind`: only proteins and nucleic acids have locants, so that
             calcium (``CA``) is not taken for an alpha carbon.
 
@@ -277,3 +286,105 @@ def _by_name(
 def _positions(names: tuple[str, ...]) -> Callable[[str], int]:
     rows = {name: row for row, name in enumerate(names)}
     return lambda name: rows.get(name, 0)
+
+
+def clean_symbols(symbols: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return symbols in upper case, without charges; ``X`` replaces anything but a symbol.
+
+    Example:
+        >>> clean_symbols(np.array(["C", "Zn2+", "", "Q"])).tolist()
+        ['C', 'ZN', '', 'X']
+    """
+    words = text_numbers(symbols)
+    distinct = np.unique(words)
+    clean = []
+    for word in distinct.tolist():
+        text = str(symbols[np.argmax(words == word)])
+        letters = "".join(character for character in text if character.isalpha()).upper()
+        clean.append(letters if not letters or letters in _KNOWN_SYMBOLS else "X")
+    return np.array(clean, np.str_)[np.searchsorted(distinct, words)]
+
+
+def known_elements(
+    element: NDArray[np.str_], atom_name: NDArray[np.str_], residue_name: NDArray[np.str_]
+) -> NDArray[np.str_]:
+    """Return the elements; unknown ones are derived from the atom names.
+
+    Args:
+        element: (atoms,) upper case; ``X`` or empty where unknown.
+        atom_name: (atoms,).
+        residue_name: (atoms,).
+
+    Example:
+        >>> known_elements(
+        ...     np.array(["C", "X", "", ""]),
+        ...     np.array(["CA", "CA", "CA", "1HB"]),
+        ...     np.array(["ALA", "ALA", "CA", "ALA"]),
+        ... ).tolist()
+        ['C', 'C', 'CA', 'H']
+    """
+    unknown = np.flatnonzero(equal_text(element, "X") | equal_text(element, ""))
+    if len(unknown) == 0:
+        return element
+    element = element.astype("U2")
+    pairs = zip(atom_name[unknown].tolist(), residue_name[unknown].tolist(), strict=True)
+    element[unknown] = [element_of(name, residue) for name, residue in pairs]
+    return element
+
+
+def element_of(atom_name: str, residue_name: str) -> str:
+    """Return the element that an atom name implies, ``X`` if it implies none.
+
+    The first letter decides, except in components of one atom, which are named after their element, and where
+    only two letters make an element.
+
+    Example:
+        >>> (
+        ...     element_of("CA", "GLY"),
+        ...     element_of("ZN", "ZN"),
+        ...     element_of("FE1", "SF4"),
+        ...     element_of("UNK", "UNX"),
+        ... )
+        ('C', 'ZN', 'FE', 'X')
+    """
+    letters = "".join(character for character in atom_name.upper() if character.isalpha())
+    component = residue_name.upper().rstrip("0123456789")
+    if residue_name.upper() in ("UNX", "UNL", "DUM") or not letters:
+        return "X"
+    if letters == component and letters in _KNOWN_SYMBOLS:
+        return letters
+    if letters[0] in _ORGANIC:
+        return _two_letters(letters, residue_name)
+    if letters[:2] in _KNOWN_SYMBOLS:
+        return letters[:2]
+    return letters[0] if letters[0] in _ONE_LETTER else "X"
+
+
+def _two_letters(letters: str, residue_name: str) -> str:
+    """Return the element: FE, SE and CL of cofactors and modified residues are not F, S and C."""
+    if letters[:2] in ("FE", "CL") or (
+        letters[:2] == "SE" and residue_name.upper() in ("MSE", "SEC")
+    ):
+        return letters[:2]
+    return letters[0]
+
+
+def element_of_padded_name(name: str) -> str:
+    """Return the element that an atom name in its four columns implies, ``X`` if it implies none.
+
+    Symbols are aligned to the second column, so that " CA " is carbon and "CA  " calcium; names of four
+    characters are hydrogens ("HG11") or start with their symbol.
+
+    Example:
+        >>> [element_of_padded_name(name) for name in (" CA ", "CA  ", "HG11", "1HB ", "FE1 ")]
+        ['C', 'CA', 'H', 'H', 'FE']
+    """
+    name = name.upper()
+    one, two = name[1], name[:2]
+    if name[0] == " " or name[0].isdigit():
+        return one if one in _KNOWN_SYMBOLS else "X"
+    if not one.isalpha() or (name[3] != " " and name[0] in "HD"):
+        return name[0] if name[0] in _KNOWN_SYMBOLS else "X"
+    if two in _KNOWN_SYMBOLS:
+        return two
+    return name[0] if name[0] in _KNOWN_SYMBOLS else "X"

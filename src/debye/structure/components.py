@@ -49,7 +49,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class ComponentTable:
-    """The opened table; its blocks stay packed until a component of theirs is asked for."""
+    """The opened table; its blocks stay packed until one of their components is needed."""
 
     source: str
     row: dict[str, int]
@@ -85,7 +85,7 @@ def open_table() -> ComponentTable:
 
 
 def find_component(name: str) -> Component | None:
-    """Look up a component; None where the dictionary has none of that identifier.
+    """Return a component; None if the dictionary has none of that identifier.
 
     Example:
         >>> find_component("GLY").atom_names

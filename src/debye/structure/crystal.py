@@ -50,7 +50,7 @@ class Mates:
 
 
 def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
-    """Say why a crystal cannot be built around its atoms; None if nothing speaks against it.
+    """Return why a crystal cannot be built around its atoms; None if it can.
 
     Args:
         crystal: Cell and symmetry of the file.
@@ -100,8 +100,8 @@ def symmetry_mates(structure: Structure, radius: float) -> Mates:
 
     Copies come from all space-group operations, all cell translations (the pure ones too) and all
     non-crystallographic operators whose copies the file leaves out. A copy nearer than
-    :data:`COINCIDENT` to an atom of the file is no mate: it is the atom itself on a special position, or
-    a symmetry copy that the file already holds. Of copies that coincide with each other, that of
+    :data:`COINCIDENT` to an atom of the file is not a mate: it is the atom itself on a special position, or
+    a symmetry copy that the file already contains. Of copies that coincide with each other, that of
     the first operator stays. So the result does not depend on the order of the atoms.
 
     Args:
@@ -112,7 +112,7 @@ def symmetry_mates(structure: Structure, radius: float) -> Mates:
         The mates, sorted by operator, then by source.
 
     Raises:
-        StructureError: the crystal cannot be built; the message says why.
+        StructureError: the crystal cannot be built; the message gives the reason.
     """
     if radius <= 0:
         raise ValueError(f"radius must be positive (Å), got {radius}")
@@ -146,25 +146,25 @@ def copies_near(
         points: Cartesian coordinates, Å.
         radius: Largest distance from a copy to the nearest atom, Å (inclusive).
         around: Atoms near which copies are wanted, Å; the points themselves where not given. If given,
-            some farther copies are found too: to tell them apart costs more than they do.
+            some farther copies are found too, which costs less than leaving them out.
     """
     return _copies(crystal, points, radius, points if around is None else around, "crystal")[0]
 
 
 def _unusable(source: str, problem: str) -> StructureError:
     remedy = "Correct CRYST1 / _cell and _symmetry, or go without crystal contacts (--crystal off)"
-    return StructureError(source, problem=problem, remedy=remedy)
+    return StructureError(source, problem, remedy)
 
 
 def _closes(angles: NDArray[np.float64]) -> bool:
-    """Tell if three angles (degrees) can meet in a corner of positive volume."""
+    """Return whether three angles (degrees) can meet in a corner of positive volume."""
     a, b, c = np.cos(np.radians(angles))
     return bool(1 - a * a - b * b - c * c + 2 * a * b * c > 1e-3)
 
 
 def space_group(crystal: Crystal) -> gemmi.SpaceGroup | None:
     """Return the space group in the setting of the cell, None where no group has the crystal's symbol."""
-    # The angles tell the hexagonal from the rhombohedral setting where the symbol does not.
+    # The angles distinguish hexagonal from rhombohedral settings if the symbol does not.
     alpha, _, gamma = crystal.cell[3:]
     return gemmi.find_spacegroup_by_name(crystal.space_group.strip(), alpha, gamma)
 
@@ -327,7 +327,7 @@ class _Voxels:
         self.near = occupied
 
     def contain(self, position: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
-        """Tell which points may lie within the radius of an atom."""
+        """Return which points may lie within the radius of an atom."""
         voxel = np.floor((position - self.origin) / self.size).astype(int)
         inside = ((voxel >= 0) & (voxel < self.near.shape)).all(axis=1)
         inside[inside] = self.near[tuple(voxel[inside].T)]

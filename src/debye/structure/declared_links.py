@@ -36,7 +36,7 @@ def link_rows(
 ) -> NDArray[np.int32]:
     """Return the rows of linked atoms, lower row first, sorted and without repetition.
 
-    Links are made in the first model. Where atoms have altlocs, equal ones and those without are linked. Links
+    Links are made in the first model. Altlocs link to equal altlocs and to atoms without one. Links
     whose atoms are not in the file are left out.
     """
     if not partners or len(model) == 0:
@@ -56,10 +56,10 @@ def link_rows(
         np.concatenate([residue_name[rows], names]),
         np.concatenate([insertion_code[rows], codes]),
     )
-    key, asked = key[: len(rows)], key[len(rows) :]
+    key, wanted = key[: len(rows)], key[len(rows) :]
     order = np.argsort(key, kind="stable")
-    low = np.searchsorted(key, asked, side="left", sorter=order).tolist()
-    high = np.searchsorted(key, asked, side="right", sorter=order).tolist()
+    low = np.searchsorted(key, wanted, side="left", sorter=order).tolist()
+    high = np.searchsorted(key, wanted, side="right", sorter=order).tolist()
     rows = rows[order]
     found: set[tuple[int, int]] = set()
     for link, (first, second) in enumerate(partners):
@@ -74,8 +74,8 @@ def link_rows(
     return np.array(sorted(found), np.int32).reshape(-1, 2)
 
 
-def _compatible(a: str, b: str, asked_a: str, asked_b: str) -> bool:
-    """Tell whether two altlocs may be bonded and are those that the link names."""
-    as_asked = (not asked_a or a in ("", asked_a)) and (not asked_b or b in ("", asked_b))
+def _compatible(a: str, b: str, wanted_a: str, wanted_b: str) -> bool:
+    """Return whether two altlocs may be bonded and are those that the link names."""
+    as_wanted = (not wanted_a or a in ("", wanted_a)) and (not wanted_b or b in ("", wanted_b))
     # A link that names both altlocs may join different labels.
-    return as_asked and (bool(asked_a and asked_b) or not a or not b or a == b)
+    return as_wanted and (bool(wanted_a and wanted_b) or not a or not b or a == b)

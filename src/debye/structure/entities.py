@@ -84,8 +84,8 @@ def entity_kinds(
 ) -> NDArray[np.int8]:
     """Return an :class:`EntityKind` for each atom.
 
-    Protein is what is an amino acid by its component (or, if the component is no known one, by its N, CA and C)
-    and is either no HETATM or peptide-bonded by geometry; so a modified residue of the chain is protein and a
+    A residue is protein if it is an amino acid by its component (or, for an unknown component, by its N, CA and C)
+    and is either an ATOM record or peptide-bonded by geometry: a modified residue of the chain is protein and a
     free amino acid is a ligand. Nucleic acids likewise with O3'-P. An ion is a component with one heavy atom.
     """
     atoms = len(residue_index)
@@ -148,26 +148,26 @@ class _Atoms:
         donor: tuple[str, str],
         acceptor: tuple[str, str],
     ) -> NDArray[np.bool_]:
-        """Tell which unsure groups have a polymer bond to another candidate residue.
+        """Return which unsure groups have a polymer bond to another candidate residue.
 
         One end of the bond must carry the standard name; at the unsure end any atom of the element will do,
         because modified residues such as chromophores rename their backbone.
 
         Args:
-            unsure: (groups,) asked for.
+            unsure: (groups,) to decide on.
             candidate: (groups,) may be part of such a polymer; includes the unsure ones.
             donor: Name and element of one end of the bond.
             acceptor: Name and element of the other end.
         """
         found = np.zeros(len(unsure), bool)
-        asked = self._rows(unsure)
+        open_rows = self._rows(unsure)
         others = self._rows(candidate)
         for here, there in ((donor, acceptor), (acceptor, donor)):
-            near = asked[self.element[asked] == here[1]]
+            near = open_rows[self.element[open_rows] == here[1]]
             far = others[self.atom_name[others] == there[0]]
             found |= self._touching(near, far, len(unsure))
-            near = asked[self.atom_name[asked] == here[0]]
-            far = asked[self.element[asked] == there[1]]
+            near = open_rows[self.atom_name[open_rows] == here[0]]
+            far = open_rows[self.element[open_rows] == there[1]]
             found |= self._touching(near, far, len(unsure))
         return found
 
@@ -264,7 +264,7 @@ def _split_copies(
         index: (atoms,) residue of each atom.
         residue: (runs,) residue of each run of atoms.
         starts: (runs,) first atom of each run.
-        names: (atoms,) columns that tell the atoms of a residue apart.
+        names: (atoms,) columns that distinguish the atoms of a residue.
     """
     atoms = len(index)
     suspect = np.bincount(residue) > 1

@@ -167,7 +167,7 @@ class CategoryFacts:
         ]
 
     def _program(self) -> str:
-        """Return name and version of the first program that is said to have refined."""
+        """Return name and version of the first program for refinement."""
         names = self.texts("software", "name")
         versions = self.texts("software", "version") or [""] * len(names)
         kinds = self.texts("software", "classification")
@@ -220,7 +220,7 @@ def crystal_from(header: Header, method: str) -> Crystal | None:
     """Return the crystal, or None where the cell is missing or a dummy, or no crystal was measured.
 
     Args:
-        header: What the file says.
+        header: Facts as the file gives them.
         method: Experimental method in upper case.
     """
     cell = header.cell
@@ -259,11 +259,11 @@ def diffraction_method(method: str) -> str:
 
 
 def b_kind_from(b_type: str, *, method: str, is_predicted: bool) -> BKind:
-    """Return what the B column holds.
+    """Return the kind of values in the B column.
 
     Args:
         b_type: ``B VALUE TYPE`` of PDB files, ``pdbx_TLS_residual_ADP_flag`` of mmCIF.
-        method: Experimental method in upper case; empty where the file is silent.
+        method: Experimental method in upper case; empty if not stated.
         is_predicted: The coordinates were computed.
 
     Example:
@@ -280,11 +280,11 @@ def b_kind_from(b_type: str, *, method: str, is_predicted: bool) -> BKind:
 
 
 def is_prediction(method: str, hints: Iterable[str]) -> bool:
-    """Tell whether the entry is a computed model.
+    """Return whether the entry is a computed model.
 
     Args:
-        method: Experimental method in upper case; empty where the file is silent.
-        hints: Identifier, title, programs; read only where no experiment is named.
+        method: Experimental method in upper case; empty if not stated.
+        hints: Identifier, title, programs; used only if no experiment is named.
 
     Example:
         >>> is_prediction("", ["AlphaFold Monomer v2.0 prediction for P31749"])
@@ -301,10 +301,10 @@ def is_prediction(method: str, hints: Iterable[str]) -> bool:
 
 
 def looks_like_confidence(b_iso: NDArray[np.float32], residue: NDArray[np.int32]) -> bool:
-    """Tell whether the B column looks like a confidence per residue (pLDDT), not like B-factors.
+    """Return whether the B column looks like a confidence per residue (pLDDT), not like B-factors.
 
     For files without any header, as several predictors write them: every residue has one value, and residues
-    differ. Grouped B-factors look the same, and are no target either.
+    differ. Grouped B-factors look the same, and are not a target either.
 
     Args:
         b_iso: (atoms,) the B column.
@@ -341,10 +341,10 @@ def _positive(value: float | None) -> float | None:
 
 
 def _is_nonstandard(cell: Sequence[float], fractional: NDArray[np.float64] | None) -> bool:
-    """Tell whether the file's matrix moves atoms elsewhere than the standard one.
+    """Return whether the file's matrix moves atoms elsewhere than the standard one.
 
     Matrices of old entries are rounded to five digits, so a share of the length is compared, not the digits:
-    0.5 %, or 0.1 % of a cell edge for the shift. The identity stands for "not given".
+    0.5 %, or 0.1 % of a cell edge for the shift. The identity means "not given".
     """
     if fractional is None or not np.isfinite(fractional).all():
         return False

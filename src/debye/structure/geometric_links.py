@@ -1,4 +1,4 @@
-"""Bonds that the component dictionary cannot know: between residues, to metals, by distance.
+"""Bonds that are not in the component dictionary: between residues and to metals, by distance.
 
 Lengths in Å. Every function takes and returns rows of atoms; nothing depends on the order of the atoms.
 """
@@ -19,7 +19,7 @@ TOLERANCE = 0.3
 METAL_TOLERANCE = 0.5
 """The same between a metal and a donor, Å: Zn-O up to 2.38, Mg-O up to 2.57, Ca-O up to 2.92."""
 METAL_CARBON_TOLERANCE = 0.1
-"""The same between a d-block metal and carbon, Å: Fe-CO and Co-CH2 yes, a carbon beside Ca no."""
+"""The same between a d-block metal and carbon, Å: Fe-CO and Co-CH2 yes, a carbon near Ca no."""
 LARGEST_CARBON_BINDER = 1.7
 """Covalent radius above which a metal is not taken to bind carbon, Å (alkali, alkaline earth, f)."""
 SHORTEST = 0.6
@@ -178,7 +178,7 @@ def other_links(
 ) -> NDArray[np.intp]:
     """Other covalent links between residues: glycosidic, covalent inhibitors, isopeptides.
 
-    Two residues share at most one: those in contact at several places, or at one beside their peptide
+    Two residues share at most one: those in contact at several places, or at one besides their peptide
     bond, lie on top of each other by mistake or as alternatives, and get none. Two atoms of N, O and
     halogens do not link either (they share a proton or clash), nor do waters and ions.
     """
@@ -206,7 +206,7 @@ def other_links(
 def metal_bonds(
     structure: Structure, atoms: AtomTable, known: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
-    """Coordination of metals, within a residue only where the dictionary does not know the atoms.
+    """Coordination of metals, within a residue only for atoms that are not in the dictionary.
 
     Metals bind N, O, S, Se and halogens; metals up to ``LARGEST_CARBON_BINDER`` also carbon; never each
     other.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
+from debye.structure.chemistry import known_elements
 from debye.structure.declared_links import Partner, link_rows
-from debye.structure.element_names import known_elements
 from debye.structure.entities import entity_kinds, residue_index
 from debye.structure.facts import Header, entry_and_crystal
 from debye.structure.structure import Structure

@@ -98,7 +98,7 @@ def equal_text(column: NDArray[np.str_], text: str) -> NDArray[np.bool_]:
 
 
 def equals_start(column: NDArray, starts: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Tell which rows are equal to the first row of their run.
+    """Return which rows are equal to the first row of their run.
 
     Args:
         column: (rows,) texts, integers or truth values.

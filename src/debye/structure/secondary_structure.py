@@ -26,7 +26,7 @@ Measure = TypeVar("Measure")
 
 @dataclass(frozen=True, slots=True)
 class Shape(Generic[Measure]):
-    """Of a trace, from the Cα before a residue onwards: (residues,) measures, or what is allowed of them."""
+    """Of a trace, from the Cα before a residue onwards: (residues,) measures, or their limits."""
 
     second: Measure
     """Å to the Cα two residues on; ``third`` and ``fourth``: three and four residues on."""
@@ -43,10 +43,10 @@ STRAND, STRAND_DEVIATION = Shape(6.7, 9.9, 12.4, 124, -170), Shape(0.6, 0.9, 1.1
 
 
 class SecondaryStructure(IntEnum):
-    """What the backbone does at a residue."""
+    """Shape of the backbone at a residue."""
 
     NONE = 0
-    """No protein, or no Cα."""
+    """Not a protein, or without Cα."""
     COIL = 1
     HELIX = 2
     STRAND = 3
@@ -109,7 +109,7 @@ def _from_before(trace: Float[NDArray, "residues 3"], apart: int) -> Float[NDArr
 def _within(
     shape: Shape[NDArray[np.float64]], middle: Shape[float], deviation: Shape[float]
 ) -> Shape[NDArray[np.bool_]]:
-    """Tell for each measure where it is allowed; torsions go round."""
+    """Return for each measure where it is allowed; torsions are periodic."""
     off = {
         item.name: getattr(shape, item.name) - getattr(middle, item.name) for item in fields(Shape)
     }
@@ -119,7 +119,7 @@ def _within(
 
 
 def _runs(mask: Bool[NDArray, " residues"], fewest: int) -> Bool[NDArray, " residues"]:
-    """Keep what is true in so many residues in a row.
+    """Keep runs of at least ``fewest`` residues.
 
     Example:
         >>> _runs(np.array([True, True, False, True]), 2).tolist()
@@ -137,7 +137,7 @@ def _grown(
     mask: Bool[NDArray, " residues"], allowed: Bool[NDArray, " residues"]
 ) -> NDArray[np.bool_]:
     """Add the residue before and after each run, where it is allowed to."""
-    beside = np.zeros(len(mask), bool)
-    beside[1:] |= mask[:-1]
-    beside[:-1] |= mask[1:]
-    return mask | (beside & allowed)
+    next_to = np.zeros(len(mask), bool)
+    next_to[1:] |= mask[:-1]
+    next_to[:-1] |= mask[1:]
+    return mask | (next_to & allowed)

@@ -26,7 +26,7 @@ class Selection:
     no_coordinates: int = 0
     """Atoms without three finite coordinates."""
     unknown_elements: int = 0
-    """Atoms whose element the file does not give and whose name does not tell."""
+    """Atoms without an element, whose name does not imply one."""
     altlocs: int = 0
     """Atoms of conformers that were not chosen."""
 
@@ -47,7 +47,7 @@ def select_atoms(structure: Structure) -> tuple[Structure, Selection]:
         structure: All atoms of a file.
 
     Returns:
-        The selected atoms (possibly none) and the counts of the others.
+        The selected atoms (possibly none) and the counts of the rest.
     """
     left_out: dict[str, int] = {}
     kept = np.ones(len(structure), bool)

@@ -1,7 +1,7 @@
 """Protein sequences and keywords of an entry: what clusters, families and leakage checks compare.
 
-One letter a residue; a modified residue counts as the amino acid that it comes from (MSE is M, SEP is S), X is
-what has none.
+One letter a residue; a modified residue counts as the amino acid that it comes from (MSE is M, SEP is S), or
+else is X.
 """
 
 from __future__ import annotations

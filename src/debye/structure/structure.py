@@ -28,10 +28,10 @@ class EntityKind(IntEnum):
 
 
 class BKind(IntEnum):
-    """What the file's B column holds, as far as its header says."""
+    """Kind of values in the B column, according to the header."""
 
     UNKNOWN = 0
-    """The header is silent: taken as full isotropic B for an X-ray entry."""
+    """Not stated: taken as full isotropic B for an X-ray entry."""
     FULL = 1
     """Full isotropic B (``B VALUE TYPE : UNVERIFIED`` counts as unknown)."""
     RESIDUAL = 2
@@ -56,7 +56,7 @@ class Crystal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Facts about the whole entry; None or empty where the file is silent."""
+    """Facts about the whole entry; None or empty if not stated."""
 
     id: str = ""
     """PDB or AlphaFold identifier, lower case."""
@@ -72,7 +72,7 @@ class Entry:
     """TLS groups were refined."""
     b_kind: BKind = BKind.UNKNOWN
     is_predicted: bool = False
-    """A computed model: its B column holds a confidence."""
+    """A computed model: its B column is a confidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class Structure:
     """One entry as flat per-atom arrays, in the order of the file.
 
     Row ``i`` of every array describes atom ``i``. Functions that drop atoms return a new structure.
-    Lengths in Å, B-factors in Å², angles in degrees. Text columns hold ``""`` where the file is silent.
+    Lengths in Å, B-factors in Å², angles in degrees. Missing text is ``""``.
     """
 
     source: str
@@ -110,7 +110,7 @@ class Structure:
     occupancy: NDArray[np.float32]
     """(atoms,) 0 to 1."""
     b_iso: NDArray[np.float32]
-    """(atoms,) the B column, Å² where :attr:`Entry.b_kind` says so; NaN where the file gives none."""
+    """(atoms,) the B column, Å² if :attr:`Entry.b_kind` is B; NaN if missing."""
     u_aniso: NDArray[np.float32] | None = None
     """(atoms, 6) U11 U22 U33 U12 U13 U23, Å²; NaN rows without ANISOU; None if no atom has any."""
     is_hetero: NDArray[np.bool_]
@@ -132,16 +132,13 @@ class Structure:
             if not isinstance(value, np.ndarray) or column.name == "links":
                 continue
             if len(value) != atoms:
-                raise StructureError(
-                    self.source,
-                    problem=f"{atoms} elements, but {column.name} has shape {value.shape}",
-                    remedy="Build every array from the same atom selection",
-                )
+                problem = f"{atoms} elements, but {column.name} has shape {value.shape}"
+                remedy = "Build every array from the same atom selection"
+                raise StructureError(self.source, problem, remedy)
         if self.position.shape != (atoms, 3):
+            problem = f"position has shape {self.position.shape}, not ({atoms}, 3)"
             raise StructureError(
-                self.source,
-                problem=f"position has shape {self.position.shape}, not ({atoms}, 3)",
-                remedy="Give Cartesian coordinates, one row an atom",
+                self.source, problem, "Give Cartesian coordinates, one row an atom"
             )
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Which operation of a crystal makes a copy, and what it is called."""
+"""The symmetry operation that makes a copy, and its name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Operation:
 def find_operations(
     crystal: Crystal, original: Float[np.ndarray, "atoms 3"], copy: Float[np.ndarray, "atoms 3"]
 ) -> tuple[list[Operation], Int[np.ndarray, " atoms"]]:
-    """Find the operation that makes each copy of an atom; where two do (on an axis), the first.
+    """Find the operation that makes each copy of an atom; if two do (on an axis), the first.
 
     Args:
         crystal: One in which :func:`debye.structure.crystal.crystal_problem` sees no problem.
@@ -44,7 +44,7 @@ def find_operations(
         copy: A copy of each of them, Å.
 
     Returns:
-        The operations that occur, and for each atom which of them; -1 where none fits.
+        The operations that occur, and for each atom which of them; -1 if none fits.
     """
     cell = gemmi.UnitCell(*crystal.cell)
     to_fractional = np.array(cell.frac.mat.tolist())
@@ -85,7 +85,7 @@ def _name(prefix: str, operation: gemmi.Op, cells: list[int]) -> str:
 
 
 def _triplets(crystal: Crystal) -> Iterator[tuple[str, gemmi.Op]]:
-    """Yield what stands before the name, and the group's operation, in the order of the operators."""
+    """Yield the prefix of the name and the group's operation, in the order of the operators."""
     group = space_group(crystal)
     if group is None:
         return

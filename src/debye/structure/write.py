@@ -276,7 +276,7 @@ def _pdb_header(structure: Structure) -> Iterator[str]:
             yield f"MTRIX{axis} {number:3d}{turned}{'':5}{shift:10.5f}"
 
 
-def _pdb_links(structure: Structure, atoms: Sequence[str]) -> Iterator[str]:
+def _pdb_links(structure: Structure, atoms: list[str]) -> Iterator[str]:
     """Yield a record for each link of the structure; those of disulfides name residues only."""
     written: set[tuple[str, str]] = set()
     for first, second in structure.links.tolist():

@@ -9,6 +9,7 @@ from outputs import with_b
 
 from debye.errors import StructureError
 from debye.prediction.prediction import Prediction
+from debye.structure.read import read_source, read_structure
 
 
 def test_summary_names_conditions_and_agreement(prediction: Prediction):
@@ -72,17 +73,13 @@ def test_a_failed_write_leaves_the_old_file(prediction: Prediction, tmp_path: Pa
 
 @pytest.mark.parametrize("suffix", ["cif", "pdb"])
 def test_copies_hold_the_new_values(prediction, peptide_cif, tmp_path: Path, suffix: str):
-    from debye.structure.read import read_structure
-
-    own = replace(prediction, path=peptide_cif)
+    own = replace(prediction, source_file=read_source(peptide_cif))
     written = read_structure(own.write(tmp_path / f"x.{suffix}"))
     assert len(written) == len(prediction.structure)
     np.testing.assert_allclose(written.b_iso[:-1], prediction.b_predicted[:-1], atol=0.0051)
 
 
 def test_structures_without_a_file_are_written_too(prediction: Prediction, tmp_path: Path):
-    from debye.structure.read import read_structure
-
     written = read_structure(prediction.write(tmp_path / "x.cif"))
     np.testing.assert_allclose(written.b_iso[:-1], prediction.b_predicted[:-1], atol=0.0051)
     assert written.b_iso[-1] == pytest.approx(40.0)
@@ -91,5 +88,5 @@ def test_structures_without_a_file_are_written_too(prediction: Prediction, tmp_p
 def test_the_input_is_never_replaced(prediction, peptide_cif: Path):
     before = peptide_cif.read_bytes()
     with pytest.raises(StructureError, match="would replace the input"):
-        replace(prediction, path=peptide_cif).write(peptide_cif)
+        replace(prediction, source_file=read_source(peptide_cif)).write(peptide_cif)
     assert peptide_cif.read_bytes() == before

@@ -14,8 +14,8 @@ import pytest
 
 from debye.errors import FormatError, StructureError
 from debye.structure.annotate import write_with_b
-from debye.structure.formats.edits import Edited
 from debye.structure.formats.mmcif import MmcifFile
+from debye.structure.formats.new_text import Edited
 from debye.structure.formats.pdb import PdbFile
 from debye.structure.read import read_structure
 from debye.structure.write import pdb_text
@@ -355,7 +355,7 @@ import resource, signal, numpy as np
 from debye.errors import StructureError
 from debye.structure.read import read_structure
 from debye.structure.annotate import write_with_b
-from debye.structure.formats.edits import Edited
+from debye.structure.formats.new_text import Edited
 from debye.structure.formats.mmcif import MmcifFile
 from debye.structure.formats.pdb import PdbFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

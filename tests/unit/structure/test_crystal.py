@@ -172,7 +172,7 @@ def test_order_of_atoms_does_not_matter():
 @pytest.mark.parametrize(
     ("crystal", "reason"),
     [
-        (None, "no crystal"),
+        (None, "no unit cell"),
         (Crystal(cell=(1, 1, 1, *RIGHT), space_group="P 1"), "placeholder"),
         (Crystal(cell=(0, 0, 0, *RIGHT), space_group="P 1"), "not a cell"),
         (Crystal(cell=(float("nan"), 40, 40, *RIGHT), space_group="P 1"), "not a cell"),

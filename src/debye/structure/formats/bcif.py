@@ -21,15 +21,23 @@ from numpy.typing import NDArray
 
 from debye.errors import FormatError
 from debye.structure.facts import CategoryFacts
-from debye.structure.formats.cif_text import MASKED, TEXT, category_text, number_text, word_text
 from debye.structure.formats.columns import Category, PlainColumn, atom_columns, tensors_of
-from debye.structure.formats.edits import Edited, check_rows, format_b
 from debye.structure.formats.mmcif import (
     CONTRADICTING,
     B,
     no_atoms,
     refuse_without_coordinates,
     unmatched_anisotropic,
+)
+from debye.structure.formats.new_text import (
+    MASKED,
+    TEXT,
+    Edited,
+    category_text,
+    check_rows,
+    format_b,
+    number_text,
+    word_text,
 )
 from debye.structure.records import AtomRecords
 
@@ -79,7 +87,8 @@ class BinaryColumn:
         try:
             data, encodings = self._stored["data"]["data"], self._stored["data"]["encoding"]
             if encodings[0]["kind"] == "StringArray":
-                return decode_words(decode(data, encodings[1:]), encodings[0])
+                stored: Any = decode(data, encodings[1:])
+                return decode_words(stored, encodings[0])
             return None, decode(data, encodings)
         except _DAMAGE as error:
             raise damaged(self._source, error) from error
@@ -119,14 +128,14 @@ class BcifFile:
 
     def category(self, name: str) -> Category:
         """Return the columns of a category by lower-case names; empty if there is none."""
-        if name not in self._names:
-            return {}
-        return {item.lower(): column for item, column in self._columns(self._names[name]).items()}
+        columns = self._columns(self._names.get(name, ""))
+        return {item.lower(): column for item, column in columns.items()}
 
     def column(self, category: str, item: str) -> BinaryColumn | None:
         """Return a column by its names in lower case; None if it is missing or damaged."""
         try:
-            column = self.category(category).get(item)
+            columns = self._columns(self._names.get(category, ""))
+            column = next((columns[name] for name in columns if name.lower() == item), None)
             if column is not None:
                 column.check()
             return column
@@ -195,7 +204,7 @@ class BcifFile:
         """Return the columns of a category by their names in the file."""
         if name not in self._read:
             try:
-                columns = {item["name"]: item for item in self._stored[name]}
+                columns = {item["name"]: item for item in self._stored.get(name, [])}
             except _DAMAGE as error:
                 raise damaged(self._source, error) from error
             self._read[name] = {

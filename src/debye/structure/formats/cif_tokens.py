@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
-from debye.structure.formats.columns import numbers_from
-from debye.structure.formats.fixed_width import numbers, with_line_feeds
+from debye.structure.formats.columns import fixed_numbers, numbers_from, with_line_feeds
 
 _TOKEN = re.compile(
     rb"""(?m)
@@ -81,7 +80,7 @@ class CifColumn:
         odd: list[str] = []
         values = None
         if len(field) <= 9:
-            values = numbers(field, places, lambda text: odd.append(text) or np.nan)
+            values = fixed_numbers(field, places, lambda text: odd.append(text) or np.nan)
         if values is not None and not odd:
             return values
         # Digits vary from row to row, or values are absent.
@@ -316,7 +315,8 @@ class CifText:
             blanks = _BLANKS.match(self._data, start + int(starts[comments[0]]), stop)
             if blanks is None or blanks.end() < stop:
                 return None  # values follow
-            starts, ends, first = (part[: comments[0]] for part in (starts, ends, first))
+            starts, ends = starts[: comments[0]], ends[: comments[0]]
+            first = first[: comments[0]]
         quoted = np.flatnonzero((first == _QUOTES[0]) | (first == _QUOTES[1]))
         closed = buffer[ends[quoted] - 1] == first[quoted]
         if not (closed & (ends[quoted] - starts[quoted] >= 2)).all():

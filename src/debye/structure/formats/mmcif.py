@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from debye.errors import FormatError, StructureError
 from debye.structure.facts import CategoryFacts
-from debye.structure.formats.cif_text import TEXT
 from debye.structure.formats.cif_tokens import CifColumn, CifTable, CifText, numbers_together
 from debye.structure.formats.columns import (
     Category,
@@ -20,11 +19,11 @@ from debye.structure.formats.columns import (
     atom_columns,
     tensors_of,
 )
-from debye.structure.formats.edits import Edited, check_rows, format_b, splice
+from debye.structure.formats.new_text import TEXT, Edited, check_rows, format_b, splice
 from debye.structure.records import AtomRecords
 
 B, CONTRADICTING = "b_iso_or_equiv", ("u_iso_or_equiv", "aniso_b", "aniso_u")
-"""The B column of atom_site, and how columns begin that say the same: they become unknown with a new B."""
+"""The B column of atom_site, and the starts of columns that a new B contradicts: they become unknown."""
 _AXES = ("cartn_x", "cartn_y", "cartn_z")
 _TOGETHER = (_AXES, ("occupancy", B))
 _REST_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")

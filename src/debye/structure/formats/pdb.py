@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import FormatError
-from debye.structure.chemistry import RESIDUE_PROPERTIES
+from debye.structure.chemistry import (
+    RESIDUE_PROPERTIES,
+    SYMBOLS,
+    element_of,
+    element_of_padded_name,
+)
 from debye.structure.declared_links import Partner
-from debye.structure.element_names import SYMBOLS, element_of, element_of_padded_name
 from debye.structure.facts import Header
-from debye.structure.formats.edits import Edited, check_rows, splice
-from debye.structure.formats.fixed_width import numbers, texts, with_line_feeds
+from debye.structure.formats.columns import fixed_numbers, fixed_texts, with_line_feeds
+from debye.structure.formats.new_text import Edited, check_rows, splice
 from debye.structure.records import AtomRecords
 
 LARGEST = 999.99
@@ -30,7 +34,7 @@ WIDTH = 80
 _SHORTEST = 54
 """Characters of a record that ends with its coordinates."""
 _HYBRID_36 = 10 * 36**3
-"""Hybrid-36 residue numbers go on with A000 after 9999."""
+"""Hybrid-36 residue numbers continue with A000 after 9999."""
 _LAST_LINE = b"END" + b" " * (WIDTH - 3) + b"\n"
 _MOST_RUNS = 100
 _USED = slice(12, 66)
@@ -102,31 +106,29 @@ class PdbFile:
     def _columns(self) -> dict[str, Any]:
         if len(self.rows) and self.lengths[self.rows].min() < _SHORTEST:
             row = self.rows[np.argmin(self.lengths[self.rows])]
-            raise FormatError(
-                self.source,
-                problem=f"line {row + 1} is an atom record of {self.lengths[row]} characters",
-                remedy=f"Repair it: coordinates end at character {_SHORTEST}",
-            )
+            problem = f"line {row + 1} is an atom record of {self.lengths[row]} characters"
+            remedy = f"Repair it: coordinates end at character {_SHORTEST}"
+            raise FormatError(self.source, problem, remedy)
         atoms = len(self.rows)
         field = self.turned(_USED)
         position = np.empty((atoms, 3), np.float32)
         for axis, start in enumerate((30, 38, 46)):
-            position[:, axis] = numbers(_field(field, start, 8), 3, _number)
+            position[:, axis] = fixed_numbers(_field(field, start, 8), 3, _number)
         return {
             "model": self.model(),
-            "chain": texts(_field(field, 20, 2)),
+            "chain": fixed_texts(_field(field, 20, 2)),
             "chain_label": np.zeros(atoms, "U1"),
-            "residue_number": numbers(_field(field, 22, 4), 0, self._residue_number).astype(
+            "residue_number": fixed_numbers(_field(field, 22, 4), 0, self._residue_number).astype(
                 np.int32
             ),
-            "insertion_code": texts(_field(field, 26, 1)),
-            "residue_name": texts(_field(field, 17, 3)),
-            "atom_name": texts(_field(field, 12, 4)),
-            "altloc": texts(_field(field, 16, 1)),
+            "insertion_code": fixed_texts(_field(field, 26, 1)),
+            "residue_name": fixed_texts(_field(field, 17, 3)),
+            "atom_name": fixed_texts(_field(field, 12, 4)),
+            "altloc": fixed_texts(_field(field, 16, 1)),
             "element": self._elements(),
             "position": position,
-            "occupancy": numbers(_field(field, 54, 6), 2, _occupancy).astype(np.float32),
-            "b_iso": numbers(_field(field, 60, 6), 2, _number).astype(np.float32),
+            "occupancy": fixed_numbers(_field(field, 54, 6), 2, _occupancy).astype(np.float32),
+            "b_iso": fixed_numbers(_field(field, 60, 6), 2, _number).astype(np.float32),
             "is_hetero": self.is_hetero,
             "u_aniso": self.u_aniso(),
         }
@@ -184,7 +186,7 @@ class PdbFile:
         by_identity: dict[bytes, bool] | None = None
         for line, atom in zip(anisotropic.tolist(), before.tolist(), strict=True):
             identity = self._identity(line)
-            if atom >= 0 and self._identity(self.rows[atom]) == identity:
+            if atom >= 0 and self._identity(int(self.rows[atom])) == identity:
                 is_replaced = bool(new[atom])
             else:
                 # Some programs collect the ANISOU records at the end of the chain.
@@ -223,7 +225,7 @@ class PdbFile:
         if len(lines):
             cut = self.cut(lines)[:, 5:].tobytes().decode("latin-1")
             fields = [cut[i * 75 : i * 75 + 75].split() for i in range(len(lines))]
-            # What has more than nine digits is no number of a model, and no 32-bit integer.
+            # More than nine digits exceed 32 bits.
             numbers = [
                 int(f[0]) if f and f[0].isdecimal() and len(f[0]) < 10 else 0 for f in fields
             ]
@@ -249,7 +251,7 @@ class PdbFile:
         field = np.ascontiguousarray(record[same].T)
         for column in range(6):
             start = 28 + 7 * column
-            values[atom[same], column] = numbers(field[start : start + 7], 0, _number) * 1e-4
+            values[atom[same], column] = fixed_numbers(field[start : start + 7], 0, _number) * 1e-4
         return values
 
     def _even_lines(self) -> NDArray[np.uint8] | None:
@@ -270,7 +272,7 @@ class PdbFile:
         return characters
 
     def _elements(self) -> NDArray[np.str_]:
-        """Return the elements of columns 77-78, or else those that the aligned atom names tell."""
+        """Return the elements of columns 77-78, or else those of the aligned atom names."""
         first, second = self.turned(_ELEMENT)
         code = np.take(_ELEMENT_CODES, first.astype(np.uint16) * 256 + second)
         element = np.take(SYMBOLS, code)
@@ -289,15 +291,13 @@ class PdbFile:
                 return int(text, 36) - _HYBRID_36 + 10_000
             return int(text)
         except ValueError as error:
-            raise FormatError(
-                self.source,
-                problem=f"residue number {text!r} in columns 23-26 of an atom record",
-                remedy="Give an integer, or hybrid-36 above 9999",
-            ) from error
+            problem = f"residue number {text!r} in columns 23-26 of an atom record"
+            remedy = "Give an integer, or hybrid-36 above 9999"
+            raise FormatError(self.source, problem, remedy) from error
 
 
 def _facts(head: bytes) -> tuple[Header, list[tuple[Partner, Partner]]]:
-    """Return what the records before the atoms tell."""
+    """Return the facts in the records before the atoms."""
     try:
         return _facts_of(_parsed(head), head)
     except UnicodeDecodeError:
@@ -396,7 +396,7 @@ def _lines(content: NDArray[np.uint8], newlines: int) -> tuple[NDArray[np.intp],
 
 
 def _element_of_columns(text: str) -> str:
-    """Return the element that columns 13-20 tell: atom name, altloc, residue name."""
+    """Return the element by columns 13-20: atom name, altloc, residue name."""
     residue = text[5:].strip().upper()
     # Some programs align all names to the left; no amino acid has the calcium that "CA  " would be.
     if residue in RESIDUE_PROPERTIES:
@@ -416,7 +416,7 @@ def _occupancy(text: str) -> float:
 
 
 def _element_codes() -> NDArray[np.uint8]:
-    """(65536,) gemmi's element number for two characters, 0 where they are no symbol."""
+    """(65536,) gemmi's element number for two characters, 0 if they are not a symbol."""
     codes = np.zeros(1 << 16, np.uint8)
     for number, symbol in enumerate(SYMBOLS.tolist()):
         for text in (symbol, symbol.lower(), symbol.capitalize()):

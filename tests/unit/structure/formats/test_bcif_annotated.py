@@ -11,8 +11,7 @@ import pytest
 
 from debye.errors import FormatError, StructureError
 from debye.structure.formats.bcif import BcifFile
-from debye.structure.formats.cif_text import number_text
-from debye.structure.formats.edits import Edited
+from debye.structure.formats.new_text import Edited, number_text
 
 NAN = float("nan")
 BYTES = [{"kind": "ByteArray", "type": 33}]
