@@ -57,9 +57,7 @@ class GradientBoosting(TableModel):
     """
 
     def __init__(self, config: GradientBoostingConfig, targets: Sequence[Target]) -> None:
-        super().__init__(targets)
-        self.config = config
-        self.graph_config = config.graph
+        super().__init__(config, targets)
         self._texts: list[str] = []
         """The trees of the profile, of log mean and of log standard deviation, as LightGBM writes them."""
         self._boosters: list[Booster] = []
