@@ -145,7 +145,7 @@ CATALOG = Catalog(
             "egnn",
             "EGNN",
             "EdgeConvolutionalConfig",
-            "Messages that know distances, and atoms that they displace.",
+            "Messages that depend on distances and also displace the atoms.",
             edge_features=True,
             vectors=True,
         ),
