@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from debye.structure.export import write_structure
 
 from debye.dataset.store.build import build_store
 from debye.dataset.store.labels import label_store, labels_digest
