@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 
 from debye.dataset.store.store import Store
 from debye.graph.build import build_graph
-from debye.models.baselines.anm import ANMConfig
 from debye.models.baselines.elastic_network import anisotropic_network, kirchhoff_fluctuations
-from debye.models.baselines.gnm import GNMConfig
-from debye.models.baselines.network_nodes import residue_nodes
+from debye.models.baselines.networks import ANMConfig, GNMConfig, residue_nodes
 from debye.scores.bootstrap import percentile_interval, structure_draws
 from debye.scores.metrics import pearson
 from debye.structure.structure import EntityKind, Structure

@@ -19,6 +19,9 @@ def read_toml(
 ) -> Settings:
     """Read a TOML file as settings of a model.
 
+    ``base = "other.toml"`` at the top of a file, a path relative to it, takes all settings of the other file that
+    this one does not have.
+
     Args:
         path: The file.
         model: Which settings there are; its ``extra="forbid"`` refuses unknown ones.
@@ -28,6 +31,18 @@ def read_toml(
     Raises:
         ConfigError: The file cannot be read, is not TOML, or a setting is unknown or not valid.
     """
+    content = _with_base(path)
+    for override in overrides:
+        apply_override(content, override)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problem = explain_validation(error)
+        raise ConfigError(str(path), problem, f"See {docs} for the settings") from error
+
+
+def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the content of a file and of its bases; ``above`` are the files that led to it."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -36,13 +51,24 @@ def read_toml(
         ) from error
     except ValueError as error:  # TOMLDecodeError, or not UTF-8
         raise ConfigError(str(path), f"not TOML ({error})", "Correct the file") from error
-    for override in overrides:
-        apply_override(content, override)
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        problem = explain_validation(error)
-        raise ConfigError(str(path), problem, f"See {docs} for the settings") from error
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    files = (*above, path.resolve())
+    if not isinstance(base, str) or (path.parent / base).resolve() in files:
+        problem = f"base = {base!r} is not a path, or leads back to this file"
+        raise ConfigError(str(path), problem, "Give the path of another .toml file")
+    return _merged(content, _with_base(path.parent / base, files))
+
+
+def _merged(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Return nested settings, those of ``own`` first."""
+    both = {
+        key: _merged(own[key], base[key])
+        for key in own.keys() & base.keys()
+        if isinstance(own[key], dict) and isinstance(base[key], dict)
+    }
+    return {**own, **{key: base[key] for key in base if key not in own}, **both}
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:

@@ -16,7 +16,6 @@ from debye.dataset.store.build import build_store
 from debye.structure.write import write_structure
 from debye.testing import build_peptide
 
-pytestmark = pytest.mark.slow
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 RECIPE = """
 name = "neighbors"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -48,6 +48,13 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     def _none_in_words(cls, value: object) -> object:
         # TOML has no null.
         return None if value == "none" else value
+
+    @classmethod
+    def plain(cls, **settings: Any) -> GraphConfig:
+        """Return graphs of bonds, without crystal and features, apart from the given settings."""
+        bare = {"radius": None, "crystal": False}
+        features = {"node_categories": (), "node_scalars": (), "structure_scalars": ()}
+        return cls.model_validate(bare | features | settings)
 
     @property
     def reads_crystal(self) -> bool:

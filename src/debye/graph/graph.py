@@ -171,7 +171,7 @@ class AtomGraph:
         )
 
     def subset(self, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
-        """Return the graph of some atoms; residues and chains that lose all atoms are gone.
+        """Return the graph of some atoms; residues and chains without atoms are dropped.
 
         Centroids of residues stay where they were: keep residues whole.
         """

@@ -1,4 +1,4 @@
-"""Who is near whom: edges by radius or rank, and how tightly each atom is packed."""
+"""Neighbors of atoms: edges by radius or rank, contact numbers and densities."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from debye.structure.structure import Structure
 NEAREST = 1.0
 """Å. Nearer atoms count as this near in 1/d²: one misplaced atom must not outweigh all others."""
 LUMPED = 5.0
-"""Å. Beyond this distance the weighted contact number sees residues, not atoms."""
+"""Å. Beyond this distance the weighted contact number counts residues, not atoms."""
 FADING, REACH = 20.0, 25.0
-"""Å. Between these distances the weighted contact number ceases to see residues."""
+"""Å. Between these distances the weight of residues in the weighted contact number falls to 0."""
 BLOCK = 128
-"""Atoms whose distances to all that is near them are taken at once; more do not fit the cache."""
+"""Atoms whose distances to their neighbors are computed at once; more do not fit the cache."""
 TIE = 1e-3
 """Å. Distances this similar are equal: coordinate files round to 0.001 Å."""
 
@@ -76,7 +76,7 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
     Args:
         position: Cartesian coordinates, Å.
         mates: Symmetry mates; they send but do not receive.
-        k: Neighbors of each atom; fewer where the structure has fewer.
+        k: Neighbors of each atom; fewer if the structure has fewer.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -84,10 +84,10 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
     tree = cKDTree(everything)
     receiver = np.arange(len(position))
     senders, receivers = [], []
-    asked = k + 4
+    searched = k + 4
     while len(receiver):
-        distance, sender = tree.query(position[receiver], k=asked + 1)
-        # The atom itself goes first, which among atoms at one place it need not be.
+        distance, sender = tree.query(position[receiver], k=searched + 1)
+        # The atom itself first: among atoms at one place it may be another one.
         distance[sender == receiver[:, None]] = -1.0
         order = np.argsort(distance, axis=1, kind="stable")
         distance = np.take_along_axis(distance, order, axis=1)[:, 1:]
@@ -98,7 +98,7 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
         senders.append(sender[wanted])
         receivers.append(np.repeat(receiver, wanted.sum(axis=1)))
         receiver = receiver[~complete]
-        asked *= 2
+        searched *= 2
     empty = np.zeros(0, int)
     return _sorted(
         position, mates, np.concatenate([empty, *senders]), np.concatenate([empty, *receivers])
@@ -107,7 +107,7 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How many neighbors each atom has, and how near they are."""
+    """Contact number and density of each atom."""
 
     contacts: Float[np.ndarray, "atoms radii"]
     """Number of atoms within each radius, float32."""
@@ -200,7 +200,7 @@ def weighted_contact_number(
 def copy_contact_number(
     position: Float[np.ndarray, "atoms 3"], copy: Float[np.ndarray, "copies 3"]
 ) -> Float[np.ndarray, " atoms"]:
-    """Return what one symmetry copy of a residue adds to the weighted contact numbers, Å⁻².
+    """Return the contribution of one symmetry copy of a residue to the weighted contact numbers, Å⁻².
 
     Args:
         position: Atoms, Å.
@@ -214,7 +214,7 @@ def copy_contact_number(
 
 
 def _near_kernel(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what 1/d² has above its value at the end of the near field, the far field's share."""
+    """Return 1/d² less its value at the end of the near field, which the far field contains."""
     squared = np.einsum("ij,ij->i", vector, vector)
     return 1 / np.maximum(squared, NEAREST**2) - LUMPED**-2
 
@@ -250,13 +250,13 @@ def _far_field(
 
 
 class _Scratch:
-    """Arrays that are used again and again: fresh ones of this size cost more than what fills them."""
+    """Reused arrays: to allocate arrays of this size takes longer than to fill them."""
 
     def __init__(self) -> None:
         self.buffers: dict[str, NDArray] = {}
 
     def array(self, name: str, shape: tuple[int, int], dtype: DTypeLike = np.float32) -> NDArray:
-        """Return an array of any content, which lives until the next call with this name."""
+        """Return an array of any content, valid until the next call with this name."""
         size = shape[0] * shape[1]
         if name not in self.buffers or len(self.buffers[name]) < size:
             self.buffers[name] = np.empty(size + size // 2, dtype)
@@ -268,8 +268,8 @@ def _blocks(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield compact groups of atoms, each with all others that may be within a radius of one of them.
 
-    Groups that are near none are left out. Distances inside a block are dense arrays: several times faster than lists of neighbors where
-    an atom has hundreds.
+    Groups without any are left out. Distances inside a block are dense arrays: for hundreds of neighbors per atom
+    several times faster than lists.
     """
     if not len(position) or not len(others):
         return
@@ -295,7 +295,7 @@ def _blocks(
         gap = np.maximum(low32[block] - place, place - high32[block])
         np.clip(gap, 0, None, out=gap)
         found = candidates[np.einsum("ij,ij->i", gap, gap) <= reach]
-        # Sums over nothing are left to who starts from zeros: those of einsum were seen to be NaN, rarely.
+        # Nothing is yielded for empty sums: those of einsum were NaN, rarely.
         if len(found):
             yield rows[block], found
 
@@ -332,7 +332,7 @@ def _pairs(
     position: Float[np.ndarray, "atoms 3"], mates: Mates, radius: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows of every two atoms, and of every atom and mate, within a radius."""
-    # Built faster and good enough for the two searches.
+    # Faster to build, and good enough for two searches.
     tree = cKDTree(position, balanced_tree=False, compact_nodes=False)
     inner = tree.query_pairs(radius, output_type="ndarray")
     if not len(mates):
@@ -347,10 +347,10 @@ def _sorted(
     sender: NDArray[np.integer],
     receiver: NDArray[np.integer],
 ) -> Neighbors:
-    """Sort edges whose senders count on through the mates, and give each its vector."""
+    """Sort edges whose senders are numbered on through the mates, and add their vectors."""
     atoms = len(position)
-    # Atoms and their mates in the order in which they shall send: sorting plain numbers is fast, and
-    # twice as fast where 32 bits hold them.
+    # Atoms and their mates in the order of senders: sorting plain numbers is fast, and twice as fast with
+    # 32 bits.
     origin = np.concatenate([np.arange(atoms, dtype=np.int32), mates.source])
     by_origin = np.argsort(origin, kind="stable")
     whole = np.int32 if atoms * len(origin) < 2**31 else np.int64

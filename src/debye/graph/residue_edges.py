@@ -1,4 +1,4 @@
-"""Edges between residues: which centroids are near each other, in the structure and in its crystal."""
+"""Edges between residues whose centroids are near each other, in the structure and in its crystal."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ResidueEdges:
     @classmethod
     def none(cls) -> ResidueEdges:
         """Return no edges."""
-        nobody = np.zeros(0, np.int32)
-        near = Neighbors(nobody, nobody, np.zeros((0, 3), np.float32), np.zeros(0, bool))
+        empty = np.zeros(0, np.int32)
+        near = Neighbors(empty, empty, np.zeros((0, 3), np.float32), np.zeros(0, bool))
         return cls(near, np.zeros(0, bool))
 
 

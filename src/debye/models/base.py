@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -64,8 +64,10 @@ class BaselineModel(AtomModel):
     per: ClassVar[tuple[Per, ...]] = (Per.ATOM,)
     """The items that the model can describe."""
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, config: Any, targets: Sequence[Target]) -> None:
         super().__init__(targets)
+        self.config = config
+        self.graph_config: GraphConfig = config.graph
         if len(self.targets) != 1 or self.targets[0].per not in self.per:
             raise ConfigError(
                 type(self).__name__,

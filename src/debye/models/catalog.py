@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -26,31 +25,47 @@ class ModelCard:
     name: str
     """What the user types."""
     module: str
-    """Module with ``MODEL`` and ``CONFIG``, imported on demand; ``MODEL(config, targets)`` builds an untrained model."""
+    """Module of the model, imported on demand."""
     summary: str
     """One line for ``debye models`` and for the table in the docs."""
+    model: str = "MODEL"
+    """Its class in the module; ``MODEL(config, targets)`` builds an untrained model."""
+    config: str = "CONFIG"
+    """Class of its settings in the module, a frozen pydantic model."""
     learned: bool = True
     """False for baselines with nothing to train by gradient."""
     edge_features: bool | None = None
-    """Whether what an edge is (length, bond order, mate) can reach the messages that pass along it; None: there
-    are no messages."""
+    """Whether messages along an edge can depend on its length, bond order and mate; None: there are no messages."""
     vectors: bool | None = None
-    """Whether the directions of edges can, too."""
+    """Whether they can depend on its direction, too."""
     extra: str | None = None
     """Optional dependencies of this package that the model needs."""
 
 
 def _convolutional(
-    name: str, summary: str, *, edge_features: bool = False, vectors: bool = False
+    name: str,
+    model: str,
+    config: str,
+    summary: str,
+    *,
+    edge_features: bool = False,
+    vectors: bool = False,
 ) -> ModelCard:
     return ModelCard(
         name,
-        f"debye.models.convolutional.{name}",
+        f"debye.models.convolutional.{'egnn' if vectors else 'convolutions'}",
         summary,
+        model=model,
+        config=config,
         edge_features=edge_features,
         vectors=vectors,
         extra="train",
     )
+
+
+def _baseline(name: str, module: str, model: str, config: str, summary: str) -> ModelCard:
+    where = f"debye.models.baselines.{module}"
+    return ModelCard(name, where, summary, model=model, config=config, learned=False)
 
 
 CATALOG = Catalog(
@@ -74,84 +89,110 @@ CATALOG = Catalog(
         ),
         _convolutional(
             "gcn",
+            "GCN",
+            "GCNConfig",
             "Degree-normalized sum of the neighbors (Kipf & Welling 2017); ignores edge features.",
         ),
-        _convolutional("graphsage", "Mean of the neighbors; ignores edge features."),
         _convolutional(
-            "gin", "Sum of the neighbors, each shifted by its edge features.", edge_features=True
+            "graphsage",
+            "GraphSAGE",
+            "ConvolutionalConfig",
+            "Mean of the neighbors; ignores edge features.",
+        ),
+        _convolutional(
+            "gin",
+            "GIN",
+            "EdgeConvolutionalConfig",
+            "Sum of the neighbors, each shifted by its edge features.",
+            edge_features=True,
         ),
         _convolutional(
             "gatv2",
+            "GATv2",
+            "AttentionConfig",
             "Mean of the neighbors, weighted by attention with edge features.",
             edge_features=True,
         ),
         _convolutional(
             "graph_transformer",
+            "GraphTransformer",
+            "AttentionConfig",
             "Dot-product attention with edge features in keys and values.",
             edge_features=True,
         ),
         _convolutional(
             "nnconv",
+            "EdgeConditioned",
+            "NNConvConfig",
             "Mean of the neighbors, each multiplied by a matrix computed from its edge features.",
             edge_features=True,
         ),
         _convolutional(
             "pna",
+            "PNA",
+            "PNAConfig",
             "Mean, extremes and standard deviation of the messages, scaled by degree.",
             edge_features=True,
         ),
         _convolutional(
             "schnet",
+            "SchNet",
+            "EdgeConvolutionalConfig",
             "Sum of the neighbors, filtered by functions of the edge features.",
             edge_features=True,
         ),
         _convolutional(
             "egnn",
+            "EGNN",
+            "EdgeConvolutionalConfig",
             "Messages that depend on distances and also displace the atoms.",
             edge_features=True,
             vectors=True,
         ),
-        ModelCard(
+        _baseline(
             "structure_mean",
-            "debye.models.baselines.structure_mean",
+            "means",
+            "StructureMean",
+            "NoSettings",
             "The same value for every atom of a structure.",
-            learned=False,
         ),
-        ModelCard(
+        _baseline(
             "train_mean",
-            "debye.models.baselines.train_mean",
+            "means",
+            "TrainMean",
+            "NoSettings",
             "The mean B of the training structures for every atom.",
-            learned=False,
         ),
-        ModelCard(
+        _baseline(
             "locant_element_mean",
-            "debye.models.baselines.locant_element_mean",
+            "means",
+            "LocantElementMean",
+            "LocantElementMeanConfig",
             "Mean of each element and relative location in the residue over a training set.",
-            learned=False,
         ),
-        ModelCard(
+        _baseline(
             "contact_number",
-            "debye.models.baselines.contact_number",
+            "packing",
+            "ContactNumber",
+            "ContactNumberConfig",
             "Negative number of heavy atoms within a radius, 10 Å if not set.",
-            learned=False,
         ),
-        ModelCard(
+        _baseline(
             "weighted_contact_number",
-            "debye.models.baselines.weighted_contact_number",
+            "packing",
+            "WeightedContactNumber",
+            "WeightedContactNumberConfig",
             "1/WCN, the inverse of the sum of 1/d² over the atoms within 25 Å.",
-            learned=False,
         ),
-        ModelCard(
+        _baseline(
             "gnm",
-            "debye.models.baselines.gnm",
+            "networks",
+            "GNM",
+            "GNMConfig",
             "Gaussian network of residues (or atoms), all modes, symmetry mates included.",
-            learned=False,
         ),
-        ModelCard(
-            "anm",
-            "debye.models.baselines.anm",
-            "Anisotropic network of residues, all modes.",
-            learned=False,
+        _baseline(
+            "anm", "networks", "ANM", "ANMConfig", "Anisotropic network of residues, all modes."
         ),
         ModelCard(
             "gradient_boosting",
@@ -179,14 +220,14 @@ def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseMo
     Raises:
         ConfigError: no such model, a setting is unknown or not valid, or a dependency is missing.
     """
-    module = _load(find_model(name))
+    config = _load(find_model(name))[1]
     try:
-        return module.CONFIG.model_validate(dict(settings or {}))
+        return config.model_validate(dict(settings or {}))
     except ValidationError as error:
         raise ConfigError(
             f"settings of {name}",
             problem=explain_validation(error),
-            remedy=f"The settings are {', '.join(module.CONFIG.model_fields) or 'none'}",
+            remedy=f"The settings are {', '.join(config.model_fields) or 'none'}",
         ) from error
 
 
@@ -202,13 +243,23 @@ def build_model(
             cannot predict the targets.
     """
     config = model_config(name, settings)
-    return _load(find_model(name)).MODEL(config, targets)
+    return _load(find_model(name))[0](config, targets)
 
 
-def _load(card: ModelCard) -> ModuleType:
-    """Import a model; say what to install where an optional dependency is missing."""
+def model_class(name: str) -> type[AtomModel]:
+    """Return the class of a model.
+
+    Raises:
+        ConfigError: no such model, or a dependency is missing.
+    """
+    return _load(find_model(name))[0]
+
+
+def _load(card: ModelCard) -> tuple[Any, Any]:
+    """Import the classes of a model and of its settings; the error names a missing extra."""
     try:
-        return import_module(card.module)
+        module = import_module(card.module)
+        return getattr(module, card.model), getattr(module, card.config)
     except ModuleNotFoundError as error:
         if card.extra is None or (error.name or "").startswith("debye"):
             raise

@@ -25,7 +25,7 @@ from debye.models.base import AtomModel, ModelOutput
 from debye.models.baselines.elastic_network import kirchhoff_fluctuations
 from debye.models.layers.basis import GaussianBasis, cosine_cutoff, table_rows
 from debye.models.layers.connectivity import Grouping
-from debye.models.layers.convolution import PIECE_EDGES, Neighborhood
+from debye.models.layers.convolution import PIECE_EDGES, MessageEdges
 from debye.models.layers.encoders import mlp
 from debye.models.layers.heads import Features, Heads, HeadWidths
 from debye.models.layers.rigid_body import RigidBody
@@ -76,7 +76,7 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class AtomEncoder(nn.Module):
+class AtomEmbedding(nn.Module):
     """Adds up an embedding of each categorical feature and a projection of the continuous ones."""
 
     offset: Tensor
@@ -203,7 +203,7 @@ class ResidueEdgeEncoder(nn.Module):
         self,
         graph: AtomGraph,
         vectors: Float[Tensor, "residues 3 vectors"],
-        neighborhood: Neighborhood,
+        neighborhood: MessageEdges,
     ) -> EdgeDescriptions:
         """Encode the edges between residues."""
         flat = vectors.flatten(1)
@@ -282,7 +282,7 @@ class Layer(nn.Module):
         self,
         nodes: Float[Tensor, "nodes width"],
         edges: EdgeDescriptions,
-        neighborhood: Neighborhood,
+        neighborhood: MessageEdges,
         *extra: Float[Tensor, "nodes _"],
     ) -> Float[Tensor, "nodes width"]:
         """Return the nodes after the round; ``extra`` are further inputs of the update."""
@@ -347,7 +347,7 @@ class Waller(AtomModel):
         self.config = config
         self.graph_config = config.graph
         atom, residue = config.atom_width, config.residue_width
-        self.atoms = AtomEncoder(config.graph, atom)
+        self.atoms = AtomEmbedding(config.graph, atom)
         self.atom_edges = AtomEdgeEncoder(config)
         self.atom_layers = nn.ModuleList(
             Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.atom_layers)
@@ -379,7 +379,7 @@ class Waller(AtomModel):
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict every target of a batch."""
         levels = Hierarchy.of(graph)
-        contacts = Neighborhood.of(graph.edge_index, graph.n_atoms)
+        contacts = MessageEdges.of(graph.edge_index, graph.n_atoms)
         atoms, edges = self.atoms(graph), self.atom_edges(graph)
         for layer in self.atom_layers:
             atoms = layer(atoms, edges, contacts)
@@ -399,7 +399,7 @@ class Waller(AtomModel):
         self, graph: AtomGraph, levels: Hierarchy, atoms: Float[Tensor, "atoms width"]
     ) -> tuple[Float[Tensor, "residues wide"], Float[Tensor, "structures wide"]]:
         """Return the features of residues and structures after all layers."""
-        neighborhood = Neighborhood.of(graph.residue_edge_index, graph.n_residues)
+        neighborhood = MessageEdges.of(graph.residue_edge_index, graph.n_residues)
         size = levels.residues.counts[:, None].to(atoms.dtype).log()
         known = [levels.residues.mean(atoms), size]
         if self.config.elastic:

@@ -239,7 +239,7 @@ def _residue_names(sequence: str, source: str) -> list[str]:
     if unknown or not sequence:
         raise StructureError(
             source,
-            problem=f"the sequence {sequence[:20]!r} holds {unknown or 'nothing'}",
+            problem=f"the sequence {sequence[:20]!r} contains {unknown or 'nothing'}",
             remedy=f"Use the letters {''.join(sorted(LETTERS))}",
         )
     return [LETTERS[letter] for letter in sequence]

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from debye.errors import ConfigError
@@ -15,19 +14,10 @@ from debye.graph.build import build_graph
 from debye.graph.graph import AtomGraph, join
 from debye.graph.neighbors import packing, weighted_contact_number
 from debye.models.base import AtomModel, Sample
-from debye.models.baselines import (
-    contact_number,
-    locant_element_mean,
-    structure_mean,
-    train_mean,
-)
-from debye.models.baselines import (
-    weighted_contact_number as weighted,
-)
-from debye.models.baselines.standardize import standardize
+from debye.models.baselines.packing import standardize
+from debye.models.catalog import build_model, model_config
 from debye.structure.crystal import Mates, symmetry_mates
 from debye.structure.structure import Crystal, Structure
-from debye.targets.b_factor import B_FACTOR
 from debye.testing.models import (
     check_batch_independence,
     check_input_unchanged,
@@ -39,7 +29,13 @@ from debye.testing.models import (
 )
 from debye.testing.peptide import build_peptide, combine, from_atoms
 
-MODULES = (structure_mean, train_mean, locant_element_mean, contact_number, weighted)
+NAMES = (
+    "structure_mean",
+    "train_mean",
+    "locant_element_mean",
+    "contact_number",
+    "weighted_contact_number",
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +48,6 @@ def crystal() -> Structure:
     return replace(peptide, position=position, crystal=cell)
 
 
-def make(module, **settings) -> AtomModel:
-    return module.MODEL(module.CONFIG(**settings), (B_FACTOR,))
-
-
 def z_score(value: np.ndarray) -> np.ndarray:
     return (value - value.mean()) / value.std()
 
@@ -64,15 +56,15 @@ LEVEL = torch.tensor([[3.0, 2.0]], dtype=torch.float64)
 
 
 def fitted(structure: Structure) -> AtomModel:
-    model = make(locant_element_mean)
+    model = build_model("locant_element_mean")
     graph = build_graph(structure, model.graph_config)
     model.fit([Sample(graph, torch.linspace(-1, 2, graph.n_atoms), LEVEL)])
     return model
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.MODEL.__name__)
-def test_contract(module, crystal, peptide):
-    model = fitted(crystal) if module is locant_element_mean else make(module)
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name, crystal, peptide):
+    model = fitted(crystal) if name == "locant_element_mean" else build_model(name)
     first, second = (build_graph(s, model.graph_config) for s in (crystal, peptide))
     for check in (
         check_output,
@@ -88,14 +80,14 @@ def test_contract(module, crystal, peptide):
 
 
 def test_structure_mean_is_flat(crystal):
-    model = make(structure_mean)
+    model = build_model("structure_mean")
     assert not model(build_graph(crystal, model.graph_config)).first.value.any()
 
 
 @pytest.mark.parametrize("radius", [5.0, 10.0])
 @pytest.mark.parametrize("mates", [True, False])
 def test_contact_number(crystal, radius, mates):
-    model = make(contact_number, radius=radius, crystal=mates)
+    model = build_model("contact_number", {"radius": radius, "crystal": mates})
     profile = model(build_graph(crystal, model.graph_config)).first.value.numpy()
     isolated, packed = packing(crystal.position, symmetry_mates(crystal, 12.0), [radius])
     counted = (packed if mates else isolated).contacts[:, 0]
@@ -105,15 +97,15 @@ def test_contact_number(crystal, radius, mates):
 
 @pytest.mark.parametrize("mates", [True, False])
 def test_weighted_contact_number(crystal, mates):
-    model = make(weighted, crystal=mates)
+    model = build_model("weighted_contact_number", {"crystal": mates})
     profile = model(build_graph(crystal, model.graph_config)).first.value.numpy()
     isolated, packed = weighted_contact_number(crystal, symmetry_mates(crystal, 5.0))
     np.testing.assert_allclose(profile, z_score(1 / (packed if mates else isolated)), atol=1e-4)
 
 
-@pytest.mark.parametrize("module", [contact_number, weighted], ids=["contacts", "wcn"])
-def test_hidden_crystal_equals_none(module, crystal):
-    model, isolated = make(module, crystal=True), make(module, crystal=False)
+@pytest.mark.parametrize("name", ["contact_number", "weighted_contact_number"])
+def test_hidden_crystal_equals_none(name, crystal):
+    model, isolated = (build_model(name, {"crystal": shown}) for shown in (True, False))
     graph = build_graph(crystal, model.graph_config)
     hidden = model(graph.without_crystal()).first.value
     alone = isolated(build_graph(crystal, isolated.graph_config)).first.value
@@ -124,7 +116,7 @@ def test_hidden_crystal_equals_none(module, crystal):
 def test_a_lone_ion_does_not_flatten_the_rest(peptide):
     far = peptide.position.max(axis=0) + 200.0
     ion = from_atoms([("ZN", "ZN", far)], residue_name="ZN", residue_number=99, chain="B")
-    model = make(weighted, crystal=False)
+    model = build_model("weighted_contact_number", {"crystal": False})
     profile = model(build_graph(combine([peptide, ion]), model.graph_config)).first.value
     assert torch.isfinite(profile).all()
     assert profile.argmax() == len(peptide)
@@ -132,7 +124,7 @@ def test_a_lone_ion_does_not_flatten_the_rest(peptide):
 
 
 def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
-    model = make(locant_element_mean, prior_count=10.0)
+    model = build_model("locant_element_mean", {"prior_count": 10.0})
     stream, rows = [], []
     generator = torch.Generator().manual_seed(0)
     for structure in (crystal, peptide):
@@ -157,7 +149,7 @@ def test_locant_element_mean_is_the_shrunk_mean_of_each_kind(crystal, peptide):
 
 
 def test_train_mean_is_the_mean_over_structures_of_their_means(peptide):
-    model = make(train_mean)
+    model = build_model("train_mean")
     graph = build_graph(peptide, model.graph_config)
     means = torch.tensor([10.0, 20.0, 60.0], dtype=torch.float64)
     levels = torch.stack([means, torch.full((3,), 4.0, dtype=torch.float64)], dim=1).log()
@@ -171,7 +163,7 @@ def test_train_mean_is_the_mean_over_structures_of_their_means(peptide):
 
 def test_locant_element_mean_travels_in_its_state(crystal):
     model = fitted(crystal)
-    copy = make(locant_element_mean)
+    copy = build_model("locant_element_mean")
     graph = build_graph(crystal, model.graph_config)
     assert not copy(graph).first.value.any(), "before fit every kind is unseen"
     copy.load_state_dict({name: value.clone() for name, value in model.state_dict().items()})
@@ -180,14 +172,17 @@ def test_locant_element_mean_travels_in_its_state(crystal):
     assert copy(graph).first.value.any()
 
 
-def test_unknown_settings_are_refused():
-    with pytest.raises(ValidationError, match=r"5, 7, 10, 12 Å, not 6 Å"):
-        contact_number.CONFIG(radius=6.0)
-    with pytest.raises(ValidationError, match="smallest"):
-        weighted.CONFIG(smallest=0.0)
-    for module in MODULES:
-        with pytest.raises(ValidationError, match="surprise"):
-            module.CONFIG(surprise=1)
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("contact_number", {"radius": 6.0}, "5, 7, 10, 12 Å, not 6 Å"),
+        ("weighted_contact_number", {"smallest": 0.0}, "smallest"),
+        *((name, {"surprise": 1}, "surprise") for name in NAMES),
+    ],
+)
+def test_unknown_settings_are_refused(name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        model_config(name, settings)
 
 
 def test_standardize_large_offsets_and_flat_structures():
@@ -201,7 +196,7 @@ def test_standardize_large_offsets_and_flat_structures():
 
 
 def test_batches_of_baselines_with_and_without_crystal(crystal, peptide):
-    model = make(weighted)
+    model = build_model("weighted_contact_number")
     graphs: list[AtomGraph] = [build_graph(s, model.graph_config) for s in (peptide, crystal)]
     both = model(join(graphs)).first.value
     apart = torch.cat([model(graph).first.value for graph in graphs])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from debye.models.layers import convolution
-from debye.models.layers.convolution import Neighborhood
+from debye.models.layers.convolution import MessageEdges
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def plain(edge_index, filters, values):
 def test_sum_and_gradients(edge_index):
     filters = torch.randn(edge_index.shape[1], 3, dtype=torch.float64, requires_grad=True)
     values = torch.randn(9, 3, dtype=torch.float64, requires_grad=True)
-    near = Neighborhood.of(edge_index, 9)
+    near = MessageEdges.of(edge_index, 9)
     torch.testing.assert_close(
         near.filtered_sum(filters, values), plain(edge_index, filters, values)
     )
@@ -42,7 +42,7 @@ def test_pieces_equal_the_whole(edge_index, piece, monkeypatch):
     table, values = torch.randn(5, 3), torch.randn(9, 3)
     row = torch.arange(edge_index.shape[1]) % 5
     with torch.no_grad():
-        near = Neighborhood.of(edge_index, 9)
+        near = MessageEdges.of(edge_index, 9)
         found = near.piecewise_sum(lambda edges: table[row[edges]], values)
     torch.testing.assert_close(found, plain(edge_index, table[row], values))
 
@@ -50,6 +50,6 @@ def test_pieces_equal_the_whole(edge_index, piece, monkeypatch):
 def test_no_edges():
     nobody = torch.zeros(2, 0, dtype=torch.long)
     with torch.no_grad():
-        near = Neighborhood.of(nobody, 3)
+        near = MessageEdges.of(nobody, 3)
         found = near.piecewise_sum(lambda edges: torch.ones(0, 2), torch.ones(3, 2))
     assert found.tolist() == [[0.0, 0.0]] * 3

@@ -18,10 +18,9 @@ from debye.models.convolutional.base import (
     START_SCALE,
     ConvolutionalModel,
     EdgeConvolutionalModel,
+    subgraphs,
 )
-from debye.models.convolutional.egnn import EGNN
-from debye.models.convolutional.egnn import _between_displaced as between_displaced
-from debye.models.convolutional.neighborhood import neighborhoods
+from debye.models.convolutional.egnn import EGNN, displaced_vectors
 
 CONVOLUTIONAL = [name for name, card in CATALOG.items() if ".convolutional." in card.module]
 MEANS = {"graphsage", "gatv2", "graph_transformer", "nnconv"}
@@ -78,10 +77,6 @@ def doubled(graph: AtomGraph) -> AtomGraph:
         edge_bond=graph.edge_bond[twice],
         edge_mate=graph.edge_mate[twice],
     )
-
-
-def test_there_are_nine():
-    assert len(CONVOLUTIONAL) == 9
 
 
 def test_the_catalog_says_what_a_convolution_can_use(name):
@@ -191,7 +186,7 @@ def test_gcn_is_its_equation(graph):
     expected = (
         scale[:, None] * (counts @ (scale[:, None] * convolution.lin(nodes))) + convolution.bias
     )
-    found = model.convolve(convolution, nodes, neighborhoods(more, None, 10**9)[0])
+    found = model.convolve(convolution, nodes, subgraphs(more, None, 10**9)[0])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -221,8 +216,8 @@ def test_egnn_is_equivariant(graph):
 
 def test_egnn_leaves_mates_where_they_are(graph):
     displaced = torch.randn_like(graph.position)
-    piece = neighborhoods(graph, None, 10**9)[0]
-    moved = between_displaced(piece, displaced)
+    piece = subgraphs(graph, None, 10**9)[0]
+    moved = displaced_vectors(piece, displaced)
     sender, receiver = graph.edge_index
     inside = ~graph.edge_mate
     between = (graph.position + displaced)[sender] - (graph.position + displaced)[receiver]

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from debye.graph.build import build_graph
-from debye.models.baselines import anm, gnm
 from debye.models.baselines.elastic_network import anisotropic_network, gaussian_network
-from debye.models.baselines.network_nodes import residue_nodes, to_atoms
+from debye.models.baselines.networks import ANMConfig, residue_nodes, to_atoms
+from debye.models.catalog import build_model
 from debye.structure.structure import Crystal, EntityKind, Entry
-from debye.targets.b_factor import B_FACTOR
 from debye.testing.models import check_permutation
 from debye.testing.peptide import combine, from_atoms, moved
 
@@ -29,28 +28,28 @@ def with_ligand(peptide):
 
 
 def test_nodes_are_alpha_carbons_and_the_inner_atom_of_a_pair(with_ligand):
-    graph = build_graph(with_ligand, anm.CONFIG().graph)
+    graph = build_graph(with_ligand, ANMConfig().graph)
     nodes = residue_nodes(graph)
     assert with_ligand.atom_name[nodes.atom].tolist() == ["CA"] * 13 + ["O1"]
     np.testing.assert_array_equal(nodes.of_atom, with_ligand.residue_index)
 
 
 def test_gnm_gives_each_residue_that_of_its_alpha_carbon(peptide):
-    model = gnm.MODEL(gnm.CONFIG(crystal=False), (B_FACTOR,))
+    model = build_model("gnm", {"crystal": False})
     profile = model(build_graph(peptide, model.graph_config)).first.value.numpy()
     expected = gaussian_network(peptide.position[peptide.atom_name == "CA"])
     np.testing.assert_allclose(profile, z_score(expected[peptide.residue_index]), atol=1e-4)
 
 
 def test_gnm_of_all_atoms(peptide):
-    model = gnm.MODEL(gnm.CONFIG(level="atom", cutoff=5.0, crystal=False), (B_FACTOR,))
+    model = build_model("gnm", {"level": "atom", "cutoff": 5.0, "crystal": False})
     profile = model(build_graph(peptide, model.graph_config)).first.value.numpy()
     expected = gaussian_network(peptide.position, 5.0)
     np.testing.assert_allclose(profile, z_score(expected), atol=1e-4)
 
 
 def test_anm_gives_each_residue_that_of_its_alpha_carbon(peptide):
-    model = anm.MODEL(anm.CONFIG(), (B_FACTOR,))
+    model = build_model("anm")
     profile = model(build_graph(peptide, model.graph_config)).first.value.numpy()
     expected = anisotropic_network(peptide.position[peptide.atom_name == "CA"])
     assert np.flatnonzero(np.isnan(expected)).tolist() == [12], "the end of the strand is loose"
@@ -60,7 +59,7 @@ def test_anm_gives_each_residue_that_of_its_alpha_carbon(peptide):
 
 def test_mates_are_springs_to_their_originals(in_crystal):
     model, isolated = (
-        gnm.MODEL(gnm.CONFIG(cutoff=12.0, crystal=shown), (B_FACTOR,)) for shown in (True, False)
+        build_model("gnm", {"cutoff": 12.0, "crystal": shown}) for shown in (True, False)
     )
     graph = build_graph(in_crystal, model.graph_config)
     hidden = model(graph.without_crystal()).first.value
@@ -97,7 +96,7 @@ def test_on_an_axis_the_order_of_atoms_does_not_matter(peptide, level):
     crystal = Crystal(cell=(2 * a, b, 2 * c, 90.0, 90.0, 90.0), space_group="P 1 2 1")
     entry = Entry(id="1aaa", method="X-RAY DIFFRACTION", resolution=1.7)
     structure = combine([body, ion], entry=entry, crystal=crystal)
-    model = gnm.MODEL(gnm.CONFIG(level=level, cutoff=8.0), (B_FACTOR,))
+    model = build_model("gnm", {"level": level, "cutoff": 8.0})
     graph = build_graph(structure, model.graph_config)
     sender, receiver = graph.edge_index.numpy()
     last = len(structure) - 1
@@ -109,11 +108,11 @@ def test_on_an_axis_the_order_of_atoms_does_not_matter(peptide, level):
     np.testing.assert_allclose(backward[::-1], model(graph).first.value.numpy(), atol=1e-4)
 
 
-def test_what_nothing_holds_gets_the_largest_value(with_ligand):
-    for module in (gnm, anm):
-        model = module.MODEL(module.CONFIG(), (B_FACTOR,))
+def test_nodes_without_contacts_get_the_largest_value(with_ligand):
+    for name in ("gnm", "anm"):
+        model = build_model(name)
         profile = model(build_graph(with_ligand, model.graph_config)).first.value
         assert profile[-1].item() == profile.max().item() == profile[:-2].max().item()
-    graph = build_graph(with_ligand, anm.CONFIG().graph)
+    graph = build_graph(with_ligand, ANMConfig().graph)
     nodes = residue_nodes(graph)
     assert not to_atoms(np.full(len(nodes.atom), np.nan), nodes, graph).any()

@@ -106,3 +106,33 @@ def test_one_target_may_be_given_by_its_old_name(recipe_file):
 def test_targets_that_contradict_each_other_are_refused(recipe_file, overrides, message):
     with pytest.raises(ConfigError, match=message):
         read_recipe(recipe_file, overrides)
+
+
+def test_a_recipe_takes_what_it_lacks_from_its_base(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "base.toml").write_text(
+        'model = "meta_gnn"\n[settings]\nlayers = 2\n[training]\nseed = 7\nepochs = 3\n'
+    )
+    (tmp_path / "folder" / "middle.toml").write_text(
+        'base = "../base.toml"\n[settings]\nlayers = 5\n'
+    )
+    own = tmp_path / "own.toml"
+    own.write_text('base = "folder/middle.toml"\nname = "own"\n[training]\nseed = 1\n')
+    recipe = read_recipe(own, ["training.epochs=9"])
+    assert (recipe.model, recipe.settings["layers"]) == ("meta_gnn", 5)
+    assert (recipe.training.seed, recipe.training.epochs) == (1, 9)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("3", "base = 3 is not a path"),
+        ('"own.toml"', "leads back to this file"),
+        ('"missing.toml"', "missing.toml: cannot be read"),
+    ],
+)
+def test_a_base_that_cannot_be_read_is_explained(tmp_path, base, message):
+    path = tmp_path / "own.toml"
+    path.write_text(f'base = {base}\nname = "own"\nmodel = "meta_gnn"\n')
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(path)

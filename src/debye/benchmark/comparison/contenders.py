@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from debye.errors import ConfigError
 from debye.models.base import TableModel
-from debye.models.catalog import CATALOG, find_model, model_config
+from debye.models.catalog import CATALOG, find_model, model_class, model_config
 from debye.models.checkpoint import find_checkpoint, read_header, released_checkpoints
 from debye.training.config import Recipe, read_recipe
 
@@ -117,5 +116,5 @@ def _kind(model: str) -> Kind:
     card = find_model(model)
     if card.learned:
         return "learned"
-    is_table = issubclass(import_module(card.module).MODEL, TableModel)
+    is_table = issubclass(model_class(model), TableModel)
     return "fitted" if is_table else "fixed"

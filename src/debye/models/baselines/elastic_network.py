@@ -20,8 +20,8 @@ GNM_CUTOFF = 7.0  # Å, between Cα atoms
 ANM_CUTOFF = 15.0  # Å, between Cα atoms
 COINCIDENT = 1e-3  # Å
 HELD = 0.01
-"""Spring constants. A node that its contacts hold less than this in some direction counts as loose. A choice, not
-fitted to anything: three contacts that lie within 3° of one plane hold about that much across it."""
+"""Spring constants. A node whose contacts are weaker than this in some direction counts as loose. A choice, not fitted:
+three contacts within 3° of one plane are about this strong across it."""
 
 
 def gaussian_network(

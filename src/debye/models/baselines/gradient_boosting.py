@@ -32,7 +32,7 @@ class GradientBoostingConfig(BaseModel, frozen=True, extra="forbid"):
     """The features, and the size of the ensemble of trees."""
 
     graph: GraphConfig = GraphConfig(radius=None)
-    """Its features describe the atoms; edges are not looked at."""
+    """Its features describe the atoms; edges are not used."""
     trees: PositiveInt = 400
     leaves: Annotated[int, Field(ge=2)] = 63
     """Of each tree."""
@@ -57,9 +57,7 @@ class GradientBoosting(TableModel):
     """
 
     def __init__(self, config: GradientBoostingConfig, targets: Sequence[Target]) -> None:
-        super().__init__(targets)
-        self.config = config
-        self.graph_config = config.graph
+        super().__init__(config, targets)
         self._texts: list[str] = []
         """The trees of the profile, of log mean and of log standard deviation, as LightGBM writes them."""
         self._boosters: list[Booster] = []
@@ -142,7 +140,7 @@ class GradientBoosting(TableModel):
         )
 
     def get_extra_state(self) -> UInt8[Tensor, " bytes"]:
-        """Return the trees as text in a tensor: checkpoints hold nothing else."""
+        """Return the trees as text in a tensor: checkpoints contain nothing else."""
         text = json.dumps(self._texts).encode()
         return torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
@@ -153,7 +151,7 @@ class GradientBoosting(TableModel):
 
 
 class Reservoir:
-    """Keeps so many rows of a stream, each with the same chance, in bounded memory."""
+    """Keeps a fixed number of rows of a stream, each with the same chance, in bounded memory."""
 
     def __init__(self, size: int, generator: np.random.Generator) -> None:
         self.size = size

@@ -1,30 +1,30 @@
-r"""What all convolutional models share, so that they differ in their convolution alone.
+r"""The network that all convolutional models share; they differ in their convolution alone.
 
 .. math::
     x_i^0 &= \text{encoder}(\text{features}_i) + W_0 [u, \langle \text{encoder} \rangle] \\
     x^{l+1} &= x^l + W_l\, \text{SiLU}(\text{convolution}_l(\text{LayerNorm}(x^l), \text{edges}))
 
-with the features :math:`u` of the structure. In the end atoms and their mean give the profile and its spread, and
-the mean gives the level.
+with the features :math:`u` of the structure. In the end heads read the targets from atoms and their mean.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, PositiveInt
 from torch import Tensor, nn
 
-from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel, ModelOutput
-from debye.models.convolutional.neighborhood import Neighborhood, neighborhoods
-from debye.models.layers.connectivity import Grouping
+from debye.models.layers.connectivity import Grouping, receiver_runs
 from debye.models.layers.encoders import AtomEncoder, EdgeEncoder
 from debye.models.layers.heads import Features, Heads, HeadWidths
 from debye.targets.target import Target
@@ -32,11 +32,11 @@ from debye.targets.target import Target
 EDGE_CHUNK = 100_000
 """Edges processed at once without gradients: bounds the memory."""
 START_SCALE = 0.2
-"""Weights of updates and readout start smaller by this: first atoms keep what they are and the profile is nearly flat,
-else sums over neighbors drown what tells atoms apart, and the first steps overshoot."""
+"""Weights of updates and readout start smaller by this: atoms keep their features at first and predictions are
+nearly flat, else sums over neighbors hide the differences between atoms, and the first steps overshoot."""
 USUAL_DEGREE = 12
 """Edges into an atom in graphs of radius 4 Å with bonds and mates: 12.1 on average over 64,000 atoms of 34
-training structures. Another radius wants another value."""
+training structures. Another radius needs another value."""
 
 
 class ConvolutionalConfig(BaseModel, frozen=True, extra="forbid"):
@@ -58,21 +58,86 @@ class EdgeConvolutionalConfig(ConvolutionalConfig, frozen=True, extra="forbid"):
     """Number of Gaussians that describe an edge's length."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """All edges into a run of consecutive atoms, numbered as a graph of their own: what torch_geometric takes.
+
+    Every atom of the run has all of its edges; the other atoms only send.
+    """
+
+    atoms: Int[Tensor, " nodes"] | None
+    """Row of each node among the atoms of the graph, those of the run first; None: all, in order."""
+    n_receivers: int
+    """Number of atoms of the run."""
+    index: Int[Tensor, "2 edges"]
+    """Sender, then receiver, as nodes. A pair may be joined by several edges, and an atom with itself."""
+    mate: Bool[Tensor, " edges"]
+    """True where the sender is a symmetry mate."""
+    vector: Float[Tensor, "edges 3"]
+    """From the receiver to the (image of the) sender, Å."""
+    features: Float[Tensor, "edges edge_width"] | None
+    """Description of each edge; None: the convolution cannot use it."""
+    degree: Int[Tensor, " nodes"]
+    """Number of edges into each node in the whole graph."""
+
+    def take(self, rows: Float[Tensor, "atoms width"]) -> Float[Tensor, "nodes width"]:
+        """Return the rows of the nodes."""
+        return rows if self.atoms is None else rows[self.atoms]
+
+    def received(self, rows: Float[Tensor, "nodes width"]) -> Float[Tensor, "receivers width"]:
+        """Return the rows of the run."""
+        return rows[: self.n_receivers]
+
+
+def subgraphs(
+    graph: AtomGraph, features: Float[Tensor, "edges edge_width"] | None, largest: int
+) -> list[Subgraph]:
+    """Cut a graph into pieces of about ``largest`` edges; with gradients there is one piece."""
+    degree = torch.bincount(graph.edge_index[1], minlength=graph.n_atoms)
+    found = []
+    for run, edges in receiver_runs(graph, largest):
+        index, atoms = graph.edge_index[:, edges], None
+        if run != slice(0, graph.n_atoms):
+            atoms, index = _renumbered(index, run, graph.n_atoms)
+        found.append(
+            Subgraph(
+                atoms=atoms,
+                n_receivers=run.stop - run.start,
+                index=index,
+                vector=graph.edge_vector[edges],
+                mate=graph.edge_mate[edges],
+                features=None if features is None else features[edges],
+                degree=degree if atoms is None else degree[atoms],
+            )
+        )
+    return found
+
+
+def _renumbered(
+    index: Int[Tensor, "2 edges"], run: slice, n_atoms: int
+) -> tuple[Int[Tensor, " nodes"], Int[Tensor, "2 edges"]]:
+    """Number the atoms of a run first, then the others that send to it."""
+    outside = torch.zeros(n_atoms, dtype=torch.bool, device=index.device)
+    outside[index[0]] = True
+    outside[run] = False
+    receivers = torch.arange(run.start, run.stop, device=index.device)
+    atoms = torch.cat([receivers, outside.nonzero().squeeze(1)])
+    node = torch.empty(n_atoms, dtype=index.dtype, device=index.device)
+    node[atoms] = torch.arange(len(atoms), device=index.device)
+    return atoms, node[index]
+
+
 class ConvolutionalModel(AtomModel):
-    """Residual layers around a convolution that sees who sends to whom, and nothing else about edges."""
+    """Residual layers around a convolution that reads senders and receivers, and nothing else about edges."""
 
     encoders = MappingProxyType({"atoms": "atoms"})
     head = ("norm", "structures", "heads")
 
-    def __init__(
-        self,
-        config: ConvolutionalConfig,
-        targets: Sequence[Target],
-        convolutions: list[nn.Module],
-    ) -> None:
+    def __init__(self, config: ConvolutionalConfig, targets: Sequence[Target]) -> None:
         super().__init__(targets)
         width, n_facts = config.width, len(config.graph.structure_scalars)
         self.graph_config = config.graph
+        convolutions = [self.make_convolution(config, layer) for layer in range(config.layers)]
         self.edge_chunk = EDGE_CHUNK
         self.atoms = AtomEncoder(config.graph, config.embedding_width, width)
         self.context = nn.Linear(n_facts + width, width)
@@ -87,17 +152,18 @@ class ConvolutionalModel(AtomModel):
             for last in self.updates:
                 last.weight *= START_SCALE  # type: ignore[operator]
 
+    @abstractmethod
+    def make_convolution(self, config: Any, layer: int) -> nn.Module:
+        """Return the convolution of a layer, counted from 0."""
+
     def convolve(
-        self,
-        convolution: nn.Module,
-        nodes: Float[Tensor, "nodes width"],
-        edges: Neighborhood,
+        self, convolution: nn.Module, nodes: Float[Tensor, "nodes width"], edges: Subgraph
     ) -> Float[Tensor, "nodes width"]:
         """Apply one convolution; only the rows of the receivers of ``edges`` are used."""
         return convolution(nodes, edges.index)
 
     def describe_edges(self, graph: AtomGraph) -> Float[Tensor, "edges edge_width"] | None:
-        """Return what each edge is; None: the convolution cannot use it."""
+        """Return the description of each edge; None: the convolution cannot use it."""
         return None
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
@@ -117,7 +183,7 @@ class ConvolutionalModel(AtomModel):
         self, nodes: Float[Tensor, "atoms width"], graph: AtomGraph
     ) -> Float[Tensor, "atoms width"]:
         """Run all layers."""
-        pieces = neighborhoods(graph, self.describe_edges(graph), self.edge_chunk)
+        pieces = subgraphs(graph, self.describe_edges(graph), self.edge_chunk)
         layers = zip(self.norms, self.convolutions, self.updates, strict=True)
         for norm, convolution, update in layers:
             normal = norm(nodes)
@@ -134,36 +200,16 @@ class EdgeConvolutionalModel(ConvolutionalModel):
 
     encoders = MappingProxyType({"atoms": "atoms", "edges": "edges"})
 
-    def __init__(
-        self,
-        config: EdgeConvolutionalConfig,
-        targets: Sequence[Target],
-        convolutions: list[nn.Module],
-    ) -> None:
-        super().__init__(config, targets, convolutions)
+    def __init__(self, config: EdgeConvolutionalConfig, targets: Sequence[Target]) -> None:
+        super().__init__(config, targets)
         self.edges = EdgeEncoder(config.graph, config.distance_basis, config.edge_width)
 
     def describe_edges(self, graph: AtomGraph) -> Float[Tensor, "edges edge_width"]:
-        """Return what each edge is."""
+        """Return the description of each edge."""
         return self.edges(graph, slice(0, graph.n_edges))
 
     def convolve(
-        self, convolution: nn.Module, nodes: Float[Tensor, "nodes width"], edges: Neighborhood
+        self, convolution: nn.Module, nodes: Float[Tensor, "nodes width"], edges: Subgraph
     ) -> Float[Tensor, "nodes width"]:
-        """Apply one convolution, with what each edge is."""
+        """Apply one convolution, with the descriptions of edges."""
         return convolution(nodes, edges.index, edges.features)
-
-
-def split_into_heads(width: int, heads: int) -> int:
-    """Return the width of each of the attentions that share a width.
-
-    Raises:
-        ConfigError: the width cannot be shared.
-    """
-    if width % heads:
-        raise ConfigError(
-            "settings",
-            problem=f"width {width} cannot be shared by {heads} heads",
-            remedy="Make it a multiple of heads",
-        )
-    return width // heads

@@ -5,17 +5,15 @@ r"""EGNN: messages that know the squared distance, and atoms that they displace.
     \Delta_i' &= \Delta_i - \tfrac1c \textstyle\sum_{j \to i} r_{ij}\, \phi_r(m_{ij}) \\
     y_i &= W (x_i, \textstyle\sum_{j \to i} m_{ij})
 
-with :math:`r_{ij}` from the receiver to the (image of the) sender, both as far displaced as the layers before
-say, and a constant c for the usual degree (that of 4 Å graphs with mates; another radius wants another value). A mate
+with :math:`r_{ij}` from the receiver to the (image of the) sender, both displaced by the layers before,
+and a constant c for the usual degree (that of 4 Å graphs with mates; another radius needs another value). A mate
 stays where the crystal puts it: its displacement would have to be turned by the symmetry operation, which the
-graph does not hold. The last layer has nobody left to displace an atom for.
+graph does not contain. The last layer displaces nothing.
 
 Reference: Satorras, Hoogeboom & Welling (2021), arXiv:2102.09844.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -28,20 +26,16 @@ from debye.models.convolutional.base import (
     USUAL_DEGREE,
     EdgeConvolutionalConfig,
     EdgeConvolutionalModel,
+    Subgraph,
+    subgraphs,
 )
-from debye.models.convolutional.neighborhood import Neighborhood, neighborhoods
 from debye.models.layers.encoders import USUAL_REACH
-from debye.targets.target import Target
-
-
-class EGNNConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
-    """Size of the network, and the graphs that it reads."""
 
 
 class EGNNConvolution(MessagePassing):
     """One layer; see the module's reference."""
 
-    def __init__(self, config: EGNNConfig, *, displaces: bool) -> None:
+    def __init__(self, config: EdgeConvolutionalConfig, *, displaces: bool) -> None:
         super().__init__(aggr="add")
         width = config.width
         self.to_receiver = nn.Linear(width, width)
@@ -64,7 +58,7 @@ class EGNNConvolution(MessagePassing):
         vector: Float[Tensor, "edges 3"],
         features: Float[Tensor, "edges edge_width"],
     ) -> tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes 3"]]:
-        """Return what each atom makes of its messages, and how far it is displaced, Å."""
+        """Return the new features of each atom, and its displacement, Å."""
         total = self.propagate(
             index,
             received=self.to_receiver(nodes),
@@ -83,7 +77,7 @@ class EGNNConvolution(MessagePassing):
         vector: Float[Tensor, "edges 3"],
         features: Float[Tensor, "edges edge_width"],
     ) -> Float[Tensor, "edges width_plus_3"]:
-        """Return what each edge says, and along it how far it pushes."""
+        """Return the message of each edge, and its push along the edge, Å."""
         square = (vector / self.reach).square().sum(dim=1, keepdim=True)
         described = self.from_edge(torch.cat([features, square], dim=1))
         message = self.finish(received_i + sent_j + described)
@@ -94,26 +88,22 @@ class EGNNConvolution(MessagePassing):
 class EGNN(EdgeConvolutionalModel):
     """E(n) equivariant graph network; see the module's reference."""
 
-    def __init__(self, config: EGNNConfig, targets: Sequence[Target]) -> None:
-        last = config.layers - 1
-        super().__init__(
-            config,
-            targets,
-            [EGNNConvolution(config, displaces=i < last) for i in range(config.layers)],
-        )
+    def make_convolution(self, config: EdgeConvolutionalConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer; the last one displaces no atom."""
+        return EGNNConvolution(config, displaces=layer < config.layers - 1)
 
     def pass_messages(
         self, nodes: Float[Tensor, "atoms width"], graph: AtomGraph
     ) -> Float[Tensor, "atoms width"]:
-        """Run all layers, and keep how far each atom is displaced."""
-        pieces = neighborhoods(graph, self.describe_edges(graph), self.edge_chunk)
+        """Run all layers, and keep the displacement of each atom."""
+        pieces = subgraphs(graph, self.describe_edges(graph), self.edge_chunk)
         displaced = torch.zeros_like(graph.position)
         layers = zip(self.norms, self.convolutions, self.updates, strict=True)
         for norm, convolution, update in layers:
             normal = norm(nodes)
             found, shifts = [], []
             for piece in pieces:
-                vector = _between_displaced(piece, displaced)
+                vector = displaced_vectors(piece, displaced)
                 made, shift = convolution(piece.take(normal), piece.index, vector, piece.features)
                 found.append(piece.received(made))
                 shifts.append(piece.received(shift))
@@ -122,15 +112,11 @@ class EGNN(EdgeConvolutionalModel):
         return nodes
 
 
-def _between_displaced(
-    edges: Neighborhood, displaced: Float[Tensor, "atoms 3"]
+def displaced_vectors(
+    edges: Subgraph, displaced: Float[Tensor, "atoms 3"]
 ) -> Float[Tensor, "edges 3"]:
     """Return the vector of each edge between displaced atoms; mates stay where they are."""
     of_node = edges.take(displaced)
     sender, receiver = edges.index
     of_sender = of_node[sender].masked_fill(edges.mate[:, None], 0.0)
     return edges.vector + of_sender - of_node[receiver]
-
-
-CONFIG = EGNNConfig
-MODEL = EGNN

@@ -53,8 +53,8 @@ class _FilteredSum(Function):
 
 
 @dataclass(frozen=True, slots=True)
-class Neighborhood:
-    """Who sends to whom at one level of the graph; made once, used by every layer."""
+class MessageEdges:
+    """Edges between atoms, or between residues, ready for sums over senders; made once, used by every layer."""
 
     sender: Int[Tensor, " edges"]
     into: Grouping
@@ -63,7 +63,7 @@ class Neighborhood:
     """Edges by sender; None where no gradient is wanted (sorting costs time)."""
 
     @classmethod
-    def of(cls, edge_index: Int[Tensor, "2 edges"], n_nodes: int) -> Neighborhood:
+    def of(cls, edge_index: Int[Tensor, "2 edges"], n_nodes: int) -> MessageEdges:
         """Prepare edges that are sorted by receiver."""
         sender, receiver = edge_index
         back = Grouping.of(sender, n_nodes) if torch.is_grad_enabled() else None
@@ -75,7 +75,7 @@ class Neighborhood:
         return self.into.index
 
     def gather_sent(self, values: Float[Tensor, "nodes width"]) -> Float[Tensor, "edges width"]:
-        """Give each edge what its sender holds."""
+        """Return the value of each edge's sender."""
         if self.out_of is None:
             return values.index_select(0, self.sender)
         return self.out_of.gather(values)

@@ -1,0 +1,250 @@
+r"""Convolutions of torch_geometric in the shared network of :mod:`debye.models.convolutional.base`, a class each.
+
+In their equations :math:`x` are atoms, :math:`e_{ij}` describes the edge from :math:`j` to :math:`i`, and
+:math:`\langle \cdot \rangle` is a mean.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch_geometric.nn import (
+    GATv2Conv,
+    GCNConv,
+    GINEConv,
+    NNConv,
+    PNAConv,
+    SAGEConv,
+    TransformerConv,
+)
+from torch_geometric.nn.models.schnet import CFConv, ShiftedSoftplus
+
+from debye.errors import ConfigError
+from debye.models.convolutional.base import (
+    USUAL_DEGREE,
+    ConvolutionalConfig,
+    ConvolutionalModel,
+    EdgeConvolutionalConfig,
+    EdgeConvolutionalModel,
+    Subgraph,
+)
+from debye.models.layers.encoders import USUAL_REACH
+
+
+class GCNConfig(ConvolutionalConfig, frozen=True, extra="forbid"):
+    """Size of the network, and the graphs that it reads."""
+
+    width: PositiveInt = 96
+
+
+class GCN(ConvolutionalModel):
+    r"""Graph convolutional network: a sum over the neighbors and the atom itself, scaled by degrees at both ends.
+
+    .. math:: y_i = W \sum_{j \to i} \frac{x_j}{\sqrt{d_i d_j}} + \frac{W x_i}{d_i}
+
+    with one more than the number of edges into an atom as its degree :math:`d`. The convolution could use one
+    number per edge; none is given. torch_geometric would take an edge from an atom's own mate for the atom itself, so
+    its self loops are off.
+
+    Reference: Kipf & Welling (2017), arXiv:1609.02907.
+    """
+
+    def make_convolution(self, config: GCNConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        return GCNConv(config.width, config.width, normalize=False, add_self_loops=False)
+
+    def convolve(
+        self, convolution: nn.Module, nodes: Float[Tensor, "nodes width"], edges: Subgraph
+    ) -> Float[Tensor, "nodes width"]:
+        """Average the neighbors and the atom itself."""
+        itself = torch.arange(len(nodes), device=nodes.device).expand(2, -1)
+        index = torch.cat([edges.index, itself], dim=1)
+        scale = (edges.degree + 1.0).rsqrt()
+        return convolution(nodes, index, scale[index[0]] * scale[index[1]])
+
+
+class GraphSAGE(ConvolutionalModel):
+    r"""Sample and aggregate, without the sampling: the plain mean of the neighbors, added to the atom itself.
+
+    .. math:: y_i = W_1 x_i + W_2 \langle x_j \rangle_{j \to i}
+
+    The convolution cannot use descriptions of edges.
+
+    Reference: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
+    """
+
+    def make_convolution(self, config: ConvolutionalConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        return SAGEConv(config.width, config.width)
+
+
+class GIN(EdgeConvolutionalModel):
+    r"""Graph isomorphism network with edge features: the sum over the neighbors, into a perceptron with a norm.
+
+    .. math:: y_i = \text{LayerNorm}\Bigl[W_2 \Bigl((1 + \epsilon) x_i +
+        \sum_{j \to i} \text{ReLU}(x_j + W_1 e_{ij})\Bigr)\Bigr]
+
+    The update of the shared layer is the second half of the perceptron.
+
+    Reference: Hu et al. (2020), arXiv:1905.12265, after Xu et al. (2019), arXiv:1810.00826.
+    """
+
+    def make_convolution(self, config: EdgeConvolutionalConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        first_half = nn.Sequential(
+            nn.Linear(config.width, config.width), nn.LayerNorm(config.width)
+        )
+        return GINEConv(first_half, train_eps=True, edge_dim=config.edge_width)
+
+
+class AttentionConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
+    """Size of the network, and the graphs that it reads."""
+
+    heads: PositiveInt = 4
+    """Parallel attentions; they share the width."""
+
+    @property
+    def head_width(self) -> int:
+        """Width of each attention.
+
+        Raises:
+            ConfigError: the width is not a multiple of their number.
+        """
+        if self.width % self.heads:
+            problem = f"width {self.width} cannot be shared by {self.heads} heads"
+            raise ConfigError("settings", problem, "Make it a multiple of heads")
+        return self.width // self.heads
+
+
+class GATv2(EdgeConvolutionalModel):
+    r"""Graph attention network: a mean of the neighbors, weighted by attention to atom, neighbor and edge.
+
+    .. math::
+        y_i = \sum_{j \to i} \alpha_{ij} W_s x_j, \quad
+        \alpha_{ij} \propto \exp\bigl[a \cdot \text{LeakyReLU}(W_r x_i + W_s x_j + W_e e_{ij})\bigr]
+
+    The edge changes the weight, not what is sent. The residual keeps the atom itself: self loops are off, since
+    torch_geometric would replace the edges from an atom's own mates by them.
+
+    Reference: Brody, Alon & Yahav (2022), arXiv:2105.14491.
+    """
+
+    def make_convolution(self, config: AttentionConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        return GATv2Conv(
+            config.width,
+            config.head_width,
+            heads=config.heads,
+            edge_dim=config.edge_width,
+            add_self_loops=False,
+        )
+
+
+class GraphTransformer(EdgeConvolutionalModel):
+    r"""Transformer between bonded and near atoms: dot-product attention, with edges in keys and values.
+
+    .. math::
+        y_i = W x_i + \sum_{j \to i} \alpha_{ij} (V x_j + E e_{ij}), \quad
+        \alpha_{ij} \propto \exp\bigl[(Q x_i) \cdot (K x_j + E e_{ij}) / \sqrt{d}\bigr]
+
+    Reference: Shi et al. (2021), UniMP, arXiv:2009.03509.
+    """
+
+    def make_convolution(self, config: AttentionConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        return TransformerConv(
+            config.width, config.head_width, heads=config.heads, edge_dim=config.edge_width
+        )
+
+
+class NNConvConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
+    """Size of the network, and the graphs that it reads."""
+
+    width: PositiveInt = 24
+
+
+class EdgeConditioned(EdgeConvolutionalModel):
+    r"""Message passing with a matrix for each edge, through which its sender is seen.
+
+    .. math:: y_i = W x_i + \langle A(e_{ij})\, x_j \rangle_{j \to i}
+
+    The matrices cost width² numbers per edge, so the network is narrow.
+
+    Reference: Gilmer et al. (2017), arXiv:1704.01212; Simonovsky & Komodakis (2017), arXiv:1704.02901.
+    """
+
+    def make_convolution(self, config: NNConvConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        matrix = nn.Linear(config.edge_width, config.width * config.width)
+        return NNConv(config.width, config.width, matrix, aggr="mean")
+
+
+class PNAConfig(EdgeConvolutionalConfig, frozen=True, extra="forbid"):
+    """Size of the network, and the graphs that it reads."""
+
+    width: PositiveInt = 40
+    usual_degree: PositiveInt = USUAL_DEGREE
+    """Number of edges into an atom at which the scalers are 1: that of 4 Å graphs with mates. Another radius needs
+    another value."""
+
+
+class PNA(EdgeConvolutionalModel):
+    r"""Principal neighborhood aggregation: mean, extremes and deviation of messages, each also scaled by degree.
+
+    .. math::
+        y_i = U \Bigl[x_i, \bigl(1, \tfrac{\log(d_i + 1)}{\delta}, \tfrac{\delta}{\log(d_i + 1)}\bigr) \otimes
+        (\text{mean}, \min, \max, \text{std})_{j \to i}\; M[x_i, x_j, e_{ij}]\Bigr]
+
+    with :math:`\delta` the log of one more than the usual degree.
+
+    Reference: Corso et al. (2020), arXiv:2004.05718.
+    """
+
+    def make_convolution(self, config: PNAConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        # PNAConv takes a histogram and reduces it to a mean: all weight lies on the usual degree.
+        histogram = torch.zeros(config.usual_degree + 1)
+        histogram[-1] = 1
+        return PNAConv(
+            config.width,
+            config.width,
+            ["mean", "min", "max", "std"],
+            ["identity", "amplification", "attenuation"],
+            deg=histogram,
+            edge_dim=config.edge_width,
+        )
+
+
+class SchNet(EdgeConvolutionalModel):
+    r"""Continuous-filter convolutions: a sum over the neighbors, weighted channel by channel by a filter of the edge.
+
+    .. math:: y_i = W_2 \sum_{j \to i} c(d_{ij})\, f(e_{ij}) \odot W_1 x_j
+
+    The cutoff :math:`c` falls smoothly to zero at the reach of the graph. The original's filter reads the length of
+    an edge; this one also its bond order and whether its sender is a mate, as all other models here.
+
+    Reference: Schuett et al. (2017), arXiv:1706.08566.
+    """
+
+    @property
+    def reach(self) -> float:
+        """Cutoff, Å."""
+        return self.graph_config.radius or USUAL_REACH
+
+    def make_convolution(self, config: EdgeConvolutionalConfig, layer: int) -> nn.Module:
+        """Return the convolution of a layer."""
+        width = config.width
+        filters = nn.Sequential(
+            nn.Linear(config.edge_width, width), ShiftedSoftplus(), nn.Linear(width, width)
+        )
+        return CFConv(width, width, width, filters, cutoff=self.reach)
+
+    def convolve(
+        self, convolution: nn.Module, nodes: Float[Tensor, "nodes width"], edges: Subgraph
+    ) -> Float[Tensor, "nodes width"]:
+        """Sum the filtered neighbors."""
+        # Beyond its cutoff the cosine of CFConv would rise again: bonds to metals may be that long.
+        length = edges.vector.norm(dim=-1).clamp(max=self.reach)
+        return convolution(nodes, edges.index, length, edges.features)
