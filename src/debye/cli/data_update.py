@@ -1,4 +1,4 @@
-"""``debye data update``: append what was released or revised since a store's date."""
+"""``debye data update``: append the entries that were released or revised since a store's date."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ if TYPE_CHECKING:
     from debye.dataset.store.update import Updated
 
 SHOWN = 20
-"""Lines of each outcome on the screen; the report has all."""
+"""Lines per outcome on the screen; the report has all."""
 
 
 def update(
     store: Annotated[Path, typer.Argument(help="Data store.", exists=True, file_okay=False)],
     recipe: Annotated[
         str | None,
-        typer.Option(help="Search recipe, file or name [the one recorded with the store]."),
+        typer.Option(help="Search recipe, file or name [the one that the store records]."),
     ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
-            help="Released or revised on this day or later [the store's date].",
+            help="First day of release or revision [the store's date].",
             formats=["%Y-%m-%d"],
         ),
     ] = None,
     build_recipe: Annotated[
         Path | None,
         typer.Option(
-            help="How splits are continued [as the store was built].", exists=True, dir_okay=False
+            help="Build recipe that assigns splits [the one of the store].",
+            exists=True,
+            dir_okay=False,
         ),
     ] = None,
     mirror: Annotated[
         Path | None, typer.Option(help="Folder of downloaded files [STORE/update/mirror].")
     ] = None,
     skip_failed: Annotated[
-        bool, typer.Option("--skip-failed", help="Go on without files that cannot be had now.")
+        bool, typer.Option("--skip-failed", help="Continue without files whose download fails.")
     ] = False,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     connections: Connections = 8,
@@ -85,6 +87,7 @@ def _show(updated: Updated) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from debye.cli.data import counted
     from debye.dataset.store.update import outcomes
 
     store = updated.store
@@ -101,17 +104,14 @@ def _show(updated: Updated) -> None:
         Console().print(table)
         typer.echo(f"report {updated.report}")
     if updated.appended is None:
-        typer.echo(f"{store.path}: nothing new since {updated.since}; the store is as it was")
+        typer.echo(f"{store.path}: nothing new since {updated.since}; the store is unchanged")
         return
     for split, size in store.manifest["splits"].items():
         before = updated.before.get(split, 0)
         typer.echo(f"{size['entries']:>8,}  {split} ({size['entries'] - before:+,})")
     typer.echo(f"digest {store.digest}")
     for event in store.manifest["history"]:
-        changes = ", ".join(
-            f"{len(event[what]):,} {what}"
-            for what in ("added", "revised", "refused")
-            if what in event
-        )
-        words = f"{event['entries']:,} entries" + (f" ({changes})" if changes else "")
+        kinds = [kind for kind in ("added", "revised", "refused") if kind in event]
+        changes = ", ".join(f"{len(event[kind]):,} {kind}" for kind in kinds)
+        words = counted(event["entries"], "entry", "entries") + (f" ({changes})" if changes else "")
         typer.echo(f"{event['date'] or 'no date'}  {event['digest'][:16]}  {words}")

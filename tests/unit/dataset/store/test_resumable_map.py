@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.dataset.store.parts import concatenate, open_flat, run_parts
+from debye.dataset.store.resumable_map import concatenate, open_flat, run_parts
 from debye.errors import StoreError
 
 
@@ -80,7 +80,7 @@ SLOW_JOB = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from debye.dataset.store.parts import run_parts
+from debye.dataset.store.resumable_map import run_parts
 
 def work(number):
     time.sleep(0.2)
@@ -97,7 +97,7 @@ def test_killed_parent_leaves_finished_parts_and_no_process(tmp_path: Path) -> N
     folder = tmp_path / "parts"
     job = subprocess.Popen([sys.executable, str(script), str(folder)], start_new_session=True)
     deadline = time.monotonic() + 60
-    while len(list(folder.glob("*.npz"))) < 3 and time.monotonic() < deadline:
+    while len(list(folder.glob("part-*.npz"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
@@ -105,7 +105,7 @@ def test_killed_parent_leaves_finished_parts_and_no_process(tmp_path: Path) -> N
     while _group_lives(job.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _group_lives(job.pid)
-    found = sorted(folder.glob("*.npz"))
+    found = sorted(folder.glob("part-*.npz"))
     assert 3 <= len(found) < 100
     for part in found:
         with np.load(part) as arrays:
