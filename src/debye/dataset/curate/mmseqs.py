@@ -129,10 +129,10 @@ class MMseqs2:
                 *("--max-seqs", most, *profile),
                 *("--format-output", "query,target,fident,qcov,tcov,evalue", *self._resources()),
             )
-            names = [field.name for field in fields(Hit)]
+            numbers = [field.name for field in fields(Hit)][2:]
             found = [
-                Hit(**dict(zip(names, [*row[:2], *map(float, row[2:])], strict=True)))
-                for row in _table(folder / "hits.tsv")
+                Hit(query=query, target=target, **dict(zip(numbers, map(float, rest), strict=True)))
+                for query, target, *rest in _table(folder / "hits.tsv")
             ]
         return sorted(hit for hit in found if hit.coverage >= limits.coverage)
 
