@@ -8,6 +8,7 @@ from homologs import random_sequence, relative
 from debye.dataset.curate.mmseqs import MMseqs2, SearchLimits
 from debye.errors import StoreError
 
+pytestmark = pytest.mark.slow
 LIMITS = SearchLimits(coverage=0.5, largest_evalue=1e-3)
 ONE, TWO = random_sequence(1), random_sequence(2)
 

@@ -96,6 +96,7 @@ def test_a_store_with_a_field_for_its_tag_still_opens(store: Store, tmp_path: Pa
             assert '"near364"' in json.dumps(after.digested())
 
 
+@pytest.mark.slow
 def test_digest_is_of_the_content(
     data_folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from debye.dataset.store.index import IndexRow, find_file
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError, StoreError
 
+pytestmark = pytest.mark.slow  # MMseqs2 is a process
 RECIPE = """
 name = "test"
 seed = 3

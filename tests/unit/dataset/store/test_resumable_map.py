@@ -31,7 +31,7 @@ def tasks(log: Path) -> list[tuple[int, int, Path]]:
     return [(10 * n, 10 * n + n, log) for n in range(4)]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_parts_come_in_order_whoever_made_them(tmp_path: Path, workers: int) -> None:
     seen: list[tuple[int, int]] = []
     parts = run_parts(
@@ -61,6 +61,7 @@ def test_finished_parts_are_not_made_again(tmp_path: Path) -> None:
     assert log.read_text().split() == ["20"]
 
 
+@pytest.mark.slow
 def test_a_dead_worker_is_reported_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="fewer workers"):
         run_parts(die, [(1,), (2,)], [1, 1], tmp_path / "parts", workers=2)
@@ -91,6 +92,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_parent_leaves_finished_parts_and_no_process(tmp_path: Path) -> None:
     script = tmp_path / "job.py"
     script.write_text(SLOW_JOB)
