@@ -19,11 +19,12 @@ import numpy as np
 
 from debye.benchmark.calpha_set import CalphaProtein, read_calpha_set, superset_ids
 from debye.dataset.curate.clusters import linked_groups, unique_chains
-from debye.dataset.curate.mmseqs import cluster, search
+from debye.dataset.curate.mmseqs import MMseqs2, SearchLimits
 
 FOLDS = Path(__file__).with_name("calpha_346_folds.csv")
 N_FOLDS, FOLD_SEED = 10, 20261122
 IDENTITY, COVERAGE, LARGEST_EVALUE = 0.3, 0.5, 1e-3
+LIMITS = SearchLimits(identity=IDENTITY, coverage=COVERAGE, largest_evalue=LARGEST_EVALUE)
 PEPTIDE = 40
 """Residues. Half of a shorter chain must not recur, if it is at least this long:"""
 SHORTEST_STRETCH, BETWEEN_PEPTIDES = 5, 4
@@ -62,13 +63,7 @@ def similar_proteins(proteins: Sequence[CalphaProtein]) -> list[tuple[str, ...]]
     owners = {
         name: {entry for entry, _ in places} for name, places in chains.places(chains.names).items()
     }
-    hits = search(
-        chains.sequences,
-        chains.sequences,
-        identity=IDENTITY,
-        coverage=COVERAGE,
-        largest_evalue=LARGEST_EVALUE,
-    )
+    hits = MMseqs2().search(chains.sequences, chains.sequences, LIMITS)
     pairs = {(hit.query, hit.target) for hit in hits} | set(_stretches(chains.sequences))
     alike = [*owners.values(), *(owners[one] | owners[other] for one, other in pairs)]
     return sorted({tuple(sorted(ids)) for ids in alike if len(ids) > 1})
@@ -99,7 +94,9 @@ def make_folds(proteins: Sequence[CalphaProtein]) -> list[tuple[str, str, int]]:
     """
     chains = unique_chains({protein.id: protein.sequences() for protein in proteins})
     # Beyond what is checked: members of a cluster need not be similar to each other.
-    clusters = cluster(chains.sequences, identity=IDENTITY, coverage=COVERAGE, sensitivity=7.5)
+    clusters = MMseqs2().cluster(
+        chains.sequences, identity=IDENTITY, coverage=COVERAGE, sensitivity=7.5
+    )
     links = {
         entry: [clusters[name] for name in names.values()] for entry, names in chains.names.items()
     }

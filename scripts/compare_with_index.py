@@ -23,12 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
+from debye.dataset.curate.assignment import Assignment, read_assignments
 from debye.dataset.curate.build_recipe import BuildRecipe, read_build_recipe
+from debye.dataset.curate.candidates import read_candidates
 from debye.dataset.curate.clusters import chain_sequences, unique_chains
-from debye.dataset.curate.curate import Decision, read_decisions
 from debye.dataset.curate.leakage import Leak, find_leaks
-from debye.dataset.curate.scan import scan
-from debye.dataset.store.build_curated import DECISIONS
+from debye.dataset.curate.mmseqs import MMseqs2
+from debye.dataset.store.build import ENTRIES
 from debye.dataset.store.index import read_index
 from debye.dataset.store.store import Store
 
@@ -55,15 +56,14 @@ def main() -> None:
     options = parser.parse_args()
     stores = [options.work / name for name in ("first", "second")]
     costs = [build(options.recipe, options.data / "structures", store) for store in stores]
-    decisions = read_decisions(stores[0] / DECISIONS)
+    assigned = read_assignments(stores[0] / ENTRIES)
     with open(options.data / "index.csv", newline="", encoding="utf-8") as file:
         index = {row["id"]: row for row in csv.DictReader(file)}
-    show_builds(stores, costs, len(decisions))
-    show_clusters(decisions, index)
-    show_splits(decisions, index)
-    show_leaks(
-        index_leaks(options.data, options.work, read_build_recipe(options.recipe)), decisions
-    )
+    show_builds(stores, costs, len(assigned))
+    show_clusters(assigned, index)
+    show_splits(assigned, index)
+    leaks = index_leaks(options.data, options.work, read_build_recipe(options.recipe))
+    show_leaks(leaks, assigned)
 
 
 def build(recipe: Path, structures: Path, store: Path) -> Cost:
@@ -96,9 +96,9 @@ def show_builds(stores: Sequence[Path], costs: Sequence[Cost], entries: int) -> 
     print(f"- {len(files)} files, {'all equal' if same else f'different: {differ + failed}'}\n")
 
 
-def show_clusters(decisions: Sequence[Decision], index: dict[str, dict[str, str]]) -> None:
+def show_clusters(assigned: Sequence[Assignment], index: dict[str, dict[str, str]]) -> None:
     """Print how far own clusters (of the longest chain) agree with those of the index."""
-    both = [d for d in decisions if d.cluster and index.get(d.id, {}).get("cluster")]
+    both = [d for d in assigned if d.cluster and index.get(d.id, {}).get("cluster")]
     own, given = [d.cluster for d in both], [index[d.id]["cluster"] for d in both]
     together = pairs(Counter(zip(own, given, strict=True)).values())
     in_own, in_given = pairs(Counter(own).values()), pairs(Counter(given).values())
@@ -118,41 +118,39 @@ def pairs(sizes: Iterable[int]) -> float:
     return float((counts * (counts - 1) / 2).sum())
 
 
-def show_splits(decisions: Sequence[Decision], index: dict[str, dict[str, str]]) -> None:
+def show_splits(assigned: Sequence[Assignment], index: dict[str, dict[str, str]]) -> None:
     """Print, for each split of the index, where its entries went."""
     table: dict[str, Counter[str]] = {}
-    for decision in decisions:
-        given = index.get(decision.id, {}).get("split", "not in the index")
-        table.setdefault(given, Counter())[decision.split or f"none: {decision.reason}"] += 1
+    for item in assigned:
+        given = index.get(item.id, {}).get("split", "not in the index")
+        table.setdefault(given, Counter())[item.split or f"none: {item.reason}"] += 1
     for given in sorted(table):
         went = ", ".join(f"{count} {place}" for place, count in table[given].most_common())
         print(f"- {given}: {went}")
-    for decision in decisions:
-        given = index.get(decision.id, {}).get("split", "")
-        if (decision.split == "kinase") != (given == "kinase"):
-            print(
-                f"  - {decision.id}: {given} → {decision.split or decision.reason}; {decision.detail}"
-            )
+    for item in assigned:
+        given = index.get(item.id, {}).get("split", "")
+        if (item.split == "kinase") != (given == "kinase"):
+            print(f"  - {item.id}: {given} → {item.split or item.reason}; {item.detail}")
     print()
 
 
 def index_leaks(data: Path, work: Path, recipe: BuildRecipe) -> list[Leak]:
     """Check the training set of the index against its held-out splits."""
     rows = sorted(read_index(data / "index.csv"), key=lambda row: row.id)
-    candidates, _ = scan(rows, data / "structures", recipe.ligands, work / "scan")
+    candidates, _ = read_candidates(rows, data / "structures", recipe.ligands, work / "scan")
     chains = unique_chains({item.id: chain_sequences(item, recipe.clusters) for item in candidates})
     split = {row.id: row.split for row in rows}
     train = sorted(name for name, where in split.items() if where == "train")
     others = {name: where for name, where in split.items() if where in HELD_OUT}
-    return find_leaks(train, others, chains, recipe.leakage)
+    return find_leaks(train, others, chains, recipe.leakage, MMseqs2())
 
 
-def show_leaks(leaks: Sequence[Leak], decisions: Sequence[Decision]) -> None:
+def show_leaks(leaks: Sequence[Leak], assigned: Sequence[Assignment]) -> None:
     """Print what the check flags in the index, and what it took out of the own set."""
     print(f"- the check flags {len(leaks)} training entries of the index")
     for leak in leaks:
         print(f"  - {leak}, e = {leak.evalue:.1e}")
-    excluded = Counter(d.reason for d in decisions if d.reason.startswith("similar to an entry of"))
+    excluded = Counter(d.reason for d in assigned if d.reason.startswith("similar to an entry of"))
     print(f"- excluded from the own training set: {dict(excluded)}")
 
 

@@ -1,13 +1,15 @@
-"""Files of made-up proteins with known kinship, for tests of clusters, splits and leakage."""
+"""Made-up proteins with known similarity, as files and as candidates, for tests of clusters, splits and leakage."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from debye.dataset.curate.scan import Candidate
+from debye.dataset.curate.candidates import Candidate
+from debye.dataset.curate.mmseqs import Hit, SearchLimits
 from debye.structure.structure import Crystal, Entry, Structure
 from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
@@ -77,9 +79,9 @@ ALPHA, BETA, GAMMA = (random_sequence(seed) for seed in (1, 2, 3))
 
 
 def write_archive(folder: Path) -> Path:
-    """Write entries that need every rule: kin, links, a family, a shared domain, and bad files.
+    """Write entries that need every rule: similar ones, links, a family, a shared domain, and bad files.
 
-    Whatever has a resolution worse than 2.5 Å can only be in training.
+    Entries with a resolution worse than 2.5 Å can only be in training.
     """
     for structure in (
         protein("1aaa", ALPHA),
@@ -89,7 +91,7 @@ def write_archive(folder: Path) -> Path:
         # Links a protein of its own kind to the cluster of 1bbb.
         protein("1lnk", random_sequence(5), relative(BETA, 13), resolution=2.9),
         protein("1ggg", GAMMA),
-        # Holds the fold of 1ggg in a chain three times as long: another cluster, yet known.
+        # Contains the fold of 1ggg in a chain three times as long: another cluster, but similar.
         protein(
             "1dom", random_sequence(6) + relative(GAMMA, 14) + random_sequence(7), resolution=2.8
         ),
@@ -112,3 +114,49 @@ GOOD = Candidate(
     zero_share=0.0, constant_share=0.0, b_reasons=(), state="apo", deposited={}, observed={},
 )  # fmt: skip
 """An entry that passes every filter."""
+
+
+class SimilarityTable:
+    """Compares sequences by a table with the identity of similar pairs, as MMseqs2 does by alignment."""
+
+    def __init__(self, *pairs: tuple[str, str, float], profile: Collection[str] = ()) -> None:
+        self.identity = {frozenset((one, other)): identity for one, other, identity in pairs}
+        self.profile = profile
+        """Sequences that a profile search finds."""
+
+    def alike(self, one: str, other: str) -> float:
+        """Return the identity of two sequences, 0 if they are not similar."""
+        return 1.0 if one == other else self.identity.get(frozenset((one, other)), 0.0)
+
+    def cluster(
+        self, sequences: Mapping[str, str], *, identity: float, coverage: float, sensitivity: float
+    ) -> dict[str, str]:
+        """Put each sequence into the cluster of the first representative that it is similar to."""
+        found: dict[str, str] = {}
+        for name, text in sequences.items():
+            first = (o for o in found.values() if self.alike(text, sequences[o]) >= identity)
+            found[name] = next(first, name)
+        return found
+
+    def search(
+        self, queries: Mapping[str, str], targets: Mapping[str, str], limits: SearchLimits
+    ) -> list[Hit]:
+        """Return the pairs of the table; more than one iteration finds what the profile does."""
+        pairs = [
+            (query, target, 0.5 if limits.iterations > 1 else self.alike(text, other))
+            for query, text in queries.items()
+            for target, other in targets.items()
+            if limits.iterations == 1 or other in self.profile
+        ]
+        return [
+            Hit(
+                query=query,
+                target=target,
+                identity=alike,
+                query_coverage=1.0,
+                target_coverage=1.0,
+                evalue=1e-9,
+            )
+            for query, target, alike in pairs
+            if alike > 0 and alike >= limits.identity
+        ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,12 @@ def write_text(path: Path, text: str, failure: type[StructureError] | None = Non
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Write a value as JSON."""
     write_text(path, json.dumps(content, indent=indent))
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file (UTF-8, lines end in a line feed): column names, then rows; None is an empty cell."""
+    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([names, *rows])
 
 
 def is_same_file(first: Path | None, second: Path | None) -> bool:

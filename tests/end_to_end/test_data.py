@@ -86,11 +86,11 @@ def test_build_goes_on_after_kill_9(data_folder: Path, tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    while not list(out.glob("parts-*/*.npz")) and time.monotonic() < deadline:
+    while not list(out.glob("parts-*/part-*.npz")) and time.monotonic() < deadline:
         time.sleep(0.002)
     os.kill(job.pid, signal.SIGKILL)
     assert job.wait() == -signal.SIGKILL
-    kept = {part: part.stat().st_mtime_ns for part in out.glob("parts-*/*.npz")}
+    kept = {part: part.stat().st_mtime_ns for part in out.glob("parts-*/part-*.npz")}
     assert kept
     assert not (out / "manifest.json").exists()
     resumed = run(build_command(data_folder, out))

@@ -1,4 +1,4 @@
-"""``debye data update`` as a user runs it: a store made by search, fetch and build, and an archive that goes on."""
+"""``debye data update`` as a user runs it: a store made by search, fetch and build, and an archive that grows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import fake_mmseqs
 import homologs
 import numpy as np
 import pytest
@@ -100,40 +101,12 @@ class Archive:
         return {path[1:5]: n for path, n in requests if path.endswith(".bcif.gz")}
 
 
-def compare(*words: object) -> str:
-    """Do what MMseqs2 does for sequences of one length that differ by exchanges only, in no time."""
-    task, *places = words
-    if task == "version":
-        return "by position"
-    sequences = [_fasta(Path(str(place))) for place in places[: 1 + (task == "easy-search")]]
-    lines = [
-        f"{name}\t{other}" + f"\t{alike}\t1\t1\t0" * (task == "easy-search")
-        for name, text in sequences[0].items()
-        for other, another in sequences[-1].items()
-        if len(text) == len(another)
-        and (alike := sum(a == b for a, b in zip(text, another, strict=True)) / len(text)) > 0.3
-    ]
-    if task == "easy-search":
-        Path(str(places[2])).write_text("\n".join(lines))
-        return ""
-    first: dict[str, str] = {}  # the first of each sequence's likes represents it
-    for name, other in (line.split("\t") for line in lines):
-        first.setdefault(other, first.get(name, name))
-    Path(f"{places[1]}_cluster.tsv").write_text("".join(f"{r}\t{m}\n" for m, r in first.items()))
-    return ""
-
-
-def _fasta(path: Path) -> dict[str, str]:
-    lines = path.read_text().split()
-    return {name[1:]: text for name, text in zip(lines[::2], lines[1::2], strict=True)}
-
-
 @pytest.fixture(scope="module")
-def quick_comparison() -> Iterator[None]:
-    """Most of these tests are about everything but the comparison of sequences."""
+def quick_comparison(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A stand-in for MMseqs2 on PATH, for this process and those that it starts."""
+    program = fake_mmseqs.put_on_path(tmp_path_factory.mktemp("program"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("debye.dataset.curate.mmseqs._run", compare)
-        patch.setattr("debye.dataset.store.update.find_mmseqs", lambda: "")
+        patch.setenv("PATH", str(program.parent), prepend=os.pathsep)
         yield
 
 
@@ -307,7 +280,7 @@ def test_the_rest_can_go_on_and_what_failed_is_asked_for_again(archive: Archive)
     assert more == {"2bbb"}
 
 
-def test_a_killed_update_goes_on(archive: Archive, mmseqs: str) -> None:
+def test_a_killed_update_resumes(archive: Archive) -> None:
     archive.release()
     content = files(archive.store)
     archive.server.fail("/2two.bcif.gz", Fault(hang=60))
@@ -336,19 +309,17 @@ def test_a_killed_update_goes_on(archive: Archive, mmseqs: str) -> None:
 
 
 def test_an_append_that_was_killed_is_finished_first(archive: Archive, monkeypatch) -> None:
-    from debye.dataset.store import append
-
     archive.release()
-    settle = append._settle
+    rename = os.replace
 
-    def killed(folder: Path) -> None:
-        if (folder / "next" / "plan").exists():
+    def killed(source: Path, target: Path) -> None:
+        if Path(target) == archive.store / "entries.csv":
             raise KeyboardInterrupt
-        settle(folder)
+        rename(source, target)
 
-    monkeypatch.setattr(append, "_settle", killed)
-    update(archive.store)
-    monkeypatch.setattr(append, "_settle", settle)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        update(archive.store)
     assert "2kin" not in table(archive.store / "entries.csv")
     result = update(archive.store, "--since", "2026-01-31")
     assert "nothing new" in result.output

@@ -1,4 +1,4 @@
-"""``debye data``: build a data store, describe it."""
+"""``debye data build`` and ``debye data stats``: build a data store, describe it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def build(
     index: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with the columns id, split, …; with a recipe id is enough, without an index "
-            "every file counts.",
+            help="CSV with the columns id and split; with a recipe the column id is enough, and without an "
+            "index every file counts.",
             exists=True,
             dir_okay=False,
         ),
@@ -38,18 +38,19 @@ def build(
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     split: Annotated[
         list[str] | None,
-        typer.Option(help="Only this split of the index; may be given several times."),
+        typer.Option(help="Only this split of the index; may be repeated."),
     ] = None,
     as_of: Annotated[
         str | None,
-        typer.Option(help="Date of the archive that the files come from, 2026-11-24; for updates."),
+        typer.Option(
+            help="Date of the archive that the files come from (2026-11-24), for updates."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a finished store.")] = False,
 ) -> None:
-    """Read structures into a data store, by given splits or a recipe; a killed build goes on where it stopped."""
+    """Read structures into a data store, with splits from an index or drawn by a recipe; a killed build resumes."""
     from debye.dataset.curate.build_recipe import read_build_recipe
-    from debye.dataset.store.build import build_store
-    from debye.dataset.store.build_curated import build_curated
+    from debye.dataset.store.build import build_by_recipe, build_store
 
     finished = (output / "manifest.json").exists() and not overwrite
     if recipe is None and index is None:
@@ -58,7 +59,7 @@ def build(
         raise typer.BadParameter("--split chooses splits of an index, but the recipe draws them")
     with progress_bar("Building") as progress:
         if recipe is not None:
-            store = build_curated(
+            store = build_by_recipe(
                 read_build_recipe(recipe),
                 structures,
                 output,
@@ -112,7 +113,7 @@ def stats(
 
 
 def report_store(store: Store) -> None:
-    """Print what a store holds, and what was left out of it and why."""
+    """Print the size of each split, the reasons why entries were left out, and the digest."""
     for failure in store.failures:
         typer.echo(f"failed: {failure['id']} ({failure['split']}): {failure['reason']}", err=True)
     sizes = store.manifest["splits"]
@@ -122,15 +123,24 @@ def report_store(store: Store) -> None:
             typer.echo(f"{size['entries']:>8,}  {split}")
         for reason, count in curation["reasons"].items():
             typer.echo(f"{count:>8,}  left out: {reason}")
-    typer.echo(
-        f"{store.path}: {sum(size['entries'] for size in sizes.values()):,} entries, "
-        f"{sum(size['atoms'] for size in sizes.values()):,} atoms, {len(store.failures)} failed"
-    )
+    entries = counted(sum(size["entries"] for size in sizes.values()), "entry", "entries")
+    atoms = counted(sum(size["atoms"] for size in sizes.values()), "atom", "atoms")
+    typer.echo(f"{store.path}: {entries}, {atoms}, {len(store.failures)} failed")
     typer.echo(f"digest {store.digest}")
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "entry", "entries"), counted(1200, "entry", "entries")
+        ('1 entry', '1,200 entries')
+    """
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def _show(rows: list[SplitStatistics], title: str) -> None:
-    """Print one row a figure, one column a split: names are short, so that it fits a narrow terminal."""
+    """Print a row per figure and a column per split."""
     from dataclasses import fields
 
     from rich.console import Console
@@ -147,7 +157,7 @@ def _show(rows: list[SplitStatistics], title: str) -> None:
 
 
 def _show_histogram(histogram: Histogram) -> None:
-    """Print one row a bin: the share of each split's entries as a bar and in percent."""
+    """Print a row per bin: the share of each split's entries as a bar and in percent."""
     from rich.console import Console
     from rich.table import Table
 

@@ -88,6 +88,7 @@ def _show(updated: Updated) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from debye.cli.data import counted
     from debye.dataset.store.update import outcomes
 
     store = updated.store
@@ -111,10 +112,7 @@ def _show(updated: Updated) -> None:
         typer.echo(f"{size['entries']:>8,}  {split} ({size['entries'] - before:+,})")
     typer.echo(f"digest {store.digest}")
     for event in store.manifest["history"]:
-        changes = ", ".join(
-            f"{len(event[what]):,} {what}"
-            for what in ("added", "revised", "refused")
-            if what in event
-        )
-        words = f"{event['entries']:,} entries" + (f" ({changes})" if changes else "")
+        kinds = [kind for kind in ("added", "revised", "refused") if kind in event]
+        changes = ", ".join(f"{len(event[kind]):,} {kind}" for kind in kinds)
+        words = counted(event["entries"], "entry", "entries") + (f" ({changes})" if changes else "")
         typer.echo(f"{event['date'] or 'no date'}  {event['digest'][:16]}  {words}")

@@ -29,7 +29,7 @@ from debye.training.config import (
 Mode = Literal["all", "head", "low-rate"]
 LEARNING_RATES: dict[str, float] = {"all": 5e-4, "head": 2e-3, "low-rate": 1e-4}
 """Largest learning rate of each mode; training from random weights uses 2e-3."""
-ABSENT = {"shuffle", "seed", "only", "without"}
+ABSENT = {"shuffle", "seed", "only", "without", "exclude_near364"}
 """Loader settings that are not inherited from the training of the model."""
 
 
@@ -120,7 +120,7 @@ def tuning_recipe(
         "only": entries.get("only", ()),
         "without": entries.get("without", ()),
         "representative_only": False,
-        "exclude_near364": False,
+        "exclude_tags": (),
         "max_atoms": None,
     }
     for setting in ("batch_atoms", "hide_crystal"):

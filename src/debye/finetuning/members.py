@@ -10,7 +10,7 @@ from pathlib import Path
 
 from debye.dataset.batches.loader import LoaderConfig, fewest_usable
 from debye.dataset.store.build import build_store
-from debye.dataset.store.parts import Progress
+from debye.dataset.store.resumable_map import Progress
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.prediction.inputs import expand_inputs

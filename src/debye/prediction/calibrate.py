@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from debye.dataset.batches.graph_cache import GraphBuilder, GraphSource, open_graph_cache
 from debye.dataset.batches.loader import graph_items
+from debye.dataset.packing import pack
 from debye.dataset.store.store import Store
 from debye.graph.graph import AtomGraph, join
 from debye.models.base import AtomModel
@@ -19,7 +20,7 @@ from debye.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from debye.prediction.calibration import fit_calibration, item_classes
 from debye.prediction.inference import run_model
 from debye.prediction.restore import restore_values
-from debye.prediction.stream import batches
+from debye.prediction.stream import BATCH_ATOMS
 from debye.targets.target import Target
 
 
@@ -132,7 +133,7 @@ class _Found(NamedTuple):
 
 def _predictions(model: AtomModel, shown: Iterable[AtomGraph], device: str) -> dict[str, _Found]:
     parts: dict[str, list[_Found]] = {target.name: [] for target in model.targets}
-    for group in batches((graph, graph.n_atoms) for graph in shown):
+    for group in pack(((graph, graph.n_atoms) for graph in shown), BATCH_ATOMS):
         graph = join(group)
         output = run_model(model, graph, device=device)
         for target in model.targets:

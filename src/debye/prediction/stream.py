@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 # Nothing slow here: the parent of worker processes starts them at once.
+from debye.dataset.packing import pack
 from debye.errors import DebyeError
 from debye.files import is_same_file
 from debye.prediction.inputs import Input, OutputFormat
@@ -28,7 +29,7 @@ BATCH_ATOMS = 16_000
 ALONE_ATOMS = 200_000
 """Expected size from which structures are predicted one at a time, with all cores and memory."""
 PRELOADED = [
-    "debye.dataset.store.parts",
+    "debye.dataset.store.resumable_map",
     "debye.models.waller",
     "debye.prediction.predictor",
     "debye.structure.annotate",
@@ -36,8 +37,6 @@ PRELOADED = [
     "safetensors.torch",
 ]
 """Modules that the fork server imports once for all workers."""
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,7 @@ def predict_all(
             yield Outcome(name=item.name, status="skipped", message=message)
     small = [(item, atoms) for item, atoms in waiting if atoms < ALONE_ATOMS]
     large = [[item] for item, atoms in waiting if atoms >= ALONE_ATOMS]
-    groups = list(batches(small, plan.batch_atoms))
+    groups = list(pack(small, plan.batch_atoms))
     if workers > 1 and len(groups) > 1:
         yield from _in_processes(groups, plan, min(workers, len(groups)))
         groups = []
@@ -127,25 +126,6 @@ def predict_all(
     for group in [*groups, *large]:
         yield from _predict_group(group, plan)
     _load_predictor.cache_clear()
-
-
-def batches(items: Iterable[tuple[Item, int]], largest: int = BATCH_ATOMS) -> Iterator[list[Item]]:
-    """Group items in order so that their sizes add up to at most ``largest``; a larger one comes alone.
-
-    Example:
-        >>> list(batches([("a", 3), ("b", 4), ("c", 9), ("d", 1)], largest=8))
-        [['a', 'b'], ['c'], ['d']]
-    """
-    group: list[Item] = []
-    total = 0
-    for item, size in items:
-        if group and total + size > largest:
-            yield group
-            group, total = [], 0
-        group.append(item)
-        total += size
-    if group:
-        yield group
 
 
 def _in_processes(
@@ -201,7 +181,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 def _prepare_worker() -> None:
     import torch
 
-    from debye.dataset.store.parts import prepare_worker
+    from debye.dataset.store.resumable_map import prepare_worker
     from debye.models.allocator import keep_freed_memory
 
     prepare_worker()

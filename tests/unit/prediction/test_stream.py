@@ -17,7 +17,7 @@ from deadly_drawings import kill_on_good1, kill_once
 from debye.plots.profile import save_profile
 from debye.prediction import stream
 from debye.prediction.inputs import Input, expand_inputs
-from debye.prediction.stream import PredictionPlan, batches, predict_all
+from debye.prediction.stream import PredictionPlan, predict_all
 
 
 @pytest.fixture
@@ -204,13 +204,6 @@ def test_plot_and_table(inputs, plan):
     outcomes = list(predict_all(inputs[1:2], replace(plan, draw=save_profile, table=True)))
     assert (plan.out / "good0.png").read_bytes().startswith(b"\x89PNG")
     assert len(outcomes[0].table.splitlines()) == 14
-
-
-def test_batches_keep_order_and_size():
-    sizes = [5, 1, 1, 9, 2, 2, 2, 2]
-    groups = list(batches([(i, size) for i, size in enumerate(sizes)], largest=6))
-    assert [i for group in groups for i in group] == list(range(8))
-    assert all(len(group) == 1 or sum(sizes[i] for i in group) <= 6 for group in groups)
 
 
 def test_preloaded_modules_exist():

@@ -25,7 +25,8 @@ import torch
 from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 
-from debye.dataset.store.parts import Arrays, Progress, concatenate, open_flat, pack, run_parts
+from debye.dataset.packing import pack
+from debye.dataset.store.resumable_map import Arrays, Progress, concatenate, open_flat, run_parts
 from debye.dataset.store.store import Store
 from debye.files import write_json
 from debye.graph.build import build_graph
@@ -236,7 +237,7 @@ def _build(
 ) -> None:
     """Build all graphs in parts and write the manifest last: a cache with a manifest is complete."""
     entries = store.entries(split)
-    chunks = pack([entry.n_atoms for entry in entries], PART_ATOMS)
+    chunks = list(pack(((row, e.n_atoms) for row, e in enumerate(entries)), PART_ATOMS))
     parts = run_parts(
         graph_part,
         [(store, split, config, chunk) for chunk in chunks],

@@ -6,19 +6,19 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from debye.dataset.batches.augment import AugmentConfig, augment, part_of
 from debye.dataset.batches.graph_cache import GraphSource
 from debye.dataset.batches.other_crystals import OtherCrystal, draw_other_crystal, rows_by_cluster
-from debye.dataset.store.parts import pack
+from debye.dataset.packing import pack
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.graph.graph import AtomGraph, item_count, join
@@ -55,8 +55,8 @@ class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
     """Leave out these entries, by id."""
     representative_only: bool = False
     """One structure a sequence cluster."""
-    exclude_near364: bool = False
-    """Leave out entries that are similar to the 364-protein Cα benchmark."""
+    exclude_tags: tuple[str, ...] = ()
+    """Leave out entries with 1 in any of these columns of the index, such as ``near364``."""
     hide_crystal: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of structures whose symmetry mates are hidden; drawn anew each epoch."""
     augment: AugmentConfig = AugmentConfig()
@@ -67,6 +67,16 @@ class LoaderConfig(BaseModel, frozen=True, extra="forbid"):
     """Limit standardized labels to ± :data:`debye.targets.target.TRAINING_LIMIT`."""
     workers: NonNegativeInt = 0
     """Processes that load; 0 loads in the calling process."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_settings(cls, settings: Any) -> Any:
+        """Accept ``exclude_near364`` of older recipes and checkpoints."""
+        if isinstance(settings, dict) and "exclude_near364" in settings:
+            settings = dict(settings)
+            if settings.pop("exclude_near364"):
+                settings["exclude_tags"] = (*settings.get("exclude_tags", ()), "near364")
+        return settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +304,8 @@ class BatchSampler(Sampler[BatchKey]):
         generator = np.random.default_rng([self.config.seed, ORDER_STREAM, epoch])
         if self.config.shuffle:
             order = generator.permutation(order)
-        batches = [order[run] for run in pack(self.sizes[order], self.config.batch_atoms)]
+        sizes = self.sizes[order].tolist()
+        batches = [order[run] for run in pack(enumerate(sizes), self.config.batch_atoms)]
         whole = len(batches) // self.world_size * self.world_size
         if self.config.shuffle and self.world_size > 1:
             loads = [int(self.sizes[batch].sum()) for batch in batches[:whole]]
@@ -386,9 +397,8 @@ def _reason_to_leave_out(entry: StoreEntry, config: LoaderConfig) -> str | None:
         return f"more than {config.max_atoms} atoms"
     if config.representative_only and not entry.representative:
         return "not the representative of its cluster"
-    if config.exclude_near364 and entry.near364:
-        return "similar to the 364-protein benchmark"
-    return None
+    tags = [tag for tag in config.exclude_tags if entry.columns.get(tag) == "1"]
+    return f"tagged {tags[0]}" if tags else None
 
 
 def make_loader(

@@ -1,8 +1,8 @@
-"""Sequence clusters of chains, and the groups of entries that they link."""
+"""Which entries have similar chains: sequence clusters, similar entries of a store, and groups of linked entries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +10,20 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from debye.dataset.curate.build_recipe import ClusterConfig
-from debye.dataset.curate.mmseqs import cluster
-from debye.dataset.curate.scan import Candidate
+from debye.dataset.curate.build_recipe import BuildRecipe, ClusterConfig
+from debye.dataset.curate.candidates import Candidate
+from debye.dataset.curate.mmseqs import SearchLimits, SequenceComparison
 from debye.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """Protein chains of entries; equal sequences are kept, and compared, once."""
+    """Protein chains of entries; equal sequences are stored and compared once."""
 
     sequences: dict[str, str]
     """Sequence by name, longest first."""
     names: dict[str, dict[str, str]]
-    """Name of the sequence, by entry and chain; entries in order, longest chain first."""
+    """Name of the sequence, by entry and chain; sorted by entry, longest chain first."""
 
     def of(self, entries: Iterable[str]) -> dict[str, str]:
         """Return the sequences of some entries, by name."""
@@ -70,23 +70,24 @@ def unique_chains(entries: Mapping[str, Mapping[str, str]]) -> Chains:
     )
 
 
-def mmseqs_clusters(
-    chains: Chains, config: ClusterConfig, *, threads: int = 1
+def entry_clusters(
+    chains: Chains, recipe: BuildRecipe, comparison: SequenceComparison
 ) -> dict[str, list[str]]:
-    """Cluster chains; return the clusters of each entry, that of its longest chain first.
+    """Return the clusters of each entry, that of its longest chain (RCSB: first entity) first.
 
-    A cluster is called by the first chain, in the order of the entries, that has the representative's sequence.
+    A cluster is named after the first chain, in the order of the entries, that has the representative's sequence
+    (RCSB: after its first entity).
     """
-    representative = cluster(
+    config = recipe.clusters
+    if config.source == "rcsb" and config.file is not None:
+        return rcsb_clusters(config.file, chains.names)
+    representative = comparison.cluster(
         chains.sequences,
         identity=config.identity,
         coverage=config.coverage,
         sensitivity=config.sensitivity,
-        threads=threads,
     )
-    label = {
-        name: "_".join(places[0]) for name, places in chains.places(sorted(chains.names)).items()
-    }
+    label = {name: "_".join(places[0]) for name, places in chains.places(chains.names).items()}
     return {
         entry: list(dict.fromkeys(label[representative[name]] for name in names.values()))
         for entry, names in chains.names.items()
@@ -98,11 +99,11 @@ def rcsb_clusters(path: Path, entries: Iterable[str]) -> dict[str, list[str]]:
 
     Args:
         path: ``clusters-by-entity-<identity>.txt``: one cluster a line, entities such as ``1ABC_1``. A cluster is
-            called by its first entity. Entities of computed models (``AF_…``) are passed over.
-        entries: Identifiers in lower case; those that the file lacks have no cluster.
+            named after its first entity. Entities of computed models (``AF_…``) are skipped.
+        entries: Identifiers in lower case; entries that are not in the file have no cluster.
 
     Raises:
-        StoreError: the file cannot be read, or holds no entity.
+        StoreError: the file cannot be read, or contains no entity.
     """
     wanted = set(entries)
     found: dict[str, dict[int, str]] = {}
@@ -118,29 +119,72 @@ def rcsb_clusters(path: Path, entries: Iterable[str]) -> dict[str, list[str]]:
                         found.setdefault(entry, {})[int(number)] = members[0]
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(
-            str(path), problem=f"cannot be read ({error})", remedy="Download the file again"
+            str(path), f"cannot be read ({error})", "Download the file again"
         ) from error
     if not entities:
-        raise StoreError(
-            str(path),
-            problem="no entity such as 1ABC_1 is in it",
-            remedy="Give clusters-by-entity-<identity>.txt of the RCSB",
-        )
+        remedy = "Give clusters-by-entity-<identity>.txt of the RCSB"
+        raise StoreError(str(path), "no entity such as 1ABC_1 is in it", remedy)
     return {
         entry: list(dict.fromkeys(numbers[key] for key in sorted(numbers)))
         for entry, numbers in found.items()
     }
 
 
+def similar_entries(
+    names: Collection[str], chains: Chains, recipe: BuildRecipe, comparison: SequenceComparison
+) -> dict[str, dict[str, float]]:
+    """Return the entries that are similar to each of some entries, and the identity of their most similar chains.
+
+    The looser of the limits for clusters and for leakage apply. Entries that share a cluster of an RCSB file are
+    similar, too.
+    """
+    clusters, leakage = recipe.clusters, recipe.leakage
+    limits = SearchLimits(
+        identity=min(clusters.identity, leakage.identity),
+        coverage=min(clusters.coverage, leakage.coverage),
+        largest_evalue=leakage.largest_evalue,
+        sensitivity=max(clusters.sensitivity, leakage.sensitivity),
+    )
+    own, all_places = chains.of(names), chains.places(chains.names)
+    identity = {(name, name): 1.0 for name in own}
+    # In both directions, because the prefilter of a search is not symmetric.
+    for queries, targets in ((own, chains.sequences), (chains.sequences, own)):
+        for hit in comparison.search(queries, targets, limits):
+            pair = (hit.query, hit.target) if queries is own else (hit.target, hit.query)
+            identity[pair] = max(hit.identity, identity.get(pair, 0.0))
+    places = chains.places(names)
+    pairs = [
+        (entry, other, alike)
+        for (name, similar), alike in identity.items()
+        for entry, _ in places[name]
+        for other, _ in all_places[similar]
+    ]
+    if clusters.source == "rcsb" and clusters.file is not None:
+        labels = rcsb_clusters(clusters.file, chains.names)
+        members: dict[str, list[str]] = {}
+        for entry, own_labels in labels.items():
+            for label in own_labels:
+                members.setdefault(label, []).append(entry)
+        for entry in names:
+            pairs += [(entry, o, 0.0) for label in labels.get(entry, ()) for o in members[label]]
+    found: dict[str, dict[str, float]] = {name: {} for name in names}
+    for entry, other, alike in pairs:
+        if other != entry:
+            found[entry][other] = max(alike, found[entry].get(other, 0.0))
+    return found
+
+
 def linked_groups(clusters: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """Return the group of each entry: entries that share a cluster, directly or through others.
 
-    A group is called by its first entry in alphabetical order.
+    A group is named after its first entry in alphabetical order.
 
     Example:
         >>> linked_groups({"1a": ["x"], "1b": ["x", "y"], "1c": ["y"], "1d": ["z"]})
         {'1a': '1a', '1b': '1a', '1c': '1a', '1d': '1d'}
     """
+    if not clusters:
+        return {}
     entries = sorted(clusters)
     pairs = [(row, label) for row, entry in enumerate(entries) for label in clusters[entry]]
     labels, column = np.unique([label for _, label in pairs], return_inverse=True)

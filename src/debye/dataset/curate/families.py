@@ -1,61 +1,50 @@
-"""A family that training must not see: found by identifiers, words and a profile of its domain."""
+"""A family that must not be in training: found by identifiers, words and a profile of its domain."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from debye.archives.catalog import read_ids
 from debye.dataset.curate.build_recipe import FamilyConfig
+from debye.dataset.curate.candidates import Candidate
 from debye.dataset.curate.clusters import Chains
-from debye.dataset.curate.mmseqs import search
-from debye.dataset.curate.scan import Candidate
+from debye.dataset.curate.mmseqs import SearchLimits, SequenceComparison
 from debye.errors import StoreError
 
 
 def family_evidence(
-    entries: Sequence[Candidate], chains: Chains, family: FamilyConfig, *, threads: int = 1
+    entries: Sequence[Candidate],
+    chains: Chains,
+    family: FamilyConfig,
+    comparison: SequenceComparison,
 ) -> dict[str, dict[str, str]]:
-    """Return what points to the family, by entry: ``id``, ``profile``, ``title`` and a text each.
+    """Return the evidence that entries belong to the family: ``id``, ``profile`` or ``title``, with a text each.
 
-    The profile search starts from the domains of :attr:`FamilyConfig.sequences` and adds, round by round, what it
-    finds among the chains. Without domains it starts from the chains of the listed entries.
+    The profile search starts from the domains of :attr:`FamilyConfig.sequences` and adds in each round the chains
+    that it finds. Without domains it starts from the chains of the listed entries.
     """
-    listed = read_ids(family.ids) if family.ids else frozenset()
-    evidence: dict[str, dict[str, str]] = {entry.id: {} for entry in entries}
-    for entry in entries:
-        if entry.id in listed:
-            evidence[entry.id]["id"] = "listed"
-        text = f"{entry.title} {entry.keywords}".lower()
-        words = [word for word in family.title_words if word.lower() in text]
-        if words:
-            evidence[entry.id]["title"] = ", ".join(words)
+    listed = {row["id"].lower() for row in read_ids(family.ids)} if family.ids else set()
     domains = read_fasta(family.sequences) if family.sequences else chains.of(sorted(listed))
-    for entry_id, text in _profile(domains, chains, family, threads).items():
-        if entry_id in evidence:
-            evidence[entry_id]["profile"] = text
-    return {entry_id: found for entry_id, found in evidence.items() if found}
-
-
-def read_ids(path: Path) -> frozenset[str]:
-    """Read identifiers: the column ``id`` of a CSV file, or one a line."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except OSError as error:
-        raise StoreError(
-            str(path), problem=f"cannot be read ({error.strerror})", remedy="Give a list of ids"
-        ) from error
-    has_header = bool(rows) and "id" in rows[0]
-    column = rows[0].index("id") if has_header else 0
-    return frozenset(row[column].strip().lower() for row in rows[has_header:] if len(row) > column)
+    profile = _profile_hits(domains, chains, family, comparison)
+    evidence: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        text = f"{entry.title} {entry.keywords}".lower()
+        found = {
+            "id": "listed" if entry.id in listed else "",
+            "title": ", ".join(word for word in family.title_words if word.lower() in text),
+            "profile": profile.get(entry.id, ""),
+        }
+        if any(found.values()):
+            evidence[entry.id] = {kind: what for kind, what in found.items() if what}
+    return evidence
 
 
 def read_fasta(path: Path) -> dict[str, str]:
     """Read a FASTA file: sequence by the first word of its header.
 
     Raises:
-        StoreError: the file cannot be read, or holds no sequence.
+        StoreError: the file cannot be read, or contains no sequence.
     """
     sequences: dict[str, list[str]] = {}
     name = ""
@@ -67,36 +56,33 @@ def read_fasta(path: Path) -> dict[str, str]:
             elif name and line.strip():
                 sequences[name].append(line.strip().upper().replace("-", ""))
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(
-            str(path), problem=f"cannot be read ({error})", remedy="Give a FASTA file"
-        ) from error
+        raise StoreError(str(path), f"cannot be read ({error})", "Give a FASTA file") from error
     found = {name: "".join(lines) for name, lines in sequences.items() if lines}
     if not found:
-        raise StoreError(str(path), problem="no sequence is in it", remedy="Give a FASTA file")
+        raise StoreError(str(path), "no sequence is in it", "Give a FASTA file")
     return found
 
 
-def _profile(
-    domains: Mapping[str, str], chains: Chains, family: FamilyConfig, threads: int
+def _profile_hits(
+    domains: Mapping[str, str],
+    chains: Chains,
+    family: FamilyConfig,
+    comparison: SequenceComparison,
 ) -> dict[str, str]:
     """Return the best hit of each entry, as text."""
-    hits = search(
-        domains,
-        chains.sequences,
+    limits = SearchLimits(
         coverage=family.coverage,
         largest_evalue=family.largest_evalue,
         iterations=family.iterations,
-        threads=threads,
     )
+    hits = comparison.search(domains, chains.sequences, limits)
     best = {hit.target: hit for hit in sorted(hits, key=lambda hit: (-hit.evalue, hit.query))}
     found = {}
     for entry, names in chains.names.items():
-        own = [
-            (best[name].evalue, chain, best[name]) for chain, name in names.items() if name in best
-        ]
+        own = [(best[name], chain) for chain, name in names.items() if name in best]
         if own:
-            evalue, chain, hit = min(own, key=lambda item: item[:2])
+            hit, chain = min(own, key=lambda item: (item[0].evalue, item[1]))
             found[entry] = (
-                f"chain {chain}, {hit.query}, e = {evalue:.1e}, {hit.coverage:.0%} covered"
+                f"chain {chain}, {hit.query}, e = {hit.evalue:.1e}, {hit.coverage:.0%} covered"
             )
     return found

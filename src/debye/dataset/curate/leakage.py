@@ -1,39 +1,38 @@
-"""Does training know the test set? All chains of training against all chains of the other splits."""
+"""Leakage: training chains that are similar to chains of the other splits."""
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from debye.dataset.curate.build_recipe import LeakageConfig
 from debye.dataset.curate.clusters import Chains
-from debye.dataset.curate.mmseqs import Hit, search
+from debye.dataset.curate.mmseqs import Hit, SearchLimits, SequenceComparison
 from debye.errors import StoreError
+from debye.files import write_csv
 
 SHOWN = 5
-"""Pairs that an error message lists."""
+"""Pairs in an error message."""
 
 
 class LeakageError(StoreError):
-    """Training holds chains that are similar to chains of another split."""
+    """Training chains are similar to chains of another split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
-    """An entry of training, and the chain of another split that it is most similar to."""
+    """A training entry, and the chain of another split that it is most similar to."""
 
     train: str
     train_chain: str
     split: str
-    """Where the other entry is."""
+    """Of the other entry."""
     other: str
     other_chain: str
     identity: float
     coverage: float
-    """Of either chain, whichever is more."""
+    """Of either chain, whichever is larger."""
     evalue: float
     matches: int
     """Entries of other splits with a similar chain."""
@@ -52,85 +51,78 @@ def find_leaks(
     others: Mapping[str, str],
     chains: Chains,
     config: LeakageConfig,
-    *,
-    threads: int = 1,
+    comparison: SequenceComparison,
 ) -> list[Leak]:
-    """Return the entries of training with a chain similar to one of another split, worst first.
+    """Return the training entries with a chain similar to one of another split, worst first.
 
-    Equal sequences always match. Others are searched in both directions, because the prefilter of a search is not
-    symmetric.
+    Equal sequences always match. The search runs in both directions, because its prefilter is not symmetric.
 
     Args:
         train: Entries of training.
         others: Split of every other entry.
         chains: Chains of all of them.
         config: What counts as similar.
-        threads: Threads.
+        comparison: Searches for similar chains.
     """
-    known, asked = chains.of(train), chains.of(others)
-
-    def similar(queries: Mapping[str, str], targets: Mapping[str, str]) -> list[Hit]:
-        return search(
-            queries,
-            targets,
-            identity=config.identity,
-            coverage=config.coverage,
-            largest_evalue=config.largest_evalue,
-            sensitivity=config.sensitivity,
-            threads=threads,
-        )
-
-    hits = [_equal(name) for name in known if name in asked]
-    hits += similar(known, asked)
-    hits += [_turned(hit) for hit in similar(asked, known)]
-    return _leaks(hits, chains.places(sorted(train)), chains.places(sorted(others)), others)
+    ours, theirs = chains.of(train), chains.of(others)
+    limits = SearchLimits(
+        identity=config.identity,
+        coverage=config.coverage,
+        largest_evalue=config.largest_evalue,
+        sensitivity=config.sensitivity,
+    )
+    same = {"identity": 1.0, "query_coverage": 1.0, "target_coverage": 1.0, "evalue": 0.0}
+    hits = [Hit(query=name, target=name, **same) for name in ours if name in theirs]
+    hits += comparison.search(ours, theirs, limits)
+    hits += [hit.reversed() for hit in comparison.search(theirs, ours, limits)]
+    return _worst_leaks(hits, chains.places(sorted(train)), chains.places(sorted(others)), others)
 
 
 def check_leaks(leaks: Sequence[Leak], report: Path, config: LeakageConfig) -> None:
-    """Stop if an entry of training is similar to one of another split.
+    """Stop if a training entry is similar to an entry of another split.
 
     Raises:
-        LeakageError: says which are the worst, and where all are.
+        LeakageError: names the worst pairs, and the report of all.
     """
     remaining = [leak for leak in leaks if leak.outcome == "remains"]
     if remaining:
         worst = "; ".join(map(str, remaining[:SHOWN]))
+        count = (
+            "1 training entry has"
+            if len(remaining) == 1
+            else f"{len(remaining)} training entries have"
+        )
         raise LeakageError(
             str(report),
-            problem=f"{len(remaining)} entries of training have a chain of >= {config.identity:.0%} identity over "
-            f">= {config.coverage:.0%} of a chain in another split. Worst: {worst}",
-            remedy="Move or leave out the entries in the report, or set leakage.on_match = 'exclude' in the recipe",
+            f"{count} a chain of >= {config.identity:.0%} identity over >= {config.coverage:.0%} of a chain in "
+            f"another split. Worst: {worst}",
+            "Move or leave out the entries in the report, or set leakage.on_match = 'exclude' in the recipe",
         )
 
 
 def write_leaks(leaks: Sequence[Leak], path: Path) -> None:
-    """Write the report as CSV, through a temporary file."""
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [column.name for column in fields(Leak)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(leak) for leak in leaks)
-    os.replace(temporary, path)
+    """Write the report as a CSV file."""
+    write_csv(path, [column.name for column in fields(Leak)], [astuple(leak) for leak in leaks])
 
 
-def _leaks(
+def _worst_leaks(
     hits: Sequence[Hit],
-    known: Mapping[str, list[tuple[str, str]]],
-    asked: Mapping[str, list[tuple[str, str]]],
+    ours: Mapping[str, list[tuple[str, str]]],
+    theirs: Mapping[str, list[tuple[str, str]]],
     split: Mapping[str, str],
 ) -> list[Leak]:
-    """Expand hits of sequences to entries; keep the worst of each entry of training."""
+    """Expand hits of sequences to entries; keep the worst of each training entry."""
     worst: dict[str, tuple[float, float, str, Hit]] = {}
-    others: dict[str, set[str]] = {}
+    matches: dict[str, set[str]] = {}
     for hit in hits:
-        for entry, chain in known[hit.query]:
-            others.setdefault(entry, set()).update(other for other, _ in asked[hit.target])
+        for entry, chain in ours[hit.query]:
+            matches.setdefault(entry, set()).update(other for other, _ in theirs[hit.target])
             rank = (hit.identity, hit.coverage, chain, hit)
             if entry not in worst or rank > worst[entry]:
                 worst[entry] = rank
     found = []
     for entry, (identity, coverage, chain, hit) in worst.items():
-        other, other_chain = asked[hit.target][0]
+        other, other_chain = theirs[hit.target][0]
         found.append(
             Leak(
                 train=entry,
@@ -141,24 +133,7 @@ def _leaks(
                 identity=identity,
                 coverage=coverage,
                 evalue=hit.evalue,
-                matches=len(others[entry]),
+                matches=len(matches[entry]),
             )
         )
     return sorted(found, key=lambda leak: (-leak.identity, -leak.coverage, leak.train))
-
-
-def _equal(name: str) -> Hit:
-    return Hit(
-        query=name, target=name, identity=1.0, query_coverage=1.0, target_coverage=1.0, evalue=0.0
-    )
-
-
-def _turned(hit: Hit) -> Hit:
-    return Hit(
-        query=hit.target,
-        target=hit.query,
-        identity=hit.identity,
-        query_coverage=hit.target_coverage,
-        target_coverage=hit.query_coverage,
-        evalue=hit.evalue,
-    )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +26,15 @@ from pydantic import (
 
 from debye.dataset.batches.other_crystals import large_chains
 from debye.dataset.relax.relax_chain import inverted_residues, relax_chain
-from debye.dataset.store.build import (
+from debye.dataset.store.build import is_finished, write_manifest
+from debye.dataset.store.content import (
     assemble,
     entry_arrays,
     entry_digest,
-    is_finished,
     pack_part,
     structure_facts,
-    write_manifest,
 )
-from debye.dataset.store.parts import Arrays, Progress, run_parts
+from debye.dataset.store.resumable_map import Arrays, Progress, attempt_each, run_parts
 from debye.dataset.store.store import FORMAT, Store, StoreEntry
 from debye.errors import StoreError, StructureError, require_extra
 from debye.structure.bonds import find_bonds
@@ -156,26 +155,19 @@ def is_drawn(entry: StoreEntry, config: RelaxConfig) -> bool:
 
 def relaxed_part(store: Store, split: str, rows: Sequence[int], config: RelaxConfig) -> Arrays:
     """Return the arrays of the models of some entries; for one that failed, the reason."""
-    entries: list[StoreEntry] = []
-    columns: list[dict[str, NDArray[Any]]] = []
-    failures: list[dict[str, str]] = []
-    for row in rows:
-        try:
-            entry, arrays = relaxed_entry(store, split, row, config)
-        # As in a build: one bad entry must not end a run of thousands.
-        except Exception as error:
-            reason = str(error) if isinstance(error, StructureError) else repr(error)
-            found = store.entries(split)[row].id
-            failures.append({"id": found, "split": split, "reason": reason})
-            continue
-        entries.append(entry)
-        columns.append(arrays)
-    return pack_part(entries, columns, failures)
+    entries = store.entries(split)
+    row_of = {entries[row].id: row for row in rows}
+    return pack_part(
+        *attempt_each(
+            lambda entry: relaxed_entry(store, split, row_of[entry.id], config),
+            [entries[row] for row in rows],
+        )
+    )
 
 
 def relaxed_entry(
     store: Store, split: str, row: int, config: RelaxConfig
-) -> tuple[StoreEntry, dict[str, NDArray[Any]]]:
+) -> tuple[StoreEntry, Arrays]:
     """Relax one chain of an entry, and return its record and arrays."""
     entry, structure = store.entries(split)[row], store.structure(split, row)
     generator = np.random.default_rng([config.seed, MODEL_STREAM, *entry.id.encode()])

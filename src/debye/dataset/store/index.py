@@ -1,9 +1,10 @@
-"""The index of a data set: a CSV file with one line an entry, and where the files of the entries lie."""
+"""The index of a data set: a CSV file with a line an entry, and the structure files of the entries."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +13,19 @@ from debye.archives.fetch import local_files
 from debye.errors import StoreError, StructureError
 
 SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb", ".ent.gz", ".ent")
-KNOWN_COLUMNS = ("id", "split", "cluster", "representative", "near364", "whole_entry")
+KNOWN_COLUMNS = ("id", "split", "cluster", "representative", "whole_entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexRow:
-    """One line of the index: which entry, in which split, and what the index says about it."""
+    """One line of the index: an entry, its split, and all columns."""
 
     id: str
     split: str
     columns: dict[str, str]
 
     def says_no(self, column: str) -> bool:
-        """Whether a yes/no column is 0; an absent or empty one is no answer."""
+        """Return whether a yes/no column is 0; a missing or empty one is not."""
         return self.columns.get(column, "") == "0"
 
 
@@ -43,16 +44,13 @@ def read_index(
             lines = list(csv.DictReader(file))
     except OSError as error:
         raise StoreError(
-            str(path), problem=f"cannot be read ({error.strerror})", remedy="Give a CSV index"
+            str(path), f"cannot be read ({error.strerror})", "Give a CSV index"
         ) from error
     if not lines or not set(needed) <= lines[0].keys():
         found = ", ".join(lines[0]) if lines else "no rows"
         hint = "; a build recipe (--recipe) draws splits" if "split" in needed else ""
-        raise StoreError(
-            str(path),
-            problem=f"found {found}",
-            remedy=f"An index needs the columns {' and '.join(needed)}{hint}",
-        )
+        remedy = f"An index needs the columns {' and '.join(needed)}{hint}"
+        raise StoreError(str(path), f"found {found}", remedy)
     rows = [
         IndexRow(
             id=line["id"].strip().lower(),
@@ -61,10 +59,28 @@ def read_index(
         )
         for line in lines
     ]
-    _check_rows(path, rows, splits)
     order = list(dict.fromkeys(row.split for row in rows))
+    unknown = [name for name in splits if name not in order]
+    if unknown:
+        problem = f"no entry is in split {unknown[0]!r}"
+        raise StoreError(str(path), problem, f"Choose from {', '.join(order)}")
+    if not all(row.id for row in rows):
+        raise StoreError(str(path), "empty id", "Give every entry of a split one line")
+    for split in order:
+        check_unique(path, (row.id for row in rows if row.split == split), f" in split {split!r}")
     kept = [row for row in rows if not splits or row.split in splits]
     return sorted(kept, key=lambda row: (order.index(row.split), row.id))
+
+
+def check_unique(path: Path, ids: Iterable[str], where: str = "") -> None:
+    """Refuse identifiers that occur twice.
+
+    Raises:
+        StoreError: names the first one.
+    """
+    name, count = next(iter(Counter(ids).most_common(1)), ("", 0))
+    if count > 1:
+        raise StoreError(str(path), f"id {name!r} comes twice{where}", "Give every entry one line")
 
 
 def find_file(structures: Path, entry_id: str) -> Path:
@@ -83,8 +99,8 @@ def find_file(structures: Path, entry_id: str) -> Path:
         return path
     raise StructureError(
         entry_id,
-        problem=f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
-        remedy=f"Give a folder that has it, or {entry_id} with one of {', '.join(SUFFIXES)}",
+        f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
+        f"Give a folder that has it, or {entry_id} with one of {', '.join(SUFFIXES)}",
     )
 
 
@@ -101,38 +117,13 @@ def list_entries(structures: Path) -> list[IndexRow]:
         if not suffix or not path.is_file():
             continue
         if entry_id in found:
-            raise StoreError(
-                str(structures),
-                problem=f"{entry_id} is there twice: {found[entry_id].name} and {path.name}",
-                remedy="Remove one of them, or give an index",
-            )
+            problem = f"{entry_id} is there twice: {found[entry_id].name} and {path.name}"
+            raise StoreError(str(structures), problem, "Remove one of them, or give an index")
         found[entry_id] = path
     if not found:
         raise StoreError(
             str(structures),
-            problem="no structure file is in it, nor in its folders",
-            remedy=f"Give a folder with files named {', '.join(SUFFIXES)}",
+            "no structure file is in it, nor in its folders",
+            f"Give a folder with files named {', '.join(SUFFIXES)}",
         )
     return [IndexRow(id=name, split="", columns={"id": name}) for name in sorted(found)]
-
-
-def _check_rows(path: Path, rows: Sequence[IndexRow], splits: Sequence[str]) -> None:
-    present = list(dict.fromkeys(row.split for row in rows))
-    unknown = [name for name in splits if name not in present]
-    if unknown:
-        raise StoreError(
-            str(path),
-            problem=f"no entry is in split {unknown[0]!r}",
-            remedy=f"Choose from {', '.join(present)}",
-        )
-    seen: set[tuple[str, str]] = set()
-    for row in rows:
-        if not row.id or (row.split, row.id) in seen:
-            raise StoreError(
-                str(path),
-                problem=f"id {row.id!r} comes twice in split {row.split!r}"
-                if row.id
-                else "empty id",
-                remedy="Give every entry of a split one line",
-            )
-        seen.add((row.split, row.id))

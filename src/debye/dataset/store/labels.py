@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.dataset.store.parts import prepare_worker
+from debye.dataset.store.resumable_map import prepare_worker
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError, StoreError, StructureError
 from debye.files import replacing, write_json

@@ -1,16 +1,16 @@
-"""What describes a data store: a table with one row a split, and histograms of its entries."""
+"""A description of a data store: a table with a row per split, and histograms of its entries."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.dataset.store.store import Store
+from debye.files import write_csv
 from debye.targets.b_factor import B_FACTOR
 
 
@@ -61,15 +61,15 @@ REFERENCES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
-    """A figure of an entry whose histogram tells what a data set is made of."""
+class EntryQuantity:
+    """A figure of an entry that is shown as a histogram."""
 
     name: str
     unit: str
     has_wide_range: bool
-    """Bins are equal in the logarithm."""
+    """Whether bins have equal width in the logarithm."""
     published: str
-    """The column of :class:`SplitStatistics` that holds its mean."""
+    """Column of :class:`SplitStatistics` with its mean."""
 
     @property
     def label(self) -> str:
@@ -78,24 +78,24 @@ class Quantity:
 
 
 QUANTITIES = (
-    Quantity(name="residues", unit="", has_wide_range=True, published="mean_residues"),
-    Quantity(name="atoms", unit="", has_wide_range=True, published="mean_atoms"),
-    Quantity(name="resolution", unit="Å", has_wide_range=False, published="mean_resolution"),
-    Quantity(name="mean B", unit="Å²", has_wide_range=False, published="mean_b"),
+    EntryQuantity(name="residues", unit="", has_wide_range=True, published="mean_residues"),
+    EntryQuantity(name="atoms", unit="", has_wide_range=True, published="mean_atoms"),
+    EntryQuantity(name="resolution", unit="Å", has_wide_range=False, published="mean_resolution"),
+    EntryQuantity(name="mean B", unit="Å²", has_wide_range=False, published="mean_b"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """How one quantity is spread over the entries of each split."""
+    """Distribution of one quantity over the entries of each split."""
 
-    quantity: Quantity
+    quantity: EntryQuantity
     edges: NDArray[np.float64]
-    """(bins + 1,); the first and the last bin also hold what is beyond them."""
+    """(bins + 1,); the outer bins also count the entries beyond them."""
     counts: dict[str, NDArray[np.int64]]
     """(bins,) entries of each split."""
     unknown: dict[str, int]
-    """Entries of each split that do not have the quantity."""
+    """Entries of each split without the quantity."""
 
 
 def split_figures(store: Store, split: str) -> dict[str, NDArray[np.float64]]:
@@ -137,11 +137,11 @@ def split_statistics(store: Store, split: str) -> SplitStatistics:
 def store_histograms(store: Store, bins: int = 12) -> list[Histogram]:
     """Return the histogram of each quantity over all splits, with common bins.
 
-    The bins reach from the 1st to the 99th percentile of all entries; what is beyond counts in the outer ones.
+    The bins reach from the 1st to the 99th percentile of all entries; the outer bins count the entries beyond.
 
     Args:
         store: The store.
-        bins: How many; fewer where all entries are alike.
+        bins: Number of bins; fewer if all entries are alike.
     """
     figures = {split: split_figures(store, split) for split in store.splits}
     found = []
@@ -163,16 +163,14 @@ def store_histograms(store: Store, bins: int = 12) -> list[Histogram]:
 
 
 def store_statistics(store: Store) -> list[SplitStatistics]:
-    """Describe every split, then the published sets that they can be compared with."""
+    """Describe every split, then the published sets, for comparison."""
     return [*(split_statistics(store, split) for split in store.splits), *REFERENCES]
 
 
 def write_statistics(rows: Sequence[SplitStatistics], path: Path) -> None:
     """Write the table as CSV; unknown figures are empty."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [column.name for column in fields(SplitStatistics)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    names = [column.name for column in fields(SplitStatistics)]
+    write_csv(path, names, [astuple(row) for row in rows])
 
 
 def _edges(known: NDArray[np.float64], bins: int, is_wide: bool) -> NDArray[np.float64]:

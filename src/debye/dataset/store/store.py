@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.dataset.store.parts import open_flat
+from debye.dataset.store.resumable_map import open_flat
 from debye.errors import StoreError
 from debye.structure.structure import BKind, Crystal, Entry, Structure
 from debye.targets.target import Labels, Per, Target
@@ -71,8 +71,6 @@ class StoreEntry:
     cluster: str = ""
     representative: bool = True
     """The best-resolved entry of its sequence cluster."""
-    near364: bool = False
-    """A chain is similar to one of the 364-protein Cα benchmark."""
     whole_entry: bool = True
     """False: the file was cut to one chain or assembly, so the crystal is incomplete."""
     title: str = ""
@@ -107,6 +105,17 @@ class StoreEntry:
     def has_crystal(self) -> bool:
         """Whether symmetry mates can be made."""
         return self.crystal is not None
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> StoreEntry:
+        """Return the entry of a stored record; in older stores the tag ``near364`` is not among the columns."""
+        tag = {"near364": "1"} if record.pop("near364", False) else {}
+        return cls(**record | {"columns": record.get("columns", {}) | tag})
+
+    def digested(self) -> dict[str, Any]:
+        """Return the record that the digest is made of: with the tag ``near364`` where format 1 has it."""
+        record = asdict(self)
+        return record | {"near364": record["columns"].pop("near364", "") == "1"}
 
 
 class Store:
@@ -161,7 +170,7 @@ class Store:
         if split not in self._entries:
             self._check_split(split)
             records = self._read(f"{self.folder(split)}/entries.json")
-            self._entries[split] = tuple(StoreEntry(**record) for record in records)
+            self._entries[split] = tuple(map(StoreEntry.from_record, records))
         return self._entries[split]
 
     def row(self, split: str, entry_id: str) -> int:

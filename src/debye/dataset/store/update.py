@@ -1,14 +1,12 @@
-"""A store and its search recipe → the store with what was released or revised since its date.
+"""A store and its search recipe → the store with the entries that were released or revised since its date.
 
-Search, download and append, in this order; only the last changes the store, in one step. Whatever ends an update
-before, the store is as it was, and the next one downloads only what is missing.
+Search, fetch and append, in this order; only the last changes the store, in one step. If an update ends earlier, the
+store is unchanged, and the next update downloads only what is missing.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -22,34 +20,34 @@ from debye.archives.download_journal import outdated
 from debye.archives.http import RemoteSettings
 from debye.archives.mirror import FetchSettings, fetch_list
 from debye.dataset.curate.build_recipe import BuildRecipe
-from debye.dataset.curate.curate import Decision
 from debye.dataset.curate.mmseqs import find_mmseqs
 from debye.dataset.search.rcsb import Rcsb
 from debye.dataset.search.recipes import SearchRecipe
 from debye.dataset.search.search import run_search
-from debye.dataset.store.append import Appended, append_entries, old_decisions, settle
-from debye.dataset.store.build_curated import stored_recipe
+from debye.dataset.store.append import Appended, append_entries, settle, stored_assignments
+from debye.dataset.store.build import stored_recipe
 from debye.dataset.store.index import IndexRow
 from debye.dataset.store.store import Store
 from debye.errors import DownloadError, StoreError
-from debye.files import make_folder, write_text
+from debye.files import make_folder, write_csv
 
 FOLDER = "update"
-"""Folder in the store with list, reports and, unless another one is named, mirror of the last update."""
+"""Folder in the store with the list, the reports and the default mirror of the last update."""
+REPORT_COLUMNS = ("id", "outcome", "split", "reason")
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and of how much."""
+"""Called with the name of the step, the number of things that are done, and of all."""
 
 
 class UpdateSettings(BaseModel, frozen=True, extra="forbid"):
-    """From when on, where files are kept, and what happens if some cannot be had."""
+    """First date, folder of the files, and what to do about failed downloads."""
 
     since: date | None = None
-    """Look at what was released or revised on this day or later; None: the store's date."""
+    """Find entries that were released or revised on this day or later; None: the store's date."""
     mirror: Path | None = None
     """Folder of downloaded files; None: ``update/mirror`` in the store."""
     skip_failed: bool = False
-    """Append the rest if the servers fail to deliver some entries. The store then keeps the old date, so that the
-    next update asks for them again."""
+    """Append the rest if some downloads fail. The store then keeps its old date, so that the next update tries
+    again."""
     connections: PositiveInt = 8
     """Downloads at a time."""
     workers: PositiveInt = 1
@@ -58,24 +56,24 @@ class UpdateSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Updated:
-    """What an update found, and what became of it."""
+    """The result of :func:`update_store`."""
 
     store: Store
     since: date
     before: dict[str, int]
     """Entries of each split before the update."""
     appended: Appended | None
-    """None: there was nothing to append, and the store is as it was."""
+    """None: there was nothing to append, and the store is unchanged."""
     unchanged: tuple[str, ...]
-    """Found, but this revision was looked at before."""
+    """Found, but this revision was considered before."""
     unavailable: dict[str, str]
-    """Found, but there is no file of that name; the reason by id."""
+    """Found, but the archive has no such file; the reason by id."""
     failed: dict[str, str]
-    """Servers failed to deliver these; the next update asks again."""
+    """Downloads that failed; the next update tries again."""
     obsolete: dict[str, str]
-    """Entries of the store that the archive has withdrawn, and what replaced them; they stay."""
+    """Entries of the store that the archive has withdrawn, and their successors; they stay."""
     report: Path
-    """CSV with a line an entry: id, outcome, split, reason."""
+    """CSV file with a line an entry: id, outcome, split, reason."""
 
 
 def update_store(
@@ -87,29 +85,29 @@ def update_store(
     remote: RemoteSettings | None = None,
     progress: Progress | None = None,
 ) -> Updated:
-    """Find, download and append what was released or revised since a store's date; no old entry moves.
+    """Find, download and append entries that were released or revised since a store's date; no old entry moves.
 
-    What is new passes the search recipe, whose choice is made among what is new, and then the rules of
-    :func:`debye.dataset.store.append.append_entries`. Entries of the store that were revised are always offered. Obsolete ones
-    are reported and stay; what replaced them is found like any new entry.
+    New entries pass the search recipe, which chooses among the new entries only, and then the rules of
+    :func:`debye.dataset.store.append.append_entries`. Revised entries of the store are always considered. Obsolete
+    ones are reported and stay; their successors are found like any new entry.
 
     Args:
         path: The store.
-        settings: From when on, and how.
+        settings: First date, mirror, number of connections.
         recipe: Which entries; None: the search that the store was made from, or its last update. It is recorded.
         build_recipe: How splits are continued; None: as the store was built.
-        remote: Addresses and patience; from the environment if not given.
-        progress: Told how far it is.
+        remote: Addresses, timeouts and retries; from the environment if not given.
+        progress: Called as the work proceeds.
 
     Raises:
-        StoreError: There is no finished store, it says nothing of date or recipe, or another update is running.
-        DownloadError: The servers are down, or failed to deliver some entries: the store is as it was.
+        StoreError: There is no finished store, it records no date or recipe, or another update is running.
+        DownloadError: Servers are down, or some downloads failed: the store is unchanged.
         ConfigError: MMseqs2 is not on PATH, or a recipe cannot be used.
     """
     settings = settings or UpdateSettings()
     remote = remote or RemoteSettings.from_environment()
     tell = progress or (lambda *_: None)
-    Store.open(path)  # before a folder is made in what may be no store
+    Store.open(path)  # before a folder is made in what may not be a store
     with _own(path / FOLDER) as work:
         store = settle(path)
         recipe = _searchable(path, recipe or recorded_search(store))
@@ -139,7 +137,7 @@ def update_store(
         updated = Updated(
             store=Store.open(path),
             since=since,
-            before=_sizes(store),
+            before={split: size["entries"] for split, size in store.manifest["splits"].items()},
             appended=appended,
             unchanged=found.unchanged,
             unavailable=fetched.unavailable,
@@ -147,7 +145,7 @@ def update_store(
             obsolete=obsolete,
             report=work / "report.csv",
         )
-        write_text(updated.report, _table(outcomes(updated)), StoreError)
+        _write_table(updated.report, outcomes(updated), REPORT_COLUMNS)
         return updated
 
 
@@ -161,16 +159,16 @@ def recorded_search(store: Store) -> SearchRecipe:
     if record is None:
         raise StoreError(
             str(store.path),
-            problem="does not record which search its entries come from",
-            remedy="Give the search recipe (--recipe); it is recorded for the next update",
+            "does not record which search its entries come from",
+            "Give the search recipe (--recipe); it is recorded for the next update",
         )
     try:
         return SearchRecipe.model_validate(record["recipe"])
     except ValidationError as error:
         raise StoreError(
             str(store.path),
-            problem="its recorded search recipe is not valid in this version",
-            remedy="Give the search recipe (--recipe)",
+            "its recorded search recipe is not valid in this version",
+            "Give the search recipe (--recipe)",
         ) from error
 
 
@@ -178,25 +176,23 @@ def recorded_date(store: Store) -> date:
     """Return the date of the archive that a store's files come from.
 
     Raises:
-        StoreError: None is recorded, or it is no date.
+        StoreError: None is recorded, or it is not a date.
     """
     text = store.manifest.get("date")
     try:
         return date.fromisoformat(text or "")
     except ValueError as error:
-        problem = f"its date is {text!r}, no date" if text else "does not record its date"
         raise StoreError(
             str(store.path),
-            problem=problem,
-            remedy="Say since when entries are looked for (--since 2026-01-31); "
-            "debye data build --as-of records a date",
+            f"its date {text!r} is not a date" if text else "does not record its date",
+            "Give the first day of the search (--since 2026-01-31); debye data build --as-of records a date",
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     rows: list[dict[str, str]]
-    """Lines of the list that are to be offered to the store."""
+    """Lines of the list that are new to the store, or newer than it."""
     unchanged: tuple[str, ...]
     clusters: Path
     """RCSB's file of clusters, if the recipe uses one."""
@@ -206,9 +202,8 @@ def _searchable(path: Path, recipe: SearchRecipe) -> SearchRecipe:
     if recipe.structures is not None:
         raise StoreError(
             str(path),
-            problem=f"its recipe reads the folder {recipe.structures}, whose files have no dates",
-            remedy="Give a recipe that searches (--recipe), or add files with "
-            "debye.dataset.store.append.append_entries",
+            f"its recipe reads the folder {recipe.structures}, whose files have no dates",
+            "Give a recipe that searches (--recipe), or add files with debye.dataset.store.append.append_entries",
         )
     return recipe
 
@@ -221,7 +216,7 @@ def _search(
     remote: RemoteSettings,
     tell: Progress,
 ) -> _Found:
-    """Search for what was released or revised, and leave out what the store has looked at."""
+    """Search for entries that were released or revised, without those that the store considered before."""
     first = max(since, recipe.entries.revised_from or since)
     entries = recipe.entries.model_copy(update={"revised_from": first})
     result = run_search(
@@ -230,11 +225,12 @@ def _search(
         remote,
         progress=lambda done, total: tell("Searching", done, total),
     )
-    old = old_decisions(store)
+    old = stored_assignments(store)
     rows, unchanged = [], []
     for row in read_ids(result.decisions):
         known = old.get(row["id"])
-        if row["decision"] == "excluded" or not (row["decision"] == "chosen" or _is_stored(known)):
+        is_stored = known is not None and bool(known.split)
+        if row["decision"] == "excluded" or not (row["decision"] == "chosen" or is_stored):
             continue
         if known is not None and known.revised and known.revised == row["revised"]:
             unchanged.append(row["id"])
@@ -244,12 +240,8 @@ def _search(
     return _Found(rows, tuple(unchanged), clusters)
 
 
-def _is_stored(decision: Decision | None) -> bool:
-    return decision is not None and bool(decision.split)
-
-
 def _obsolete(store: Store, remote: RemoteSettings) -> dict[str, str]:
-    """Return which entries of a store the archive has withdrawn, and what replaced them."""
+    """Return the entries of a store that the archive has withdrawn, and their successors."""
     stored = {entry.id for split in store.splits for entry in store.entries(split)}
     found = {}
     with Rcsb(remote) as rcsb:
@@ -262,7 +254,7 @@ def _obsolete(store: Store, remote: RemoteSettings) -> dict[str, str]:
 @dataclass(slots=True)
 class _Fetched:
     rows: list[IndexRow] = field(default_factory=list)
-    """Entries whose files are in the mirror, in the revision that was found."""
+    """Entries whose files are in the mirror, in the revision that the search found."""
     unavailable: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -275,12 +267,12 @@ def _fetch(
     remote: RemoteSettings,
     tell: Progress,
 ) -> _Fetched:
-    """Get the files that the mirror lacks, or has only in an older revision."""
+    """Download the files that the mirror lacks, or has only in an older revision."""
     missing = outdated({row["id"]: row["revised"] for row in rows}, mirror)
     records: dict[str, dict[str, str]] = {}
     if missing:
         wanted = work / "wanted.csv"
-        write_text(wanted, _table([row for row in rows if row["id"] in missing]), StoreError)
+        _write_table(wanted, [row for row in rows if row["id"] in missing], tuple(rows[0]))
         result = fetch_list(
             wanted,
             mirror,
@@ -304,17 +296,17 @@ def _fetch(
 def _check(path: Path, fetched: _Fetched, settings: UpdateSettings) -> None:
     if fetched.failed and not settings.skip_failed:
         name, reason = next(iter(fetched.failed.items()))
+        count = len(fetched.failed)
         raise DownloadError(
             str(path),
-            problem=f"{len(fetched.failed)} entries could not be downloaded, {name} because of "
-            f"{reason}; the store is as it was",
-            remedy="Run again, which downloads only what is missing, or go on without them "
-            "(--skip-failed)",
+            f"{count} {'entry' if count == 1 else 'entries'} could not be downloaded, {name} because of {reason}; "
+            "the store is unchanged",
+            "Run again, which downloads only what is missing, or continue without them (--skip-failed)",
         )
 
 
 def _with_clusters(recipe: BuildRecipe, file: Path) -> BuildRecipe:
-    """Return a recipe that reads RCSB's clusters with the file of the new date, if the search has got it."""
+    """Return a recipe whose cluster file of the RCSB is that of the new date, if the search downloaded it."""
     clusters = recipe.clusters
     if clusters.source != "rcsb" or clusters.file is not None or not file.is_file():
         return recipe
@@ -323,12 +315,8 @@ def _with_clusters(recipe: BuildRecipe, file: Path) -> BuildRecipe:
     return recipe.model_copy(update={"clusters": clusters.model_copy(update={"file": file})})
 
 
-def _sizes(store: Store) -> dict[str, int]:
-    return {split: size["entries"] for split, size in store.manifest["splits"].items()}
-
-
 def outcomes(updated: Updated) -> list[dict[str, str]]:
-    """Return what became of each entry (id, outcome, split, reason), in the order of outcomes."""
+    """Return the outcome of each entry, with its split and the reason, in the order of outcomes."""
     store, appended = updated.store, updated.appended
     split = {entry.id: name for name in store.splits for entry in store.entries(name)}
     parts: list[tuple[str, Iterable[str], dict[str, str]]] = [
@@ -347,23 +335,16 @@ def outcomes(updated: Updated) -> list[dict[str, str]]:
     ]
 
 
-def _table(rows: Sequence[dict[str, str]]) -> str:
-    text = io.StringIO()
-    names = list(rows[0]) if rows else ["id", "outcome", "split", "reason"]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def _write_table(path: Path, rows: Iterable[Mapping[str, str]], names: tuple[str, ...]) -> None:
+    write_csv(path, names, ([row[name] for name in names] for row in rows))
 
 
 @contextmanager
 def _own(work: Path) -> Iterator[Path]:
-    """Hold the working folder of a store against other updates."""
+    """Lock the working folder of a store against other updates."""
     make_folder(work, StoreError)
     try:
         with FileLock(work / "lock", timeout=0):
             yield work
     except Timeout:
-        raise StoreError(
-            str(work.parent), problem="another update is running", remedy="Wait for it"
-        ) from None
+        raise StoreError(str(work.parent), "another update is running", "Wait for it") from None

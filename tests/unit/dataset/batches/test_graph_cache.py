@@ -15,7 +15,7 @@ from debye.dataset.batches.graph_cache import (
     encode_vectors,
     open_graph_cache,
 )
-from debye.dataset.store.parts import pack
+from debye.dataset.packing import pack
 from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
@@ -100,7 +100,7 @@ def test_processes_and_interruption_change_nothing(
     with pytest.raises(KeyboardInterrupt):
         open_graph_cache(store, "train", GraphConfig(), folder=tmp_path / "b")
     resumed = open_graph_cache(store, "train", GraphConfig(), folder=tmp_path / "b")
-    n_parts = len(pack([entry.n_atoms for entry in store.entries("train")], 300))
+    n_parts = len(list(pack(((e, e.n_atoms) for e in store.entries("train")), 300)))
     assert len(calls) == 3 + n_parts - 2, "the two finished parts are not built again"
     for row in range(len(whole)):
         assert_same(whole.graph(row), resumed.graph(row))

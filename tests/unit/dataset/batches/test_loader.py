@@ -23,7 +23,6 @@ from debye.dataset.batches.loader import (
     make_loader,
 )
 from debye.dataset.store.labels import label_store
-from debye.dataset.store.parts import pack
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.graph.config import GraphConfig
@@ -106,11 +105,6 @@ def _epoch(chosen: BatchSampler, epoch: int) -> list:
     return list(chosen)
 
 
-def test_pack_keeps_what_is_too_large_alone() -> None:
-    assert [run.tolist() for run in pack(np.array([9, 9, 1]), 5)] == [[0], [1], [2]]
-    assert pack(np.zeros(0, np.int64), 5) == []
-
-
 def test_share_of_hidden_crystals() -> None:
     config = LoaderConfig(hide_crystal=0.4)
     hidden = [hides_crystal(config, epoch, row) for epoch in range(40) for row in range(100)]
@@ -134,14 +128,21 @@ def test_filters_count_what_they_leave_out() -> None:
         replace(base, n_usable=3),
         replace(base, n_atoms=5000),
         replace(base, representative=False),
-        replace(base, near364=True),
+        replace(base, columns={"near364": "1"}),
+        replace(base, columns={"near364": "0"}),
     ]
-    config = LoaderConfig(max_atoms=4000, representative_only=True, exclude_near364=True)
+    config = LoaderConfig(max_atoms=4000, representative_only=True, exclude_tags=("near364",))
     rows, left_out = chosen_of(entries, config)
-    assert rows == [0]
+    assert rows == [0, 5]
+    assert left_out["tagged near364"] == 1
     assert sum(left_out.values()) == 4
     assert len(left_out) == 4
-    assert chosen_of(entries, LoaderConfig())[0] == [0, 2, 3, 4]
+    assert chosen_of(entries, LoaderConfig())[0] == [0, 2, 3, 4, 5]
+
+
+def test_older_settings_mean_the_same() -> None:
+    assert LoaderConfig.model_validate({"exclude_near364": True}).exclude_tags == ("near364",)
+    assert LoaderConfig.model_validate({"exclude_near364": False}) == LoaderConfig()
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from homologs import GOOD
+from homologs import GOOD, SimilarityTable
 
 from debye.dataset.curate.build_recipe import FamilyConfig
 from debye.dataset.curate.clusters import unique_chains
-from debye.dataset.curate.families import family_evidence, read_fasta, read_ids
+from debye.dataset.curate.families import family_evidence, read_fasta
 from debye.errors import StoreError
-
-
-def test_ids_with_and_without_a_header(tmp_path) -> None:
-    (tmp_path / "table.csv").write_text("name,id\nx,1ABC\ny, 2def \n")
-    (tmp_path / "plain.txt").write_text("1abc\n\n2DEF\n")
-    assert read_ids(tmp_path / "table.csv") == read_ids(tmp_path / "plain.txt") == {"1abc", "2def"}
 
 
 def test_words_and_ids_are_evidence(tmp_path) -> None:
@@ -26,7 +20,7 @@ def test_words_and_ids_are_evidence(tmp_path) -> None:
         replace(GOOD, id="1ddd"),
     ]
     family = FamilyConfig(ids=tmp_path / "ids.txt", title_words=("kinase",))
-    assert family_evidence(entries, unique_chains({}), family) == {
+    assert family_evidence(entries, unique_chains({}), family, SimilarityTable()) == {
         "1aaa": {"id": "listed"},
         "1bbb": {"title": "kinase"},
         "1ccc": {"title": "kinase"},

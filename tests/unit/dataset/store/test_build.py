@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import fields
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.dataset.store import build as build_module
+from debye.dataset.store import content
 from debye.dataset.store.build import build_store
 from debye.dataset.store.index import find_file
 from debye.dataset.store.store import Store
@@ -55,15 +56,14 @@ def test_crystal_follows_file_and_index(store: Store) -> None:
 def test_facts_of_the_index_are_kept(store: Store) -> None:
     assert store.splits == ("train", "val")
     facts = {entry.id: entry for split in store.splits for entry in store.entries(split)}
-    assert facts["1aac"].near364
-    assert not facts["1aaa"].near364
+    assert [facts[i].columns.get("near364") for i in ("1aaa", "1aac")] == ["0", "1"]
     assert [facts[i].representative for i in ("1aaa", "1aab", "2bbb")] == [True, False, True]
     assert facts["2bbb"].cluster == "cb"
     assert facts["1aaa"].columns["source"] == "built"
     assert facts["1aaa"].n_protein_residues == facts["1aaa"].n_residues == 20
 
 
-def test_a_failed_entry_is_recorded_and_the_rest_goes_on(store: Store) -> None:
+def test_a_failed_entry_is_recorded_and_the_others_are_stored(store: Store) -> None:
     assert [(failure["id"], failure["split"]) for failure in store.failures] == [("9zzz", "val")]
     assert "no file zz/9zzz.bcif.gz" in store.failures[0]["reason"]
     assert [entry.id for entry in store.entries("val")] == ["2bbb", "2bbc"]
@@ -80,6 +80,23 @@ def test_odd_files_fail_alone(data_folder: Path, tmp_path: Path) -> None:
     assert [entry.id for entry in store.entries("train")] == ["1aab", "1aad"]
 
 
+def test_a_store_with_a_field_for_its_tag_still_opens(store: Store, tmp_path: Path) -> None:
+    """Older stores have the tag near364 as a field of every record; the digests are the same."""
+    old = tmp_path / "old"
+    shutil.copytree(store.path, old)
+    for path in old.glob("*/entries.json"):
+        records = json.loads(path.read_text())
+        for record in records:
+            record["near364"] = record["columns"].pop("near364", "") == "1"
+        path.write_text(json.dumps(records))
+    for split in store.splits:
+        for before, after in zip(store.entries(split), Store.open(old).entries(split), strict=True):
+            assert after.columns.get("near364", "0") == before.columns.get("near364", "0")
+            assert after.digested() == before.digested()
+            assert '"near364"' in json.dumps(after.digested())
+
+
+@pytest.mark.slow
 def test_digest_is_of_the_content(
     data_folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +105,7 @@ def test_digest_is_of_the_content(
 
     folder = tmp_path / "structures"
     shutil.copytree(data_folder / "structures", folder)
-    monkeypatch.setattr(build_module, "PART_ENTRIES", 1)
+    monkeypatch.setattr(content, "PART_ENTRIES", 1)
     assert digest("other_parts", folder, workers=2) == store.digest
     changed = find_file(folder, "1aaa")
     lines = changed.read_text().splitlines()
@@ -98,28 +115,24 @@ def test_digest_is_of_the_content(
     assert digest("changed", folder) != store.digest
 
 
-def test_an_interrupted_build_goes_on(
+def test_an_interrupted_build_resumes(
     data_folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "PART_ENTRIES", 2)
-    read = []
+    monkeypatch.setattr(content, "PART_ENTRIES", 2)
 
-    def interrupted(path: Path) -> object:
-        if len(read) == 3:
-            read.append(None)
+    def interrupt(done: int, total: int) -> None:
+        if done == 2:
             raise KeyboardInterrupt
-        read.append(path.name[:4])
-        return read_structure(path)
 
-    monkeypatch.setattr(build_module, "read_structure", interrupted)
     arguments = (data_folder / "index.csv", data_folder / "structures", tmp_path / "store")
     with pytest.raises(KeyboardInterrupt):
-        build_store(*arguments)
+        build_store(*arguments, progress=interrupt)
     with pytest.raises(StoreError, match="no finished data store"):
         Store.open(tmp_path / "store")
-    resumed = build_store(*arguments)
+    seen: list[tuple[int, int]] = []
+    resumed = build_store(*arguments, progress=lambda done, total: seen.append((done, total)))
     assert resumed.digest == store.digest
-    assert read == ["1aaa", "1aab", "1aac", None, "1aac", "1aad", "2bbb", "2bbc"]
+    assert seen == [(2, 7), (4, 7), (6, 7), (7, 7)]
     assert not list((tmp_path / "store").glob("parts-*"))
 
 
@@ -159,7 +172,7 @@ def test_overwrite_replaces_a_store_but_nothing_else(data_folder: Path, tmp_path
     precious.write_text("thesis")
     for text in ('{"name": "my web app"}', "[1]", "{"):
         (tmp_path / "out" / "manifest.json").write_text(text)
-        with pytest.raises(StoreError, match="is no data store"):
+        with pytest.raises(StoreError, match="is not a data store"):
             build_store(*arguments, overwrite=True)
     assert precious.exists()
 

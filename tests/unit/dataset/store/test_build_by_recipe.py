@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import filecmp
+import os
 import shutil
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 from debye.dataset.curate.build_recipe import BuildRecipe, read_build_recipe
 from debye.dataset.curate.leakage import LeakageError
 from debye.dataset.store.append import append_entries
-from debye.dataset.store.build_curated import build_curated, stored_recipe
+from debye.dataset.store.build import build_by_recipe, stored_recipe
 from debye.dataset.store.index import IndexRow, find_file
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError, StoreError
 
+pytestmark = pytest.mark.slow  # MMseqs2 is a process
 RECIPE = """
 name = "test"
 seed = 3
@@ -48,7 +50,7 @@ def built(
     mmseqs: str, archive: Path, recipe: BuildRecipe, tmp_path_factory: pytest.TempPathFactory
 ) -> Store:
     out = tmp_path_factory.mktemp("store") / "store"
-    return build_curated(recipe, archive, out, as_of="2026-01-31")
+    return build_by_recipe(recipe, archive, out, as_of="2026-01-31")
 
 
 def listed(store: Store) -> dict[str, dict[str, str]]:
@@ -109,15 +111,15 @@ def test_store_and_list_agree(built: Store) -> None:
 def test_the_same_input_gives_the_same_bytes(
     built: Store, archive: Path, recipe: BuildRecipe, tmp_path: Path
 ) -> None:
-    again = build_curated(recipe, archive, tmp_path / "again", as_of="2026-01-31", workers=2)
+    again = build_by_recipe(recipe, archive, tmp_path / "again", as_of="2026-01-31", workers=2)
     assert again.digest == built.digest
     files = sorted(str(p.relative_to(built.path)) for p in built.path.rglob("*.*") if p.is_file())
     assert len(files) > 50
     _, differ, missing = filecmp.cmpfiles(built.path, again.path, files, shallow=False)
     assert (differ, missing) == ([], ["append.lock"] if "append.lock" in files else [])
-    assert build_curated(recipe, archive, again.path).digest == built.digest
+    assert build_by_recipe(recipe, archive, again.path).digest == built.digest
     with pytest.raises(StoreError, match="recipe"):
-        build_curated(recipe.model_copy(update={"seed": 4}), archive, again.path)
+        build_by_recipe(recipe.model_copy(update={"seed": 4}), archive, again.path)
 
 
 def test_a_leak_fails_the_build_and_leaves_its_report(
@@ -132,8 +134,8 @@ def test_a_leak_fails_the_build_and_leaves_its_report(
     )
     index = tmp_path / "index.csv"
     index.write_text("id,split\n1dom,train\n1bbb,train\n1ggg,test\n1kin,val\n1kib,train\n")
-    with pytest.raises(LeakageError, match="2 entries of training") as raised:
-        build_curated(strict, archive, tmp_path / "out", index=index)
+    with pytest.raises(LeakageError, match="2 training entries have") as raised:
+        build_by_recipe(strict, archive, tmp_path / "out", index=index)
     assert "1dom_A ~ 1ggg_A (test)" in str(raised.value)
     with open(tmp_path / "out" / "leakage.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -148,11 +150,11 @@ def test_without_mmseqs_the_error_says_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="apt-get install mmseqs2"):
-        build_curated(recipe, archive, tmp_path / "out")
+        build_by_recipe(recipe, archive, tmp_path / "out")
 
 
 NEW = {
-    # Kin of training, of the test set, of both, of the family, of nothing; and a file that is refused.
+    # Similar to training, to the test set, to both, to the family, to nothing; and a file that is refused.
     "2bbb": homologs.protein("2bbb", homologs.relative(homologs.BETA, 21), resolution=1.2),
     "2aaa": homologs.protein("2aaa", homologs.relative(homologs.ALPHA, 22)),
     "2two": homologs.protein("2two", homologs.BETA, homologs.GAMMA),
@@ -263,28 +265,18 @@ def test_history_and_date_are_recorded(built: Store, grown) -> None:
 def test_a_killed_append_leaves_the_old_store_or_the_new_one(
     built: Store, update: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_commit: bool
 ) -> None:
-
-    from debye.dataset.store import append as append_module
-
     path = tmp_path / "store"
     shutil.copytree(built.path, path)
     arguments = (path, rows_of(["2kin"]), update)
-    settle, write = append_module._settle, append_module.write_json
+    last = path / ("entries.csv" if after_commit else "manifest.json")
+    rename = os.replace
 
-    def killed_settle(folder: Path) -> None:
-        if (folder / "next" / "plan").exists():
+    def killed(source: Path, target: Path) -> None:
+        if Path(target) == last:
             raise KeyboardInterrupt
-        settle(folder)
+        rename(source, target)
 
-    def killed_write(content: object, target: Path) -> None:
-        if target.name == "manifest.json":
-            raise KeyboardInterrupt
-        write(content, target)
-
-    if after_commit:
-        monkeypatch.setattr(append_module, "_settle", killed_settle)
-    else:
-        monkeypatch.setattr(append_module, "write_json", killed_write)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         append_entries(*arguments, date="2026-02-28")
     monkeypatch.undo()

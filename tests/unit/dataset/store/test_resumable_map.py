@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.dataset.store.parts import concatenate, open_flat, run_parts
+from debye.dataset.store.resumable_map import concatenate, open_flat, run_parts
 from debye.errors import StoreError
 
 
@@ -31,7 +31,7 @@ def tasks(log: Path) -> list[tuple[int, int, Path]]:
     return [(10 * n, 10 * n + n, log) for n in range(4)]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_parts_come_in_order_whoever_made_them(tmp_path: Path, workers: int) -> None:
     seen: list[tuple[int, int]] = []
     parts = run_parts(
@@ -61,6 +61,7 @@ def test_finished_parts_are_not_made_again(tmp_path: Path) -> None:
     assert log.read_text().split() == ["20"]
 
 
+@pytest.mark.slow
 def test_a_dead_worker_is_reported_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="fewer workers"):
         run_parts(die, [(1,), (2,)], [1, 1], tmp_path / "parts", workers=2)
@@ -80,7 +81,7 @@ SLOW_JOB = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from debye.dataset.store.parts import run_parts
+from debye.dataset.store.resumable_map import run_parts
 
 def work(number):
     time.sleep(0.2)
@@ -91,13 +92,14 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_parent_leaves_finished_parts_and_no_process(tmp_path: Path) -> None:
     script = tmp_path / "job.py"
     script.write_text(SLOW_JOB)
     folder = tmp_path / "parts"
     job = subprocess.Popen([sys.executable, str(script), str(folder)], start_new_session=True)
     deadline = time.monotonic() + 60
-    while len(list(folder.glob("*.npz"))) < 3 and time.monotonic() < deadline:
+    while len(list(folder.glob("part-*.npz"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
@@ -105,7 +107,7 @@ def test_killed_parent_leaves_finished_parts_and_no_process(tmp_path: Path) -> N
     while _group_lives(job.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _group_lives(job.pid)
-    found = sorted(folder.glob("*.npz"))
+    found = sorted(folder.glob("part-*.npz"))
     assert 3 <= len(found) < 100
     for part in found:
         with np.load(part) as arrays:
