@@ -76,7 +76,7 @@ def unknown_name(catalog: str, name: str, known: Iterable[str]) -> ConfigError:
     known = list(known)
     close = get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}" if close else f"Choose from {', '.join(known)}"
-    return ConfigError(catalog, problem=f"no {catalog} is called {name!r}", remedy=hint)
+    return ConfigError(catalog, f"no {catalog} is called {name!r}", hint)
 
 
 def require_extra(command: str, extra: str, packages: Sequence[str]) -> None:
@@ -89,6 +89,6 @@ def require_extra(command: str, extra: str, packages: Sequence[str]) -> None:
     if missing:
         raise ConfigError(
             command,
-            problem=f"needs the extra {extra}: {' and '.join(missing)} cannot be imported",
-            remedy=f"Install it with: pip install 'debye[{extra}]'",
+            f"needs the extra {extra}: {' and '.join(missing)} cannot be imported",
+            f"Install it with: pip install 'debye[{extra}]'",
         )

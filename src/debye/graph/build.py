@@ -54,8 +54,8 @@ def build_graph(
     if not len(structure):
         raise GraphError(
             structure.source,
-            problem="no atoms are left after selection",
-            remedy="Give a structure with at least one heavy atom that is not water",
+            "no atoms are left after selection",
+            "Give a structure with at least one heavy atom that is not water",
         )
     bonds = find_bonds(structure) if bonds is None else bonds
     mates = _mates(structure, config)

@@ -87,8 +87,8 @@ class AtomGraph:
                 if shape[0] != length:
                     raise GraphError(
                         where,
-                        problem=f"{atoms} positions, {edges} edges, {len(self.source)} sources, but {name} has shape {shape}",
-                        remedy="Build every tensor from the same atoms and edges",
+                        f"{atoms} positions, {edges} edges, {len(self.source)} sources, but {name} has shape {shape}",
+                        "Build every tensor from the same atoms and edges",
                     )
 
         # Not on other devices: it would wait for them, and the tensors were checked when they were made.
@@ -96,8 +96,8 @@ class AtomGraph:
         if on_cpu and edges and not bool((self.edge_index[1].diff() >= 0).all()):
             raise GraphError(
                 where,
-                problem="its edges are not sorted by receiver",
-                remedy="Sort them, or build the graph with build_graph",
+                "its edges are not sorted by receiver",
+                "Sort them, or build the graph with build_graph",
             )
 
     @property
@@ -235,8 +235,8 @@ class AtomGraph:
         if self.config.nearest is not None:
             raise GraphError(
                 self.source[0],
-                problem="without its crystal a graph of nearest neighbors has other edges",
-                remedy="Build it again with crystal=False",
+                "without its crystal a graph of nearest neighbors has other edges",
+                "Build it again with crystal=False",
             )
         names = self.config.node_scalars
         scalars = self.scalars.clone()
@@ -288,15 +288,15 @@ def join(graphs: Sequence[AtomGraph]) -> AtomGraph:
         GraphError: no graphs, or graphs of different configurations.
     """
     if not graphs:
-        raise GraphError("batch", problem="no graphs to join", remedy="Give at least one graph")
+        raise GraphError("batch", "no graphs to join", "Give at least one graph")
     if len(graphs) == 1:
         return graphs[0]
     first = graphs[0]
     if any(graph.config != first.config for graph in graphs):
         raise GraphError(
             graphs[0].source[0],
-            problem="graphs of different configurations cannot be one batch",
-            remedy="Build all graphs with the same GraphConfig",
+            "graphs of different configurations cannot be one batch",
+            "Build all graphs with the same GraphConfig",
         )
 
     def stack(name: str) -> Tensor:

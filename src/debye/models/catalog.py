@@ -226,8 +226,8 @@ def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseMo
     except ValidationError as error:
         raise ConfigError(
             f"settings of {name}",
-            problem=explain_validation(error),
-            remedy=f"The settings are {', '.join(config.model_fields) or 'none'}",
+            explain_validation(error),
+            f"The settings are {', '.join(config.model_fields) or 'none'}",
         ) from error
 
 
@@ -265,6 +265,6 @@ def _load(card: ModelCard) -> tuple[Any, Any]:
             raise
         raise ConfigError(
             f"model {card.name}",
-            problem=f"needs {error.name}, which is not installed",
-            remedy=f"Install it with pip install 'debye[{card.extra}]', or choose another model",
+            f"needs {error.name}, which is not installed",
+            f"Install it with pip install 'debye[{card.extra}]', or choose another model",
         ) from error

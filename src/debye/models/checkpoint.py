@@ -115,8 +115,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         return path
     raise CheckpointError(
         str(name_or_path),
-        problem="neither a released model nor a file",
-        remedy=f"Choose from {', '.join(released) or 'no released models'}, or give the path "
+        "neither a released model nor a file",
+        f"Choose from {', '.join(released) or 'no released models'}, or give the path "
         "of a .safetensors file",
     )
 
@@ -160,13 +160,13 @@ def read_header(name_or_path: str | Path) -> CheckpointHeader:
             text = (file.metadata() or {}).get("debye")
     except SafetensorError as error:
         raise CheckpointError(
-            str(path), problem=f"not a safetensors file ({error})", remedy="Give a debye checkpoint"
+            str(path), f"not a safetensors file ({error})", "Give a debye checkpoint"
         ) from error
     if text is None:
         raise CheckpointError(
             str(path),
-            problem="safetensors file without a debye header",
-            remedy="Give a checkpoint written by `debye train`",
+            "safetensors file without a debye header",
+            "Give a checkpoint written by `debye train`",
         )
     try:
         content = json.loads(text)
@@ -212,9 +212,7 @@ def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint
     header = read_header(path)
     if header.model not in CATALOG:
         raise CheckpointError(
-            str(path),
-            problem=f"unknown model {header.model!r}",
-            remedy=f"This version knows {', '.join(CATALOG)}",
+            str(path), f"unknown model {header.model!r}", f"This version knows {', '.join(CATALOG)}"
         )
     model = build_model(header.model, header.config, header.find_targets())
     weights = load_file(path, device=device)
@@ -224,7 +222,7 @@ def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
-            str(path), problem=f"weights do not fit the header ({error})", remedy="Train again"
+            str(path), f"weights do not fit the header ({error})", "Train again"
         ) from error
     return Checkpoint(model.to(device).eval(), header, str(path))
 

@@ -207,9 +207,7 @@ class Prediction:
             if kind == known:
                 return known
         raise StructureError(
-            str(target),
-            problem=f"no output format is called {kind!r}",
-            remedy=f"Choose from {', '.join(FORMATS)}",
+            str(target), f"no output format is called {kind!r}", f"Choose from {', '.join(FORMATS)}"
         )
 
 

@@ -107,8 +107,8 @@ def prepare_structure(
     if not len(chosen):
         raise StructureError(
             structure.source,
-            problem=f"none of {len(structure):,} atoms can get a prediction (heavy, not water)",
-            remedy="Give a structure with protein, nucleic acid or ligand atoms",
+            f"none of {len(structure):,} atoms can get a prediction (heavy, not water)",
+            "Give a structure with protein, nucleic acid or ligand atoms",
         )
     resolution = usable_resolution(structure, resolution)
     problem = _crystal_problem(chosen, config, crystal)
@@ -146,8 +146,8 @@ def usable_resolution(structure: Structure, given: float | None) -> float | None
         if not FINEST <= given <= COARSEST:
             raise StructureError(
                 structure.source,
-                problem=f"a resolution of {given:g} Å",
-                remedy=f"Give one between {FINEST:g} and {COARSEST:g} Å, or none",
+                f"a resolution of {given:g} Å",
+                f"Give one between {FINEST:g} and {COARSEST:g} Å, or none",
             )
         return given
     entry = structure.entry
@@ -163,8 +163,8 @@ def _crystal_problem(chosen: Structure, config: GraphConfig, crystal: CrystalUse
     if crystal not in get_args(CrystalUse):
         raise StructureError(
             chosen.source,
-            problem=f"crystal={crystal!r} is not an option",
-            remedy=f"Choose from {', '.join(get_args(CrystalUse))}",
+            f"crystal={crystal!r} is not an option",
+            f"Choose from {', '.join(get_args(CrystalUse))}",
         )
     if crystal == "off":
         return "switched off"
@@ -180,8 +180,8 @@ def _refuse_if(refused: bool, chosen: Structure, problem: str | None) -> None:
     if refused:
         raise StructureError(
             chosen.source,
-            problem=f"the crystal cannot be used: {problem}",
-            remedy="Predict with crystal auto or off",
+            f"the crystal cannot be used: {problem}",
+            "Predict with crystal auto or off",
         )
 
 

@@ -41,8 +41,8 @@ def torsions(segments: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if unknown or not segments:
         raise StructureError(
             "torsions",
-            problem=f"no conformation is called {', '.join(unknown) or repr(segments)}",
-            remedy=f"Use one letter a residue out of {' '.join(SEGMENTS)}",
+            f"no conformation is called {', '.join(unknown) or repr(segments)}",
+            f"Use one letter a residue out of {' '.join(SEGMENTS)}",
         )
     phi, psi = zip(*(SEGMENTS[letter] for letter in segments), strict=True)
     return np.array(phi), np.array(psi)
@@ -211,7 +211,7 @@ def combine(
     """
     if not parts:
         raise StructureError(
-            source or "combine", problem="no parts to combine", remedy="Give at least one structure"
+            source or "combine", "no parts to combine", "Give at least one structure"
         )
     shared = [
         item.name
@@ -239,8 +239,8 @@ def _residue_names(sequence: str, source: str) -> list[str]:
     if unknown or not sequence:
         raise StructureError(
             source,
-            problem=f"the sequence {sequence[:20]!r} contains {unknown or 'nothing'}",
-            remedy=f"Use the letters {''.join(sorted(LETTERS))}",
+            f"the sequence {sequence[:20]!r} contains {unknown or 'nothing'}",
+            f"Use the letters {''.join(sorted(LETTERS))}",
         )
     return [LETTERS[letter] for letter in sequence]
 
@@ -250,8 +250,8 @@ def _one_each(value: ArrayLike, residues: int, name: str, source: str) -> NDArra
     if values.shape not in ((), (residues,)):
         raise StructureError(
             source,
-            problem=f"{name} has shape {values.shape} for {residues} residues",
-            remedy="Give one number, or one for each residue",
+            f"{name} has shape {values.shape} for {residues} residues",
+            "Give one number, or one for each residue",
         )
     return np.broadcast_to(values, residues)
 
@@ -264,8 +264,8 @@ def _chi_of(
     if len(turns) != needed:
         raise StructureError(
             source,
-            problem=f"residue {index} ({name}) has {needed} chi torsions, but {len(turns)} are given",
-            remedy="Give all of them, in degrees",
+            f"residue {index} ({name}) has {needed} chi torsions, but {len(turns)} are given",
+            "Give all of them, in degrees",
         )
     return turns
 

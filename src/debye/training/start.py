@@ -77,8 +77,8 @@ def freeze_body(model: AtomModel) -> None:
     if not model.head:
         raise ConfigError(
             type(model).__name__,
-            problem="declares no head",
-            remedy="Train all weights, or name the modules of the head in the class",
+            "declares no head",
+            "Train all weights, or name the modules of the head in the class",
         )
     model.requires_grad_(False)
     for name in model.head:
@@ -117,8 +117,8 @@ def _check(
         if wanted != found:
             raise ConfigError(
                 config.checkpoint,
-                problem=f"its {what} is {found}, the recipe says {wanted}",
-                remedy="Start from the checkpoint that the recipe was made for",
+                f"its {what} is {found}, the recipe says {wanted}",
+                "Start from the checkpoint that the recipe was made for",
             )
 
 

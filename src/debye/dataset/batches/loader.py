@@ -442,8 +442,8 @@ def make_loader(
     if not rows:
         raise StoreError(
             str(store.path),
-            problem=f"no entry of split {split!r} is left ({reasons or 'the split is empty'})",
-            remedy="Loosen the filters",
+            f"no entry of split {split!r} is left ({reasons or 'the split is empty'})",
+            "Loosen the filters",
         )
     sampler = BatchSampler(
         rows,

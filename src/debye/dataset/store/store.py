@@ -127,8 +127,8 @@ class Store:
         if self.manifest.get("format") != FORMAT:
             raise StoreError(
                 str(path),
-                problem=f"store format {self.manifest.get('format')}, this version reads {FORMAT}",
-                remedy="Build the store again with debye data build",
+                f"store format {self.manifest.get('format')}, this version reads {FORMAT}",
+                "Build the store again with debye data build",
             )
         self._flat: dict[tuple[str, str], NDArray[Any]] = {}
         self._entries: dict[str, tuple[StoreEntry, ...]] = {}
@@ -180,8 +180,8 @@ class Store:
                 return row
         raise StoreError(
             str(self.path),
-            problem=f"split {split!r} has no entry {entry_id!r}",
-            remedy="List the entries with Store.entries",
+            f"split {split!r} has no entry {entry_id!r}",
+            "List the entries with Store.entries",
         )
 
     def values(self, split: str, row: int, column: str) -> NDArray[Any]:
@@ -296,8 +296,8 @@ class Store:
         if split not in self.manifest["splits"]:
             raise StoreError(
                 str(self.path),
-                problem=f"no split is called {split!r}",
-                remedy=f"Choose from {', '.join(self.splits)}",
+                f"no split is called {split!r}",
+                f"Choose from {', '.join(self.splits)}",
             )
 
     def _read(self, name: str) -> Any:
@@ -307,13 +307,11 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             raise StoreError(
                 str(self.path),
-                problem=f"no finished data store: {name} is missing",
-                remedy="Build one with debye data build (an interrupted build goes on)",
+                f"no finished data store: {name} is missing",
+                "Build one with debye data build (an interrupted build goes on)",
             ) from None
         except json.JSONDecodeError as error:
-            raise StoreError(
-                str(path), problem=f"damaged: {error}", remedy="Build the store again"
-            ) from error
+            raise StoreError(str(path), f"damaged: {error}", "Build the store again") from error
 
 
 def encode_crystal(crystal: Crystal | None) -> dict[str, Any] | None:

@@ -80,8 +80,8 @@ class GradientBoosting(TableModel):
         if not len(value):
             raise ConfigError(
                 "gradient_boosting",
-                problem="nothing to fit to",
-                remedy="Give at least one sample with usable atoms",
+                "nothing to fit to",
+                "Give at least one sample with usable atoms",
             )
         grown = [
             self._grow(
@@ -188,8 +188,8 @@ def _lightgbm() -> ModuleType:
     except ImportError as error:
         raise ConfigError(
             "gradient_boosting",
-            problem="needs the extra peers: lightgbm cannot be imported",
-            remedy="Run: pip install 'debye[peers]'",
+            "needs the extra peers: lightgbm cannot be imported",
+            "Run: pip install 'debye[peers]'",
         ) from error
     return lightgbm
 

@@ -60,9 +60,9 @@ def _densely(matrix: csr_array) -> NDArray[np.float64]:
     if rows > LARGEST_DENSE:
         raise GraphError(
             "elastic network",
-            problem=f"parts of it can move freely, and it has {rows} degrees of freedom "
+            f"parts of it can move freely, and it has {rows} degrees of freedom "
             f"(at most {LARGEST_DENSE} where parts are free)",
-            remedy="Raise the cutoff, so that every part is held",
+            "Raise the cutoff, so that every part is held",
         )
     value, vector = eigh(matrix.toarray())
     kept = value > FLOPPY * matrix.diagonal().mean()
