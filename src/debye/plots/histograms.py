@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +15,6 @@ from debye.plots.distribution import INK, PALETTE, STYLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-def save_histograms(histograms: Sequence[Histogram], path: str | Path, *, title: str = "") -> Path:
-    """Write the picture as PNG (or whatever format the suffix says) and return its path."""
-    figure = plot_histograms(histograms, title=title)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=160)
-    return Path(path)
 
 
 def plot_histograms(histograms: Sequence[Histogram], *, title: str = "") -> Figure:

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from debye.scores.evaluation import BootstrapConfig
 
 from debye.finetuning.comparison import Scored, change_table, compare, member_table
-from debye.scores.evaluation import BootstrapConfig
 from debye.scores.scores import score_structure
 from debye.scores.values import StructureValues
 from debye.structure.structure import EntityKind

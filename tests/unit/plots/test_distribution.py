@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from debye.scores.evaluation import BootstrapConfig, evaluate
 
 from debye.errors import ConfigError
 from debye.plots.distribution import (
@@ -11,7 +12,6 @@ from debye.plots.distribution import (
     plot_distribution,
     save_distribution,
 )
-from debye.scores.evaluation import BootstrapConfig, evaluate
 from debye.scores.values import StructureValues
 from debye.structure.structure import EntityKind
 

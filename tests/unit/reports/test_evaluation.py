@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from debye.scores.evaluation import BootstrapConfig, evaluate
 
 from debye.reports.evaluation import EntryFailure, Provenance, make_report
-from debye.scores.evaluation import BootstrapConfig, evaluate
 
 SOURCE = Provenance(
     version="9.9",

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from debye.reports.evaluation_tables import (
     TextTable,
     breakdown_table,
@@ -14,8 +13,9 @@ from debye.reports.evaluation_tables import (
     span,
     worst_table,
 )
-from debye.scores.bootstrap import Interval
 from debye.scores.evaluation import BootstrapConfig, difference, evaluate
+
+from debye.scores.bootstrap import Interval
 
 QUICK = BootstrapConfig(repeats=50)
 

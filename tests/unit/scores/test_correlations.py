@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 import pytest
+from debye.scores.evaluation import BootstrapConfig
 
 from debye.reports.evaluation import EntryFailure, Provenance
 from debye.scores.bootstrap import Interval
 from debye.scores.correlations import CorrelationReport, GroupMean, Predictions
-from debye.scores.evaluation import BootstrapConfig
 
 REFERENCE = GroupMean(
     model="other", crystal="", group="x", items=3, undefined=0, mean=0.9, median=0.95,

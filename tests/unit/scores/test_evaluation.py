@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from debye.scores.evaluation import BootstrapConfig, difference, evaluate
 
 from debye.errors import ConfigError
-from debye.scores.evaluation import BootstrapConfig, difference, evaluate
 
 QUICK = BootstrapConfig(repeats=300, seed=1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from debye.benchmark.comparison.correlation_tables import predicted_table
 from debye.benchmark.comparison.provenance import _code, _hardware, _time
-from debye.benchmark.comparison.results import Results
 from debye.benchmark.comparison.summary import Overview
 from debye.benchmark.comparison.tables import (
     QUANTITIES,
@@ -14,8 +13,10 @@ from debye.benchmark.comparison.tables import (
     failure_table,
     quantity_table,
 )
-from debye.scores.bootstrap import Interval
 from debye.scores.evaluation import Difference
+
+from debye.benchmark.comparison.results import Results
+from debye.scores.bootstrap import Interval
 
 
 def row(contender: str, run: str, value: float | None, **more) -> dict:
