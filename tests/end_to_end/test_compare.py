@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from debye.benchmark.comparison.source import source_digest
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from debye.benchmark.comparison.source import source_digest
 from debye.cli.main import app
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store

@@ -7,7 +7,7 @@ import pytest
 
 from debye.scores.values import StructureValues
 from debye.structure.structure import EntityKind
-from debye.targets.target import find_target
+from debye.targets.catalog import find_target
 
 
 def _make(

@@ -259,7 +259,8 @@ def evaluate_pairs(
 
 def pairs_of(found: Correlations, splits: Collection[str]) -> Correlations | None:
     """Return only the pairs with an entry in one of some splits; None if there are none."""
-    chosen = found.items[["split1", "split2"]].isin(list(splits)).any(axis=1).to_numpy()
+    first, second = (np.isin(found.items[name], list(splits)) for name in ("split1", "split2"))
+    chosen = np.asarray(first | second)
     return found.take(chosen) if chosen.any() else None
 
 

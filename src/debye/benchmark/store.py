@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt
 
+from debye.dataset.batches.loader import graph_items
 from debye.errors import CheckpointError, ConfigError, DebyeError, StructureError
 from debye.graph.build import build_graph
-from debye.graph.graph import graph_items
 from debye.models.base import ModelOutput, TableModel
 from debye.models.catalog import CATALOG, build_model
 from debye.models.checkpoint import (

@@ -267,10 +267,11 @@ class _Evaluation:
 def _band(ceiling: Correlations | None) -> Band | None:
     """Return the range of the first predictor, the ceiling, for figures."""
     from debye.plots.distribution import Band
+    from debye.scores.scores import by_run
 
     if ceiling is None:
         return None
-    name, _, rows = next(ceiling.predictors())
+    name, _, rows = next(by_run(ceiling.scores))
     return Band.quartiles(rows["pearson"].to_numpy(), name)
 
 

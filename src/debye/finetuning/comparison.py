@@ -20,6 +20,7 @@ from debye.reports.document import Cells, TextTable
 from debye.scores.bootstrap import BootstrapConfig
 from debye.scores.scores import check_scores, score_structure, score_table
 from debye.scores.summary import Difference, difference, measure, primary_scores
+from debye.scores.tables import rows_where
 
 BEFORE, AFTER = "before", "after"
 MEASURES = {"pearson_mean": 3, "mae_mean": 2}
@@ -48,9 +49,8 @@ class BeforeAfter:
 
     def sides(self, crystal: str = "") -> list[pd.DataFrame]:
         """Return the scores before and after, primary class of atoms; by default with the first crystal."""
-        rows = primary_scores(self.scores)
-        rows = rows[rows["crystal"] == (crystal or self.crystals[0])]
-        return [rows[rows["model"] == model] for model in (BEFORE, AFTER)]
+        rows = rows_where(primary_scores(self.scores), crystal=crystal or self.crystals[0])
+        return [rows_where(rows, model=model) for model in (BEFORE, AFTER)]
 
     def change(self, name: str, crystal: str = "") -> Difference:
         """Return a measure after minus before, with paired intervals."""

@@ -90,5 +90,5 @@ def _listed(ids: Sequence[str]) -> str:
 def _structures(comparisons: Sequence[BeforeAfter]) -> pd.DataFrame:
     tables = [each.scores.assign(entries=each.title) for each in comparisons]
     names = ["entries", "id", "atom_class", "crystal", "model", *COLUMNS]
-    headings = {"id": "structure", "atom_class": "atoms_of"}
-    return pd.concat(tables)[names].rename(columns=headings)
+    headings = ["entries", "structure", "atoms_of", "crystal", "model", *COLUMNS]
+    return pd.DataFrame(pd.concat(tables)[names]).set_axis(headings, axis=1)

@@ -25,6 +25,7 @@ from debye.reports.comparison_tables import (
     compared_figures,
 )
 from debye.reports.document import Picture
+from debye.scores.tables import rows_where
 from debye.targets.target import Target
 
 TRAINED, OTHER, CHOSEN = "#2b6cb0", "#9aa5b1", "#c05621"
@@ -137,7 +138,7 @@ def _ridges(overview: Overview, reference: str, split: str) -> list[Picture]:
 
 def _differences(overview: Overview, reference: str, differences: pd.DataFrame) -> list[Picture]:
     """Draw differences from the reference; nothing if no other model has an r."""
-    found = differences[differences["measure"] == "pearson_mean"]
+    found = rows_where(differences, measure="pearson_mean")
     known = set(found.loc[found["estimate"].notna(), "contender"])
     names = [name for name in overview.contenders if name in known]
     if not names:

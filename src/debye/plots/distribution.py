@@ -17,7 +17,7 @@ from PIL import Image
 
 from debye.errors import ConfigError
 from debye.reports.document import counted
-from debye.scores.scores import RUN
+from debye.scores.scores import by_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,9 +82,9 @@ def samples_of(table: pd.DataFrame, noun: str = "structure") -> list[RidgeSample
         noun: What one row stands for.
     """
     samples = []
-    for (model, crystal), rows in table.groupby(RUN, sort=False):
+    for model, crystal, rows in by_run(table):
         known = rows["pearson"].dropna().to_numpy(np.float64)
-        label = f"{model}, crystal {crystal}" if crystal else str(model)
+        label = f"{model}, crystal {crystal}" if crystal else model
         samples.append(RidgeSample(label, np.sort(known), len(rows) - len(known), noun))
     return samples
 
@@ -185,10 +185,10 @@ def draw_ridge(
         axes.fill_between(grid, row, top, color=color, alpha=alpha, linewidth=0, zorder=zorder)
         axes.plot(grid, top, color=color, linewidth=1, zorder=zorder)
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    style = {"linewidth": 4, "solid_capstyle": "butt"}
-    axes.plot([low, high], [row, row], color=color, zorder=zorder + 0.1, **style)
-    face = {"color": "white", "markeredgecolor": color}
-    axes.plot(middle, row, "o", markersize=5, zorder=zorder + 0.2, **face)
+    (line,) = axes.plot([low, high], [row, row], color=color, linewidth=4, zorder=zorder + 0.1)
+    line.set_solid_capstyle("butt")
+    (circle,) = axes.plot(middle, row, "o", color="white", markersize=5, zorder=zorder + 0.2)
+    circle.set_markeredgecolor(color)
 
 
 def _draw_sample(axes: Axes, values: NDArray[np.float64], row: int, color: str) -> None:

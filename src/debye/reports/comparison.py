@@ -30,7 +30,8 @@ from debye.reports.comparison_tables import (
 )
 from debye.reports.document import Document, Picture, Section, counted
 from debye.scores.bootstrap import BootstrapConfig
-from debye.targets.target import Target, find_target
+from debye.targets.catalog import find_target
+from debye.targets.target import Target
 
 Draw = Callable[[Overview, str, pd.DataFrame, Target], Mapping[str, Picture]]
 """Makes figures by name (``cc``, ``mae``, ``mape``, ``rrse``, ``per_structure``, ``differences``) from an overview,
@@ -105,7 +106,7 @@ def _sections(
 
     shown, figures = overview.scored[-1], compared_figures(target)
     ceiling, predicted = pair_table(overview, shown), predicted_table(overview)
-    sections = [Section("Data", tables=(data_table(data, target),))]
+    sections = [Section("Data", tables=(data_table(data),))]
     for each in figures:
         sections.append(
             Section(
@@ -213,8 +214,8 @@ def source_text(runs: pd.DataFrame) -> str:
 def hardware_text(runs: pd.DataFrame) -> list[str]:
     """Return the hardware of each run, and how many runs shared it."""
     return [
-        f"{row.hardware}; {counted(int(row.jobs), 'run')} at a time, each in one thread, on {row.device}"
-        for row in runs.itertuples()
+        f"{row['hardware']}; {counted(int(row['jobs']), 'run')} at a time, each in one thread, on {row['device']}"
+        for row in runs.to_dict("records")
     ]
 
 

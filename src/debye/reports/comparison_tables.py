@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from debye.benchmark.comparison.results import MATCH, PAIR, MeanSd, Overview
 from debye.benchmark.comparison.sample import TRAIN_SAMPLE
 from debye.benchmark.crystal_pairs import CEILING
 from debye.benchmark.predicted_models import CONFIDENCE, PHENIX
-from debye.reports.document import MISSING, TextTable, in_unit, number, signed, span
+from debye.reports.document import MISSING, TextTable, cell, in_unit, number, signed
 from debye.scores.strata import ATOM_CLASSES, RESOLUTION_STRATA
+from debye.scores.tables import column, rows_where
 from debye.targets.target import Target
 
 ORACLE = "each structure's own mean"
@@ -89,7 +91,7 @@ def column_name(split: str) -> str:
     return "train (sample)" if split == TRAIN_SAMPLE else split
 
 
-def data_table(data: pd.DataFrame, target: Target) -> TextTable:
+def data_table(data: pd.DataFrame) -> TextTable:
     """Return what was trained on and scored, the table of the published comparison."""
     known = data.reindex(columns=[*data.columns.union(["edges", "edges_of"])])
     rows = known.assign(
@@ -225,19 +227,17 @@ def difference_table(
     overview: Overview, found: pd.DataFrame, reference: str, split: str, target: Target
 ) -> TextTable:
     """Return paired differences from the reference on one split, all measures side by side."""
-    own = found[found["split"] == split]
+    own = rows_where(found, split=split)
     rows = []
     for name, measures in own.groupby("contender", sort=False):
         cells: list[str] = []
-        for row in measures.itertuples():
-            places = 2 if row.measure == "mae_mean" else 3
-            cells.append(signed(row.estimate, places))
-            cells.append(span(row.interval_low, row.interval_high, places))
-            if row.measure == "pearson_mean":
-                ends = row.cluster_interval_low, row.cluster_interval_high
-                cells.append(span(*ends, places))
-                cells.append(number(_error_of_runs(overview, (name, reference), split), places))
-            cells.append(str(row.structures))
+        for row in measures.to_dict("records"):
+            digits = 2 if row["measure"] == "mae_mean" else 3
+            cells += [cell(row, "estimate", f"+{digits}"), cell(row, "interval", f"~{digits}")]
+            if row["measure"] == "pearson_mean":
+                cells.append(cell(row, "cluster_interval", "~3"))
+                cells.append(number(_error_of_runs(overview, (str(name), reference), split)))
+            cells.append(str(row["structures"]))
         rows.append((str(name), *cells))
     header = (
         *("model", "CC", "95 %, structures", "95 %, clusters", "standard error, runs"),
@@ -309,7 +309,7 @@ def search_table(overview: Overview) -> TextTable:
     """Return every trial of every search, the chosen one marked."""
     trials = overview.trials
     names = [name for name in overview.contenders if name in set(trials["contender"])]
-    ordered = pd.concat([trials[trials["contender"] == name] for name in names])
+    ordered = pd.concat([rows_where(trials, contender=name) for name in names])
     settings = [json.loads(text) for text in ordered["settings"]]
     chosen = [overview.fact(name, "settings") for name in ordered["contender"]]
     rows = ordered.assign(
@@ -350,10 +350,10 @@ def pair_table(overview: Overview, split: str) -> TextTable | None:
     pairs = ceiling_pairs(overview, split)
     if pairs.empty:
         return None
-    rows = [_pair_row(CEILING, "", pairs[pairs["predictor"] == CEILING])]
+    rows = [_pair_row(CEILING, "", rows_where(pairs, predictor=CEILING))]
     for name in overview.contenders:
         crystal = overview.crystal(name)
-        found = pairs[(pairs["predictor"] == name) & (pairs["crystal"] == crystal)]
+        found = rows_where(pairs, predictor=name, crystal=crystal)
         if len(found):
             rows.append(_pair_row(name, crystal, found))
     header = ("predictor", "mates", "mean r", "same form", "other form", "median r", "pairs")
@@ -368,16 +368,22 @@ def pair_table(overview: Overview, split: str) -> TextTable | None:
 def ceiling_pairs(overview: Overview, split: str, predictor: str = "") -> pd.DataFrame:
     """Return the rows of pairs of crystals with an entry in a split, of all predictors or one."""
     pairs = overview.pairs
-    pairs = pairs[(pairs["split1"] == split) | (pairs["split2"] == split)]
-    return pairs[pairs["predictor"] == predictor] if predictor else pairs
+    pairs = pairs.loc[(pairs["split1"] == split) | (pairs["split2"] == split)]
+    return rows_where(pairs, predictor=predictor) if predictor else pairs
 
 
 def _pair_row(name: str, crystal: str, rows: pd.DataFrame) -> tuple[str, ...]:
     """Return the means over pairs of each run, mean ± sd of the runs."""
-    groups = (rows, *(rows[rows["same_form"] == form] for form in (1, 0)))
-    known = rows[rows["pearson"].notna()]
+    groups = (rows, *(rows_where(rows, same_form=form) for form in (1, 0)))
+    known = rows.dropna(subset=["pearson"])
     pairs = len(known.drop_duplicates(PAIR))
-    return (name, crystal, *map(_runs_mean, groups), number(known["pearson"].median()), str(pairs))
+    return (
+        name,
+        crystal,
+        *map(_runs_mean, groups),
+        number(float(np.median(column(known, "pearson"))) if len(known) else np.nan),
+        str(pairs),
+    )
 
 
 def predicted_table(overview: Overview) -> TextTable | None:
@@ -387,11 +393,12 @@ def predicted_table(overview: Overview) -> TextTable | None:
         return None
     rows = []
     for name in (PHENIX, CONFIDENCE, *overview.contenders):
-        found = every[every["predictor"] == name]
-        best = found[found["best_match"] == 1]
-        means = best.groupby("file")["pearson"].mean().dropna()
+        found = rows_where(every, predictor=name)
+        best = rows_where(found, best_match=1)
+        means = _means(best, "file")
+        means = means[np.isfinite(means)]
         if len(found) or name not in overview.contenders:
-            middle = number(means.median()), str(len(means))
+            middle = number(float(np.median(means)) if len(means) else np.nan), str(len(means))
             rows.append((name, _runs_mean(best), *middle, _runs_mean(found)))
     matches = len(every.drop_duplicates(MATCH))
     header = ("predictor", "r, best match", "median", "structures", f"r, all {matches} matches")
@@ -407,4 +414,9 @@ def predicted_table(overview: Overview) -> TextTable | None:
 
 def _runs_mean(rows: pd.DataFrame) -> str:
     """Write the mean over items of each run, mean ± sd of the runs."""
-    return plus_minus(MeanSd.of(rows.groupby("run")["pearson"].mean()))
+    return plus_minus(MeanSd.of(_means(rows, "run")))
+
+
+def _means(rows: pd.DataFrame, by: str) -> NDArray[np.float64]:
+    """Return the mean r of each group of rows, NaN if it has none."""
+    return column(pd.DataFrame(rows.groupby(by)[["pearson"]].mean()), "pearson")

@@ -11,6 +11,7 @@ from debye.benchmark.store import EntryFailure
 from debye.reports.document import MISSING, Cells, Document, Provenance, Section, TextTable
 from debye.reports.evaluation import failure_sections
 from debye.scores.correlations import Correlations
+from debye.scores.tables import rows_where
 
 
 def correlation_document(
@@ -61,7 +62,7 @@ def _table(found: Correlations, means: pd.DataFrame, references: pd.DataFrame) -
         ("undefined", "undefined", ""),
         *((size[name], name, "3") for name in others),
     )
-    by_group = {name: means[means["group"] == name] for name in found.groups}
+    by_group = {name: rows_where(means, group=name) for name in found.groups}
     rows = by_group[primary].assign(**{name: by_group[name]["mean"].to_numpy() for name in others})
     rows = pd.concat([rows, references]).rename(columns={"low": "_low", "high": "_high"})
     rows["crystal"] = rows["crystal"].replace("", MISSING)

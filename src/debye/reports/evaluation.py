@@ -23,6 +23,7 @@ from debye.scores.summary import (
     MEASURES,
     PRIMARY_MEASURE,
     differences_from_first,
+    primary_scores,
     primary_summaries,
     summarize,
     worst_structures,
@@ -70,9 +71,8 @@ def evaluation_document(
         compared.append(difference_table(differences))
     facts = {"target": f"`{target.name}`: {target.summary}", **provenance.facts(bootstrap)}
     words = {"unit": f", {target.unit}" if target.unit else "", "items": f"{target.per}s"}
-    undefined = scores[
-        scores["pearson"].isna() & (scores["atom_class"] == main["atom_class"].iloc[0])
-    ]
+    own = primary_scores(scores)
+    undefined = own.loc[own["pearson"].isna(), [*RUN, "id"]]
     return Document(
         title=f"Evaluation on `{provenance.split}`",
         facts=facts,
@@ -89,7 +89,7 @@ def evaluation_document(
             "bootstrap": asdict(bootstrap),
             "measures": {row.name: row.summary.format(**words) for row in MEASURES.values()},
             "atom_classes": {name: ATOM_CLASSES[name].summary for name in classes_of(target)},
-            "undefined": undefined[[*RUN, "id"]],
+            "undefined": undefined,
             "differences": differences,
             "failures": [asdict(row) for row in failures],
         },

@@ -5,7 +5,7 @@ One long table: a row a predictor and item, with its Pearson r. Groups of items 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from debye.scores.bootstrap import BootstrapConfig, percentile_interval
-from debye.scores.scores import RUN
+from debye.scores.scores import RUN, by_run
 from debye.scores.summary import weighted_mean
+from debye.scores.tables import rows_where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +36,6 @@ class Correlations:
     scores: pd.DataFrame
     """Made by :func:`predictor_rows`: ``model``, ``crystal``, ``item`` (row of ``items``), ``pearson``, ``counted``."""
     bootstrap: BootstrapConfig
-
-    def predictors(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
-        """Yield model, crystal and rows of every predictor."""
-        for (model, crystal), rows in self.scores.groupby(RUN, sort=False):
-            yield str(model), str(crystal), rows
 
     def mean(self, model: str, crystal: str, rows: pd.DataFrame, group: str) -> dict[str, object]:
         """Average one predictor over one group; items without an r are counted and left out.
@@ -71,14 +67,14 @@ class Correlations:
 
     def means(self) -> pd.DataFrame:
         """Average every predictor over every group; columns as of :meth:`mean`."""
-        found = [self.mean(*each, group) for each in self.predictors() for group in self.groups]
+        found = [self.mean(*each, group) for each in by_run(self.scores) for group in self.groups]
         return pd.DataFrame(found)
 
     def table(self) -> pd.DataFrame:
         """Return a row a predictor and item: ``model``, ``crystal``, the facts of the item, ``pearson``."""
-        rows = self.scores[self.scores["counted"]].reset_index(drop=True)
-        facts = self.items.loc[rows["item"]].reset_index(drop=True)
-        return pd.concat([rows[RUN], facts, rows["pearson"]], axis=1)
+        rows = rows_where(self.scores, counted=True)
+        facts = self.items.loc[rows["item"]].set_axis(rows.index)
+        return pd.concat([pd.DataFrame(rows[RUN]), facts, rows["pearson"]], axis=1)
 
     def take(self, chosen: NDArray[np.bool_]) -> Correlations:
         """Return the same predictors on some of the items, e.g. those of one split."""

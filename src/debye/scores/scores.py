@@ -6,7 +6,7 @@ of any size is evaluated in the memory of its largest structure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -125,6 +125,12 @@ def score_table(scores: Iterable[StructureScore], **labels: str) -> pd.DataFrame
     return table
 
 
+def by_run(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield model, crystal and rows of each model and way to treat the crystal, in the order of the table."""
+    for (model, crystal), rows in table.groupby(RUN, sort=False):  # type: ignore[misc]
+        yield str(model), str(crystal), rows
+
+
 def check_scores(scores: pd.DataFrame) -> None:
     """Refuse a table of scores that cannot be summarized.
 
@@ -137,7 +143,7 @@ def check_scores(scores: pd.DataFrame) -> None:
             "no atom of any structure can be scored",
             "Choose a split of structures with atoms",
         )
-    twice = scores[scores.duplicated([*RUN, "id", "atom_class"])]
+    twice = scores.loc[scores.duplicated([*RUN, "id", "atom_class"])]
     if len(twice):
         raise ConfigError(
             str(twice["model"].iloc[0]),

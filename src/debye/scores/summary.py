@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from debye.scores.bootstrap import BootstrapConfig, percentile_interval
-from debye.scores.scores import RUN, check_scores
+from debye.scores.scores import by_run, check_scores
 from debye.scores.strata import (
     ATOM_CLASSES,
     EVERY_ATOM,
@@ -23,6 +23,7 @@ from debye.scores.strata import (
     PRIMARY,
     RESOLUTION_STRATA,
 )
+from debye.scores.tables import column, rows_where
 
 Weights = NDArray[np.float64]
 """(draws, structures) how often each structure counts in each draw."""
@@ -67,10 +68,6 @@ def weighted_quantile(
     return np.where(total > 0, low + (place - below) * (high - low), np.nan)
 
 
-def _column(table: pd.DataFrame, name: str) -> NDArray[np.float64]:
-    return table[name].to_numpy(np.float64)
-
-
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
@@ -79,32 +76,32 @@ def _atom_mean(name: str, count: str = "atoms") -> Callable[[pd.DataFrame, Weigh
     """Average over the atoms of all structures."""
 
     def measure(table: pd.DataFrame, weights: Weights) -> NDArray[np.float64]:
-        atoms = _column(table, count)
-        total = np.where(atoms > 0, atoms * _column(table, name), 0.0)
+        atoms = column(table, count)
+        total = np.where(atoms > 0, atoms * column(table, name), 0.0)
         return _ratio(weights @ total, weights @ atoms)
 
     return measure
 
 
 def _structure_mean(name: str) -> Callable[[pd.DataFrame, Weights], Weights]:
-    return lambda table, weights: weighted_mean(_column(table, name), weights)
+    return lambda table, weights: weighted_mean(column(table, name), weights)
 
 
 def _structure_quantile(name: str, quantile: float) -> Callable[[pd.DataFrame, Weights], Weights]:
-    return lambda table, weights: weighted_quantile(_column(table, name), weights, quantile)
+    return lambda table, weights: weighted_quantile(column(table, name), weights, quantile)
 
 
 def _pooled_moment(table: pd.DataFrame, weights: Weights, first: str, second: str) -> Weights:
     """(Co)variance over all atoms: that within structures plus that of their means."""
-    atoms = _column(table, "atoms")
+    atoms = column(table, "atoms")
     within = "covariance" if first != second else f"variance_{first}"
     # The overall mean is taken off first: it would cost digits in the difference below.
     means = []
     for name in (first, second):
-        mean = _column(table, f"mean_{name}")
+        mean = column(table, f"mean_{name}")
         means.append(mean - np.average(mean, weights=atoms) if atoms.sum() else mean)
     total = weights @ atoms
-    raw = _ratio(weights @ (atoms * (_column(table, within) + means[0] * means[1])), total)
+    raw = _ratio(weights @ (atoms * (column(table, within) + means[0] * means[1])), total)
     shift = [_ratio(weights @ (atoms * mean), total) for mean in means]
     return raw - shift[0] * shift[1]
 
@@ -120,14 +117,14 @@ def _above_rounding(table: pd.DataFrame, variance: Weights) -> Weights:
     """Zero for the variance of a constant prediction, which differs from zero by rounding."""
     if not len(table):
         return variance
-    scale = np.abs(_column(table, "mean_predicted")).max()
+    scale = np.abs(column(table, "mean_predicted")).max()
     return np.where(variance > (1e-6 * scale) ** 2, variance, 0.0)
 
 
 def _oracle_pearson(table: pd.DataFrame, weights: Weights) -> Weights:
     """Correlation that each structure's own true mean reaches: sd of means over sd of atoms."""
-    atoms = _column(table, "atoms")
-    within = _ratio(weights @ (atoms * _column(table, "variance_true")), weights @ atoms)
+    atoms = column(table, "atoms")
+    within = _ratio(weights @ (atoms * column(table, "variance_true")), weights @ atoms)
     total = _pooled_moment(table, weights, "true", "true")
     return np.sqrt(_ratio(np.maximum(total - within, 0), total))
 
@@ -147,7 +144,7 @@ def _pooled_z_pearson(table: pd.DataFrame, weights: Weights) -> Weights:
 
     Exact, since z-scores have mean 0 and variance 1 in every structure.
     """
-    r, atoms = _column(table, "pearson"), _column(table, "atoms")
+    r, atoms = column(table, "pearson"), column(table, "atoms")
     known = np.isfinite(r)
     return _ratio(weights[:, known] @ (r * atoms)[known], weights[:, known] @ atoms[known])
 
@@ -259,14 +256,14 @@ def summarize(scores: pd.DataFrame, bootstrap: BootstrapConfig) -> pd.DataFrame:
     """
     check_scores(scores)
     rows = []
-    for (model, crystal), own in scores.groupby(RUN, sort=False):
+    for model, crystal, own in by_run(scores):
         primary = PRIMARY if PRIMARY in set(own["atom_class"]) else EVERY_ATOM
         groups = [(name, EVERY_STRATUM) for name in ATOM_CLASSES]
         groups += [(primary, stratum) for stratum in RESOLUTION_STRATA]
         for atom_class, stratum in groups:
-            chosen = own[own["atom_class"] == atom_class]
+            chosen = rows_where(own, atom_class=atom_class)
             if stratum != EVERY_STRATUM:
-                chosen = chosen[chosen["stratum"] == stratum]
+                chosen = rows_where(chosen, stratum=stratum)
             if len(chosen):
                 group = {"model": model, "crystal": crystal, "atom_class": atom_class}
                 rows.append({**group, "stratum": stratum, **_summary(chosen, bootstrap)})
@@ -274,15 +271,14 @@ def summarize(scores: pd.DataFrame, bootstrap: BootstrapConfig) -> pd.DataFrame:
 
 
 def _summary(scores: pd.DataFrame, bootstrap: BootstrapConfig) -> dict[str, float]:
-    clusters = scores["cluster"]
+    names = scores["cluster"].tolist()
     row: dict[str, float] = {
         "structures": len(scores),
-        "undefined": int(scores["pearson"].isna().sum()),
-        "clusters": clusters[clusters != ""].nunique() + int((clusters == "").sum()),
-        "with_crystal": int(scores["has_crystal"].sum()),
-        **{name: int(scores[name].sum()) for name in ("atoms", "masked", "unpredicted")},
+        "undefined": int(np.isnan(column(scores, "pearson")).sum()),
+        "clusters": len({*names} - {""}) + names.count(""),
+        "with_crystal": int(column(scores, "has_crystal").sum()),
     }
-    names = clusters.tolist()
+    row |= {name: int(column(scores, name).sum()) for name in ("atoms", "masked", "unpredicted")}
     draws = [bootstrap.draws(names, by_cluster=each) for each in (False, True)]
     for name in MEASURES:
         row[name] = float(measure(scores, name)[0])
@@ -295,23 +291,19 @@ def _summary(scores: pd.DataFrame, bootstrap: BootstrapConfig) -> dict[str, floa
 
 def primary_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the primary class: protein atoms, or everything where no row is of protein."""
-    primary = PRIMARY if (scores["atom_class"] == PRIMARY).any() else EVERY_ATOM
-    return scores[scores["atom_class"] == primary]
+    primary = PRIMARY if PRIMARY in set(scores["atom_class"]) else EVERY_ATOM
+    return rows_where(scores, atom_class=primary)
 
 
 def primary_summaries(summaries: pd.DataFrame) -> pd.DataFrame:
     """Return the row of the primary class over all structures, of each model and way to treat the crystal."""
-    rows = primary_scores(summaries)
-    return rows[rows["stratum"] == EVERY_STRATUM]
+    return rows_where(primary_scores(summaries), stratum=EVERY_STRATUM)
 
 
 def worst_structures(scores: pd.DataFrame, count: int = 10) -> pd.DataFrame:
     """Return the structures of lowest Pearson r of each model, the lowest first; primary class."""
-    rows = primary_scores(scores).dropna(subset=["pearson"])
-    order = rows.sort_values(["pearson", "id"]).groupby(RUN, sort=False).head(count)
-    runs = list(dict.fromkeys(zip(rows["model"], rows["crystal"], strict=True)))
-    place = [runs.index(run) for run in zip(order["model"], order["crystal"], strict=True)]
-    return order.iloc[np.argsort(place, kind="stable")]
+    each = [rows.dropna(subset=["pearson"]) for _, _, rows in by_run(primary_scores(scores))]
+    return pd.concat([rows.sort_values(["pearson", "id"]).head(count) for rows in each])
 
 
 class Difference(NamedTuple):
@@ -351,24 +343,31 @@ def difference(
         name: A row of :data:`MEASURES`.
     """
     mine, theirs = (table.set_index("id").sort_index() for table in (first, second))
-    column = MEASURES[name].column
+    own = MEASURES[name].column
     shared = mine.index.intersection(theirs.index).sort_values()
     left, right = mine.loc[shared], theirs.loc[shared]
-    agree = left[column].notna().to_numpy() == right[column].notna().to_numpy()
-    left, right = left[agree], right[agree]
-    ends: list[float] = []
-    for by_cluster in (False, True):
+    agree = np.isfinite(column(left, own)) == np.isfinite(column(right, own))
+    left, right = left.loc[agree], right.loc[agree]
+
+    def interval(by_cluster: bool) -> tuple[float, float]:
         weights = bootstrap.draws(left["cluster"].tolist(), by_cluster=by_cluster)
         draws = measure(left, name, weights) - measure(right, name, weights)
-        ends += percentile_interval(draws, bootstrap.level)
+        return percentile_interval(draws, bootstrap.level)
+
+    (low, high), (cluster_low, cluster_high) = interval(False), interval(True)
+    labels = ["{model}, crystal {crystal}".format(**table.iloc[0]) for table in (first, second)]
     return Difference(
         name,
         str(first["atom_class"].iloc[0]),
-        *("{model}, crystal {crystal}".format(**table.iloc[0]) for table in (first, second)),
-        int(left[column].notna().sum()),
+        labels[0],
+        labels[1],
+        int(np.isfinite(column(left, own)).sum()),
         len(mine.index.union(theirs.index)) - len(left),
         float(measure(left, name)[0] - measure(right, name)[0]),
-        *ends,
+        low,
+        high,
+        cluster_low,
+        cluster_high,
     )
 
 
@@ -376,6 +375,6 @@ def differences_from_first(
     scores: pd.DataFrame, bootstrap: BootstrapConfig, name: str = PRIMARY_MEASURE
 ) -> pd.DataFrame:
     """Compare every model and way to treat the crystal with the first one; primary class of atoms."""
-    tables = [rows for _, rows in primary_scores(scores).groupby(RUN, sort=False)]
+    tables = [rows for _, _, rows in by_run(primary_scores(scores))]
     found = [difference(table, tables[0], bootstrap, name) for table in tables[1:]]
     return pd.DataFrame(found, columns=pd.Index(Difference._fields))

@@ -1,4 +1,4 @@
-"""Tables and records as files: whole or not at all, the same digits everywhere."""
+"""Rows of tables, and tables and records as files: whole or not at all, the same digits everywhere."""
 
 from __future__ import annotations
 
@@ -8,9 +8,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from debye.files import partial_path
+
+
+def rows_where(table: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """Return the rows that have some values in the columns of the same names.
+
+    Example:
+        >>> table = pd.DataFrame({"split": ["val", "test"], "r": [0.5, 0.7]})
+        >>> rows_where(table, split="test")["r"].tolist()
+        [0.7]
+    """
+    chosen = np.ones(len(table), bool)
+    for name, value in values.items():
+        chosen &= (table[name] == value).to_numpy()
+    return table.loc[chosen]
+
+
+def column(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Return (rows,) the numbers of a column in double precision."""
+    return table[name].to_numpy(np.float64)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

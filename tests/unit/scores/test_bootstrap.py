@@ -49,9 +49,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     held = 0
     for _ in range(300):
         values = random.normal(0.5, 0.2, 60)
-        low, high = percentile_interval(
-            weighted_mean(values, structure_draws(60, 400, random))
-        )
+        low, high = percentile_interval(weighted_mean(values, structure_draws(60, 400, random)))
         held += low <= 0.5 <= high
     # Binomial: 300 x 0.95 = 285 with a standard deviation of 3.8; small samples lose a little more.
     assert 265 <= held <= 298

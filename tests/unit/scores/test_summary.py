@@ -49,9 +49,7 @@ def atoms(many_values):
         ("oracle_pooled_rrse", rrse, "oracle", "true"),
     ],
 )
-def test_pooled_measures_equal_those_of_all_atoms(
-    scores, atoms, name, function, predicted, true
-):
+def test_pooled_measures_equal_those_of_all_atoms(scores, atoms, name, function, predicted, true):
     expected = function(atoms[predicted], atoms[true])
     assert measure(scores, name)[0] == pytest.approx(expected, rel=1e-9)
 
@@ -82,7 +80,9 @@ def test_the_pool_rewards_the_level_and_single_structures_do_not(make_values):
 def test_structures_without_r_are_left_out_of_means(make_values):
     good = scores_of([make_values(0), make_values(1)])
     constant = scores_of([make_values(2, predicted=np.full(60, 9, np.float32))])
-    assert measure(pd.concat([good, constant]), "pearson_mean")[0] == measure(good, "pearson_mean")[0]
+    assert (
+        measure(pd.concat([good, constant]), "pearson_mean")[0] == measure(good, "pearson_mean")[0]
+    )
     assert measure(pd.concat([good, constant]), "pooled_mae")[0] > measure(good, "pooled_mae")[0]
     assert np.isnan(measure(constant, "pearson_mean")[0])
 
@@ -95,7 +95,9 @@ def test_one_constant_for_all_has_no_pooled_correlation(make_values):
 def test_structures_without_usable_atoms_change_nothing(scores, make_values):
     empty = scores_of([make_values(99, true=np.full(60, np.nan, np.float32))])
     for name in MEASURES:
-        assert measure(pd.concat([scores, empty]), name)[0] == pytest.approx(measure(scores, name)[0]), name
+        assert measure(pd.concat([scores, empty]), name)[0] == pytest.approx(
+            measure(scores, name)[0]
+        ), name
 
 
 def test_profiles_have_no_pooled_errors(make_values):

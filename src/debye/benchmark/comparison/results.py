@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from debye.scores.bootstrap import BootstrapConfig
 from debye.scores.scores import score_table
 from debye.scores.strata import EVERY_STRATUM, PRIMARY
 from debye.scores.summary import Difference, difference
-from debye.scores.tables import write_table
+from debye.scores.tables import column, rows_where, write_table
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 RUN = ["contender", "run"]
@@ -161,7 +161,13 @@ def _read(path: Path) -> pd.DataFrame:
     """Read a table in which only an empty cell is empty: a chain may be called NA."""
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
-    text = {"run": str, "attempts": str, "reason": str, "settings": str, "crystal": str}
+    text: dict[Hashable, Any] = {
+        "run": str,
+        "attempts": str,
+        "reason": str,
+        "settings": str,
+        "crystal": str,
+    }
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     return table.fillna({"crystal": ""}) if "crystal" in table else table
 
@@ -205,7 +211,7 @@ class MeanSd:
     runs: int
 
     @classmethod
-    def of(cls, values: Sequence[float] | NDArray | pd.Series) -> MeanSd:
+    def of(cls, values: Sequence[float] | NDArray) -> MeanSd:
         """Summarize the figures of runs; NaN if a run has none.
 
         Example:
@@ -223,11 +229,11 @@ class Overview:
     """The figures of a comparison by model."""
 
     def __init__(self, results: Results, contenders: Sequence[str]) -> None:
-        done = results.runs[results.runs["status"] == DONE]
+        done = rows_where(results.runs, status=DONE)
         self.done = done
         """Runs with a result, trials of searches included."""
-        self.failed = results.runs[results.runs["status"] != DONE]
-        self.trials = done[done["kind"] == "search"]
+        self.failed = results.runs.loc[results.runs["status"] != DONE]
+        self.trials = rows_where(done, kind="search")
         self.pairs = _common(results.pairs, PAIR)
         """Pairs of crystals that every run has an r of."""
         self.predicted = _common(results.predicted, MATCH)
@@ -240,7 +246,7 @@ class Overview:
         self._cells = dict(iter(results.summaries.groupby(GROUPS)))
         by_split = results.structures.groupby(["contender", "split", "crystal"])
         self._structures = dict(iter(by_split))
-        evaluated = done[done["kind"] != "search"]
+        evaluated = done.loc[done["kind"] != "search"]
         self._runs = {str(name): rows for name, rows in evaluated.groupby("contender")}
         self.contenders = self._order([name for name in contenders if name in self._runs])
         """Those with a result: trained ones first, and the best on the first scored split first."""
@@ -264,7 +270,7 @@ class Overview:
 
     def cost(self, contender: str, name: str) -> MeanSd:
         """Return a figure of the runs themselves."""
-        return MeanSd.of(self.runs(contender)[name])
+        return MeanSd.of(column(self.runs(contender), name))
 
     def mean_sd(
         self,
@@ -278,7 +284,7 @@ class Overview:
     ) -> MeanSd:
         """Return a measure of a model, by default of protein atoms as in the main tables."""
         key = (contender, split, crystal or self.crystal(contender), atom_class, stratum)
-        return MeanSd.of(self._cells[key][measure] if key in self._cells else [])
+        return MeanSd.of(column(self._cells[key], measure) if key in self._cells else [])
 
     def count(
         self,
@@ -289,10 +295,8 @@ class Overview:
         stratum: str = EVERY_STRATUM,
     ) -> int:
         """Return the number of structures, or atoms, of a group that were scored."""
-        rows = self._summaries
         group = {"split": split, "atom_class": atom_class, "stratum": stratum}
-        chosen = np.logical_and.reduce([rows[name] == value for name, value in group.items()])
-        return int(rows[what][chosen].max()) if chosen.any() else 0
+        return int(column(rows_where(self._summaries, **group), what).max(initial=0))
 
     def per_structure(self, contender: str, split: str) -> pd.DataFrame:
         """Return the main scores of each structure, by id, averaged over the runs; NaN if a run has none."""
@@ -302,7 +306,7 @@ class Overview:
             return score_table([]).assign(**labels)
         groups = self._structures[key].groupby("id", sort=True)
         scores = list(PER_STRUCTURE)
-        means = groups[scores].mean()
+        means = pd.DataFrame(groups[scores].mean())
         means = means.where(groups[scores].count().eq(groups.size(), axis=0))
         return means.assign(cluster=groups["cluster"].first(), **labels).reset_index()
 
@@ -340,9 +344,9 @@ def _common(rows: pd.DataFrame, item: list[str]) -> pd.DataFrame:
         rows: One for each run, item and predictor.
         item: Columns that tell items apart.
     """
-    own = rows[(rows["predictor"] == rows["contender"]) & rows["pearson"].notna()]
+    own = rows.loc[(rows["predictor"] == rows["contender"]) & rows["pearson"].notna()]
     runs = own[RUN].drop_duplicates()
     counts = own.drop_duplicates([*RUN, *item]).groupby(item).size()
     common = counts[counts == len(runs)].index
-    keys = pd.MultiIndex.from_frame(rows[item])
-    return rows[keys.isin(common)]
+    keys = pd.MultiIndex.from_arrays([rows[name] for name in item])
+    return rows.loc[keys.isin(common)]

@@ -173,7 +173,7 @@ def write_dataset(
     path = folder / DATA_FILE
     if path.exists():
         known = pd.read_csv(path, keep_default_na=False)
-        if known.get("edges_of", pd.Series([""]))[0] == edges_of:
+        if "edges_of" in known and set(known["edges_of"]) == {edges_of}:
             return
     used = {TRAIN_SAMPLE: samples.train}
     used |= {name: ids for name, ids in samples.scored.items() if name != TRAIN_SAMPLE}
