@@ -82,10 +82,10 @@ def test_what_every_run_has_written_is_kept_once_and_chain_na_is_a_name(tmp_path
         rows = f"a,m.cif,1abc,NA,1,0.5\npLDDT,m.cif,1abc,NA,1,\npLDDT,m.cif,2abc,A,0,0.{seed}\n"
         (tmp_path / "runs" / "a" / str(seed) / "predicted.csv").write_text(PREDICTED + rows)
     found = collect_results(tmp_path, ["a"], seeds=2).predicted
-    rows = found[["predictor", "run", "chain", "pearson"]].astype({"pearson": str})
+    rows = found[["predictor", "run", "chain", "pearson"]].fillna({"pearson": -1.0})
     assert list(rows.itertuples(index=False, name=None)) == [
-        ("a", "1", "NA", "0.5"),
-        ("pLDDT", "1", "NA", "nan"),
-        ("pLDDT", "1", "A", "0.1"),
-        ("a", "2", "NA", "0.5"),
+        ("a", "1", "NA", 0.5),
+        ("pLDDT", "1", "NA", -1.0),
+        ("pLDDT", "1", "A", 0.1),
+        ("a", "2", "NA", 0.5),
     ]
