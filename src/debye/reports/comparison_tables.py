@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from debye.targets.target import Target
 
 ORACLE = "each structure's own mean"
 CONSTANT = "A dash: the model predicts one value for all atoms."
-NO_LEVEL = "A dash: the model does not predict the level, so that errors in {unit} mean nothing."
+NO_LEVEL = "A dash: the model does not predict the level, so that errors in its unit mean nothing."
 CLASSES = ("backbone", "side chain", "ligand", "ion")
 
 
@@ -121,42 +121,52 @@ def data_table(data: pd.DataFrame) -> TextTable:
     return TextTable.of("What was trained on and scored", rows, columns, 2, note)
 
 
+def _model_table(
+    title: str,
+    overview: Overview,
+    columns: Mapping[str, Callable[[str], str]],
+    note: str,
+    *more: tuple[str, ...],
+    labels: int = 1,
+) -> TextTable:
+    """Return a table of one row a model: by heading what writes the cell of a model; then further rows."""
+    rows = [(name, *(write(name) for write in columns.values())) for name in overview.contenders]
+    return TextTable(title, ("model", *columns), (*rows, *more), labels, note)
+
+
 def figure_table(overview: Overview, figure: ComparedFigure, *, pooled: bool = False) -> TextTable:
     """Return one of the four figures on every split: a row a model, mean ± sd of its runs."""
     measure = figure.pooled if pooled else figure.measure
-    rows = [
-        (
-            *(name, str(len(overview.runs(name))), overview.crystal(name)),
-            *(
-                plus_minus(overview.mean_sd(name, split, measure), figure.digits)
-                for split in overview.splits
-            ),
+    columns: dict[str, Callable[[str], str]] = {
+        "runs": lambda name: str(len(overview.runs(name))),
+        "mates": overview.crystal,
+    }
+    for split in overview.splits:
+        columns[column_name(split)] = lambda name, split=split: plus_minus(
+            overview.mean_sd(name, split, measure), figure.digits
         )
-        for name in overview.contenders
-    ]
-    oracle = f"oracle_{figure.pooled}" if pooled else figure.oracle
-    if oracle and overview.contenders:
+    last, oracle = [], f"oracle_{figure.pooled}" if pooled else figure.oracle
+    if oracle:
         first = overview.contenders[0]
         values = [
             overview.mean_sd(first, split, oracle).mean if isinstance(oracle, str) else oracle
             for split in overview.splits
         ]
-        rows.append((ORACLE, "", "", *(number(value, figure.digits) for value in values)))
-    header = ("model", "runs", "mates", *map(column_name, overview.splits))
+        last = [(ORACLE, "", "", *(number(value, figure.digits) for value in values))]
     how = "over all atoms of all structures" if pooled else "per structure, then the mean"
-    dash = CONSTANT if figure.name == "CC" and not pooled else NO_LEVEL.format(unit="its unit")
+    dash = CONSTANT if figure.name == "CC" and not pooled else NO_LEVEL
     meaning = figure.meaning[0].upper() + figure.meaning[1:]
     note = f"{meaning}; {how}. Mean ± sd of runs. {dash}"
     title = f"{figure.label}, {'pooled' if pooled else 'per structure'}"
-    return TextTable(title, header, tuple(rows), 3, note)
+    return _model_table(title, overview, columns, note, *last, labels=3)
 
 
 def crystal_table(overview: Overview) -> TextTable:
     """Return CC with and without symmetry mates, of models that read them."""
-    rows = []
-    for name in overview.contenders:
-        if overview.crystal(name) == "off":
-            continue
+    rows, header = [], ["model"]
+    for split in overview.scored:
+        header += [f"{split}, on", f"{split}, off", "on − off"]
+    for name in [each for each in overview.contenders if overview.crystal(each) == "on"]:
         cells = []
         for split in overview.scored:
             on, off = (
@@ -164,63 +174,41 @@ def crystal_table(overview: Overview) -> TextTable:
             )
             cells += [plus_minus(on), plus_minus(off), signed(on.mean - off.mean)]
         rows.append((name, *cells))
-    headings = [
-        f"{split}, {use}" if use != "on − off" else use
-        for split in overview.scored
-        for use in ("on", "off", "on − off")
-    ]
     note = (
         "CC per structure. Off: the model does not see the crystal, as for a predicted structure."
     )
-    title = "Crystal contacts on and off"
-    return TextTable(title, ("model", *headings), tuple(rows), 1, note)
+    return TextTable("Crystal contacts on and off", tuple(header), tuple(rows), 1, note)
 
 
 def class_table(overview: Overview, split: str, figure: ComparedFigure) -> TextTable:
     """Return a figure by class of atoms on one split."""
-    rows = [
-        (
-            name,
-            *(
-                plus_minus(
-                    overview.mean_sd(name, split, figure.measure, atom_class=each), figure.digits
-                )
-                for each in CLASSES
-            ),
-        )
-        for name in overview.contenders
-    ]
-    header = ["model"]
+    columns: dict[str, Callable[[str], str]] = {}
     for each in CLASSES:
         structures = overview.count(split, atom_class=each)
         atoms = overview.count(split, "atoms", atom_class=each)
-        name = "metal and other ions" if each == "ion" else each
-        header.append(f"{name} ({structures}; {atoms:,})")
+        heading = "metal and other ions" if each == "ion" else each
+        columns[f"{heading} ({structures}; {atoms:,})"] = lambda name, each=each: plus_minus(
+            overview.mean_sd(name, split, figure.measure, atom_class=each), figure.digits
+        )
     note = " ".join(f"{each}: {ATOM_CLASSES[each].summary}." for each in CLASSES) + (
         " In brackets the structures that have such atoms, and the atoms; a structure with too few of them "
         "has no figure."
     )
-    title = f"{figure.label} by class of atoms, {split}"
-    return TextTable(title, tuple(header), tuple(rows), 1, note)
+    return _model_table(f"{figure.label} by class of atoms, {split}", overview, columns, note)
 
 
 def stratum_table(overview: Overview, split: str) -> TextTable:
     """Return CC by resolution on one split."""
     counts = {name: overview.count(split, stratum=name) for name in RESOLUTION_STRATA}
-    strata = [name for name, count in counts.items() if count]
-    rows = [
-        (
-            name,
-            *(
-                plus_minus(overview.mean_sd(name, split, "pearson_mean", stratum=each))
-                for each in strata
-            ),
+    columns: dict[str, Callable[[str], str]] = {
+        f"{each} ({count})": lambda name, each=each: plus_minus(
+            overview.mean_sd(name, split, "pearson_mean", stratum=each)
         )
-        for name in overview.contenders
-    ]
-    header = ("model", *(f"{name} ({counts[name]})" for name in strata))
+        for each, count in counts.items()
+        if count
+    }
     note = "CC per structure over protein atoms; in brackets the number of structures."
-    return TextTable(f"CC by resolution, {split}", header, tuple(rows), 1, note)
+    return _model_table(f"CC by resolution, {split}", overview, columns, note)
 
 
 def difference_table(
