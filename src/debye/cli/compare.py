@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from debye.cli.options import MatchTable, PredictedFolder
+from debye.cli.options import MatchTable, PairsTable, PredictedFolder
 from debye.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,14 +57,7 @@ def compare(
     reference: Annotated[
         str, typer.Option(help="Reference model for the differences [meta_gnn, else the first].")
     ] = "",
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of pairs of crystals of one protein: how well they agree.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    pairs: PairsTable = None,
     predicted: PredictedFolder = None,
     matches: MatchTable = None,
     jobs: Annotated[

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from debye.cli.options import MatchTable, PredictedFolder
-from debye.cli.terminal import progress_bar
+from debye.cli.options import DataStore, MatchTable, PairsTable, PredictedFolder
+from debye.cli.terminal import progress_bar, report_failures, show_table
 from debye.version import library_version
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from debye.dataset.store.store import Store
     from debye.plots.distribution import Band
     from debye.prediction.predictor import Predictor
-    from debye.reports.document import Document, Provenance, TextTable
+    from debye.reports.document import Document, Provenance
     from debye.scores.bootstrap import BootstrapConfig
     from debye.scores.correlations import Correlations
 
@@ -37,16 +37,9 @@ def evaluate(
         ),
     ] = None,
     *,
-    data: Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")],
+    data: DataStore,
     split: Annotated[str | None, typer.Option(help="Split of the store to score.")] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of pairs of crystals of one protein: how well they agree; needs no model.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    pairs: PairsTable = None,
     predicted: PredictedFolder = None,
     matches: MatchTable = None,
     out: Annotated[
@@ -109,10 +102,7 @@ def evaluate(
             for path in report.write(out):
                 typer.echo(str(path))
     failures = [failure for report in reports for failure in report.failures]
-    for failure in failures:
-        typer.echo(f"failed: {failure.model}, {failure.id}: {failure.reason}", err=True)
-    if failures:
-        raise typer.Exit(1)
+    report_failures([f"{each.model}, {each.id}: {each.reason}" for each in failures])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +119,7 @@ class _Report:
 
     def write(self, out: Path) -> list[Path]:
         """Write the document and the figure."""
-        from debye.plots.distribution import save_figure
+        from debye.plots.drawing import save_figure
 
         out = out / self.folder
         return [*self.document.write(out), save_figure(self.figure, out / f"{self.stem}.png")]
@@ -323,20 +313,3 @@ def _sources(models: list[str]) -> dict[str, str]:
         except CheckpointError:
             sources[f"model {name}"] = "baseline of the catalog, default settings"
     return sources
-
-
-def show_table(table: TextTable) -> None:
-    """Print a table on the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal:
-        # A pipe has no width of its own: lines as long as the table needs are easier to search.
-        console = Console(width=200)
-    shown = Table(title=table.title, caption=table.note or None, title_justify="left")
-    for column, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if column < table.labels else "right")
-    for row in table.rows:
-        shown.add_row(*row)
-    console.print(shown)

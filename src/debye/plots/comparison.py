@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from debye.benchmark.comparison.results import MeanSd, Overview
 from debye.benchmark.crystal_pairs import CEILING
 from debye.errors import ConfigError
-from debye.plots.distribution import FEWEST_FOR_SHAPE, INK, Band, draw_band, draw_ridge, png
+from debye.plots.distribution import FEWEST_FOR_SHAPE, Band, draw_band, draw_ridge
+from debye.plots.drawing import INK, new_figure, png
 from debye.reports.comparison_tables import (
     ComparedFigure,
     ceiling_pairs,
@@ -171,8 +171,7 @@ def plot_bars(
         ConfigError: there is no model or no split.
     """
     _check(rows, panels)
-    figure = Figure(figsize=(2.0 + 2.6 * len(panels), 1.3 + 0.27 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(2.0 + 2.6 * len(panels), 1.3 + 0.27 * len(rows), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for each, (name, bars) in zip(axes, panels.items(), strict=True):
         _draw_bars(each, rows, bars, digits)
@@ -222,8 +221,7 @@ def plot_ridges(
         ConfigError: there is no model.
     """
     _check(rows, rows)
-    figure = Figure(figsize=(8.5, 1.5 + 0.42 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.5, 1.5 + 0.42 * len(rows), layout="constrained")
     axes = figure.subplots()
     if band is not None:
         draw_band([axes], band)
@@ -279,8 +277,7 @@ def plot_differences(
         if (places := [place for place, row in enumerate(rows) if row.is_trained == kind])
     ]
     size = (2.0 + 2.9 * len(panels), 0.7 + 0.6 * len(groups) + 0.27 * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*size, layout="constrained")
     grid = figure.subplots(
         len(groups),
         len(panels),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
 from debye.errors import ConfigError
+from debye.plots.drawing import INK, new_figure
 from debye.reports.document import counted
 from debye.scores.scores import by_run
 
@@ -25,14 +22,11 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette, told apart with every common color vision; repeated with other line styles.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 STYLES = ("-", "--", ":", "-.")
-INK = "#22262b"
 BAND = "#ececec"
 WIDEST = 0.4
 """Height of a ridge, in rows."""
 FEWEST_FOR_SHAPE = 5
 """With fewer structures a density would be made up: only the points are drawn."""
-COLORS = 128
-"""Of a PNG file: a figure of a few plain colors takes a quarter of the bytes with a palette."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +83,6 @@ def samples_of(table: pd.DataFrame, noun: str = "structure") -> list[RidgeSample
     return samples
 
 
-def png(figure: Figure, dots_per_inch: int = 160) -> bytes:
-    """Return a figure as the bytes of a PNG file with a palette of :data:`COLORS` colors."""
-    whole, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(whole, format="png", dpi=dots_per_inch)
-    Image.open(whole).convert("RGB").quantize(COLORS).save(small, format="png", optimize=True)
-    return small.getvalue()
-
-
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, or in the format that the suffix names, and return its path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".png":
-        path.write_bytes(png(figure))
-    else:
-        figure.savefig(path)
-    return path
-
-
 def plot_samples(
     samples: Sequence[RidgeSample], *, axis: str, title: str = "", band: Band | None = None
 ) -> Figure:
@@ -123,8 +98,7 @@ def plot_samples(
         raise ConfigError(
             "distribution", problem="no evaluation to draw", remedy="Evaluate a model first"
         )
-    figure = Figure(figsize=(11, 1.9 + 0.75 * max(len(samples), 3)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 1.9 + 0.75 * max(len(samples), 3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for row, sample in enumerate(samples):
         color, style = PALETTE[row % len(PALETTE)], STYLES[row // len(PALETTE) % len(STYLES)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.structure.chemistry import COFACTORS, STANDARD_RESIDUES
+from debye.structure.chemistry import BACKBONE, COFACTORS, STANDARD_RESIDUES
 from debye.structure.structure import EntityKind
 from debye.targets.target import Per, Target
 
@@ -22,13 +22,12 @@ LIGAND_SIZE = 7
 """Heavy atoms that make a non-polymer component a ligand; smaller ones are mostly buffer and cryoprotectant."""
 LIGAND_ATOMS = 10
 """Usable atoms that the ligands of a structure must have in all; with fewer, none of them is scored."""
-BACKBONE_NAMES = ("N", "CA", "C", "O", "OXT")
 
 
 def is_protein_backbone(structure: Structure) -> NDArray[np.bool_]:
     """Return (atoms,) whether each atom is N, CA, C, O or OXT of a protein residue."""
     protein = structure.entity_kind == EntityKind.PROTEIN
-    return protein & np.isin(structure.atom_name, BACKBONE_NAMES)
+    return protein & np.isin(structure.atom_name, BACKBONE)
 
 
 def is_ligand(entity_kind: NDArray, residue_index: NDArray) -> NDArray[np.bool_]:

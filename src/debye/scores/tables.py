@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from debye.files import partial_path
+from debye.files import replacing
 
 
 def rows_where(table: pd.DataFrame, **values: object) -> pd.DataFrame:
@@ -38,12 +38,11 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
     In CSV numbers have six digits, and what is not defined is an empty cell.
     """
-    partial = partial_path(path)
-    if path.suffix == ".parquet":
-        table.to_parquet(partial, index=False)
-    else:
-        table.to_csv(partial, index=False, float_format=_digits)
-    partial.replace(path)
+    with replacing(path) as partial:
+        if path.suffix == ".parquet":
+            table.to_parquet(partial, index=False)
+        else:
+            table.to_csv(partial, index=False, float_format=_digits)
 
 
 def _digits(value: float) -> str:

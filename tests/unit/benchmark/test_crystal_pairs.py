@@ -37,8 +37,8 @@ from debye.scores.bootstrap import BootstrapConfig
 from debye.scores.correlations import Correlations
 from debye.scores.scores import by_run
 from debye.scores.tables import rows_where
-from debye.structure.export import write_structure
 from debye.structure.structure import Entry
+from debye.structure.write import write_structure
 from debye.targets.b_factor import B_FACTOR
 from debye.testing.peptide import build_peptide
 

@@ -28,8 +28,8 @@ from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
 from debye.scores.scores import by_run
 from debye.scores.summary import measure, primary_scores
-from debye.structure.export import write_structure
 from debye.structure.structure import Crystal, Entry
+from debye.structure.write import write_structure
 from debye.targets.b_factor import B_FACTOR
 from debye.testing.peptide import build_peptide
 

@@ -8,7 +8,8 @@ import pytest
 from debye.benchmark.comparison.results import MeanSd
 from debye.errors import ConfigError
 from debye.plots.comparison import ModelRow, plot_bars, plot_differences, plot_ridges
-from debye.plots.distribution import Band, png
+from debye.plots.distribution import Band
+from debye.plots.drawing import png
 
 ROWS = [
     ModelRow("gcn", True),

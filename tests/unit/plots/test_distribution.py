@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from debye.errors import ConfigError
-from debye.plots.distribution import Band, density, plot_samples, samples_of, save_figure
+from debye.plots.distribution import Band, density, plot_samples, samples_of
+from debye.plots.drawing import save_figure
 from debye.scores.scores import score_structure, score_table
 from debye.scores.values import StructureValues
 from debye.structure.structure import EntityKind

@@ -14,8 +14,8 @@ from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
-from debye.structure.export import write_structure
 from debye.structure.structure import Entry
+from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
 
 SEQUENCES = {"1aaa": "MKWHEFRGPYCIT", "1bbb": "DEKRHNQSTY", "1ccc": "LLKKLLKKLLEE"}
