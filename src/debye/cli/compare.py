@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +13,7 @@ from debye.cli.options import MatchTable, PairsTable, PredictedFolder
 from debye.errors import ConfigError
 
 if TYPE_CHECKING:
-    from debye.benchmark.comparison.run_folder import RunFailure
+    from debye.benchmark.comparison.plan import CompareConfig
     from debye.benchmark.comparison.schedule import Step
 
 
@@ -84,60 +84,77 @@ def compare(
 
     The same command resumes after a stop: finished runs are kept.
     """
-    from debye.plots.comparison import draw_comparison
-    from debye.reports.comparison import write_report
-
     if report_only is not None:
-        for path in write_report(report_only, draw_comparison):
-            typer.echo(str(path))
-        return
+        return _write_report(report_only)
     if data is None:
         raise typer.BadParameter("is required unless --report-only is given", param_hint="--data")
     if matches is not None and predicted is None:
         raise typer.BadParameter("needs --predicted", param_hint="--map")
-    from debye.cli.train import check_extra
+    given = {"seeds": seeds, "subset": subset, "limit": limit, "share": share, "draw_seed": draw}
+    given |= {"settings": settings or (), "device": device}
+    config = _config(
+        given | {"splits": [name for name in (splits or "").split(",") if name]}, quick
+    )
+    options = {"pairs": pairs, "predicted": predicted, "matches": matches, "reference": reference}
+    return _run(recipes or [], data, out, config, jobs, options)
 
-    check_extra("debye compare")
+
+def _write_report(folder: Path) -> None:
+    from debye.plots.comparison import draw_comparison
+    from debye.reports.comparison import write_report
+
+    for path in write_report(folder, draw_comparison):
+        typer.echo(str(path))
+
+
+def _config(given: dict[str, Any], quick: bool) -> CompareConfig:
+    """Return the checked settings of the command line."""
     from pydantic import ValidationError
 
-    from debye.benchmark.comparison.compare import Comparison, usual_jobs
-    from debye.benchmark.comparison.contenders import read_contenders
     from debye.benchmark.comparison.plan import CompareConfig
-    from debye.dataset.store.store import Store
     from debye.errors import explain_validation
 
     try:
-        config = CompareConfig(
-            seeds=seeds,
-            splits=tuple(name for name in (splits or "").split(",") if name),
-            subset=subset,
-            limit=limit,
-            share=share,
-            draw_seed=draw,
-            settings=tuple(settings or ()),
-            device=device,
-        )
+        config = CompareConfig.model_validate(given)
     except ValidationError as error:
         raise ConfigError("compare", explain_validation(error), "See docs/comparison.md") from error
-    config = config.quick() if quick else config
+    return config.quick() if quick else config
+
+
+def _run(
+    recipes: list[str],
+    data: Path,
+    out: Path,
+    config: CompareConfig,
+    jobs: int | None,
+    options: dict[str, Any],
+) -> None:
+    """Run the comparison and write its report; exit with 1 if a run failed."""
+    from debye.cli.train import check_extra
+
+    check_extra("debye compare")
+    from debye.benchmark.comparison.compare import Comparison, usual_jobs
+    from debye.benchmark.comparison.contenders import read_contenders
+    from debye.dataset.store.store import Store
+
     comparison = Comparison(
-        contenders=read_contenders(recipes or [], config.settings),
+        contenders=read_contenders(recipes, config.settings),
         store=Store.open(data),
         out=out,
         config=config,
-        jobs=jobs or usual_jobs(device),
-        pairs=pairs,
-        predicted=predicted,
-        matches=matches,
+        jobs=jobs or usual_jobs(config.device),
         command=shlex.join(["debye", *sys.argv[1:]]),
-        reference=reference,
         on_step=_show_step,
         on_message=lambda text: typer.echo(text, err=True),
+        **options,
     )
     failures = comparison.run()
-    for path in write_report(out, draw_comparison):
-        typer.echo(str(path))
-    _show(failures)
+    _write_report(out)
+    for failure in failures:
+        word = "left out" if failure.is_missing_package else "failed"
+        typer.echo(f"{word}: {failure.job.title}: {failure.reason}", err=True)
+    if any(not failure.is_missing_package for failure in failures):
+        raise typer.Exit(1)
 
 
 def _show_step(step: Step) -> None:
@@ -147,12 +164,3 @@ def _show_step(step: Step) -> None:
         left = f", about {step.seconds_left / 60:.0f} min left"
     now = f"; now {', '.join(step.running)}" if step.running else ""
     typer.echo(f"[{step.done}/{step.total}{left}] {step.ended}{now}", err=True)
-
-
-def _show(failures: list[RunFailure]) -> None:
-    """Print what failed or was left out; exit with 1 if something failed."""
-    for failure in failures:
-        word = "left out" if failure.is_missing_package else "failed"
-        typer.echo(f"{word}: {failure.job.title}: {failure.reason}", err=True)
-    if any(not failure.is_missing_package for failure in failures):
-        raise typer.Exit(1)

@@ -192,10 +192,8 @@ def hardware(device: str = "cpu") -> str:
         import torch
 
         return torch.cuda.get_device_name(torch.device(device))
-    name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
-        if line.startswith("model name"):
-            name = line.partition(":")[2].strip()
-            break
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores"
