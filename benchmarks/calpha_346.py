@@ -23,15 +23,9 @@ import scipy
 import torch
 from calpha_folds import FOLDS, N_FOLDS, RULE, straddling
 from calpha_network import BATCH, EPOCHS, RATE, WIDTH, Sample, describe, predict, train, z_score
+from calpha_set import CalphaProtein, calpha_files, files_digest, read_calpha_set, superset_ids
 
 import debye
-from debye.benchmark.calpha_set import (
-    CalphaProtein,
-    calpha_files,
-    files_digest,
-    read_calpha_set,
-    superset_ids,
-)
 from debye.dataset.curate.mmseqs import find_mmseqs, mmseqs_version
 from debye.errors import ConfigError
 from debye.scores.bootstrap import cluster_draws, percentile_interval
@@ -102,8 +96,8 @@ def run_folds(samples: list[Sample], folds: pd.DataFrame, seeds: list[int]) -> p
 def interval(value: pd.Series, group: pd.Series) -> str:
     """Return the mean and its 95 % bootstrap interval over groups of similar proteins."""
     draws = cluster_draws(group.tolist(), REPEATS, np.random.default_rng(BOOTSTRAP_SEED))
-    found = percentile_interval(draws @ value.to_numpy() / draws.sum(axis=1))
-    return f"{value.mean():.3f} ({found.low:.3f} to {found.high:.3f})"
+    low, high = percentile_interval(draws @ value.to_numpy() / draws.sum(axis=1))
+    return f"{value.mean():.3f} ({low:.3f} to {high:.3f})"
 
 
 def report(table: pd.DataFrame, seeds: list[int], facts: dict[str, str]) -> str:

@@ -16,8 +16,8 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from calpha_set import CalphaProtein, read_calpha_set, superset_ids
 
-from debye.benchmark.calpha_set import CalphaProtein, read_calpha_set, superset_ids
 from debye.dataset.curate.clusters import linked_groups, unique_chains
 from debye.dataset.curate.mmseqs import MMseqs2, SearchLimits
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from calpha_set import CalphaProtein
 from numpy.typing import NDArray
 from scipy.sparse import block_diag, coo_array, csr_array
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from debye.benchmark.calpha_set import CalphaProtein
 from debye.models.baselines.elastic_network import gaussian_network
 from debye.scores.metrics import pearson
 from debye.structure.chemistry import STANDARD_RESIDUES

@@ -88,8 +88,8 @@ def main(options: argparse.Namespace) -> None:
     for name, cutoff in sorted(r, key=lambda key: (key[0].split()[0] != "GNM", key)):
         usual = ANM_CUTOFFS[0] if name.startswith("ANM") else GNM_CUTOFFS[0]
         change = np.subtract(r[name, cutoff], r[name, usual])
-        span = percentile_interval(draws @ change)
-        beside = f"{change.mean():+.3f} ({span.low:+.3f} to {span.high:+.3f})"
+        low, high = percentile_interval(draws @ change)
+        beside = f"{change.mean():+.3f} ({low:+.3f} to {high:+.3f})"
         print(
             f"| {name} | {cutoff:g} | {np.mean(r[name, cutoff]):.3f} | {'' if cutoff == usual else beside} | "
             f"{np.concatenate(filled[name, cutoff]).mean():.2%} | {np.concatenate(hit[name, cutoff]).mean():.2%} |"

@@ -26,7 +26,7 @@ from debye.finetuning.context import OldData, TuningRun
 from debye.finetuning.family import finetune_family
 from debye.finetuning.members import gather_members
 from debye.finetuning.report import TuningResult
-from debye.reports.evaluation_tables import TextTable
+from debye.reports.document import TextTable
 
 FEWEST = 8
 """Crystals of a group that is worth dividing."""
@@ -54,20 +54,20 @@ def show(table: TextTable) -> None:
 def verdict(result: TuningResult) -> None:
     gain = result.new.change("pearson_mean")
     error = result.new.change("mae_mean")
-    improves = gain.interval.low > 0 or error.interval.high < 0
+    improves = gain.interval_low > 0 or error.interval_high < 0
     print(
         f"left-out members improve: {'yes' if improves else 'no'} (r {gain.estimate:+.4f}, "
-        f"{gain.interval.low:+.4f} to {gain.interval.high:+.4f}; MAE {error.estimate:+.2f} Å², "
-        f"{error.interval.low:+.2f} to {error.interval.high:+.2f})"
+        f"{gain.interval_low:+.4f} to {gain.interval_high:+.4f}; MAE {error.estimate:+.2f} Å², "
+        f"{error.interval_low:+.2f} to {error.interval_high:+.2f})"
     )
     for comparison in result.old:
-        for before, _ in comparison.pairs:
-            change = comparison.change("pearson_mean", before.crystal)
+        for crystal in comparison.crystals:
+            change = comparison.change("pearson_mean", crystal)
             kept = "yes" if change.estimate >= -LARGEST_LOSS else "no"
             print(
                 f"{comparison.title} within {LARGEST_LOSS}, crystal "
-                f"{'on' if before.crystal else 'off'}: {kept} (r {change.estimate:+.4f}, "
-                f"{change.interval.low:+.4f} to {change.interval.high:+.4f})"
+                f"{crystal}: {kept} (r {change.estimate:+.4f}, "
+                f"{change.interval_low:+.4f} to {change.interval_high:+.4f})"
             )
 
 

@@ -10,7 +10,6 @@ variant failed.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -20,6 +19,10 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from debye.files import write_text
 
 if TYPE_CHECKING:
     from debye.dataset.store.store import Store
@@ -81,16 +84,14 @@ def train_one(path: Path, settings: list[str], data: Path, out: Path) -> None:
     store, recipe = Store.open(data), read_recipe(path, settings)
     result = fit(recipe, store, out, accelerator="cpu", devices=1, progress=False)
     figures = {**logged_figures(out), "val_r_noise": noisy_figure(result.checkpoint, recipe, store)}
-    temporary = out / "result.json.tmp"
-    temporary.write_text(json.dumps(describe(recipe, settings, store) | figures, indent=1))
-    temporary.replace(out / "result.json")
+    described = describe(recipe, settings, store) | figures
+    write_text(out / "result.json", json.dumps(described, indent=1))
 
 
 def logged_figures(out: Path) -> dict[str, float]:
     """Return the figures of the last validation of a run."""
     (path,) = out.glob("logs/*/metrics.csv")
-    with path.open(newline="") as file:
-        last = [row for row in csv.DictReader(file) if row.get("val_r")][-1]
+    last = pd.read_csv(path).dropna(subset=["val_r"]).iloc[-1]
     return {name: float(last[name]) for name in LOGGED}
 
 
@@ -99,41 +100,34 @@ def noisy_figure(checkpoint: Path, recipe: Recipe, store: Store) -> float:
 
     As ``debye evaluate --crystal off --noise`` has it: over protein atoms, of the checkpoint that was kept.
     """
-    from debye.benchmark.store import RunConfig, evaluate_store, load_models
-    from debye.scores.evaluation import BootstrapConfig
-    from debye.scores.summary import PRIMARY_MEASURE
+    from debye.benchmark.store import EvaluationConfig, evaluate_store, load_models
+    from debye.scores.summary import PRIMARY_MEASURE, measure, primary_scores
 
-    (evaluation,), failures = evaluate_store(
+    scored, *_ = evaluate_store(
         store,
         recipe.data.validation_split,
         load_models([str(checkpoint)]),
-        config=RunConfig(crystal="off", noise=NOISE),
-        bootstrap=BootstrapConfig(repeats=0),
+        config=EvaluationConfig(crystal="off", noise=NOISE),
     )
-    if failures:
-        raise RuntimeError(f"{failures[0].id}: {failures[0].reason}")
-    summary = evaluation.summary()
-    if summary is None:
-        raise RuntimeError(f"no protein atom in {recipe.data.validation_split}")
-    return summary.estimates[PRIMARY_MEASURE]
+    for failure in scored.failures:
+        raise RuntimeError(f"{failure.id}: {failure.reason}")
+    return float(measure(primary_scores(scored.scores), PRIMARY_MEASURE)[0])
 
 
 def write_table(results: dict[str, dict[str, Any]], first: str, out: Path) -> None:
     """Write and print the figures of all finished runs, and their differences to the first variant."""
-    header = ["variant", "settings", *COLUMNS, *(f"{name}_difference" for name in COLUMNS), "store"]
-    temporary = out / "ablations.csv.tmp"
-    with temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for name, row in results.items():
-            figures = [f"{row[column]:.4f}" for column in COLUMNS]
-            differences = [""] * len(COLUMNS)
-            if first in results:
-                differences = [f"{row[key] - results[first][key]:+.4f}" for key in COLUMNS]
-            settings = "; ".join(row["settings"])
-            writer.writerow([name, settings, *figures, *differences, row["store"]])
-            print(f"{name:24s}", *figures, *differences)
-    temporary.replace(out / "ablations.csv")
+    rows = []
+    for name, row in results.items():
+        figures = {key: f"{row[key]:.4f}" for key in COLUMNS}
+        differences = {f"{key}_difference": "" for key in COLUMNS}
+        if first in results:
+            differences = {
+                f"{key}_difference": f"{row[key] - results[first][key]:+.4f}" for key in COLUMNS
+            }
+        print(f"{name:24s}", *figures.values(), *differences.values())
+        labels = {"variant": name, "settings": "; ".join(row["settings"])}
+        rows.append(labels | figures | differences | {"store": row["store"]})
+    write_text(out / "ablations.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 def run_plan(path: Path, data: Path, out: Path, jobs: int) -> bool:

@@ -1,4 +1,4 @@
-"""Score the mean of several models beside each of them: what one model distilled from them could reach at best.
+"""Score several models and the mean of their predictions, which a model distilled from them could reach at best.
 
 Usage: ``python scripts/ensemble.py CHECKPOINT CHECKPOINT ... --data stores/pdb --split val``. Prints the mean per-structure
 r over the protein atoms, with the crystal and with the crystal hidden, of every model and of the mean of their
@@ -11,11 +11,10 @@ import argparse
 
 import numpy as np
 
-from debye.benchmark.store import RunConfig, load_models, plan_runs, predict_entry
+from debye.benchmark.store import EvaluationConfig, load_models, model_views, predict_entry
 from debye.dataset.store.store import Store
-from debye.scores.metrics import pearson
+from debye.scores.metrics import pearson, z_scores
 from debye.structure.structure import EntityKind
-from debye.targets.b_factor import B_FACTOR
 
 FEWEST_ATOMS = 10
 
@@ -27,32 +26,26 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="data store")
     parser.add_argument("--split", default="val")
     given = parser.parse_args()
-    store, runs = Store.open(given.data), plan_runs(load_models(given.models), "both")
-    found: dict[tuple[str, bool], list[float]] = {}
+    store, views = Store.open(given.data), model_views(load_models(given.models), "both")
+    found: dict[tuple[str, str], list[float]] = {}
     for row in range(len(store.entries(given.split))):
-        structure = store.structure(given.split, row)
-        scored = store.labels(given.split, row, B_FACTOR).usable & (
-            structure.entity_kind == EntityKind.PROTEIN
-        )
-        if scored.sum() < FEWEST_ATOMS:
-            continue
-        together = {True: np.zeros(scored.sum()), False: np.zeros(scored.sum())}
-        for run, (values, failure) in zip(
-            runs, predict_entry(store, given.split, row, runs, RunConfig()), strict=True
-        ):
+        together: dict[str, np.ndarray] = {}
+        outcomes = predict_entry(store, given.split, row, views, EvaluationConfig())
+        for view, (values, failure) in zip(views, outcomes, strict=True):
             if failure:
                 raise RuntimeError(f"{failure.id}: {failure.reason}")
-            predicted = values.predicted[scored].astype(float)
-            together[run.crystal] += (predicted - predicted.mean()) / predicted.std()
-            r = pearson(predicted, structure.b_iso[scored])
-            found.setdefault((run.name, run.crystal), []).append(r)
+            scored = np.isfinite(values.true) & (values.entity_kind == EntityKind.PROTEIN)
+            if scored.sum() < FEWEST_ATOMS:
+                continue
+            true, predicted = values.true[scored], values.predicted[scored].astype(float)
+            together[view.crystal] = together.get(view.crystal, 0.0) + z_scores(predicted)
+            found.setdefault((view.name, view.crystal), []).append(pearson(predicted, true))
         for crystal, mean in together.items():
-            r = pearson(mean, structure.b_iso[scored])
-            found.setdefault(("mean of all", crystal), []).append(r)
+            found.setdefault(("mean of all", crystal), []).append(pearson(mean, true))
     print("| model | crystal | hidden |\n| --- | --- | --- |")
     for name in dict.fromkeys(name for name, _ in found):
         print(
-            f"| {name} | {np.nanmean(found[name, True]):.4f} | {np.nanmean(found[name, False]):.4f} |"
+            f"| {name} | {np.nanmean(found[name, 'on']):.4f} | {np.nanmean(found[name, 'off']):.4f} |"
         )
 
 

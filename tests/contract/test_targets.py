@@ -19,6 +19,8 @@ from debye.errors import StructureError
 from debye.models.checkpoint import read_header
 from debye.prediction.calibrate import calibrate_checkpoint
 from debye.prediction.predictor import Predictor
+from debye.scores.summary import measure
+from debye.scores.tables import rows_where
 from debye.structure.read import read_structure
 from debye.structure.structure import Entry, Structure
 from debye.structure.write import write_structure
@@ -147,14 +149,14 @@ def test_from_labels_to_files(name: str, catalog: None, folder: Path, tmp_path: 
     assert np.isfinite(header.training["best_val_r"])
 
     predictor = Predictor.from_checkpoint(checkpoint)
-    evaluations, failures = evaluate_store(store, "val", [("tiny", predictor)])
-    assert not failures
-    assert {evaluation.unit for evaluation in evaluations} == {target.unit}
+    (scored,) = evaluate_store(store, "val", [("tiny", predictor)])
+    assert not scored.failures
+    assert (scored.target.name, scored.target.unit) == (name, target.unit)
     true, predicted = values_of(store, "val", predictor, target)
-    for evaluation in evaluations:
-        assert evaluation.n_structures == 3
-        if not evaluation.crystal:
-            assert evaluation.mae == pytest.approx(np.abs(true - predicted).mean(), rel=0.02)
+    every = rows_where(scored.scores, crystal="off", atom_class="all")
+    assert len(every) == 3
+    error = float(measure(every, "pooled_mae")[0])
+    assert error == pytest.approx(np.abs(true - predicted).mean(), rel=0.02)
 
     path = folder / "6abc.cif"
     prediction = predictor.predict(path)
@@ -206,6 +208,9 @@ def test_several_targets_share_a_model(folder: Path, catalog: None, tmp_path: Pa
     predictor = Predictor.from_checkpoint(checkpoint)
     prediction = predictor.predict(folder / "7abc.cif")
     assert tuple(prediction.values) == names
+    scored = evaluate_store(Store.open(folder / "store"), "val", [("tiny", predictor)])
+    assert tuple(each.target.name for each in scored) == names
+    assert all(not each.failures for each in scored)
     prediction.write(tmp_path / "out.csv")
     rows = {
         per: pd.read_csv(tmp_path / f"out{part}.csv")

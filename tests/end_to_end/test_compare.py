@@ -16,7 +16,8 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from debye.benchmark.comparison.source import source_digest
+from debye.benchmark.comparison.results import FILES
+from debye.benchmark.comparison.run_folder import source_digest
 from debye.cli.main import app
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
@@ -89,7 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plddt = (98 - 2 * model.residue_index).astype(np.float32)
     write_structure(replace(model, b_iso=plddt), folder / "predicted" / "model.cif")
     (folder / "predicted" / "map.csv").write_text(
-        "model_file,kinase_id,chain,best_match\nmodel.cif,012t,A,1\nmodel.cif,013t,A,0\n"
+        "model_file,crystal_id,chain,best_match\nmodel.cif,012t,A,1\nmodel.cif,013t,A,0\n"
     )
     (folder / "tiny.toml").write_text(RECIPE)
     broken = RECIPE.partition("[search]")[0] + '[start]\ncheckpoint = "gone.safetensors"\n'
@@ -125,14 +126,22 @@ def finished(place: Path) -> tuple[Path, subprocess.CompletedProcess[str], float
     return place / "out", done, killed
 
 
-def results(out: Path) -> list[dict[str, str]]:
-    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
+def runs_of(out: Path, **wanted: str) -> list[dict[str, str]]:
+    """Rows of runs.csv."""
+    rows = read_rows(out / "runs.csv")
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
 def rows_of(out: Path, **wanted: str) -> list[dict[str, str]]:
+    """Rows of results.csv, protein atoms over all structures."""
     wanted = {"atom_class": "protein", "stratum": "all"} | wanted
-    return [row for row in results(out) if all(row[key] == value for key, value in wanted.items())]
+    rows = read_rows(out / "results.csv")
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 @pytest.mark.slow
@@ -147,9 +156,9 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(finished) -> None:
     with logs[-1].open(newline="") as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file) if row["epoch"]]
     assert min(epochs) > 0, "the training began again instead of going on"
-    steps = {float(row["train_atoms"]) for row in rows_of(out, kind="seed", split="test")}
+    steps = {float(row["train_atoms"]) for row in runs_of(out, kind="seed", status="done")}
     assert all(atoms > 20 * 2 * 100 for atoms in steps), "atoms before the kill were not counted"
-    (row,) = rows_of(out, kind="seed", run="1", split="test", crystal="on")
+    (row,) = runs_of(out, contender="meta_gnn", kind="seed", run="1")
     attempts = json.loads(row["attempts"])
     assert len(attempts) > 1
     assert attempts[0][0] + attempts[0][1] < killed + 5
@@ -161,22 +170,20 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(finished) -> None:
 def test_a_failed_run_is_reported_and_the_others_go_on(finished) -> None:
     out, done, _ = finished
     assert "failed: broken seed 1" in done.stderr
-    failed = [row for row in results(out) if row["status"] == "failed"]
+    failed = runs_of(out, status="failed")
     assert [(row["contender"], row["run"]) for row in failed] == [("broken", "1"), ("broken", "2")]
     assert "gone.safetensors" in failed[0]["reason"]
     assert "gone.safetensors" in (out / "report.md").read_text()
-    done_runs = {
-        (row["contender"], row["run"]) for row in rows_of(out, status="done", split="test")
-    }
+    done_runs = {(row["contender"], row["run"]) for row in rows_of(out, split="test")}
     assert done_runs == {("meta_gnn", "1"), ("meta_gnn", "2"), ("contact_number", "1")}
 
 
 @pytest.mark.slow
 def test_the_search_chooses_the_best_on_validation(finished) -> None:
     out, _, _ = finished
-    trials = rows_of(out, kind="search")
+    trials = runs_of(out, kind="search")
     best = max(trials, key=lambda row: float(row["val_r"]))
-    chosen = {row["settings"] for row in rows_of(out, kind="seed", split="test")}
+    chosen = {row["settings"] for row in runs_of(out, kind="seed", status="done")}
     assert len(trials) == 2
     assert chosen == {best["settings"]}
     recipe = json.loads((out / "runs" / "meta_gnn" / "1" / "recipe.json").read_text())["recipe"]
@@ -346,8 +353,7 @@ def test_a_folder_without_a_table_of_matches_says_how_to_give_one(
 @pytest.mark.slow
 def test_the_report_is_made_again_from_the_tables_alone(finished, tmp_path: Path) -> None:
     out, _, _ = finished
-    tables = ("data.csv", "results.csv", "per_structure.parquet", "pairs.csv", "predicted.csv")
-    for name in ("plan.json", *tables):
+    for name in ("plan.json", "data.csv", *FILES):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     done = CliRunner().invoke(app, ["compare", "--report-only", str(tmp_path)])
     assert done.exit_code == 0, done.output
@@ -424,7 +430,7 @@ def test_quick_trains_the_real_recipes_and_reports(place: Path, tmp_path: Path) 
     words += ["--set", "data.loader.min_usable=10", "--set", "search={}", "-o", str(tmp_path)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert {row["contender"] for row in rows_of(tmp_path, split="test", status="done")} == {
+    assert {row["contender"] for row in rows_of(tmp_path, split="test")} == {
         *("gcn", "meta_gnn", "structure_mean")
     }
     table = read_table(tmp_path / "report.md", "CC, per structure")

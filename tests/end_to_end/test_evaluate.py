@@ -80,10 +80,10 @@ def test_two_models_give_one_comparison(store, checkpoints, tmp_path):
     rows = list(csv.DictReader((out / "summary.csv").read_text().splitlines()))
     protein = [r for r in rows if (r["atom_class"], r["stratum"]) == ("protein", "all")]
     assert [(row["model"], row["crystal"]) for row in protein] == [
-        ("first", "True"),
-        ("first", "False"),
-        ("second", "True"),
-        ("second", "False"),
+        ("first", "on"),
+        ("first", "off"),
+        ("second", "on"),
+        ("second", "off"),
     ]
     assert {row["structures"] for row in protein} == {"6"}
     for row in protein:
@@ -135,7 +135,7 @@ def test_the_ceiling_and_predicted_structures_stand_beside_the_split(store, chec
     entry = store.parent / "structures" / "aa" / "2aaa.cif"
     folder.mkdir()
     (folder / "model.cif").write_text(entry.read_text())
-    (folder / "map.csv").write_text("model_file,kinase_id,chain,best_match\nmodel.cif,2aaa,A,1\n")
+    (folder / "map.csv").write_text("model_file,crystal_id,chain,best_match\nmodel.cif,2aaa,A,1\n")
     result = run(
         *(checkpoints[0], "--data", store, "--split", "test", "--crystal", "off", "-o", out),
         *("--pairs", tmp_path / "pairs.csv", "--predicted", folder, "--bootstrap", 20),
@@ -180,16 +180,15 @@ def test_each_report_has_the_ceiling_of_its_own_split(store, checkpoints, tmp_pa
     folder = tmp_path / "predicted"
     folder.mkdir()
     (folder / "model.cif").write_text((tmp_path / "2aaa.cif").read_text())
-    (folder / "map.csv").write_text("model_file,kinase_id,chain,best_match\nmodel.cif,2aaa,A,1\n")
+    (folder / "map.csv").write_text("model_file,crystal_id,chain,best_match\nmodel.cif,2aaa,A,1\n")
     bands = {}
-    for name in ("save_distribution", "save_correlations"):
-        whole = getattr(distribution, name)
+    whole = distribution.plot_samples
 
-        def note(found, path, *, title, band, whole=whole):
-            bands[Path(path).stem] = band.middle
-            return whole(found, path, title=title, band=band)
+    def note(samples, *, axis, title, band):
+        bands[title] = band.middle
+        return whole(samples, axis=axis, title=title, band=band)
 
-        monkeypatch.setattr(distribution, name, note)
+    monkeypatch.setattr(distribution, "plot_samples", note)
     result = run(
         *(checkpoints[0], "--data", tmp_path / "store", "--split", "test", "--crystal", "off"),
         *("--pairs", tmp_path / "pairs.csv", "--predicted", folder, "--bootstrap", 0),
@@ -199,9 +198,10 @@ def test_each_report_has_the_ceiling_of_its_own_split(store, checkpoints, tmp_pa
     means = json.loads((tmp_path / "out" / "predicted_models.json").read_text())["means"]
     (reference,) = [row for row in means if row["model"] == "crystal to crystal"]
     assert (reference["items"], reference["mean"] < 0.95) == (1, True)
-    assert bands["distribution"] == pytest.approx(1.0)
-    assert bands["predicted_models"] == pytest.approx(reference["mean"])
-    assert reference["mean"] < bands["pairs"] < 1
+    split, pairs, predicted = bands.values()
+    assert split == pytest.approx(1.0)
+    assert predicted == pytest.approx(reference["mean"])
+    assert reference["mean"] < pairs < 1
 
 
 def test_without_anything_to_evaluate_on_the_choices_are_named(store, checkpoints):

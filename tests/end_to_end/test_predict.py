@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from debye.cli.main import app
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
-from debye.prediction.calibration import AtomClass, Calibration, Interval
+from debye.prediction.calibration import Calibration, Interval
+from debye.scores.strata import ErrorClass
 
 HEADER = (
     "model,chain,residue_number,insertion_code,residue_name,atom_name,altloc,element,"
@@ -38,7 +39,7 @@ def checkpoint(tmp_path_factory) -> Path:
     spread_out(model, 1, mean=30.0, sd=8.0)
     intervals = tuple(
         Interval(atom_class=kind, resolution_known=known, lower=-1.0, upper=1.5, atoms=1000)
-        for kind in AtomClass
+        for kind in ErrorClass
         for known in (True, False)
     )
     calibration = Calibration(intervals=intervals).model_dump(mode="json")

@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from calpha_set import read_calpha_set, superset_ids
 
-from debye.benchmark.calpha_set import read_calpha_set, superset_ids
 from debye.models.baselines.elastic_network import gaussian_network
 from debye.scores.metrics import pearson
 

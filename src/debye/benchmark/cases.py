@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.benchmark.crystal_pairs import locate_entries
-from debye.benchmark.store import RunConfig, load_models, plan_runs, predict_entry
+from debye.benchmark.store import EvaluationConfig, load_models, model_views, predict_entry
 from debye.errors import ConfigError, DebyeError, StoreError, StructureError
 from debye.prediction.inputs import expand_inputs
 from debye.scores.metrics import mae, pearson
@@ -188,14 +188,14 @@ def cases_from_store(
     if split is not None:
         place = {entry.id: (split, row) for row, entry in enumerate(store.entries(split))}
     wanted = list(dict.fromkeys(name.lower() for name in entries)) or list(place)
-    models, config = load_models([model]), RunConfig(crystal="on")
+    models, config = load_models([model]), EvaluationConfig(crystal="on")
 
     def predicted(name: str) -> StructureCase:
         if name not in place:
             remedy = "List the entries with Store.entries, or leave out --split"
             where = f"in split {split}" if split else "in any split"
             raise StoreError(str(store.path), f"no entry {name!r} {where}", remedy)
-        runs = plan_runs(models, config.crystal)
+        runs = model_views(models, config.crystal)
         ((values, failure),) = predict_entry(store, *place[name], runs, config)
         if failure is not None:
             raise StructureError(name, failure.reason.rstrip("."), "Leave the entry out")
@@ -205,7 +205,7 @@ def cases_from_store(
         return StructureCase(
             name=name,
             structure=store.structure(*place[name]),
-            deposited=values.deposited,
+            deposited=values.true,
             predicted=values.predicted,
             model_name=models[0][0],
         )

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from debye.benchmark.store import (
+    EntryFailure,
+    EvaluationConfig,
+    ModelView,
     Progress,
-    RunConfig,
-    plan_runs,
+    model_views,
+    own_target,
     predict_entry,
+    true_labels,
     values_of_coordinates,
 )
 from debye.errors import ConfigError
-from debye.reports.evaluation import EntryFailure, Provenance
-from debye.scores.correlations import CorrelationReport, Predictions
-from debye.scores.evaluation import BootstrapConfig
+from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.correlations import Correlations, predictor_rows
 from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY, RESOLUTION_STRATA, resolution_stratum
 from debye.structure.align import ChainMatch, match_chains
@@ -29,11 +33,9 @@ from debye.structure.structure import EntityKind
 from debye.targets.b_factor import B_FACTOR
 
 if TYPE_CHECKING:
-    from debye.benchmark.store import Run
     from debye.dataset.store.store import Store
     from debye.prediction.predictor import Predictor
-    from debye.targets.b_factor import B_FACTOR
-from debye.structure.structure import Structure
+    from debye.structure.structure import Structure
 
 CEILING = "crystal to crystal"
 UNSEEN_CEILING = "crystal to crystal, unseen"
@@ -44,13 +46,13 @@ NOTE = (
     "r of B over the matched protein heavy atoms of two crystals of one protein (aligned residue and atom "
     "name, B usable in both). First row: deposited B of one crystal against that of the other. Models: "
     "their prediction of each crystal against that crystal's deposited B, over the same atoms, mean of "
-    "both. Crystal 'other': against the deposited B of the other crystal, from the chain alone, shown as a "
-    "predicted structure would be. Form: same space group and cell. Resolution: the worse of both. A model that "
-    "knows the crystal may pass what another form tells, and one without an experiment's noise what a single one "
-    "tells."
+    "both. Crystal 'other': against the deposited B of the other crystal, predicted from the chain alone as "
+    "a predicted structure is. Form: same space group and cell. Resolution: the worse of both. The ceiling is "
+    "not an upper bound: a model that uses the crystal may pass the agreement with another form, and a model "
+    "without experimental noise that with a single crystal."
 )
 OTHER = "other"
-"""In place of on and off: the model sees coordinates of the other crystal."""
+"""In place of ``on`` and ``off``: the model sees coordinates of the other crystal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class CrystalPair:
 
 
 def read_pairs(path: Path) -> list[CrystalPair]:
-    """Read a table of pairs; other columns than :data:`COLUMNS` may be there and are not used.
+    """Read a table of pairs; columns other than :data:`COLUMNS` are ignored.
 
     Raises:
         ConfigError: the file cannot be read, lacks a column or has no row.
@@ -83,6 +85,24 @@ def read_pairs(path: Path) -> list[CrystalPair]:
     ]
 
 
+def pair_table(pairs: Iterable[CrystalPair]) -> pd.DataFrame:
+    """Return pairs as a table that :func:`read_pairs` reads from a CSV file."""
+    return pd.DataFrame(
+        [
+            (
+                pair.ids[0],
+                pair.chains[0],
+                pair.ids[1],
+                pair.chains[1],
+                int(pair.same_form),
+                pair.group,
+            )
+            for pair in pairs
+        ],
+        columns=pd.Index(COLUMNS),
+    )
+
+
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV file that must have some columns and at least one row.
 
@@ -93,15 +113,13 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            str(path), problem=f"cannot be read ({error})", remedy="Give a CSV file"
-        ) from error
+        raise ConfigError(str(path), f"cannot be read ({error})", "Give a CSV file") from error
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
         raise ConfigError(
             str(path),
-            problem=f"no row with the columns {', '.join(missing)}",
-            remedy=f"Give a CSV file with {', '.join(columns)}",
+            f"no row with the columns {', '.join(missing)}",
+            f"Give a CSV file with {', '.join(columns)}",
         )
     return rows
 
@@ -115,36 +133,25 @@ def locate_entries(store: Store) -> dict[str, tuple[str, int]]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """One pair with the r of every row of the report, the ceiling first."""
-
-    facts: dict[str, object]
-    stratum: str
-    is_unseen: bool
-    """No model of the report was trained on one of the two."""
-    pearson: list[float]
-
-
 class _Entries:
-    """Every entry is read once and predicted once, also if it is in many pairs."""
+    """Reads and predicts every entry once, also if it is in many pairs."""
 
     def __init__(
         self,
         store: Store,
-        runs: Sequence[Run],
-        config: RunConfig,
+        views: Sequence[ModelView],
+        config: EvaluationConfig,
         known: Mapping[str, Sequence[NDArray[np.float32]]],
         *,
         from_other: bool,
     ) -> None:
-        self.store, self.runs, self.config = store, runs, config
+        self.store, self.views, self.config = store, views, config
         self.place = locate_entries(store)
-        self.trained = frozenset[str]().union(*(run.predictor.trained_splits for run in runs))
+        self.trained = frozenset[str]().union(*(view.predictor.trained_splits for view in views))
         """Splits that a model of the report was trained on."""
         self.failures: list[EntryFailure] = []
         self._predicted = dict(known)
-        self.predictors = {run.name: run.predictor for run in runs} if from_other else {}
+        self.predictors = {view.name: view.predictor for view in views} if from_other else {}
         self._alone: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
 
     def structure(self, entry_id: str) -> Structure:
@@ -154,21 +161,20 @@ class _Entries:
         split, row = self.place[entry_id]
         return self.store.entries(split)[row].resolution
 
-    def deposited(self, entry_id: str, structure: Structure) -> NDArray[np.float32]:
-        labels = self.store.labels(*self.place[entry_id], B_FACTOR)
-        return np.where(labels.usable, labels.value, np.nan)
+    def true(self, entry_id: str) -> NDArray[np.float32]:
+        return true_labels(self.store, *self.place[entry_id], B_FACTOR)
 
     def predicted(self, entry_id: str) -> Sequence[NDArray[np.float32]]:
         if entry_id not in self._predicted:
             outcomes = list(
-                predict_entry(self.store, *self.place[entry_id], self.runs, self.config)
+                predict_entry(self.store, *self.place[entry_id], self.views, self.config)
             )
             self._predicted[entry_id] = [values.predicted for values, _ in outcomes]
             self.failures += [failure for _, failure in outcomes if failure]
         return self._predicted[entry_id]
 
     def alone(self, entry_id: str, chain: str) -> list[NDArray[np.float64]]:
-        """Return what every model says of a chain that it sees as it sees a predicted structure; NaN elsewhere."""
+        """Return the values of every model for a chain that it sees as a predicted structure; NaN elsewhere."""
         key = (entry_id, chain)
         if key not in self._alone:
             structure = self.structure(entry_id)
@@ -189,14 +195,13 @@ def evaluate_pairs(
     pairs: Sequence[CrystalPair],
     models: Sequence[tuple[str, Predictor]] = (),
     *,
-    provenance: Provenance,
     splits: Sequence[str] = (),
-    config: RunConfig | None = None,
+    config: EvaluationConfig | None = None,
     bootstrap: BootstrapConfig | None = None,
     progress: Progress | None = None,
     known: Mapping[str, Sequence[NDArray[np.float32]]] | None = None,
     from_other: bool = True,
-) -> CorrelationReport:
+) -> tuple[Correlations, list[EntryFailure]]:
     """Correlate the crystals of each pair, and the predictions of models with the same atoms.
 
     Pairs with an entry in a split that one of the models was trained on are left out of the rows of all
@@ -205,59 +210,62 @@ def evaluate_pairs(
     Args:
         store: Holds the entries; pairs of which it lacks one are counted as failures.
         pairs: Pairs of crystals.
-        models: Name and predictor of each model.
-        provenance: Written into the report.
+        models: Name and predictor of each model of B.
         splits: Only pairs with an entry in one of these splits; empty: all pairs.
-        config: What the models are told.
+        config: What the models see.
         bootstrap: How intervals are made, over the groups of pairs.
-        progress: Told after each pair.
-        known: Predictions that were made before, by entry: (atoms,) for each row of
-            :func:`debye.benchmark.store.plan_runs`.
-        from_other: Also score what the models say of each crystal from a chain of the other one, as they would
-            of a predicted structure (of ``config`` only the noise applies): a row of its own for each model.
+        progress: Called after each pair.
+        known: Predictions that were made before, by entry: (atoms,) for each of
+            :func:`debye.benchmark.store.model_views`.
+        from_other: Also score what each model predicts for a crystal from a chain of the other one, as
+            for a predicted structure (of ``config`` only the noise applies): a row of its own for each model.
 
     Raises:
-        ConfigError: no pair is left, or two models have the same name.
+        ConfigError: no pair is left, a model does not predict B, or two models have the same name.
     """
-    config = config or RunConfig()
-    runs = plan_runs(models, config.crystal)
-    entries = _Entries(store, runs, config, known or {}, from_other=from_other)
+    config = config or EvaluationConfig()
+    views = [
+        replace(view, target=own_target(view.predictor, view.name, B_FACTOR))
+        for view in model_views(models, config.crystal)
+    ]
+    entries = _Entries(store, views, config, known or {}, from_other=from_other)
     wanted = [
         pair
         for pair in pairs
         if not splits or any(entries.place.get(key, ("",))[0] in splits for key in pair.ids)
     ]
-    scored: list[tuple[CrystalPair, _Scored]] = []
+    facts: list[dict[str, object]] = []
+    found: list[list[float]] = []
     for done, pair in enumerate(wanted, start=1):
         problem = _problem(entries, pair)
         if isinstance(problem, str):
-            name = "-".join(pair.ids)
-            entries.failures.append(
-                EntryFailure(model=CEILING, crystal=False, id=name, reason=problem)
-            )
+            failure = EntryFailure(CEILING, "", "-".join(pair.ids), problem)
+            entries.failures.append(failure)
         else:
-            scored.append((pair, _score(entries, pair, *problem)))
+            atoms, values = _score(entries, pair, problem)
+            facts.append(_facts(entries, pair) | {"atoms": atoms})
+            found.append(values)
         if progress:
             progress(done, len(wanted))
-    if not scored:
+    if not found:
         raise ConfigError(
             "pairs",
-            problem=f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}",
-            remedy="Give the store that holds these entries, or another split",
+            f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}",
+            "Give the store that holds these entries, or another split",
         )
-    return _report(scored, entries, provenance, bootstrap or BootstrapConfig())
+    made = _correlations(pd.DataFrame(facts), np.array(found), entries)
+    return replace(made, bootstrap=bootstrap or BootstrapConfig()), entries.failures
 
 
-def pairs_of(report: CorrelationReport, splits: Collection[str]) -> CorrelationReport | None:
-    """Return a report of pairs on those with an entry in one of some splits; None where there are none."""
-    chosen = np.array(
-        [item["split1"] in splits or item["split2"] in splits for item in report.items]
-    )
-    return report.take(chosen) if chosen.any() else None
+def pairs_of(found: Correlations, splits: Collection[str]) -> Correlations | None:
+    """Return only the pairs with an entry in one of some splits; None if there are none."""
+    first, second = (np.isin(found.items[name], list(splits)) for name in ("split1", "split2"))
+    chosen = np.asarray(first | second)
+    return found.take(chosen) if chosen.any() else None
 
 
-def _problem(entries: _Entries, pair: CrystalPair) -> str | tuple[Structure, Structure, ChainMatch]:
-    """Return both structures and their match, or why the pair cannot be scored."""
+def _problem(entries: _Entries, pair: CrystalPair) -> str | ChainMatch:
+    """Return how the chains match, or why the pair cannot be scored."""
     missing = [key for key in pair.ids if key not in entries.place]
     if missing:
         return f"not in the store: {', '.join(missing)}"
@@ -265,87 +273,81 @@ def _problem(entries: _Entries, pair: CrystalPair) -> str | tuple[Structure, Str
     match = match_chains(first, pair.chains[0], second, pair.chains[1])
     if match.identity < LEAST_IDENTITY:
         return f"{match.identity:.1%} of the aligned residues are the same: not one protein"
-    return first, second, match
+    return match
 
 
-def _score(
-    entries: _Entries, pair: CrystalPair, first: Structure, second: Structure, match: ChainMatch
-) -> _Scored:
-    sides = [
-        entries.deposited(key, structure)[rows]
-        for key, structure, rows in zip(
-            pair.ids, (first, second), (match.first, match.second), strict=True
-        )
-    ]
-    minimum = ATOM_CLASSES[PRIMARY].minimum
+def _is_unseen(entries: _Entries, ids: Iterable[str]) -> bool:
+    """Return whether no model was trained on one of two entries."""
+    return not any(entries.place[key][0] in entries.trained for key in ids)
+
+
+def _score(entries: _Entries, pair: CrystalPair, match: ChainMatch) -> tuple[int, list[float]]:
+    """Return the number of atoms, and the r of every row of the report, the ceiling first."""
+    rows = (match.first, match.second)
+    sides = [entries.true(key)[own] for key, own in zip(pair.ids, rows, strict=True)]
     both = np.isfinite(sides[0]) & np.isfinite(sides[1])
+    minimum = ATOM_CLASSES[PRIMARY].minimum
+
+    def mean_r(predictions: Iterable[Sequence[NDArray]], against: Sequence[NDArray]) -> list[float]:
+        """Return the mean over both crystals of the r of each model."""
+        each = [
+            [pearson(values[own][both], side[both], minimum) for values in models]
+            for models, own, side in zip(predictions, rows, against, strict=True)
+        ]
+        return [sum(pair) / 2 for pair in zip(*each, strict=True)]
+
     found = [pearson(sides[0][both], sides[1][both], minimum)]
-    is_unseen = not any(entries.place[key][0] in entries.trained for key in pair.ids)
-    if is_unseen and entries.runs:
-        each = [
-            [pearson(values[rows][both], side[both], minimum) for values in entries.predicted(key)]
-            for key, rows, side in zip(pair.ids, (match.first, match.second), sides, strict=True)
-        ]
-        found += [sum(row) / 2 for row in zip(*each, strict=True)]
-        crossed = zip(pair.ids, pair.chains, (match.first, match.second), sides[::-1], strict=True)
-        each = [
-            [pearson(values[rows][both], side[both], minimum) for values in entries.alone(*of)]
-            for *of, rows, side in crossed
-        ]
-        found += [sum(row) / 2 for row in zip(*each, strict=True)]
+    if _is_unseen(entries, pair.ids) and entries.views:
+        found += mean_r(map(entries.predicted, pair.ids), sides)
+        found += mean_r(map(entries.alone, pair.ids, pair.chains), sides[::-1])
     else:
-        found += [np.nan] * (len(entries.runs) + len(entries.predictors))
+        found += [np.nan] * (len(entries.views) + len(entries.predictors))
+    return int(both.sum()), found
+
+
+def _facts(entries: _Entries, pair: CrystalPair) -> dict[str, object]:
     resolutions = [entries.resolution(key) for key in pair.ids]
     known = [value for value in resolutions if value is not None]
-    worse = max(known) if len(known) == 2 else None
-    facts = {
-        "id1": pair.ids[0],
-        "chain1": pair.chains[0],
-        "id2": pair.ids[1],
-        "chain2": pair.chains[1],
-        **{f"split{side}": entries.place[key][0] for side, key in enumerate(pair.ids, start=1)},
-        "same_form": int(pair.same_form),
-        "resolution": np.nan if worse is None else worse,
-        "group": pair.group,
-        "atoms": int(both.sum()),
-    }
-    return _Scored(facts, resolution_stratum(worse), is_unseen, found)
+    facts: dict[str, object] = {}
+    for side, (key, chain) in enumerate(zip(pair.ids, pair.chains, strict=True), start=1):
+        facts |= {f"id{side}": key, f"chain{side}": chain}
+    splits = {f"split{side}": entries.place[key][0] for side, key in enumerate(pair.ids, start=1)}
+    worse = max(known) if len(known) == 2 else np.nan
+    return (
+        facts
+        | splits
+        | {"same_form": int(pair.same_form), "resolution": worse, "group": pair.group}
+    )
 
 
-def _report(
-    scored: Sequence[tuple[CrystalPair, _Scored]],
-    entries: _Entries,
-    provenance: Provenance,
-    bootstrap: BootstrapConfig,
-) -> CorrelationReport:
-    same = np.array([pair.same_form for pair, _ in scored])
-    stratum = np.array([score.stratum for _, score in scored])
-    groups = {"all pairs": np.ones(len(scored), bool), "same form": same, "other form": ~same}
+def _correlations(items: pd.DataFrame, pearson: NDArray, entries: _Entries) -> Correlations:
+    same = (items["same_form"] == 1).to_numpy()
+    stratum = items["resolution"].map(resolution_stratum).to_numpy()
+    groups = {"all pairs": np.ones(len(items), bool), "same form": same, "other form": ~same}
     groups |= {name: stratum == name for name in RESOLUTION_STRATA if (stratum == name).any()}
-    unseen = np.array([score.is_unseen for _, score in scored])
-    ceiling, *models = np.array([score.pearson for _, score in scored], np.float64).T
-    rows, note = [Predictions(model=CEILING, crystal="", pearson=ceiling)], NOTE
-    if entries.runs and not unseen.all():
-        rows.append(Predictions(model=UNSEEN_CEILING, crystal="", pearson=ceiling, asked=unseen))
+    ids = zip(items["id1"], items["id2"], strict=True)
+    unseen = np.array([_is_unseen(entries, pair) for pair in ids])
+    ceiling, *models = pearson.T
+    rows, note = [predictor_rows(CEILING, "", ceiling)], NOTE
+    if entries.views and not unseen.all():
+        rows.append(predictor_rows(UNSEEN_CEILING, "", ceiling, unseen))
         note += (
             f" {(~unseen).sum()} of {len(unseen)} pairs have an entry in {', '.join(sorted(entries.trained))}, "
             f"which models were trained on: the models and '{UNSEEN_CEILING}' are scored on the other pairs."
         )
-    shown = [(run.name, "on" if run.crystal else "off") for run in entries.runs]
+    shown = [(view.name, view.crystal) for view in entries.views]
     shown += [(name, OTHER) for name in entries.predictors]
     rows += [
-        Predictions(model=name, crystal=crystal, pearson=values, asked=unseen)
-        for (name, crystal), values in zip(shown, models, strict=True)
+        predictor_rows(*labels, values, unseen)
+        for labels, values in zip(shown, models, strict=True)
     ]
-    return CorrelationReport(
+    return Correlations(
         name="pairs",
         title="Crystals of one protein",
         note=note,
-        items=tuple(score.facts for _, score in scored),
-        clusters=tuple(pair.group for pair, _ in scored),
+        items=items,
+        clusters=tuple(items["group"]),
         groups=groups,
-        rows=tuple(rows),
-        bootstrap=bootstrap,
-        provenance=provenance,
-        failures=tuple(entries.failures),
+        scores=pd.concat(rows, ignore_index=True),
+        bootstrap=BootstrapConfig(),
     )

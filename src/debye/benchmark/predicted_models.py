@@ -1,4 +1,4 @@
-"""Predicted structures against crystals of the same protein: what models say without any experiment."""
+"""Predicted structures against crystals of the same protein: predictions without any experiment."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from debye.benchmark.crystal_pairs import locate_entries, read_table
-from debye.benchmark.store import Progress, RunConfig, load_models, values_of_coordinates
+from debye.benchmark.store import (
+    EntryFailure,
+    EvaluationConfig,
+    Progress,
+    load_models,
+    true_labels,
+    values_of_coordinates,
+)
 from debye.errors import ConfigError, DebyeError, StructureError
-from debye.reports.evaluation import EntryFailure, Provenance
-from debye.scores.correlations import CorrelationReport, GroupMean, Predictions
-from debye.scores.evaluation import BootstrapConfig
+from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.correlations import Correlations, predictor_rows
 from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY
-from debye.structure.align import ChainMatch, match_chains
+from debye.structure.align import match_chains
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind
 from debye.targets.b_factor import B_FACTOR
@@ -27,14 +34,15 @@ from debye.targets.b_factor import B_FACTOR
 if TYPE_CHECKING:
     from debye.dataset.store.store import Store
     from debye.prediction.predictor import Predictor
-    from debye.targets.b_factor import B_FACTOR
-from debye.structure.structure import Structure
+    from debye.structure.structure import Structure
 
-COLUMNS = ("model_file", "kinase_id", "chain", "best_match")
+COLUMNS = ("model_file", "crystal_id", "chain", "best_match")
+OLDER_COLUMN = "kinase_id"
+"""Name of ``crystal_id`` in older tables, which can still be read."""
 USUAL_MATCHES = "map.csv"
 """Table of matches in the folder of the predicted structures."""
 BASELINES = ("weighted_contact_number", "contact_number")
-"""Scored beside the models, whether or not they are asked for."""
+"""Always scored next to the models."""
 CONFIDENCE, PHENIX = "−pLDDT", "pLDDT, Phenix"
 NOTE = (
     "r of a predicted structure against a crystal of the same protein: protein heavy atoms matched by "
@@ -45,7 +53,7 @@ NOTE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelMatch:
+class StructureMatch:
     """A predicted structure and a chain of a crystal of the same protein."""
 
     file: str
@@ -68,31 +76,34 @@ def match_table(folder: Path) -> Path:
     if not path.is_file():
         raise ConfigError(
             str(folder),
-            problem=f"has no {USUAL_MATCHES}, the table of predicted structures and crystals",
-            remedy=f"Give a CSV file with {', '.join(COLUMNS)} by --map",
+            f"has no {USUAL_MATCHES}, the table of predicted structures and crystals",
+            f"Give a CSV file with {', '.join(COLUMNS)} by --map",
         )
     return path
 
 
-def read_matches(path: Path) -> list[ModelMatch]:
-    """Read a table of matches; other columns than :data:`COLUMNS` may be there and are not used.
+def read_matches(path: Path) -> list[StructureMatch]:
+    """Read a table of matches; columns other than :data:`COLUMNS` are ignored.
 
     Raises:
         ConfigError: the file cannot be read, lacks a column or has no row.
     """
+    rows = read_table(path, [name for name in COLUMNS if name != "crystal_id"])
+    crystal = OLDER_COLUMN if OLDER_COLUMN in rows[0] else "crystal_id"
+    rows = read_table(path, (COLUMNS[0], crystal, *COLUMNS[2:]))
     return [
-        ModelMatch(
+        StructureMatch(
             file=row["model_file"],
-            entry=row["kinase_id"],
+            entry=row[crystal],
             chain=row["chain"],
             is_best=row["best_match"] == "1",
         )
-        for row in read_table(path, COLUMNS)
+        for row in rows
     ]
 
 
 def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str | int]:
-    """Make sure that the files and entries of a table of matches are there; return counts and a digest of it.
+    """Check that the files and entries of a table of matches exist; return counts and a digest of it.
 
     Raises:
         ConfigError: the table cannot be read, or something that it names is missing.
@@ -107,8 +118,8 @@ def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str |
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ConfigError(
                 str(table),
-                problem=f"names {names[0]}{more}, not in {where}",
-                remedy="Give a table of files and crystals that are there",
+                f"names {names[0]}{more}, not in {where}",
+                "Give a table of files and crystals that are there",
             )
     names = sorted({match.file for match in matches})
     digest = hashlib.sha256(table.read_bytes())
@@ -148,49 +159,40 @@ def with_baselines(
 def evaluate_predicted(
     store: Store,
     folder: Path,
-    matches: Sequence[ModelMatch],
+    matches: Sequence[StructureMatch],
     models: Sequence[tuple[str, Predictor]],
     *,
-    provenance: Provenance,
-    config: RunConfig | None = None,
+    config: EvaluationConfig | None = None,
     bootstrap: BootstrapConfig | None = None,
-    references: Sequence[GroupMean] = (),
     progress: Progress | None = None,
-) -> CorrelationReport:
+) -> tuple[Correlations, list[EntryFailure]]:
     """Predict every file and correlate it with the crystals that it is matched to.
 
-    A file, a model or a crystal that fails leaves its items without an r, is returned as a failure, and
-    the others go on.
+    A file, a model or a crystal that fails leaves its items without an r and is returned as a failure.
 
     Args:
         store: Holds the crystals.
         folder: Holds the files of the matches.
         matches: Pairs of file and crystal.
         models: Name and predictor of each model.
-        provenance: Written into the report.
-        config: Noise put on the predicted structures. That they have neither a crystal nor a resolution is
-            no choice.
+        config: Noise put on the predicted structures, which have neither a crystal nor a resolution.
         bootstrap: How intervals are made, over predicted structures.
-        references: Means over other items to stand below the table.
-        progress: Told after each file.
+        progress: Called after each file.
 
     Raises:
         ConfigError: no match.
     """
     if not matches:
         raise ConfigError(
-            str(folder),
-            problem="no predicted structure is matched",
-            remedy="Give a table of matches",
+            str(folder), "no predicted structure is matched", "Give a table of matches"
         )
-    config = config or RunConfig()
-    names = [*(name for name, _ in models), CONFIDENCE, PHENIX]
-    by_file: dict[str, list[ModelMatch]] = {}
+    config = config or EvaluationConfig()
+    by_file: dict[str, list[StructureMatch]] = {}
     for match in matches:
         by_file.setdefault(match.file, []).append(match)
-    nothing = _Score(0.0, 0, [np.nan] * len(names))
+    nothing = _Score(0.0, 0, [np.nan] * (len(models) + 2))
     place = locate_entries(store)
-    scored: list[tuple[ModelMatch, _Score]] = []
+    scored: list[tuple[StructureMatch, _Score]] = []
     failures: list[EntryFailure] = []
     for done, (name, mine) in enumerate(by_file.items(), start=1):
         try:
@@ -198,47 +200,46 @@ def evaluate_predicted(
             columns, failed = _columns(structure, models, config)
             failures += failed
         except DebyeError as error:
-            failures.append(_failure(name, error))
+            failures.append(EntryFailure("all", "", name, str(error)))
             scored += [(match, nothing) for match in mine]
         else:
             for match in mine:
                 try:
-                    score = _score(structure, columns, match, *_crystal(store, place, match))
+                    crystal, true = _crystal(store, place, match)
+                    score = _score(structure, columns, match, crystal, true)
                 except DebyeError as error:
-                    failures.append(_failure(f"{name} against {match.entry}", error))
+                    where = f"{name} against {match.entry}"
+                    failures.append(EntryFailure("all", "", where, str(error)))
                     score = nothing
                 scored.append((match, score))
         if progress:
             progress(done, len(by_file))
-    return _report(scored, names, failures, provenance, bootstrap, references)
+    names = [(name, "off") for name, _ in models] + [(CONFIDENCE, ""), (PHENIX, "")]
+    return _correlations(scored, names, bootstrap or BootstrapConfig()), failures
 
 
 @dataclass(frozen=True, slots=True)
 class _Score:
-    """One match: how well the chains agree, and the r of every row of the report."""
+    """One match: how well the chains agree, and the r of every predictor."""
 
     identity: float
     atoms: int
     pearson: list[float]
 
 
-def _failure(name: str, error: DebyeError) -> EntryFailure:
-    return EntryFailure(model="all", crystal=False, id=name, reason=str(error))
-
-
 def _read(path: Path) -> Structure:
     if not path.is_file():
         raise StructureError(
-            str(path), problem="no such file", remedy="Correct the folder or the table of matches"
+            str(path), "no such file", "Correct the folder or the table of matches"
         )
     # Noise follows the file's name.
     return replace(read_structure(path), source=path.name)
 
 
 def _columns(
-    structure: Structure, models: Sequence[tuple[str, Predictor]], config: RunConfig
+    structure: Structure, models: Sequence[tuple[str, Predictor]], config: EvaluationConfig
 ) -> tuple[list[NDArray[np.float64]], list[EntryFailure]]:
-    """Return what every row of the report says about each atom of the file, NaN where nothing."""
+    """Return the values of every predictor for each atom of the file, NaN if it has none."""
     columns, failures = values_of_coordinates(structure, models, config)
     plddt = structure.b_iso.astype(np.float64)
     if np.nanmax(plddt, initial=0.0) <= 1:
@@ -247,25 +248,23 @@ def _columns(
 
 
 def _crystal(
-    store: Store, place: dict[str, tuple[str, int]], match: ModelMatch
-) -> tuple[Structure, NDArray[np.bool_]]:
-    """Return a crystal and which of its atoms have a usable B."""
+    store: Store, place: dict[str, tuple[str, int]], match: StructureMatch
+) -> tuple[Structure, NDArray[np.float32]]:
+    """Return a crystal and the B of its atoms, NaN where not usable."""
     if match.entry not in place:
         raise StructureError(
-            match.entry,
-            problem="not in the store",
-            remedy="Give the store that holds the crystals of the table",
+            match.entry, "not in the store", "Give the store that holds the crystals of the table"
         )
     where = place[match.entry]
-    return store.structure(*where), store.labels(*where, B_FACTOR).usable
+    return store.structure(*where), true_labels(store, *where, B_FACTOR)
 
 
 def _score(
     structure: Structure,
     columns: Sequence[NDArray[np.float64]],
-    match: ModelMatch,
+    match: StructureMatch,
     crystal: Structure,
-    usable: NDArray[np.bool_],
+    true: NDArray[np.float32],
 ) -> _Score:
     """Correlate over the atoms of the chain of the file that fits the crystal's chain best."""
     protein = structure.entity_kind == EntityKind.PROTEIN
@@ -275,58 +274,42 @@ def _score(
     if best is None or not len(best):
         raise StructureError(
             match.file,
-            problem=f"no protein atom matches chain {match.chain} of {match.entry}",
-            remedy="Correct the table of matches",
+            f"no protein atom matches chain {match.chain} of {match.entry}",
+            "Correct the table of matches",
         )
-    return _correlate(columns, best, np.where(usable, crystal.b_iso, np.nan))
-
-
-def _correlate(
-    columns: Sequence[NDArray[np.float64]], match: ChainMatch, deposited: NDArray[np.float64]
-) -> _Score:
-    truth = deposited[match.second]
+    true = true[best.second]
     minimum = ATOM_CLASSES[PRIMARY].minimum
-    found = [pearson(column[match.first], truth, minimum) for column in columns]
-    return _Score(match.identity, int(np.isfinite(truth).sum()), found)
+    r = [pearson(column[best.first], true, minimum) for column in columns]
+    return _Score(best.identity, int(np.isfinite(true).sum()), r)
 
 
-def _report(
-    scored: Sequence[tuple[ModelMatch, _Score]],
-    names: Sequence[str],
-    failures: Sequence[EntryFailure],
-    provenance: Provenance,
-    bootstrap: BootstrapConfig | None,
-    references: Sequence[GroupMean],
-) -> CorrelationReport:
+def _correlations(
+    scored: Sequence[tuple[StructureMatch, _Score]],
+    names: Sequence[tuple[str, str]],
+    bootstrap: BootstrapConfig,
+) -> Correlations:
     best = np.array([match.is_best for match, _ in scored])
     every = np.ones(len(scored), bool)
-    groups = {"best match": best, "all matches": every} if best.any() else {"all matches": every}
     found = np.array([score.pearson for _, score in scored], np.float64)
-    return CorrelationReport(
+    rows = [predictor_rows(*labels, values) for labels, values in zip(names, found.T, strict=True)]
+    items = [
+        {
+            "file": match.file,
+            "entry": match.entry,
+            "chain": match.chain,
+            "best_match": int(match.is_best),
+            "identity": score.identity,
+            "atoms": score.atoms,
+        }
+        for match, score in scored
+    ]
+    return Correlations(
         name="predicted_models",
         title="Predicted structures against crystals of the same protein",
         note=NOTE,
-        items=tuple(
-            {
-                "file": match.file,
-                "entry": match.entry,
-                "chain": match.chain,
-                "best_match": int(match.is_best),
-                "identity": score.identity,
-                "atoms": score.atoms,
-            }
-            for match, score in scored
-        ),
+        items=pd.DataFrame(items),
         clusters=tuple(match.file for match, _ in scored),
-        groups=groups,
-        rows=tuple(
-            Predictions(
-                model=name, crystal="off" if column < len(names) - 2 else "", pearson=values
-            )
-            for column, (name, values) in enumerate(zip(names, found.T, strict=True))
-        ),
-        bootstrap=bootstrap or BootstrapConfig(),
-        provenance=provenance,
-        failures=tuple(failures),
-        references=tuple(references),
+        groups={"best match": best, "all matches": every} if best.any() else {"all matches": every},
+        scores=pd.concat(rows, ignore_index=True),
+        bootstrap=bootstrap,
     )

@@ -1,4 +1,4 @@
-"""Store × models → evaluations: predicts a split entry by entry and scores what comes out."""
+"""Store × models → scores: predict a split entry by entry and score the predictions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt
 
+from debye.dataset.batches.loader import graph_items
 from debye.errors import CheckpointError, ConfigError, DebyeError, StructureError
 from debye.graph.build import build_graph
-from debye.models.base import TableModel
+from debye.models.base import ModelOutput, TableModel
 from debye.models.catalog import CATALOG, build_model
 from debye.models.checkpoint import (
     Checkpoint,
@@ -22,15 +25,14 @@ from debye.models.checkpoint import (
     load_checkpoint,
     released_checkpoints,
 )
-from debye.prediction.calibration import AtomClass, atom_classes
 from debye.prediction.inference import Precision, run_model
 from debye.prediction.predictor import Predictor
 from debye.prediction.prepare import prepare_structure, usable_resolution
 from debye.prediction.restore import restore_values
-from debye.reports.evaluation import EntryFailure
-from debye.scores.evaluation import BootstrapConfig, Evaluation, summarize
-from debye.scores.scores import StructureScore, score_structure
+from debye.scores.scores import StructureScore, score_structure, score_table
+from debye.scores.strata import error_classes, first_atoms, is_protein_backbone
 from debye.scores.values import StructureValues
+from debye.targets.b_factor import B_FACTOR
 from debye.targets.target import Target, Transform
 
 if TYPE_CHECKING:
@@ -39,72 +41,98 @@ if TYPE_CHECKING:
     from debye.graph.config import GraphConfig
     from debye.graph.graph import AtomGraph
     from debye.prediction.prepare import Prepared
-    from debye.structure.bonds import Bonds
     from debye.structure.structure import Structure
 
 CrystalModes = Literal["on", "off", "both"]
-ResolutionUse = Literal["given", "unknown"]
 Progress = Callable[[int, int], None]
-"""Called with how many entries are done and how many there are."""
+"""Called with the number of entries that are done, and of all entries."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """What the models are told about each entry."""
+class EvaluationConfig(BaseModel, frozen=True, extra="forbid"):
+    """What the models see of each entry."""
 
     crystal: CrystalModes = "both"
-    """Symmetry mates shown, hidden, or once each. Models that use no mates are run once."""
-    resolution: ResolutionUse = "given"
-    """``unknown`` hides the resolution, as of a predicted model."""
-    noise: float = 0.0
+    """Symmetry mates: on, off, or both (one row each). Models that use no mates have one row."""
+    resolution: Literal["given", "unknown"] = "given"
+    """``unknown`` hides the resolution, as of a predicted structure."""
+    noise: NonNegativeFloat = 0.0
     """Å, standard deviation of the Gaussian noise on every coordinate; see :func:`disturb`."""
-    noise_seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.noise) and self.noise >= 0 and self.noise_seed >= 0):
-            raise ConfigError(
-                "evaluate",
-                problem=f"noise of {self.noise} Å, seed {self.noise_seed}",
-                remedy="Give a standard deviation and a seed of at least 0",
-            )
-        for name, choices in (("crystal", CrystalModes), ("resolution", ResolutionUse)):
-            if getattr(self, name) not in get_args(choices):
-                raise ConfigError(
-                    "evaluate",
-                    problem=f"{name}={getattr(self, name)!r} is no choice",
-                    remedy=f"Choose from {', '.join(get_args(choices))}",
-                )
+    noise_seed: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One row of the comparison: a model, with or without the crystal."""
+class EntryFailure:
+    """A structure without a prediction, and why."""
+
+    model: str
+    crystal: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One target of a model, with or without the crystal: one row of the tables of an evaluation."""
 
     predictor: Predictor
     name: str
-    crystal: bool
+    use_crystal: bool
+    target: Target
+    """One of the targets that it predicts."""
+
+    @property
+    def crystal(self) -> str:
+        """Whether it uses the crystal, as in tables: ``on`` or ``off``."""
+        return switch(self.use_crystal)
 
 
-def plan_runs(models: Sequence[tuple[str, Predictor]], crystal: CrystalModes) -> list[Run]:
-    """Return the rows of the comparison, in the order of the models, crystal on before off.
+def switch(use_crystal: bool) -> str:
+    """Return how tables say whether symmetry mates were used: ``on`` or ``off``."""
+    return "on" if use_crystal else "off"
+
+
+def model_views(
+    models: Sequence[tuple[str, Predictor]],
+    crystal: CrystalModes,
+    *,
+    every_target: bool = False,
+) -> list[ModelView]:
+    """Return the rows of an evaluation, in the order of the models, crystal on before off.
+
+    Args:
+        models: Name and predictor of each model.
+        crystal: Ways to treat the crystal.
+        every_target: All targets of each model; else its first one.
 
     Raises:
         ConfigError: two models have the same name.
     """
-    names = [name for name, _ in models]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    count = Counter(name for name, _ in models)
+    twice = sorted(name for name, times in count.items() if times > 1)
     if twice:
         raise ConfigError(
             "evaluate",
-            problem=f"more than one model is called {', '.join(twice)}",
-            remedy="Give each model once, and checkpoints different file names",
+            f"more than one model is called {', '.join(twice)}",
+            "Give each model once, and checkpoints different file names",
         )
     wanted = {"on": (True,), "off": (False,), "both": (True, False)}[crystal]
-    runs = []
-    for name, predictor in models:
-        shown = wanted if predictor.graph_config.reads_crystal else (False,)
-        runs += [Run(predictor, name, use) for use in shown]
-    return runs
+    return [
+        ModelView(predictor, name, use, target)
+        for name, predictor in models
+        for use in (wanted if predictor.graph_config.reads_crystal else (False,))
+        for target in predictor.targets[: None if every_target else 1]
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTarget:
+    """The scores of all models of one target on a split."""
+
+    target: Target
+    scores: pd.DataFrame
+    """A row a model, way to treat the crystal, structure and class of atoms."""
+    failures: list[EntryFailure]
+    """Entries that a model cannot predict: all of their atoms count as unpredicted."""
 
 
 def evaluate_store(
@@ -112,95 +140,101 @@ def evaluate_store(
     split: str,
     models: Sequence[tuple[str, Predictor]],
     *,
-    config: RunConfig | None = None,
-    bootstrap: BootstrapConfig | None = None,
+    config: EvaluationConfig | None = None,
     progress: Progress | None = None,
-) -> tuple[list[Evaluation], list[EntryFailure]]:
-    """Evaluate models on a split, with one pass over its entries and a graph shared where models agree.
-
-    An entry that a model cannot predict counts with all of its atoms unpredicted, and is returned as
-    a failure.
+) -> list[ScoredTarget]:
+    """Score models on a split, with one pass over its entries and a graph shared where models agree.
 
     Args:
         store: A finished data store.
         split: One of its splits.
         models: Name and predictor of each model.
-        config: What the models are told.
-        bootstrap: How intervals are made.
-        progress: Told after each entry.
+        config: What the models see.
+        progress: Called after each entry.
+
+    Returns:
+        One for each target of the models; targets with the same labels (B, log B) are one.
 
     Raises:
-        ConfigError: no model, or nothing in the split that can be scored.
-        StoreError: no such split.
+        ConfigError: no model.
+        StoreError: no such split, or no labels of a target in it.
     """
-    config = config or RunConfig()
     if not models:
-        raise ConfigError("evaluate", problem="no model is given", remedy="Name at least one model")
-    runs = plan_runs(models, config.crystal)
-    scores: list[list[StructureScore]] = [[] for _ in runs]
-    failures: list[EntryFailure] = []
+        raise ConfigError("evaluate", "no model is given", "Name at least one model")
+    config = config or EvaluationConfig()
+    views = model_views(models, config.crystal, every_target=True)
+    scores: list[list[StructureScore]] = [[] for _ in views]
+    failures: list[list[EntryFailure]] = [[] for _ in views]
     total = len(store.entries(split))
     for row in range(total):
-        for number, outcome in enumerate(predict_entry(store, split, row, runs, config)):
+        for number, outcome in enumerate(predict_entry(store, split, row, views, config)):
             values, failure = outcome
             scores[number] += score_structure(values)
-            failures += [failure] if failure else []
+            failures[number] += [failure] if failure else []
         if progress:
             progress(row + 1, total)
-    evaluations = [
-        summarize(found, model=run.name, crystal=run.crystal, bootstrap=bootstrap)
-        for run, found in zip(runs, scores, strict=True)
-    ]
-    return evaluations, failures
+    found: dict[str, ScoredTarget] = {}
+    for view, own, failed in zip(views, scores, failures, strict=True):
+        table = score_table(own, model=view.name, crystal=view.crystal)
+        known = found.get(view.target.source.name)
+        if known:
+            table = pd.concat([known.scores, table], ignore_index=True)
+            failed = [*known.failures, *failed]
+        target = known.target if known else view.target
+        found[view.target.source.name] = ScoredTarget(target, table, failed)
+    return list(found.values())
 
 
 def predict_entry(
     store: Store,
     split: str,
     row: int,
-    runs: Sequence[Run],
-    config: RunConfig,
+    views: Sequence[ModelView],
+    config: EvaluationConfig,
     sources: Mapping[GraphConfig, GraphSource] | None = None,
 ) -> Iterator[tuple[StructureValues, EntryFailure | None]]:
-    """Predict one entry by every run, and put deposited and predicted values side by side.
+    """Predict one entry by every view, and yield true and predicted values.
 
     Args:
         store: A finished data store.
         split: One of its splits.
         row: Of the entry.
-        runs: Models, with or without the crystal.
-        config: What the models are told.
+        views: Models, with or without the crystal.
+        config: What the models see.
         sources: Graphs of this split that were built before, such as a cache, which rounds edge vectors
-            to 0.0005 Å; used where the atoms are not disturbed.
+            to 0.0005 Å; used if the atoms are not disturbed.
     """
     sources = {} if config.noise or sources is None else sources
     structure = disturb(store.structure(split, row), config.noise, config.noise_seed)
-    deposited = _deposited(store, split, row, structure, runs[0].predictor.targets[0])
     # Bonds that were measured do not fit atoms that have moved: they are found again.
     bonds = None if config.noise else store.bonds(split, row)
     resolution = usable_resolution(structure, None) if config.resolution == "given" else None
     structure = replace(structure, entry=replace(structure.entry, resolution=resolution))
     graphs: dict[tuple[GraphConfig, bool], AtomGraph] = {}
-    for run in runs:
-        key = (run.predictor.graph_config, run.crystal)
+    outputs: dict[tuple[str, bool], ModelOutput] = {}
+    truths = {
+        target.name: true_values(store, split, row, structure, target)
+        for target in {view.target.name: view.target for view in views}.values()
+    }
+    for view in views:
+        key = (view.predictor.graph_config, view.use_crystal)
+        truth = truths[view.target.name]
         try:
             # Without its crystal an atom has other nearest neighbors: such a graph is built anew.
-            is_stored = key[0] in sources and (run.crystal or key[0].nearest is None)
+            is_stored = key[0] in sources and (view.use_crystal or key[0].nearest is None)
             if key not in graphs and is_stored:
                 graph = sources[key[0]].graph(row)
-                graphs[key] = _shown(graph, run.crystal, resolution is not None)
+                graphs[key] = _shown(graph, view.use_crystal, resolution is not None)
             elif key not in graphs:
-                graphs[key] = _graph(structure, bonds, *key)
-            values = _values(run, structure, graphs[key], deposited)
-            yield values, None
+                # Built as `debye predict` does: not from a cache, which rounds edge vectors.
+                shown = structure if view.use_crystal else replace(structure, crystal=None)
+                graphs[key] = build_graph(shown, key[0], bonds=bonds)
+            run = (view.name, view.use_crystal)
+            if run not in outputs:
+                outputs[run] = _run(view.predictor, graphs[key])
+            yield _predicted(view, structure, graphs[key], outputs[run], truth), None
         except DebyeError as error:
-            values = replace(deposited, is_profile=False)
-            yield (
-                values,
-                EntryFailure(
-                    model=run.name, crystal=run.crystal, id=deposited.id, reason=str(error)
-                ),
-            )
+            yield truth, EntryFailure(view.name, view.crystal, truth.id, str(error))
 
 
 def disturb(structure: Structure, noise: float, seed: int = 0) -> Structure:
@@ -221,16 +255,20 @@ def disturb(structure: Structure, noise: float, seed: int = 0) -> Structure:
 
 
 def values_of_coordinates(
-    structure: Structure, models: Iterable[tuple[str, Predictor]], config: RunConfig
+    structure: Structure,
+    models: Iterable[tuple[str, Predictor]],
+    config: EvaluationConfig,
+    target: Target = B_FACTOR,
 ) -> tuple[list[NDArray[np.float64]], list[EntryFailure]]:
-    """Predict coordinates that are not those of the crystal whose B-factors are asked for.
+    """Predict coordinates that are not those of the crystal with the true values.
 
-    The models are told neither a crystal nor a resolution, and that the structure is a predicted one.
+    The models see neither a crystal nor a resolution, and a structure that is marked as predicted.
 
     Args:
         structure: All atoms of a file.
         models: Name and predictor of each model.
-        config: Noise on the coordinates; what else it says has no meaning here.
+        config: Noise on the coordinates; its other settings have no effect here.
+        target: What is predicted, per atom.
 
     Returns:
         (atoms,) values of each model, NaN where it has none, and the failures.
@@ -247,71 +285,91 @@ def values_of_coordinates(
             if graphs not in prepared:
                 prepared[graphs] = prepare_structure(shown, graphs, crystal="off")
             item = prepared[graphs]
-            values[item.rows] = model_values(predictor, item.graph, shown.source)[0]
+            own = own_target(predictor, name, target)
+            output = _run(predictor, item.graph)
+            values[item.rows] = _values(output, item.graph, own, shown.source)[0]
         except DebyeError as error:
-            failures.append(
-                EntryFailure(model=name, crystal=False, id=shown.source, reason=str(error))
-            )
+            failures.append(EntryFailure(name, switch(False), shown.source, str(error)))
         columns.append(values)
     return columns, failures
 
 
-def _graph(
-    structure: Structure, bonds: Bonds | None, config: GraphConfig, crystal: bool
-) -> AtomGraph:
-    """Build the graph that ``debye predict`` builds: not from a cache, which rounds edge vectors."""
-    shown = structure if crystal else replace(structure, crystal=None)
-    return build_graph(shown, config, bonds=bonds)
+def own_target(predictor: Predictor, name: str, target: Target) -> Target:
+    """Return the target of a model that has the labels of another target (B, log B).
+
+    Raises:
+        ConfigError: the model predicts none.
+    """
+    for own in predictor.targets:
+        if own.source.name == target.source.name:
+            return own
+    raise ConfigError(name, f"does not predict {target.title}", "Leave the model out")
 
 
 def _shown(graph: AtomGraph, crystal: bool, resolution: bool) -> AtomGraph:
-    """Hide of a finished graph what the model is not to be told."""
+    """Hide the crystal or the resolution of a finished graph."""
     if not resolution:
         graph = graph.without_resolution(torch.ones(1, dtype=torch.bool))
     return graph if crystal else graph.without_crystal()
 
 
-def _deposited(
+def true_labels(store: Store, split: str, row: int, target: Target) -> NDArray[np.float32]:
+    """Return (items,) the true values of a target in an entry, NaN where not usable."""
+    labels = store.labels(split, row, target)
+    return np.where(labels.usable, labels.value, np.nan).astype(np.float32)
+
+
+def true_values(
     store: Store, split: str, row: int, structure: Structure, target: Target
 ) -> StructureValues:
-    """Return the deposited side of an entry, with no atom predicted yet."""
+    """Return the true side of an entry, with no item predicted yet."""
     entry = store.entries(split)[row]
     _, chain = np.unique(structure.chain, return_inverse=True)
-    labels = store.labels(split, row, target)
+    items = first_atoms(structure, target.per)
+    true = true_labels(store, split, row, target)
     return StructureValues(
         id=entry.id,
-        deposited=np.where(labels.usable, labels.value, np.nan).astype(np.float32),
-        predicted=np.full(len(structure), np.nan, np.float32),
-        entity_kind=structure.entity_kind,
-        is_backbone=atom_classes(structure) == AtomClass.BACKBONE,
-        residue_name=structure.residue_name,
-        residue_index=structure.residue_index,
-        chain_index=chain.astype(np.int32),
+        target=target,
+        true=true,
+        predicted=np.full_like(true, np.nan),
+        entity_kind=structure.entity_kind[items],
+        is_backbone=is_protein_backbone(structure)[items],
+        residue_name=structure.residue_name[items],
+        residue_index=structure.residue_index[items],
+        chain_index=chain.astype(np.int32)[items],
         resolution=entry.resolution,
         cluster=entry.cluster,
         group=entry.columns.get("group", ""),
     )
 
 
-def _values(
-    run: Run, structure: Structure, graph: AtomGraph, deposited: StructureValues
+def _run(predictor: Predictor, graph: AtomGraph) -> ModelOutput:
+    return run_model(predictor.model, graph, device=predictor.device, precision=predictor.precision)
+
+
+def _predicted(
+    view: ModelView,
+    structure: Structure,
+    graph: AtomGraph,
+    output: ModelOutput,
+    truth: StructureValues,
 ) -> StructureValues:
-    """Fill in what the model says; without a level, the profile, of which only the shape counts."""
-    predictor = run.predictor
-    value, width = model_values(predictor, graph, deposited.id)
+    """Fill in the prediction; without mean and sd of the structure normalized values, of which only the shape counts."""
+    target = view.target
+    value, width = _values(output, graph, target, truth.id)
     shown = replace(
-        deposited,
+        truth,
         predicted=value.astype(np.float32),
         has_crystal=bool(graph.crystal_known.all()),
         is_profile=width is None,
     )
-    target = predictor.targets[0]
-    if target.name not in predictor.calibrations or width is None:
+    calibration = view.predictor.calibrations.get(target.name)
+    if calibration is None or width is None:
         return shown
-    lower, upper = predictor.calibrations[target.name].bounds(
+    lower, upper = calibration.bounds(
         value,
         width,
-        atom_classes(structure),
+        error_classes(structure, target.per),
         resolution_known=structure.entry.resolution is not None,
         crystal_known=shown.has_crystal,
         minimum=target.minimum,
@@ -319,22 +377,20 @@ def _values(
     return replace(shown, lower=lower, upper=upper)
 
 
-def model_values(
-    predictor: Predictor, graph: AtomGraph, source: str
+def _values(
+    output: ModelOutput, graph: AtomGraph, target: Target, source: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return value and expected error of each atom, or the profile and None from a model without a level.
+    """Return value and expected error of each item; normalized values and None without mean and sd.
 
     Raises:
         StructureError: a value is not finite, as ``debye predict`` refuses it.
     """
-    output = run_model(
-        predictor.model, graph, device=predictor.device, precision=predictor.precision
-    )
-    target, found = predictor.targets[0], output.first
+    found = output.values[target.name]
     if found.log_mean_sd is None and target.transform is Transform.Z:
         return _finite(found.value.double().cpu().numpy(), source), None
-    value, width = restore_values(found, graph.structure_index, target)
-    return _finite(value, source), width
+    index = graph_items(graph, target.per).structure_index
+    value, error = restore_values(found, index, target)
+    return _finite(value, source), error
 
 
 def _finite(values: NDArray[np.float64], source: str) -> NDArray[np.float64]:
@@ -342,8 +398,8 @@ def _finite(values: NDArray[np.float64], source: str) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise StructureError(
             source,
-            problem=f"the model gave no finite value for {(~np.isfinite(values)).sum()} atoms",
-            remedy="Check the coordinates, or evaluate another model",
+            f"the model gave no finite value for {(~np.isfinite(values)).sum()} values",
+            "Check the coordinates, or evaluate another model",
         )
     return values
 
@@ -354,7 +410,7 @@ def load_models(
     """Load released models by name, checkpoints by path, and baselines by their name in the catalog.
 
     Returns:
-        A name for each, with its predictor: that of the checkpoint, or what the user typed where two
+        The name and the predictor of each: the name of the checkpoint, or what the user typed if two
         checkpoints share a name.
 
     Raises:
@@ -379,8 +435,8 @@ def _find_model(name: str, device: str) -> Checkpoint:
     if isinstance(model, TableModel):
         raise CheckpointError(
             name,
-            problem="a table that was never fitted",
-            remedy=f"Give a checkpoint: debye train recipes/{name}.toml --data STORE",
+            "a table that was never fitted",
+            f"Give a checkpoint: debye train recipes/{name}.toml --data STORE",
         )
     header = CheckpointHeader(name=name, model=name, config={})
     return Checkpoint(model.to(device).eval(), header, "catalog")

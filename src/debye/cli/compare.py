@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from debye.cli.options import MatchTable, PredictedFolder
+from debye.cli.options import MatchTable, PairsTable, PredictedFolder
 from debye.errors import ConfigError
 
 if TYPE_CHECKING:
-    from debye.benchmark.comparison.schedule import Failure, Step
+    from debye.benchmark.comparison.plan import CompareConfig
+    from debye.benchmark.comparison.schedule import Step
 
 
 def compare(
@@ -34,7 +35,9 @@ def compare(
     seeds: Annotated[int, typer.Option(help="Runs of each recipe.", min=1)] = 3,
     splits: Annotated[
         str | None,
-        typer.Option(help="Splits to evaluate, with commas [val,test,kinase, as the store has]."),
+        typer.Option(
+            help="Splits to evaluate, comma-separated [those of val,test,kinase in the store]."
+        ),
     ] = None,
     subset: Annotated[
         int | None,
@@ -52,16 +55,9 @@ def compare(
         typer.Option("--set", help="Change every trained recipe: section.key=value; repeatable."),
     ] = None,
     reference: Annotated[
-        str, typer.Option(help="Whom all others are compared with [meta_gnn, else the first].")
+        str, typer.Option(help="Reference model for the differences [meta_gnn, else the first].")
     ] = "",
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of pairs of crystals of one protein: the ceiling.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    pairs: PairsTable = None,
     predicted: PredictedFolder = None,
     matches: MatchTable = None,
     jobs: Annotated[
@@ -69,95 +65,102 @@ def compare(
         typer.Option(help="Runs at a time [one a core, or one on a GPU].", min=1),
     ] = None,
     device: Annotated[
-        Literal["cpu", "cuda"], typer.Option(help="What trains and predicts.")
+        Literal["cpu", "cuda"], typer.Option(help="Device for training and prediction.")
     ] = "cpu",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Everything with hardly any data: to try it out.")
+        bool, typer.Option("--quick", help="Smoke test: run every step on very little data.")
     ] = False,
     report_only: Annotated[
         Path | None,
         typer.Option(
             "--report-only",
-            help="Make the report of this folder again, without any run.",
+            help="Only make the report of this folder again.",
             exists=True,
             file_okay=False,
         ),
     ] = None,
 ) -> None:
-    """Train recipes with several seeds, evaluate them beside other models, and write a report.
+    """Train recipes with several seeds, evaluate them and other models, and write a report.
 
-    The same command again goes on where it was stopped: finished runs are kept.
+    The same command resumes after a stop: finished runs are kept.
     """
-    from debye.benchmark.comparison.report import write_report
-
     if report_only is not None:
-        for path in write_report(report_only):
-            typer.echo(str(path))
-        return
+        return _write_report(report_only)
     if data is None:
-        raise typer.BadParameter("is needed, but for --report-only", param_hint="--data")
+        raise typer.BadParameter("is required unless --report-only is given", param_hint="--data")
     if matches is not None and predicted is None:
-        raise typer.BadParameter("goes with --predicted", param_hint="--map")
-    from debye.cli.train import check_extra
+        raise typer.BadParameter("needs --predicted", param_hint="--map")
+    given = {"seeds": seeds, "subset": subset, "limit": limit, "share": share, "draw_seed": draw}
+    given |= {"settings": settings or (), "device": device}
+    config = _config(
+        given | {"splits": [name for name in (splits or "").split(",") if name]}, quick
+    )
+    options = {"pairs": pairs, "predicted": predicted, "matches": matches, "reference": reference}
+    return _run(recipes or [], data, out, config, jobs, options)
 
-    check_extra("debye compare")
+
+def _write_report(folder: Path) -> None:
+    from debye.plots.comparison import draw_comparison
+    from debye.reports.comparison import write_report
+
+    for path in write_report(folder, draw_comparison):
+        typer.echo(str(path))
+
+
+def _config(given: dict[str, Any], quick: bool) -> CompareConfig:
+    """Return the checked settings of the command line."""
     from pydantic import ValidationError
 
-    from debye.benchmark.comparison.compare import Comparison, usual_jobs
-    from debye.benchmark.comparison.config import CompareConfig
-    from debye.benchmark.comparison.contenders import read_contenders
-    from debye.dataset.store.store import Store
+    from debye.benchmark.comparison.plan import CompareConfig
     from debye.errors import explain_validation
 
     try:
-        config = CompareConfig(
-            seeds=seeds,
-            splits=tuple(name for name in (splits or "").split(",") if name),
-            subset=subset,
-            limit=limit,
-            share=share,
-            draw_seed=draw,
-            settings=tuple(settings or ()),
-            device=device,
-        )
+        config = CompareConfig.model_validate(given)
     except ValidationError as error:
-        raise ConfigError(
-            "compare", problem=explain_validation(error), remedy="See docs/comparison.md"
-        ) from error
-    config = config.quick() if quick else config
+        raise ConfigError("compare", explain_validation(error), "See docs/comparison.md") from error
+    return config.quick() if quick else config
+
+
+def _run(
+    recipes: list[str],
+    data: Path,
+    out: Path,
+    config: CompareConfig,
+    jobs: int | None,
+    options: dict[str, Any],
+) -> None:
+    """Run the comparison and write its report; exit with 1 if a run failed."""
+    from debye.cli.train import check_extra
+
+    check_extra("debye compare")
+    from debye.benchmark.comparison.compare import Comparison, usual_jobs
+    from debye.benchmark.comparison.contenders import read_contenders
+    from debye.dataset.store.store import Store
+
     comparison = Comparison(
-        contenders=read_contenders(recipes or [], config.settings),
+        contenders=read_contenders(recipes, config.settings),
         store=Store.open(data),
         out=out,
         config=config,
-        jobs=jobs or usual_jobs(device),
-        pairs=pairs,
-        predicted=predicted,
-        matches=matches,
+        jobs=jobs or usual_jobs(config.device),
         command=shlex.join(["debye", *sys.argv[1:]]),
-        reference=reference,
-        say=_say,
-        note=lambda text: typer.echo(text, err=True),
+        on_step=_show_step,
+        on_message=lambda text: typer.echo(text, err=True),
+        **options,
     )
     failures = comparison.run()
-    for path in write_report(out):
-        typer.echo(str(path))
-    _show(failures)
+    _write_report(out)
+    for failure in failures:
+        word = "left out" if failure.is_missing_package else "failed"
+        typer.echo(f"{word}: {failure.job.title}: {failure.reason}", err=True)
+    if any(not failure.is_missing_package for failure in failures):
+        raise typer.Exit(1)
 
 
-def _say(step: Step) -> None:
+def _show_step(step: Step) -> None:
     """Write one line for each run that ended."""
     left = ""
     if step.seconds_left is not None and step.done < step.total:
         left = f", about {step.seconds_left / 60:.0f} min left"
     now = f"; now {', '.join(step.running)}" if step.running else ""
     typer.echo(f"[{step.done}/{step.total}{left}] {step.ended}{now}", err=True)
-
-
-def _show(failures: list[Failure]) -> None:
-    """Say what failed or was left out; exit with 1 where something failed."""
-    for failure in failures:
-        word = "left out" if failure.is_missing_package else "failed"
-        typer.echo(f"{word}: {failure.job.title}: {failure.reason}", err=True)
-    if any(not failure.is_missing_package for failure in failures):
-        raise typer.Exit(1)

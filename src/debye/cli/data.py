@@ -107,9 +107,10 @@ def stats(
     if csv is not None:
         write_statistics(rows, csv)
     if plot is not None:
-        from debye.plots.histograms import save_histograms
+        from debye.plots.drawing import save_figure
+        from debye.plots.histograms import plot_histograms
 
-        typer.echo(f"wrote {save_histograms(histograms, plot, title=title)}")
+        typer.echo(f"wrote {save_figure(plot_histograms(histograms, title=title), plot)}")
 
 
 def report_store(store: Store) -> None:

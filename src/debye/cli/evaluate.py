@@ -5,40 +5,28 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from debye.cli.options import MatchTable, PredictedFolder
-from debye.cli.terminal import progress_bar
+from debye.cli.options import DataStore, MatchTable, PairsTable, PredictedFolder
+from debye.cli.terminal import progress_bar, report_failures, show_table
 from debye.version import library_version
 
 if TYPE_CHECKING:
-    from debye.benchmark.predicted_models import ModelMatch
-    from debye.benchmark.store import RunConfig
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+    from debye.benchmark.predicted_models import StructureMatch
+    from debye.benchmark.store import EntryFailure, EvaluationConfig
     from debye.dataset.store.store import Store
+    from debye.plots.distribution import Band
     from debye.prediction.predictor import Predictor
-    from debye.reports.evaluation import Provenance, Report
-    from debye.reports.evaluation_tables import TextTable
-    from debye.scores.correlations import CorrelationReport
-    from debye.scores.evaluation import BootstrapConfig
-
-
-class Crystal(StrEnum):
-    """Whether the models see symmetry mates."""
-
-    ON = "on"
-    OFF = "off"
-    BOTH = "both"
-
-
-class Resolution(StrEnum):
-    """Whether the models are told the resolution."""
-
-    GIVEN = "given"
-    UNKNOWN = "unknown"
+    from debye.reports.document import Document, Provenance
+    from debye.scores.bootstrap import BootstrapConfig
+    from debye.scores.correlations import Correlations
 
 
 def evaluate(
@@ -49,46 +37,43 @@ def evaluate(
         ),
     ] = None,
     *,
-    data: Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")],
+    data: DataStore,
     split: Annotated[str | None, typer.Option(help="Split of the store to score.")] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of pairs of crystals of one protein: the ceiling, also without a model.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    pairs: PairsTable = None,
     predicted: PredictedFolder = None,
     matches: MatchTable = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of reports, tables and figures.")
     ] = None,
     crystal: Annotated[
-        Crystal,
-        typer.Option(help="Show symmetry mates, hide them, or once each; none in --predicted."),
-    ] = Crystal.BOTH,
+        Literal["on", "off", "both"],
+        typer.Option(
+            help="Symmetry mates: on, off, or both (one row each). Ignored by --predicted."
+        ),
+    ] = "both",
     resolution: Annotated[
-        Resolution,
-        typer.Option(help="Tell the models the resolution, or not; never in --predicted."),
-    ] = Resolution.GIVEN,
+        Literal["given", "unknown"],
+        typer.Option(help="Resolution that the models see; always unknown in --predicted."),
+    ] = "given",
     noise: Annotated[
-        float, typer.Option(help="Å, Gaussian noise put on every coordinate first.", min=0.0)
+        float, typer.Option(help="Å, Gaussian noise added to every coordinate.", min=0.0)
     ] = 0.0,
-    noise_seed: Annotated[int, typer.Option(help="Seed of this noise.", min=0)] = 0,
-    bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.", min=0)] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of these draws.", min=0)] = 0,
+    noise_seed: Annotated[int, typer.Option(help="Seed of the noise.", min=0)] = 0,
+    bootstrap: Annotated[
+        int, typer.Option(help="Bootstrap draws for the intervals.", min=0)
+    ] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Compare models on a split, on pairs of crystals (the ceiling) and on predicted structures.
 
     --split, --pairs and --predicted each make a report. Together, --pairs takes the pairs that have an
-    entry in the split, or in the splits of the crystals of --predicted, and is drawn into the others.
+    entry in the split, or in the splits of the crystals of --predicted, and is drawn into the other figures.
     """
-    from debye.benchmark.store import RunConfig, load_models
+    from debye.benchmark.store import EvaluationConfig, load_models
     from debye.dataset.store.store import Store
     from debye.models.allocator import keep_freed_memory
-    from debye.scores.evaluation import BootstrapConfig
+    from debye.scores.bootstrap import BootstrapConfig
 
     keep_freed_memory()
     names = models or []
@@ -96,193 +81,194 @@ def evaluate(
     store = Store.open(data)
     if split is not None:
         store.entries(split)
-    found = _read_matches(predicted, matches) if predicted else []
-    config = RunConfig(
-        crystal=crystal.value, resolution=resolution.value, noise=noise, noise_seed=noise_seed
-    )
-    job = _Job(
+    work = _Evaluation(
         store=store,
+        matches=_read_matches(predicted, matches) if predicted else [],
         models=load_models(names, device=device),
-        config=config,
+        config=EvaluationConfig(
+            crystal=crystal, resolution=resolution, noise=noise, noise_seed=noise_seed
+        ),
         bootstrap=BootstrapConfig(repeats=bootstrap, seed=seed),
         settings={"device": device, **_sources(names)},
     )
-    reports = _score(job, split, pairs, predicted, found)
-    _show(reports, out, details=len(names) == 1)
-
-
-def _score(
-    job: _Job,
-    split: str | None,
-    pairs: Path | None,
-    predicted: Path | None,
-    found: list[ModelMatch],
-) -> list[tuple[Report | CorrelationReport, CorrelationReport | None]]:
-    """Make the reports that were asked for, each with the ceiling that is drawn behind it: of its own split."""
-    own = {split} if split is not None else set()
-    other = _splits_of(job.store, found)
-    scored = _score_pairs(job, pairs, sorted(own | other)) if pairs else None
-    reports: list[tuple[Report | CorrelationReport, CorrelationReport | None]] = []
-    if split is not None:
-        reports.append((_score_split(job, split), _ceiling(scored, own)))
-    if scored is not None:
-        reports.append((scored, scored))
-    if predicted is not None:
-        ceiling = _ceiling(scored, other)
-        reports.append((_score_predicted(job, predicted, found, ceiling), ceiling))
-    return reports
-
-
-def _show(
-    reports: list[tuple[Report | CorrelationReport, CorrelationReport | None]],
-    out: Path | None,
-    *,
-    details: bool,
-) -> None:
-    """Print the tables and write the files; exit with 1 where something failed."""
-    for report, _ in reports:
-        # Details of many models would fill screens; they are in the report.
-        for table in report.comparison() + (report.details() if details else []):
-            show_table(table)
+    reports = list(work.reports(split, pairs, predicted))
+    # Details of many models would fill screens; they are in the report.
+    for report in reports:
+        for section in report.document.sections:
+            for table in section.tables + (section.details if len(names) == 1 else ()):
+                show_table(table)
     if out is not None:
-        for report, ceiling in reports:
-            for path in (*report.write(out), _draw(report, out, ceiling)):
+        for report in reports:
+            for path in report.write(out):
                 typer.echo(str(path))
-    failures = [failure for report, _ in reports for failure in report.failures]
-    for failure in failures:
-        typer.echo(f"failed: {failure.model}, {failure.id}: {failure.reason}", err=True)
-    if failures:
-        raise typer.Exit(1)
+    failures = [failure for report in reports for failure in report.failures]
+    report_failures([f"{each.model}, {each.id}: {each.reason}" for each in failures])
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Report:
+    """A document, and the figure next to it."""
+
+    document: Document
+    figure: Figure
+    stem: str
+    """Of the figure's file."""
+    failures: list[EntryFailure]
+    folder: str = ""
+    """Within that of the evaluation."""
+
+    def write(self, out: Path) -> list[Path]:
+        """Write the document and the figure."""
+        from debye.plots.drawing import save_figure
+
+        out = out / self.folder
+        return [*self.document.write(out), save_figure(self.figure, out / f"{self.stem}.png")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
     """What the three kinds of reports share."""
 
     store: Store
+    matches: list[StructureMatch]
     models: list[tuple[str, Predictor]]
-    config: RunConfig
+    config: EvaluationConfig
     bootstrap: BootstrapConfig
     settings: dict[str, str]
 
-    def provenance(self, on: str, **more: str) -> Provenance:
-        from debye.reports.evaluation import Provenance
+    def reports(
+        self, split: str | None, pairs: Path | None, predicted: Path | None
+    ) -> Iterator[_Report]:
+        """Make the reports, each with the ceiling of its own split in the figure."""
+        from debye.benchmark.crystal_pairs import locate_entries, pairs_of
 
+        own = {split} if split is not None else set()
+        place = locate_entries(self.store) if self.matches else {}
+        other = {place[match.entry][0] for match in self.matches if match.entry in place}
+        scored = self._pairs(pairs, sorted(own | other)) if pairs else None
+        found, failures = scored or (None, [])
+        if split is not None:
+            yield from self._split(split, pairs_of(found, own) if found else None)
+        if found is not None:
+            provenance = self._provenance(", ".join(sorted(own | other)) or "all splits")
+            yield self._correlations(found, provenance, failures, found)
+        if predicted is not None:
+            yield self._predicted(predicted, pairs_of(found, other) if found else None)
+
+    def _split(self, split: str, ceiling: Correlations | None) -> Iterator[_Report]:
+        from debye.benchmark.store import evaluate_store
+        from debye.plots.distribution import plot_samples, samples_of
+        from debye.reports.evaluation import evaluation_document, items_of
+        from debye.scores.summary import primary_scores
+
+        with progress_bar(f"Evaluating on {split}") as progress:
+            scored = evaluate_store(
+                self.store, split, self.models, config=self.config, progress=progress
+            )
+        provenance = self._provenance(split)
+        for each in scored:
+            document = evaluation_document(
+                each.scores, each.target, provenance, self.bootstrap, each.failures
+            )
+            figure = plot_samples(
+                samples_of(primary_scores(each.scores)),
+                axis=f"Pearson r per structure, {items_of(each.target)}",
+                title=f"{split} · {provenance.data}",
+                band=_band(ceiling),
+            )
+            folder = each.target.name if len(scored) > 1 else ""
+            yield _Report(document, figure, "distribution", each.failures, folder)
+
+    def _pairs(self, path: Path, splits: list[str]) -> tuple[Correlations, list[EntryFailure]]:
+        from debye.benchmark.crystal_pairs import evaluate_pairs, read_pairs
+
+        with progress_bar(f"Comparing the crystals of {path.name}") as progress:
+            return evaluate_pairs(
+                self.store,
+                read_pairs(path),
+                self.models,
+                splits=splits,
+                config=self.config,
+                bootstrap=self.bootstrap,
+                progress=progress,
+            )
+
+    def _predicted(self, folder: Path, ceiling: Correlations | None) -> _Report:
+        from debye.benchmark.predicted_models import evaluate_predicted, with_baselines
+
+        with progress_bar(f"Predicting the structures of {folder.name}") as progress:
+            found, failures = evaluate_predicted(
+                self.store,
+                folder,
+                self.matches,
+                with_baselines(self.models, device=self.settings["device"]),
+                config=self.config,
+                bootstrap=self.bootstrap,
+                progress=progress,
+            )
+        provenance = self._provenance(folder.name, is_predicted=True)
+        return self._correlations(found, provenance, failures, ceiling, is_reference=True)
+
+    def _correlations(
+        self,
+        found: Correlations,
+        provenance: Provenance,
+        failures: list[EntryFailure],
+        ceiling: Correlations | None,
+        *,
+        is_reference: bool = False,
+    ) -> _Report:
+        """Make a report of correlations; the ceiling is in the figure, as a reference in the table too."""
+        from debye.plots.distribution import plot_samples, samples_of
+        from debye.reports.correlations import correlation_document
+
+        references = ceiling.means().head(1) if ceiling and is_reference else None
+        document = correlation_document(found, provenance, failures, references)
+        primary = found.take(next(iter(found.groups.values()))).table()
+        title = f"{found.title} · {provenance.split} · {provenance.data}"
+        samples, axis = samples_of(primary, "pair"), "Pearson r, protein heavy atoms"
+        figure = plot_samples(samples, axis=axis, title=title, band=_band(ceiling))
+        return _Report(document, figure, found.name, failures)
+
+    def _provenance(self, on: str, *, is_predicted: bool = False) -> Provenance:
+        """Say what was scored, and what the models saw."""
+        from debye.reports.document import Provenance
+
+        seen = {"resolution": self.config.resolution}
+        if is_predicted:
+            none = "a predicted structure has none"
+            seen = {"crystal": f"off: {none}", "resolution": f"unknown: {none}"}
+        if self.config.noise:
+            seen["noise"] = (
+                f"Gaussian, {self.config.noise:g} Å on every coordinate before bonds, edges, features and mates "
+                f"are found, seed {self.config.noise_seed} with the name of the "
+                f"{'file' if is_predicted else 'entry'}"
+            )
         return Provenance(
             version=library_version(),
             data=self.store.path.name,
             digest=self.store.digest,
             split=on,
             command=shlex.join(["debye", *sys.argv[1:]]),
-            settings=more | self.settings,
-        )
-
-    def told(self) -> dict[str, str]:
-        """Say what the models are told about an entry, where that is a choice."""
-        return {"resolution": self.config.resolution, **self.noise("entry")}
-
-    def told_of_predicted(self) -> dict[str, str]:
-        """Say what the models are told about a predicted structure, whatever the options are."""
-        return {
-            "crystal": "off: a predicted structure has none",
-            "resolution": "unknown: a predicted structure has none",
-            **self.noise("file"),
-        }
-
-    def noise(self, named: str) -> dict[str, str]:
-        if not self.config.noise:
-            return {}
-        return {
-            "noise": f"Gaussian, {self.config.noise:g} Å on every coordinate before bonds, edges, features "
-            f"and mates are found, seed {self.config.noise_seed} with the name of the {named}"
-        }
-
-
-def _score_split(job: _Job, split: str) -> Report:
-    from debye.benchmark.store import evaluate_store
-    from debye.reports.evaluation import make_report
-
-    with progress_bar(f"Evaluating on {split}") as progress:
-        evaluations, failures = evaluate_store(
-            job.store,
-            split,
-            job.models,
-            config=job.config,
-            bootstrap=job.bootstrap,
-            progress=progress,
-        )
-    return make_report(evaluations, job.provenance(split, **job.told()), failures)
-
-
-def _splits_of(store: Store, matches: list[ModelMatch]) -> set[str]:
-    """Return the splits of the crystals that predicted structures are matched to."""
-    from debye.benchmark.crystal_pairs import locate_entries
-
-    place = locate_entries(store) if matches else {}
-    return {place[match.entry][0] for match in matches if match.entry in place}
-
-
-def _ceiling(pairs: CorrelationReport | None, splits: set[str]) -> CorrelationReport | None:
-    """Return the pairs of some splits, of all that were scored."""
-    from debye.benchmark.crystal_pairs import pairs_of
-
-    return pairs_of(pairs, splits) if pairs is not None else None
-
-
-def _score_pairs(job: _Job, path: Path, splits: list[str]) -> CorrelationReport:
-    from debye.benchmark.crystal_pairs import evaluate_pairs, read_pairs
-
-    with progress_bar(f"Comparing the crystals of {path.name}") as progress:
-        return evaluate_pairs(
-            job.store,
-            read_pairs(path),
-            job.models,
-            provenance=job.provenance(", ".join(splits) or "all splits", **job.told()),
-            splits=splits,
-            config=job.config,
-            bootstrap=job.bootstrap,
-            progress=progress,
+            settings=seen | self.settings,
         )
 
 
-def _score_predicted(
-    job: _Job, folder: Path, matches: list[ModelMatch], ceiling: CorrelationReport | None
-) -> CorrelationReport:
-    from debye.benchmark.predicted_models import evaluate_predicted, with_baselines
+def _band(ceiling: Correlations | None) -> Band | None:
+    """Return the range of the first predictor, the ceiling, for figures."""
+    from debye.plots.distribution import Band
+    from debye.scores.scores import by_run
 
-    with progress_bar(f"Predicting the structures of {folder.name}") as progress:
-        return evaluate_predicted(
-            job.store,
-            folder,
-            matches,
-            with_baselines(job.models, device=job.settings["device"]),
-            provenance=job.provenance(folder.name, **job.told_of_predicted()),
-            config=job.config,
-            bootstrap=job.bootstrap,
-            references=[ceiling.mean(ceiling.rows[0], next(iter(ceiling.groups)))]
-            if ceiling
-            else [],
-            progress=progress,
-        )
+    if ceiling is None:
+        return None
+    name, _, rows = next(by_run(ceiling.scores))
+    return Band.quartiles(rows["pearson"].to_numpy(), name)
 
 
-def _read_matches(folder: Path, table: Path | None) -> list[ModelMatch]:
+def _read_matches(folder: Path, table: Path | None) -> list[StructureMatch]:
     from debye.benchmark.predicted_models import match_table, read_matches
 
     return read_matches(table or match_table(folder))
-
-
-def _draw(report: Report | CorrelationReport, out: Path, ceiling: CorrelationReport | None) -> Path:
-    """Draw one report, with the range of the ceiling behind it where there is one."""
-    from debye.plots.distribution import Band, save_correlations, save_distribution
-    from debye.scores.correlations import CorrelationReport
-
-    title = f"{report.provenance.split} · {report.provenance.data}"
-    band = Band.quartiles(ceiling.rows[0].pearson, ceiling.rows[0].model) if ceiling else None
-    if isinstance(report, CorrelationReport):
-        title = f"{report.title} · {title}"
-        return save_correlations(report, out / f"{report.name}.png", title=title, band=band)
-    return save_distribution(report.evaluations, out / "distribution.png", title=title, band=band)
 
 
 def _check(
@@ -290,32 +276,30 @@ def _check(
     split: str | None,
     pairs: Path | None,
     predicted: Path | None,
-    crystal: Crystal,
+    crystal: str,
 ) -> None:
     from debye.errors import ConfigError
 
     if split is None and pairs is None and predicted is None:
         raise ConfigError(
             "evaluate",
-            problem="nothing to evaluate on",
-            remedy="Give --split NAME, --pairs CSV or --predicted FOLDER",
+            "nothing to evaluate on",
+            "Give --split NAME, --pairs CSV or --predicted FOLDER",
         )
     if split is not None and not names:
         raise ConfigError(
-            "evaluate",
-            problem="no model is given",
-            remedy="Name at least one, or leave out --split",
+            "evaluate", "no model is given", "Name at least one, or leave out --split"
         )
-    if predicted is not None and split is None and pairs is None and crystal is Crystal.ON:
+    if predicted is not None and split is None and pairs is None and crystal == "on":
         raise ConfigError(
             "evaluate",
-            problem="--crystal on, but a predicted structure has no crystal",
-            remedy="Leave out --crystal, or name crystals to score with --split or --pairs",
+            "--crystal on, but a predicted structure has no crystal",
+            "Leave out --crystal, or name crystals to score with --split or --pairs",
         )
 
 
 def _sources(models: list[str]) -> dict[str, str]:
-    """Say which bytes each model came from: a file may be trained again under the same name."""
+    """Return the digest of each model's file: a model may be trained again under the same name."""
     import hashlib
 
     from debye.errors import CheckpointError
@@ -329,20 +313,3 @@ def _sources(models: list[str]) -> dict[str, str]:
         except CheckpointError:
             sources[f"model {name}"] = "baseline of the catalog, default settings"
     return sources
-
-
-def show_table(table: TextTable) -> None:
-    """Print a table on the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal:
-        # A pipe has no width of its own: lines as long as the table needs are easier to search.
-        console = Console(width=200)
-    shown = Table(title=table.title, caption=table.note or None, title_justify="left")
-    for column, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if column < table.labels else "right")
-    for row in table.rows:
-        shown.add_row(*row)
-    console.print(shown)

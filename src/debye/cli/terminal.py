@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from debye.reports.evaluation_tables import TextTable
+    from debye.reports.document import TextTable
 
 
 class ProgressBar:

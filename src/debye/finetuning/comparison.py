@@ -3,68 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from debye.benchmark.store import Progress, RunConfig, plan_runs, predict_entry
+import pandas as pd
+
+from debye.benchmark.store import (
+    EntryFailure,
+    EvaluationConfig,
+    Progress,
+    model_views,
+    predict_entry,
+)
 from debye.dataset.store.store import Store
 from debye.prediction.predictor import Predictor
-from debye.reports.evaluation import EntryFailure
-from debye.reports.evaluation_tables import TextTable, number, span
-from debye.scores.evaluation import (
-    BootstrapConfig,
-    Difference,
-    Evaluation,
-    difference,
-    summarize,
-)
-from debye.scores.scores import StructureScore, score_structure
+from debye.reports.document import Cells, TextTable
+from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.scores import check_scores, score_structure, score_table
+from debye.scores.summary import Difference, difference, measure, primary_scores
+from debye.scores.tables import rows_where
 
 BEFORE, AFTER = "before", "after"
 MEASURES = {"pearson_mean": 3, "mae_mean": 2}
-"""What is compared, with the digits that are shown."""
+"""What is compared, with the decimals that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """The scores of one structure's classes of atoms by one model."""
-
-    model: str
-    crystal: bool
-    scores: tuple[StructureScore, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for a file."""
-        return {
-            "model": self.model,
-            "crystal": self.crystal,
-            "scores": [asdict(score) for score in self.scores],
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Scored:
-        """Return what :meth:`to_dict` wrote."""
-        scores = tuple(StructureScore(**score) for score in record["scores"])
-        return cls(model=record["model"], crystal=record["crystal"], scores=scores)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """A model before and after fine-tuning on some entries, crystal shown and hidden."""
+class BeforeAfter:
+    """A model before and after fine-tuning on some entries, with and without the crystal."""
 
     title: str
     meaning: str
-    """What these entries are, and what the change says."""
-    pairs: tuple[tuple[Evaluation, Evaluation], ...]
-    """Before and after, one pair for each way to treat the crystal."""
-    failures: tuple[EntryFailure, ...] = ()
+    """What these entries are, and what the change shows."""
+    scores: pd.DataFrame
+    """Rows of the models ``before`` and ``after``, as :func:`score_both` makes them."""
+    bootstrap: BootstrapConfig
+    failures: Sequence[EntryFailure] = ()
 
-    def change(self, measure: str, crystal: bool | None = None) -> Difference:
-        """Return after minus before, with paired intervals; by default of the first pair."""
-        before, after = next(
-            pair for pair in self.pairs if crystal is None or pair[0].crystal == crystal
-        )
-        return difference(after, before, measure)
+    def __post_init__(self) -> None:
+        check_scores(self.scores)
+
+    @property
+    def crystals(self) -> list[str]:
+        """Ways to treat the crystal, ``on`` first."""
+        return list(dict.fromkeys(self.scores["crystal"]))
+
+    def sides(self, crystal: str = "") -> list[pd.DataFrame]:
+        """Return the scores before and after, primary class of atoms; by default with the first crystal."""
+        rows = rows_where(primary_scores(self.scores), crystal=crystal or self.crystals[0])
+        return [rows_where(rows, model=model) for model in (BEFORE, AFTER)]
+
+    def change(self, name: str, crystal: str = "") -> Difference:
+        """Return a measure after minus before, with paired intervals."""
+        before, after = self.sides(crystal)
+        return difference(after, before, self.bootstrap, name)
 
 
 def score_both(
@@ -74,94 +65,63 @@ def score_both(
     before: Predictor,
     after: Predictor,
     progress: Progress | None = None,
-) -> tuple[list[Scored], list[EntryFailure]]:
+) -> tuple[pd.DataFrame, list[EntryFailure]]:
     """Predict some entries by both models and score them; graphs are built once for both."""
-    runs = plan_runs([(BEFORE, before), (AFTER, after)], "both")
+    views = model_views([(BEFORE, before), (AFTER, after)], "both")
     wanted = set(ids)
     rows = [row for row, entry in enumerate(store.entries(split)) if entry.id in wanted]
-    scored: list[Scored] = []
+    scored: list[pd.DataFrame] = []
     failures: list[EntryFailure] = []
     for done, row in enumerate(rows, start=1):
-        outcomes = predict_entry(store, split, row, runs, RunConfig())
-        for run, (values, failure) in zip(runs, outcomes, strict=True):
-            scores = tuple(score_structure(values))
-            scored.append(Scored(model=run.name, crystal=run.crystal, scores=scores))
+        outcomes = predict_entry(store, split, row, views, EvaluationConfig())
+        for view, (values, failure) in zip(views, outcomes, strict=True):
+            own = score_structure(values)
+            scored.append(score_table(own, model=view.name, crystal=view.crystal))
             failures += [failure] if failure else []
         if progress:
             progress(done, len(rows))
-    return scored, failures
+    empty = score_table([], model="", crystal="")
+    return pd.concat(scored, ignore_index=True) if scored else empty, failures
 
 
-def compare(
-    title: str,
-    meaning: str,
-    scored: Sequence[Scored],
-    failures: Sequence[EntryFailure],
-    bootstrap: BootstrapConfig,
-) -> Comparison:
-    """Put the scores of all entries together."""
-
-    def evaluation(model: str, crystal: bool) -> Evaluation:
-        own = [row for row in scored if (row.model, row.crystal) == (model, crystal)]
-        scores = [score for row in own for score in row.scores]
-        return summarize(scores, model=model, crystal=crystal, bootstrap=bootstrap)
-
-    crystals = sorted({row.crystal for row in scored}, reverse=True)
-    return Comparison(
-        title=title,
-        meaning=meaning,
-        pairs=tuple((evaluation(BEFORE, use), evaluation(AFTER, use)) for use in crystals),
-        failures=tuple(failures),
-    )
-
-
-def change_table(comparisons: Sequence[Comparison]) -> TextTable:
-    """Mean r and MAE before and after, and their change: one row for each set and crystal."""
+def change_table(comparisons: Sequence[BeforeAfter]) -> TextTable:
+    """Return mean r and MAE before and after, and their change: one row a set and crystal."""
     rows = []
     for comparison in comparisons:
-        for before, after in comparison.pairs:
-            cells: list[str] = []
-            for measure, digits in MEASURES.items():
-                change = difference(after, before, measure)
-                means = [_mean(evaluation, measure) for evaluation in (before, after)]
-                cells += [number(mean, digits) for mean in means]
-                cells += [_signed(change.estimate, digits), span(change.interval, digits)]
-            crystal = "on" if before.crystal else "off"
-            structures = str(len(before.of_class()))
-            rows.append((comparison.title, crystal, *cells, structures))
-    header = ("entries", "crystal", "r before", "r after", "change", "95 %")
-    header += ("MAE before", "MAE after", "change", "95 %", "structures")
+        for crystal in comparison.crystals:
+            sides = comparison.sides(crystal)
+            row: dict[str, object] = {"entries": comparison.title, "crystal": crystal}
+            for name in MEASURES:
+                change = comparison.change(name, crystal)
+                means = [float(measure(side, name)[0]) for side in sides]
+                row |= {f"{name} before": means[0], f"{name} after": means[1]}
+                row |= {f"{name} change": change.estimate}
+                row |= {f"{name}_low": change.interval_low, f"{name}_high": change.interval_high}
+            rows.append(row | {"structures": len(sides[0])})
+    columns: list[tuple[str, str, str]] = [("entries", "entries", ""), ("crystal", "crystal", "")]
+    for label, (name, digits) in zip(("r", "MAE"), MEASURES.items(), strict=True):
+        columns += [(f"{label} {side}", f"{name} {side}", f"{digits}") for side in (BEFORE, AFTER)]
+        columns += [("change", f"{name} change", f"+{digits}"), ("95 %", name, f"~{digits}")]
+    columns.append(("structures", "structures", ""))
     note = "Means over structures of Pearson r and MAE (Å²) over protein heavy atoms; paired bootstrap."
-    return TextTable("Before and after", header, tuple(rows), 2, note)
+    return TextTable.of("Before and after", pd.DataFrame(rows), columns, 2, note)
 
 
-def member_table(comparison: Comparison) -> TextTable:
-    """Every structure before and after, with the crystal where the model uses it."""
-    before, after = comparison.pairs[0]
-    known = {score.id: score for score in before.of_class()}
-    rows = tuple(
-        (
-            score.id,
-            number(known[score.id].pearson),
-            number(score.pearson),
-            _signed(score.pearson - known[score.id].pearson, 3),
-            number(known[score.id].mae, 2),
-            number(score.mae, 2),
-            _signed(score.mae - known[score.id].mae, 2),
-            f"{score.atoms:,}",
-        )
-        for score in after.of_class()
-        if score.id in known
+def member_table(comparison: BeforeAfter) -> TextTable:
+    """Return every structure before and after, with the crystal if the model uses it."""
+    before, after = comparison.sides()
+    rows = after.merge(before, on="id", suffixes=("", "_before"))
+    for name in ("pearson", "mae"):
+        rows[f"{name}_change"] = rows[name] - rows[f"{name}_before"]
+    columns: Cells = (
+        ("structure", "id", ""),
+        ("r before", "pearson_before", "3"),
+        ("r after", "pearson", "3"),
+        ("change", "pearson_change", "+3"),
+        ("MAE before", "mae_before", "2"),
+        ("MAE after", "mae", "2"),
+        ("change", "mae_change", "+2"),
+        ("atoms", "atoms", ","),
     )
-    header = ("structure", "r before", "r after", "change", "MAE before", "MAE after", "change")
-    crystal = "on" if before.crystal else "off"
-    return TextTable(f"{comparison.title}, crystal {crystal}", (*header, "atoms"), rows)
-
-
-def _mean(evaluation: Evaluation, measure: str) -> float:
-    summary = evaluation.summary()
-    return float("nan") if summary is None else summary.estimates[measure]
-
-
-def _signed(value: float, digits: int) -> str:
-    return f"{'+' if value > 0 else ''}{number(value, digits)}"
+    title = f"{comparison.title}, crystal {comparison.crystals[0]}"
+    return TextTable.of(title, rows, columns)

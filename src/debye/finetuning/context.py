@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from debye.dataset.store.store import Store
-from debye.finetuning.comparison import Comparison, compare, score_both
+from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
 from debye.finetuning.duplicate_entries import Fingerprint, find_copies
 from debye.prediction.predictor import Predictor
-from debye.scores.evaluation import BootstrapConfig
+from debye.scores.bootstrap import BootstrapConfig
 from debye.targets.target import Target
 from debye.training.config import Recipe
 from debye.training.fit import FitResult, claim_folder, fit
@@ -110,7 +110,7 @@ class TuningRun:
             old_val=find_copies(prints, self.old.store, self.old.val_split, ids),
         )
 
-    def forgetting(self, after: Predictor, overlap: Overlap) -> list[Comparison]:
+    def forgetting(self, after: Predictor, overlap: Overlap) -> list[BeforeAfter]:
         """Compare start model and new model on old validation entries that are not copies of new ones."""
         if self.old is None:
             return []
@@ -122,7 +122,15 @@ class TuningRun:
         meaning = (
             "Validation entries of the start model; a loss is what fine-tuning made it forget."
         )
-        return [compare("old validation", meaning, scored, failures, self.bootstrap)]
+        return [
+            BeforeAfter(
+                title="old validation",
+                meaning=meaning,
+                scores=scored,
+                failures=failures,
+                bootstrap=self.bootstrap,
+            )
+        ]
 
     def old_notes(self, overlap: Overlap) -> list[str]:
         """Return notes about the old data and their overlap with the new entries."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import ConfigError
-from debye.finetuning.comparison import compare, score_both
+from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.division import divide, halve, join_groups
 from debye.finetuning.duplicate_entries import Fingerprint, fingerprints, group_copies
@@ -75,7 +75,13 @@ def finetune_entries(
     result = TuningResult(
         checkpoint=path,
         trained_on=parts.train[1],
-        new=compare("new, held out", meaning, scored, failures, run.bootstrap),
+        new=BeforeAfter(
+            title="new, held out",
+            meaning=meaning,
+            scores=scored,
+            failures=failures,
+            bootstrap=run.bootstrap,
+        ),
         old=tuple(run.forgetting(after, overlap)),
         notes=(*parts.notes, *run.old_notes(overlap)),
         refused=unusable_entries(store, splits.train, run.targets, run.config.min_usable),

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from debye.benchmark.store import EntryFailure
 from debye.files import replacing, write_json
-from debye.finetuning.comparison import Scored, compare, score_both
+from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.division import Fold, make_folds
 from debye.finetuning.duplicate_entries import fingerprint, group_copies
@@ -19,14 +21,14 @@ from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
 from debye.prediction.calibrate import Residuals, find_residuals, write_calibration
 from debye.prediction.predictor import Predictor
-from debye.reports.evaluation import EntryFailure
+from debye.scores.tables import write_table
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """Results of one fold on its left-out members."""
 
-    scored: list[Scored]
+    scores: pd.DataFrame
     failures: list[EntryFailure]
     residuals: Mapping[str, Residuals]
 
@@ -58,12 +60,12 @@ def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -
     result = TuningResult(
         checkpoint=checkpoint,
         trained_on=members.ids,
-        new=compare(
-            "left-out members",
-            _meaning(folds, groups),
-            [scored for part in left_out for scored in part.scored],
-            [failure for part in left_out for failure in part.failures],
-            run.bootstrap,
+        new=BeforeAfter(
+            title="left-out members",
+            meaning=_meaning(folds, groups),
+            scores=pd.concat([part.scores for part in left_out], ignore_index=True),
+            failures=[failure for part in left_out for failure in part.failures],
+            bootstrap=run.bootstrap,
         ),
         old=tuple(run.forgetting(after, overlap)),
         notes=(*_copy_notes(groups), *run.old_notes(overlap)),
@@ -92,22 +94,18 @@ def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) ->
             device=run.device,
         )
         _write_residuals(folder / "residuals.npz", residuals)
-        record = {
-            "scored": [row.to_dict() for row in scored],
-            "failures": [asdict(failure) for failure in failures],
-        }
-        write_json(done, record, indent=None)
+        write_table(folder / "scores.parquet", scored)
+        write_json(done, [asdict(failure) for failure in failures], indent=None)
         for leftover in folder.glob("*.ckpt"):
             leftover.unlink()
-    record = json.loads(done.read_text())
     columns_of: dict[str, dict[str, np.ndarray]] = {}
     with np.load(folder / "residuals.npz") as columns:
         for name in columns.files:
             target, _, column = name.partition(".")
             columns_of.setdefault(target, {})[column] = columns[name]
     return LeftOut(
-        scored=[Scored.from_dict(row) for row in record["scored"]],
-        failures=[EntryFailure(**failure) for failure in record["failures"]],
+        scores=pd.read_parquet(folder / "scores.parquet"),
+        failures=[EntryFailure(**failure) for failure in json.loads(done.read_text())],
         residuals={target: Residuals(**found) for target, found in columns_of.items()},
     )
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from debye.dataset.store.store import Store
-from debye.files import write_text
-from debye.finetuning.comparison import Comparison, change_table, member_table
+from debye.finetuning.comparison import BeforeAfter, change_table, member_table
 from debye.finetuning.context import TuningRun
-from debye.reports.evaluation_tables import TextTable
+from debye.reports.document import Document, Section, TextTable, counted
+from debye.reports.evaluation import failure_sections
 
 FEW = 40
 """Largest number of structures that are listed one by one."""
 COLUMNS = ("pearson", "spearman", "mae", "coverage", "atoms")
-"""Fields of a score that are written for every structure."""
+"""Scores that are written for every structure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,9 @@ class TuningResult:
 
     checkpoint: Path
     trained_on: tuple[str, ...]
-    new: Comparison
+    new: BeforeAfter
     """On new entries that were not trained on."""
-    old: tuple[Comparison, ...]
+    old: tuple[BeforeAfter, ...]
     """On the old validation; empty without old data."""
     notes: tuple[str, ...]
     """What limits these figures."""
@@ -37,13 +37,13 @@ class TuningResult:
     files: tuple[Path, ...] = ()
 
     @property
-    def comparisons(self) -> tuple[Comparison, ...]:
+    def comparisons(self) -> tuple[BeforeAfter, ...]:
         """The new entries, then the old validation."""
         return (self.new, *self.old)
 
     def tables(self) -> list[TextTable]:
-        """Return the table of changes, and that of the single structures where they are few."""
-        few = len(self.new.pairs[0][0].of_class()) <= FEW
+        """Return the table of changes, and that of the single structures if they are few."""
+        few = len(self.new.sides()[0]) <= FEW
         return [change_table(self.comparisons)] + ([member_table(self.new)] if few else [])
 
 
@@ -54,66 +54,41 @@ def write_report(result: TuningResult, run: TuningRun, store: Store) -> list[Pat
         The files written.
     """
     changes = change_table(result.comparisons)
-    files = {
-        "report.md": _markdown(result, run, store),
-        "changes.csv": _csv([changes.header, *changes.rows]),
-        "structures.csv": _csv(_structure_rows(result.comparisons)),
-    }
-    for name, text in files.items():
-        write_text(run.out / name, text)
-    return [run.out / name for name in files]
-
-
-def _markdown(result: TuningResult, run: TuningRun, store: Store) -> str:
-    facts = {
-        "start model": f"`{run.start.header.name}`, sha256 {run.start.sha256}",
-        "new data": f"`{store.path.name}`, digest {store.digest}",
-        "old data": f"digest {run.old.store.digest}" if run.old else "none",
-        "trained on": _listed(result.trained_on),
-        "settings": f"`{run.config.model_dump(mode='json', exclude_none=True)}`",
-    }
-    lines = [f"# Fine-tuning: `{result.checkpoint.name}`", ""]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    lines += ["", "## What was measured", ""]
-    lines += [f"- **{each.title}**: {each.meaning}" for each in result.comparisons]
-    lines += [f"- {note}." for note in result.notes]
-    lines += ["", *(table.markdown() for table in result.tables())]
-    if result.refused:
-        lines += ["## Refused", ""]
-        lines += [f"- {name}: {reason}" for name, reason in result.refused.items()] + [""]
+    measured = [f"**{each.title}**: {each.meaning}" for each in result.comparisons]
+    measured += [f"{note}." for note in result.notes]
+    refused = tuple(f"{name}: {reason}" for name, reason in result.refused.items())
     failures = [failure for each in result.comparisons for failure in each.failures]
-    if failures:
-        lines += ["## Not predicted", ""]
-        lines += [f"- {row.model}, {row.id}: {row.reason}" for row in failures] + [""]
-    return "\n".join(lines)
+    document = Document(
+        title=f"Fine-tuning: `{result.checkpoint.name}`",
+        facts={
+            "start model": f"`{run.start.header.name}`, sha256 {run.start.sha256}",
+            "new data": f"`{store.path.name}`, digest {store.digest}",
+            "old data": f"digest {run.old.store.digest}" if run.old else "none",
+            "trained on": _listed(result.trained_on),
+            "settings": f"`{run.config.model_dump(mode='json', exclude_none=True)}`",
+        },
+        sections=(
+            Section("What was measured", lines=tuple(measured)),
+            Section(tables=tuple(result.tables())),
+            *([Section("Refused", lines=refused)] if refused else []),
+            *failure_sections(failures),
+        ),
+        tables={
+            "changes.csv": pd.DataFrame(list(changes.rows), columns=pd.Index(changes.header)),
+            "structures.csv": _structures(result.comparisons),
+        },
+    )
+    return document.write(run.out)
 
 
 def _listed(ids: Sequence[str]) -> str:
-    """Name the entries, or only count them where they are many: the checkpoint's header has them all."""
-    counted = f"{len(ids)} entries"
-    return f"{counted}: {', '.join(ids)}" if len(ids) <= FEW else counted
+    """Name the entries, or only count them if they are many: the checkpoint's header names all."""
+    number = counted(len(ids), "entry", "entries")
+    return f"{number}: {', '.join(ids)}" if len(ids) <= FEW else number
 
 
-def _structure_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    header = ("entries", "structure", "atoms_of", "crystal", "model", *COLUMNS)
-    rows = [
-        (
-            comparison.title,
-            score.id,
-            score.atom_class,
-            "on" if evaluation.crystal else "off",
-            evaluation.model,
-            *(f"{getattr(score, name):.6g}" for name in COLUMNS),
-        )
-        for comparison in comparisons
-        for pair in comparison.pairs
-        for evaluation in pair
-        for score in evaluation.scores
-    ]
-    return [header, *rows]
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _structures(comparisons: Sequence[BeforeAfter]) -> pd.DataFrame:
+    tables = [each.scores.assign(entries=each.title) for each in comparisons]
+    names = ["entries", "id", "atom_class", "crystal", "model", *COLUMNS]
+    headings = ["entries", "structure", "atoms_of", "crystal", "model", *COLUMNS]
+    return pd.DataFrame(pd.concat(tables)[names]).set_axis(headings, axis=1)

@@ -1,42 +1,43 @@
-"""Pictures of a comparison of many models: bars with the spread of runs, ridges, differences."""
+"""Figures of a comparison of many models: bars with the standard deviation of runs, ridges, differences."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from debye.benchmark.comparison.results import MeanSd, Overview
+from debye.benchmark.crystal_pairs import CEILING
 from debye.errors import ConfigError
-from debye.plots.distribution import BAND, INK, Band, density
+from debye.plots.distribution import FEWEST_FOR_SHAPE, Band, draw_band, draw_ridge
+from debye.plots.drawing import INK, new_figure, png
+from debye.reports.comparison_tables import (
+    ComparedFigure,
+    ceiling_pairs,
+    column_name,
+    compared_figures,
+)
+from debye.reports.document import Picture
+from debye.scores.tables import rows_where
+from debye.targets.target import Target
 
 TRAINED, OTHER, CHOSEN = "#2b6cb0", "#9aa5b1", "#c05621"
 """Models trained here, others, the reference."""
-FEWEST_FOR_SHAPE = 5
 RIDGE_HEIGHT = 0.85
 """Of the highest point of a ridge, in rows."""
 DOTS_PER_INCH = 140
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """One model in one panel."""
-
-    mean: float
-    sd: float
-    """NaN where there is one run."""
-
-
-@dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model of a picture."""
+    """One model of a figure."""
 
     label: str
     is_trained: bool
@@ -44,18 +45,18 @@ class ModelRow:
 
     @property
     def color(self) -> str:
-        """Say by color what it is."""
+        """The color of its kind."""
         if self.is_reference:
             return CHOSEN
         return TRAINED if self.is_trained else OTHER
 
 
 def _explain_colors(figure: Figure, rows: Sequence[ModelRow]) -> None:
-    """Say below the axes what the colors mean, where there is more than one."""
+    """Explain the colors below the axes, if there is more than one."""
     meanings = {
         CHOSEN: "reference",
         TRAINED: "trained here",
-        OTHER: "fitted in one pass, or evaluated as it stands",
+        OTHER: "fitted in one pass, or evaluated without training",
     }
     shown = [color for color in meanings if color in {row.color for row in rows}]
     handles = [Patch(color=color, label=meanings[color]) for color in shown]
@@ -64,15 +65,99 @@ def _explain_colors(figure: Figure, rows: Sequence[ModelRow]) -> None:
         figure.legend(handles=handles, loc=place, frameon=False, fontsize=8, ncols=3)
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-    return buffer.getvalue()
+def draw_comparison(
+    overview: Overview, reference: str, differences: pd.DataFrame, target: Target
+) -> dict[str, Picture]:
+    """Return the figures of the report of a comparison, by name; empty ones are left out."""
+    pictures = [_bars(overview, reference, each) for each in compared_figures(target)]
+    pictures += _ridges(overview, reference, overview.scored[-1])
+    pictures += _differences(overview, reference, differences)
+    return {each.name: each for each in pictures}
+
+
+def _rows(overview: Overview, reference: str, names: Sequence[str]) -> list[ModelRow]:
+    return [ModelRow(name, overview.is_trained(name), name == reference) for name in names]
+
+
+def _picture(name: str, alt: str, figure: Figure) -> Picture:
+    return Picture(name, alt, png(figure, DOTS_PER_INCH))
+
+
+def _bars(overview: Overview, reference: str, figure: ComparedFigure) -> Picture:
+    panels = {
+        split: {name: overview.mean_sd(name, split, figure.measure) for name in overview.contenders}
+        for split in overview.splits
+    }
+    names = [
+        name
+        for name in overview.contenders
+        if any(np.isfinite(panel[name].mean) for panel in panels.values())
+    ] or overview.contenders
+    drawn = plot_bars(
+        _rows(overview, reference, names),
+        {column_name(split): [panel[name] for name in names] for split, panel in panels.items()},
+        axis=f"{figure.label}, mean over structures",
+        digits=figure.digits,
+    )
+    alt = f"{figure.name} ({figure.meaning}) of {len(names)} models on {', '.join(panels)}"
+    return _picture(figure.name.lower(), f"Bars: {alt}; the lines are the sd of runs.", drawn)
+
+
+def _ridges(overview: Overview, reference: str, split: str) -> list[Picture]:
+    """Draw the distribution of r over structures; nothing if no model has an r."""
+    values = {
+        name: overview.per_structure(name, split)["pearson"].to_numpy(np.float64)
+        for name in overview.contenders
+    }
+    names = sorted(
+        (name for name, found in values.items() if np.isfinite(found).any()),
+        key=lambda name: -float(np.nanmean(values[name])),
+    )
+    if not names:
+        return []
+    pairs = ceiling_pairs(overview, split, CEILING)["pearson"].dropna().to_numpy(np.float64)
+    band = Band.quartiles(pairs, f"one crystal against another, {len(pairs)} pairs")
+    figure = plot_ridges(
+        _rows(overview, reference, names),
+        [values[name] for name in names],
+        axis=f"Pearson r of each structure of {split}, mean of runs; at the right the mean",
+        band=band,
+    )
+    alt = (
+        f"Ridges: distribution of the correlation over the structures of {split}, {len(names)} models, best "
+        "first; circle: median, thick line: quartiles"
+    )
+    behind = "."
+    if band:
+        behind = (
+            "; the band, from quartile to quartile, is the agreement of one crystal with another of the same protein "
+            f"in {len(pairs)} pairs (the table has the models on these)."
+        )
+    return [_picture("per_structure", alt + behind, figure)]
+
+
+def _differences(overview: Overview, reference: str, differences: pd.DataFrame) -> list[Picture]:
+    """Draw differences from the reference; nothing if no other model has an r."""
+    found = rows_where(differences, measure="pearson_mean")
+    known = set(found.loc[found["estimate"].notna(), "contender"])
+    names = [name for name in overview.contenders if name in known]
+    if not names:
+        return []
+    columns = ["estimate", "interval_low", "interval_high"]
+    panels = {
+        str(split): rows.set_index("contender")[columns].reindex(names).to_numpy().tolist()
+        for split, rows in found.groupby("split", sort=False)
+    }
+    rows, axis = _rows(overview, reference, names), f"CC − CC of {reference}"
+    alt = (
+        f"Points with 95 % intervals: difference of the mean CC of each model from {reference} on "
+        f"{', '.join(panels)}, paired bootstrap over structures; how runs differ is not in it."
+    )
+    return [_picture("differences", alt, plot_differences(rows, panels, axis=axis))]
 
 
 def plot_bars(
-    rows: Sequence[ModelRow], panels: Mapping[str, Sequence[Bar]], *, axis: str, digits: int = 3
+    rows: Sequence[ModelRow], panels: Mapping[str, Sequence[MeanSd]], *, axis: str, digits: int = 3
 ) -> Figure:
     """Draw one panel a split and one horizontal bar a model, with the standard deviation of its runs.
 
@@ -86,8 +171,7 @@ def plot_bars(
         ConfigError: there is no model or no split.
     """
     _check(rows, panels)
-    figure = Figure(figsize=(2.0 + 2.6 * len(panels), 1.3 + 0.27 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(2.0 + 2.6 * len(panels), 1.3 + 0.27 * len(rows), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for each, (name, bars) in zip(axes, panels.items(), strict=True):
         _draw_bars(each, rows, bars, digits)
@@ -98,7 +182,7 @@ def plot_bars(
     return figure
 
 
-def _draw_bars(axes: Axes, rows: Sequence[ModelRow], bars: Sequence[Bar], digits: int) -> None:
+def _draw_bars(axes: Axes, rows: Sequence[ModelRow], bars: Sequence[MeanSd], digits: int) -> None:
     known = [bar.mean for bar in bars if np.isfinite(bar.mean)]
     low, high = min([0.0, *known]), max([0.0, *known])
     span = (high - low) or 1.0
@@ -125,7 +209,7 @@ def plot_ridges(
     axis: str,
     band: Band | None = None,
 ) -> Figure:
-    """Draw how a figure is spread over structures, one ridge a model: density, quartiles and median.
+    """Draw the distribution of a figure over structures, one ridge a model: density, quartiles and median.
 
     Args:
         rows: Models, from top to bottom.
@@ -137,13 +221,10 @@ def plot_ridges(
         ConfigError: there is no model.
     """
     _check(rows, rows)
-    figure = Figure(figsize=(8.5, 1.5 + 0.42 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.5, 1.5 + 0.42 * len(rows), layout="constrained")
     axes = figure.subplots()
     if band is not None:
-        label = f"{band.label}: quartiles, median {band.middle:.3f}"
-        axes.axvspan(band.low, band.high, color=BAND, zorder=0, linewidth=0, label=label)
-        axes.axvline(band.middle, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
+        draw_band([axes], band)
     low = 0.0
     for place, (row, found) in enumerate(zip(rows, values, strict=True)):
         known = np.sort(found[np.isfinite(found)])
@@ -162,25 +243,17 @@ def plot_ridges(
 
 def _draw_ridge(axes: Axes, known: NDArray[np.float64], place: int, color: str) -> None:
     """Draw one sorted sample, later rows over earlier ones."""
-    if len(known) >= FEWEST_FOR_SHAPE:
-        grid = np.linspace(known[0], known[-1], 300)
-        top = place - RIDGE_HEIGHT * density(known, grid)
-        axes.fill_between(grid, place, top, color=color, alpha=0.45, linewidth=0, zorder=place + 2)
-        axes.plot(grid, top, color=color, linewidth=1, zorder=place + 2)
-    else:
-        axes.plot(known, np.full(len(known), place), "|", color=color, zorder=place + 2)
-    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    axes.plot([low, high], [place, place], color=color, linewidth=3, zorder=place + 2.1)
-    axes.plot(
-        middle, place, "o", color="white", markeredgecolor=color, markersize=4.5, zorder=place + 2.2
-    )
+    zorder = place + 2
+    draw_ridge(axes, known, place, color, height=RIDGE_HEIGHT, alpha=0.45, zorder=zorder)
+    if len(known) < FEWEST_FOR_SHAPE:
+        axes.plot(known, np.full(len(known), place), "|", color=color, zorder=zorder)
     axes.text(1.005, place - 0.05, f"{known.mean():.3f}", fontsize=8, color=INK, va="center",
               transform=axes.get_yaxis_transform())  # fmt: skip
 
 
 def plot_differences(
     rows: Sequence[ModelRow],
-    panels: Mapping[str, Sequence[tuple[float, float, float]]],
+    panels: Mapping[str, Sequence[Sequence[float]]],
     *,
     axis: str,
 ) -> Figure:
@@ -204,8 +277,7 @@ def plot_differences(
         if (places := [place for place, row in enumerate(rows) if row.is_trained == kind])
     ]
     size = (2.0 + 2.9 * len(panels), 0.7 + 0.6 * len(groups) + 0.27 * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*size, layout="constrained")
     grid = figure.subplots(
         len(groups),
         len(panels),
@@ -228,7 +300,7 @@ def plot_differences(
 
 
 def _draw_differences(
-    axes: Axes, rows: Sequence[ModelRow], found: Sequence[tuple[float, float, float]]
+    axes: Axes, rows: Sequence[ModelRow], found: Sequence[Sequence[float]]
 ) -> None:
     for place, (row, (estimate, low, high)) in enumerate(zip(rows, found, strict=True)):
         if np.isfinite(low):
@@ -241,9 +313,7 @@ def _draw_differences(
 
 def _check(rows: Sequence[ModelRow], panels: Mapping | Sequence) -> None:
     if not rows or not panels:
-        raise ConfigError(
-            "comparison", problem="nothing to draw", remedy="Compare at least one model"
-        )
+        raise ConfigError("comparison", "nothing to draw", "Compare at least one model")
 
 
 def _name_rows(axes: Axes, rows: Sequence[ModelRow], space: float = 0.6) -> None:

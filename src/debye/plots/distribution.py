@@ -1,40 +1,37 @@
-"""Pictures of evaluations: how the correlation is spread over the structures of a set."""
+"""Figures of evaluations: how the correlation is distributed over the structures of a set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from debye.errors import ConfigError
-from debye.scores.strata import PRIMARY
+from debye.plots.drawing import INK, new_figure
+from debye.reports.document import counted
+from debye.scores.scores import by_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from debye.scores.correlations import CorrelationReport
-    from debye.scores.evaluation import Evaluation
-
 # Okabe & Ito's palette, told apart with every common color vision; repeated with other line styles.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 STYLES = ("-", "--", ":", "-.")
-INK = "#22262b"
 BAND = "#ececec"
 WIDEST = 0.4
-"""Half the height of a ridge, in rows."""
+"""Height of a ridge, in rows."""
 FEWEST_FOR_SHAPE = 5
 """With fewer structures a density would be made up: only the points are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Pearson r of one row of the picture."""
+class RidgeSample:
+    """Pearson r of one row of the figure."""
 
     label: str
     """One short line."""
@@ -42,13 +39,13 @@ class Sample:
     """Defined values, sorted."""
     undefined: int = 0
     """How many are not defined."""
-    noun: str = "structures"
+    noun: str = "structure"
     """What one value stands for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A range drawn behind all rows: what would be reached with knowledge that no model has."""
+    """A range drawn behind all rows, such as the agreement of two crystals."""
 
     label: str
     low: float
@@ -71,68 +68,25 @@ class Band:
         )
 
 
-def save_distribution(
-    evaluations: Sequence[Evaluation],
-    path: str | Path,
-    *,
-    title: str = "",
-    atom_class: str = PRIMARY,
-    band: Band | None = None,
-) -> Path:
-    """Write the picture as PNG (or whatever format the suffix says) and return its path."""
-    figure = plot_distribution(evaluations, title=title, atom_class=atom_class, band=band)
-    return _save(figure, path)
+def samples_of(table: pd.DataFrame, noun: str = "structure") -> list[RidgeSample]:
+    """Return a sample for each model and crystal of a table with ``pearson``.
 
-
-def save_correlations(
-    report: CorrelationReport, path: str | Path, *, title: str = "", band: Band | None = None
-) -> Path:
-    """Write the picture of the primary group of a report of correlations and return its path."""
-    primary = next(iter(report.groups.values()))
-    samples = []
-    for row in report.rows:
-        values = row.pearson[row.counted(primary)]
-        known = np.isfinite(values)
-        crystal = f", crystal {row.crystal}" if row.crystal else ""
-        missing = int((~known).sum())
-        samples.append(
-            Sample(f"{row.model}{crystal}", np.sort(values[known]), missing, report.name)
-        )
-    axis = "Pearson r, protein heavy atoms"
-    return _save(plot_samples(samples, axis=axis, title=title, band=band), path)
-
-
-def _save(figure: Figure, path: str | Path) -> Path:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=160)
-    return Path(path)
-
-
-def plot_distribution(
-    evaluations: Sequence[Evaluation],
-    *,
-    title: str = "",
-    atom_class: str = PRIMARY,
-    band: Band | None = None,
-) -> Figure:
-    """Draw the per-structure Pearson r of every evaluation, see :func:`plot_samples`.
-
-    Raises:
-        ConfigError: there is no evaluation.
+    Args:
+        table: Scores of one class of atoms, or of correlations.
+        noun: What one row stands for.
     """
-    samples = [
-        Sample(evaluation.label, *correlations(evaluation, atom_class))
-        for evaluation in evaluations
-    ]
-    name = "protein heavy atoms" if atom_class == PRIMARY else f"{atom_class} atoms"
-    axis = f"Pearson r per structure, {name}"
-    return plot_samples(samples, axis=axis, title=title, band=band)
+    samples = []
+    for model, crystal, rows in by_run(table):
+        known = rows["pearson"].dropna().to_numpy(np.float64)
+        label = f"{model}, crystal {crystal}" if crystal else model
+        samples.append(RidgeSample(label, np.sort(known), len(rows) - len(known), noun))
+    return samples
 
 
 def plot_samples(
-    samples: Sequence[Sample], *, axis: str, title: str = "", band: Band | None = None
+    samples: Sequence[RidgeSample], *, axis: str, title: str = "", band: Band | None = None
 ) -> Figure:
-    """Draw how correlations are spread, one row a sample.
+    """Draw how correlations are distributed, one row a sample.
 
     On the left a ridge each, with one point a value, quartiles and mean; on the right the share of
     values at or below each r. Values that are not defined are counted in the labels.
@@ -144,15 +98,14 @@ def plot_samples(
         raise ConfigError(
             "distribution", problem="no evaluation to draw", remedy="Evaluate a model first"
         )
-    figure = Figure(figsize=(11, 1.9 + 0.75 * max(len(samples), 3)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 1.9 + 0.75 * max(len(samples), 3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for row, sample in enumerate(samples):
         color, style = PALETTE[row % len(PALETTE)], STYLES[row // len(PALETTE) % len(STYLES)]
-        _draw_ridge(left, sample.values, row, color)
+        _draw_sample(left, sample.values, row, color)
         _draw_steps(right, sample.values, color, style, sample.label)
     if band is not None:
-        _draw_band((left, right), band)
+        draw_band((left, right), band)
     _finish(left, right, [_label(sample) for sample in samples], axis)
     handles, labels = right.get_legend_handles_labels()
     if handles:
@@ -163,15 +116,6 @@ def plot_samples(
     if title:
         figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", fontsize=11)
     return figure
-
-
-def correlations(
-    evaluation: Evaluation, atom_class: str = PRIMARY
-) -> tuple[NDArray[np.float64], int]:
-    """Return the defined Pearson r of an evaluation, sorted, and how many are not defined."""
-    values = np.array([score.pearson for score in evaluation.of_class(atom_class)], np.float64)
-    known = np.isfinite(values)
-    return np.sort(values[known]), int((~known).sum())
 
 
 def density(values: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -188,21 +132,47 @@ def density(values: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[n
     return heights / heights.max()
 
 
-def _draw_ridge(axes: Axes, values: NDArray[np.float64], row: int, color: str) -> None:
-    if not values.size:
-        return
+def draw_ridge(
+    axes: Axes,
+    values: NDArray[np.float64],
+    row: float,
+    color: str,
+    *,
+    height: float = WIDEST,
+    alpha: float = 0.3,
+    zorder: float = 2,
+) -> None:
+    """Draw the density, quartiles and median of sorted values, upwards from a row.
+
+    Args:
+        axes: Rows count downwards.
+        values: At least one.
+        row: Place of the base line.
+        color: Of all parts.
+        height: Of the highest point, in rows.
+        alpha: Of the area.
+        zorder: Of the area; the other parts are just above it.
+    """
     if len(values) >= FEWEST_FOR_SHAPE:
         grid = np.linspace(values[0], values[-1], 300)
-        height = WIDEST * density(values, grid)
-        axes.fill_between(grid, row, row - height, color=color, alpha=0.3, linewidth=0)
-        axes.plot(grid, row - height, color=color, linewidth=1)
-    # Points below the ridge, spread evenly by rank: no random numbers in a figure.
+        top = row - height * density(values, grid)
+        axes.fill_between(grid, row, top, color=color, alpha=alpha, linewidth=0, zorder=zorder)
+        axes.plot(grid, top, color=color, linewidth=1, zorder=zorder)
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    (line,) = axes.plot([low, high], [row, row], color=color, linewidth=4, zorder=zorder + 0.1)
+    line.set_solid_capstyle("butt")
+    (circle,) = axes.plot(middle, row, "o", color="white", markersize=5, zorder=zorder + 0.2)
+    circle.set_markeredgecolor(color)
+
+
+def _draw_sample(axes: Axes, values: NDArray[np.float64], row: int, color: str) -> None:
+    if not values.size:
+        return
+    draw_ridge(axes, values, row, color)
+    # Points below the ridge, moved apart evenly by rank: no random numbers in a figure.
     shift = 0.09 + 0.2 * ((np.arange(len(values)) * 0.618) % 1)
     axes.scatter(values, row + shift, s=6, color=color, alpha=0.55, linewidths=0)
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    axes.plot([low, high], [row, row], color=color, linewidth=4, solid_capstyle="butt")
-    axes.plot(middle, row, "o", color="white", markeredgecolor=color, markersize=6)
-    axes.plot(values.mean(), row, "D", color=INK, markersize=4)
+    axes.plot(values.mean(), row, "D", color=INK, markersize=4, zorder=2.3)
 
 
 def _draw_steps(
@@ -214,19 +184,20 @@ def _draw_steps(
         axes.step(places, share, where="post", color=color, linestyle=style, label=label)
 
 
-def _draw_band(both: Sequence[Axes], band: Band) -> None:
+def draw_band(panels: Sequence[Axes], band: Band) -> None:
+    """Draw a range behind all rows, with its median and an entry for the legend."""
     label = f"{band.label}: quartiles, median {band.middle:.3f}"
-    for axes in both:
+    for axes in panels:
         axes.axvspan(band.low, band.high, color=BAND, zorder=0, linewidth=0, label=label)
         axes.axvline(band.middle, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
 
 
-def _label(sample: Sample) -> str:
-    """Model and crystal, then the figures that a reader would measure in the picture."""
+def _label(sample: RidgeSample) -> str:
+    """Return model and crystal, then the numbers that a reader would measure in the figure."""
     values, undefined = sample.values, sample.undefined
     found = f"mean {values.mean():.3f}, median {np.median(values):.3f}" if values.size else "no r"
     missing = f", {undefined} undefined" if undefined else ""
-    return f"{sample.label}\n{found}\n{len(values)} {sample.noun}{missing}"
+    return f"{sample.label}\n{found}\n{counted(len(values), sample.noun)}{missing}"
 
 
 def _finish(left: Axes, right: Axes, labels: Sequence[str], axis: str) -> None:

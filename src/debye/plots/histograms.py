@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from debye.dataset.store.statistics import REFERENCES, Histogram
 from debye.errors import ConfigError
-from debye.plots.distribution import INK, PALETTE, STYLES
+from debye.plots.distribution import PALETTE, STYLES
+from debye.plots.drawing import INK, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-def save_histograms(histograms: Sequence[Histogram], path: str | Path, *, title: str = "") -> Path:
-    """Write the picture as PNG (or whatever format the suffix says) and return its path."""
-    figure = plot_histograms(histograms, title=title)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=160)
-    return Path(path)
 
 
 def plot_histograms(histograms: Sequence[Histogram], *, title: str = "") -> Figure:
@@ -37,8 +28,7 @@ def plot_histograms(histograms: Sequence[Histogram], *, title: str = "") -> Figu
             "histograms", problem="no entry to draw", remedy="Give a store with entries"
         )
     rows = (len(histograms) + 1) // 2
-    figure = Figure(figsize=(10, 0.8 + 2.9 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 0.8 + 2.9 * rows, layout="constrained")
     panels = np.ravel(figure.subplots(rows, 2))
     for axes, histogram in zip(panels, histograms, strict=False):
         _draw(axes, histogram)

@@ -17,10 +17,11 @@ from debye.dataset.store.store import Store
 from debye.graph.graph import AtomGraph, join
 from debye.models.base import AtomModel
 from debye.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from debye.prediction.calibration import fit_calibration, item_classes
+from debye.prediction.calibration import fit_calibration
 from debye.prediction.inference import run_model
 from debye.prediction.restore import restore_values
 from debye.prediction.stream import BATCH_ATOMS
+from debye.scores.strata import error_classes
 from debye.targets.target import Target
 
 
@@ -119,7 +120,7 @@ def _labels(
     for row in rows:
         labels = store.labels(split, row, target)
         true.append(np.where(labels.usable, labels.value.astype(np.float64), np.nan))
-        kinds.append(item_classes(store.structure(split, row), target.per))
+        kinds.append(error_classes(store.structure(split, row), target.per))
     return np.concatenate(true), np.concatenate(kinds)
 
 

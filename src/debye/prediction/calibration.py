@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from itertools import product
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from debye.scores.strata import LIGAND_SIZE
-from debye.structure.chemistry import BACKBONE
-from debye.structure.structure import EntityKind
-from debye.targets.target import Per
-
-if TYPE_CHECKING:
-    from debye.structure.structure import Structure
+from debye.scores.strata import ErrorClass
 
 FEWEST_ATOMS = 200
 """A class with fewer calibration atoms takes the quantiles of all atoms together."""
 
 
-class AtomClass(IntEnum):
-    """Classes of atoms whose errors differ in size."""
-
-    BACKBONE = 0
-    SIDE_CHAIN = 1
-    OTHER = 2
-    """Sugars, ions and small components; in older files ligands and nucleic acids too."""
-    NUCLEIC = 3
-    LIGAND = 4
-    """Components of at least :data:`debye.scores.strata.LIGAND_SIZE` heavy atoms."""
-
-
 class Interval(BaseModel, frozen=True, extra="forbid"):
     """Quantiles of (true - predicted) / width for one class of atoms in one situation."""
 
-    atom_class: AtomClass
+    atom_class: ErrorClass
     resolution_known: bool
     crystal_known: bool | None = None
     """Whether symmetry mates were included; None: either."""
@@ -71,13 +52,13 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         Args:
             predicted: (atoms,) predictions.
             width: (atoms,) expected size of the error, same unit.
-            atom_class: (atoms,) an :class:`AtomClass` for each atom.
+            atom_class: (atoms,) an :class:`ErrorClass` for each atom.
             resolution_known: Whether the resolution was given to the model.
             crystal_known: Whether symmetry mates were included.
             minimum: Smallest possible value of the target; None: no limit.
         """
         quantiles = np.array(
-            [self._quantiles(kind, resolution_known, crystal_known) for kind in AtomClass]
+            [self._quantiles(kind, resolution_known, crystal_known) for kind in ErrorClass]
         )
         lower = predicted + quantiles[atom_class, 0] * width
         upper = predicted + quantiles[atom_class, 1] * width
@@ -88,11 +69,11 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         return lower.astype(np.float32), np.maximum(upper, predicted).astype(np.float32)
 
     def _quantiles(
-        self, kind: AtomClass, resolution_known: bool, crystal_known: bool
+        self, kind: ErrorClass, resolution_known: bool, crystal_known: bool
     ) -> tuple[float, float]:
         candidates = [item for item in self.intervals if item.atom_class == kind]
         if not candidates:  # calibrated before this class existed
-            return self._quantiles(AtomClass.OTHER, resolution_known, crystal_known)
+            return self._quantiles(ErrorClass.OTHER, resolution_known, crystal_known)
         # If a model was calibrated in other situations only, the widest of them is used.
         fitting = [item for item in candidates if item.resolution_known == resolution_known]
         candidates = fitting or candidates
@@ -120,7 +101,7 @@ def fit_calibration(
         true: (atoms,) measured values.
         predicted: (atoms,) predictions, same unit.
         width: (atoms,) expected size of the error, same unit.
-        atom_class: (atoms,) an :class:`AtomClass` for each atom.
+        atom_class: (atoms,) an :class:`ErrorClass` for each atom.
         resolution_known: (atoms,) whether the resolution of the entry was given to the model.
         crystal_known: (atoms,) whether symmetry mates were included; None: not distinguished.
         coverage: Share of atoms between the bounds.
@@ -161,7 +142,7 @@ def fit_calibration(
         everything = ratio[situation]
         if not len(everything):
             continue
-        for kind in AtomClass:
+        for kind in ErrorClass:
             own = ratio[situation & (kinds == kind)]
             lower, upper = np.quantile(own if len(own) >= FEWEST_ATOMS else everything, tails)
             intervals.append(
@@ -175,31 +156,3 @@ def fit_calibration(
                 )
             )
     return Calibration(coverage=coverage, intervals=tuple(intervals))
-
-
-def item_classes(structure: Structure, per: Per) -> NDArray[np.int8]:
-    """Return the :class:`AtomClass` of each item; that of its first atom for a residue or structure."""
-    classes = atom_classes(structure)
-    if per is Per.ATOM:
-        return classes
-    group = structure.residue_index if per is Per.RESIDUE else np.zeros(len(structure), np.int32)
-    return classes[np.unique(group, return_index=True)[1]]
-
-
-def atom_classes(structure: Structure) -> NDArray[np.int8]:
-    """Return the :class:`AtomClass` of each atom of a structure.
-
-    Example:
-        >>> from debye.testing.peptide import build_peptide
-        >>> atom_classes(build_peptide("A")).tolist()
-        [0, 0, 0, 0, 1, 0]
-    """
-    kind = structure.entity_kind
-    protein = kind == EntityKind.PROTEIN
-    classes = np.full(len(structure), AtomClass.OTHER, np.int8)
-    classes[kind == EntityKind.NUCLEIC] = AtomClass.NUCLEIC
-    size = np.bincount(structure.residue_index, minlength=1)[structure.residue_index]
-    classes[(kind == EntityKind.LIGAND) & (size >= LIGAND_SIZE)] = AtomClass.LIGAND
-    classes[protein] = AtomClass.SIDE_CHAIN
-    classes[protein & np.isin(structure.atom_name, BACKBONE)] = AtomClass.BACKBONE
-    return classes

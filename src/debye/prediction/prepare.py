@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.graph.build import build_graph
-from debye.prediction.calibration import atom_classes
+from debye.scores.strata import error_classes
 from debye.structure.crystal import crystal_problem
 from debye.structure.read import read_source
 from debye.structure.select import Selection, select_atoms
@@ -40,7 +40,7 @@ class Prepared:
     rows: NDArray[np.intp]
     """(graph atoms,) row of each atom of the graph in ``structure``."""
     atom_class: NDArray[np.int8]
-    """(graph atoms,) a :class:`debye.prediction.calibration.AtomClass`."""
+    """(graph atoms,) a :class:`debye.scores.strata.ErrorClass`."""
     graph: AtomGraph
     dropped: Mapping[str, int]
     """Number of atoms that are not in the graph, by reason."""
@@ -58,7 +58,7 @@ class Prepared:
         return self.structure.residue_index[self.rows[self._first_atoms()]].astype(np.intp)
 
     def classes(self, per: Per) -> NDArray[np.int8]:
-        """Return a :class:`debye.prediction.calibration.AtomClass` for each item; that of its first atom."""
+        """Return a :class:`debye.scores.strata.ErrorClass` for each item; that of its first atom."""
         if per is Per.ATOM:
             return self.atom_class
         return self.atom_class[:1] if per is Per.STRUCTURE else self.atom_class[self._first_atoms()]
@@ -125,7 +125,7 @@ def prepare_structure(
         structure=structure,
         source_file=source_file,
         rows=_rows_of(chosen, structure),
-        atom_class=atom_classes(chosen),
+        atom_class=error_classes(chosen),
         graph=graph,
         dropped=_counts(selection),
         crystal_problem=problem,

@@ -1,206 +1,275 @@
-"""Evaluations as files: Markdown to read, CSV to plot, JSON to keep."""
+"""The report of an evaluation: models on one set of structures, side by side."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
-from debye.reports.evaluation_tables import (
+import pandas as pd
+
+from debye.benchmark.store import EntryFailure
+from debye.reports.document import (
+    Cells,
+    Document,
+    Provenance,
+    Section,
     TextTable,
-    breakdown_table,
-    correlation_table,
-    difference_table,
-    error_breakdown_table,
-    error_table,
-    pooled_table,
-    worst_table,
+    in_unit,
 )
-from debye.scores.evaluation import Difference, Evaluation, Summary, difference
-from debye.scores.scores import StructureScore
-from debye.scores.strata import ATOM_CLASSES
-from debye.scores.summary import MEASURES
-
-NAN_POLICY = (
-    "An atom is scored if its deposited and its predicted value are finite. A structure has a "
-    "correlation, MAE, MAPE and RRSE of its own only with the minimum of atoms of the class, and a "
-    "correlation only if neither side is constant; otherwise they are NaN, counted as undefined and left "
-    "out of means. Pooled measures cover every scored atom. Percentage errors cover B >= 1 Å²."
+from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.scores import RUN
+from debye.scores.strata import ATOM_CLASSES, PRIMARY, classes_of
+from debye.scores.summary import (
+    MEASURES,
+    PRIMARY_MEASURE,
+    differences_from_first,
+    primary_scores,
+    primary_summaries,
+    summarize,
+    worst_structures,
 )
+from debye.targets.target import Per, Target
+
+WORST = 10
+"""Structures of lowest r that are listed for each model."""
+NAMES: Cells = (("model", "model", ""), ("crystal", "crystal", ""))
+GROUP: Cells = (*NAMES, ("atoms of", "atom_class", ""), ("resolution", "stratum", ""))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Where the numbers come from, written into every report."""
-
-    version: str
-    """Of debye."""
-    data: str
-    """The store."""
-    digest: str
-    """Of the store's content."""
-    split: str
-    command: str
-    """The command line that repeats the report."""
-    settings: dict[str, str]
-    """Anything else that the numbers depend on."""
-
-    def lines(self, bootstrap: str) -> list[str]:
-        """Return the facts as items of a Markdown list."""
-        facts = {
-            "data": f"{self.data}, digest {self.digest}",
-            "debye": self.version,
-            "command": f"`{self.command}`",
-            **self.settings,
-            "bootstrap": bootstrap,
-        }
-        return [f"- {name}: {value}" for name, value in facts.items()]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryFailure:
-    """A structure without a prediction, and why."""
-
-    model: str
-    crystal: bool
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """Several evaluations on one set of structures, side by side."""
-
-    evaluations: tuple[Evaluation, ...]
-    differences: tuple[Difference, ...]
-    """Every evaluation against the first."""
-    provenance: Provenance
-    failures: tuple[EntryFailure, ...] = ()
-    """Structures that a model could not predict; all of their atoms count as unpredicted."""
-
-    def comparison(self) -> list[TextTable]:
-        """Return the tables of one row an evaluation, the most important first."""
-        tables = (correlation_table, error_table, pooled_table)
-        made = [table(self.evaluations) for table in tables]
-        return [*made, difference_table(self.differences)] if self.differences else made
-
-    def details(self) -> list[TextTable]:
-        """Return the tables of several rows an evaluation."""
-        tables = (breakdown_table, error_breakdown_table, worst_table)
-        return [table(self.evaluations) for table in tables]
-
-    def markdown(self) -> str:
-        """Write the tables, and what is needed to repeat them."""
-        lines = [f"# Evaluation on `{self.provenance.split}`", ""]
-        lines += self.provenance.lines(str(self.evaluations[0].bootstrap))
-        lines += ["", *(table.markdown() for table in (*self.comparison(), *self.details()))]
-        if self.failures:
-            lines += ["## Failures", ""]
-            lines += [f"- {row.model}, {row.id}: {row.reason}" for row in self.failures] + [""]
-        lines += ["## Rules", "", NAN_POLICY, ""]
-        return "\n".join(lines)
-
-    def write(self, folder: Path) -> list[Path]:
-        """Write ``report.md``, ``summary.csv``, ``per_structure.csv`` and ``report.json``.
-
-        Returns:
-            The files written.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        markdown, data = folder / "report.md", folder / "report.json"
-        summary, rows = folder / "summary.csv", folder / "per_structure.csv"
-        markdown.write_text(self.markdown(), encoding="utf-8")
-        _write_csv(summary, [_summary_row(e, row) for e in self.evaluations for row in e.summaries])
-        _write_csv(rows, [_score_row(e, score) for e in self.evaluations for score in e.scores])
-        text = json.dumps(without_nan(self.to_dict()), indent=1, ensure_ascii=False)
-        data.write_text(text + "\n", encoding="utf-8")
-        return [markdown, summary, rows, data]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the per-structure rows, as plain values."""
-        return {
-            "provenance": asdict(self.provenance),
-            "nan_policy": NAN_POLICY,
-            "measures": {row.name: row.summary for row in MEASURES.values()},
-            "atom_classes": {row.name: row.summary for row in ATOM_CLASSES.values()},
-            "evaluations": [
-                {
-                    "model": evaluation.model,
-                    "crystal": evaluation.crystal,
-                    "bootstrap": asdict(evaluation.bootstrap),
-                    "summaries": [asdict(row) for row in evaluation.summaries],
-                    "worst": [asdict(score) for score in evaluation.worst()],
-                    "undefined": [score.id for score in evaluation.undefined()],
-                }
-                for evaluation in self.evaluations
-            ],
-            "differences": [asdict(row) for row in self.differences],
-            "failures": [asdict(row) for row in self.failures],
-        }
-
-
-def make_report(
-    evaluations: Sequence[Evaluation],
+def evaluation_document(
+    scores: pd.DataFrame,
+    target: Target,
     provenance: Provenance,
+    bootstrap: BootstrapConfig,
     failures: Sequence[EntryFailure] = (),
-) -> Report:
-    """Put evaluations side by side, with the difference of each from the first."""
-    first, *others = evaluations
-    return Report(
-        evaluations=(first, *others),
-        differences=tuple(difference(other, first) for other in others),
-        provenance=provenance,
-        failures=tuple(failures),
+) -> Document:
+    """Return the report of a table of scores, with the difference of each model from the first.
+
+    Its files are ``report.md``, ``summary.csv`` (a row a model, crystal, class of atoms and stratum),
+    ``per_structure.csv`` and ``report.json`` (what the two tables do not have).
+
+    Args:
+        scores: As :func:`debye.benchmark.store.evaluate_store` makes it.
+        target: What was scored.
+        provenance: Written into the report.
+        bootstrap: How intervals are made.
+        failures: Structures that a model could not predict; all of their atoms count as unpredicted.
+
+    Raises:
+        ConfigError: nothing was scored, or a structure comes twice.
+    """
+    summaries = summarize(scores, bootstrap)
+    main = primary_summaries(summaries)
+    name = "mae_mean" if target.per is Per.STRUCTURE else PRIMARY_MEASURE
+    differences = differences_from_first(scores, bootstrap, name)
+    compared = [error_table(main, target), pooled_table(main, target)]
+    details = [make(summaries, target) for make in (breakdown_table, error_breakdown_table)]
+    if target.per is not Per.STRUCTURE:
+        compared.insert(0, correlation_table(main, target))
+        details.append(worst_table(scores, target))
+    if len(differences):
+        compared.append(difference_table(differences))
+    facts = {"target": f"`{target.name}`: {target.summary}", **provenance.facts(bootstrap)}
+    words = {"unit": f", {target.unit}" if target.unit else "", "items": f"{target.per}s"}
+    own = primary_scores(scores)
+    undefined = own.loc[own["pearson"].isna(), [*RUN, "id"]]
+    return Document(
+        title=f"Evaluation on `{provenance.split}`",
+        facts=facts,
+        sections=(
+            Section(tables=tuple(compared)),
+            Section(details=tuple(details)),
+            *failure_sections(failures),
+            Section("Rules", lines=rules(target)),
+        ),
+        tables={"summary.csv": summaries, "per_structure.csv": scores},
+        record={
+            "target": target.name,
+            "provenance": asdict(provenance),
+            "bootstrap": asdict(bootstrap),
+            "measures": {row.name: row.summary.format(**words) for row in MEASURES.values()},
+            "atom_classes": {name: ATOM_CLASSES[name].summary for name in classes_of(target)},
+            "undefined": undefined,
+            "differences": differences,
+            "failures": [asdict(row) for row in failures],
+        },
     )
 
 
-def _summary_row(evaluation: Evaluation, row: Summary) -> dict[str, object]:
-    """One flat row: counts, then each measure followed by the ends of its intervals."""
-    cells: dict[str, object] = {"model": evaluation.model, "crystal": evaluation.crystal}
-    counts = ("atom_class", "stratum", "structures", "undefined", "clusters", "with_crystal")
-    for name in (*counts, "atoms", "masked", "unpredicted"):
-        cells[name] = getattr(row, name)
-    for name, value in row.estimates.items():
-        cells[name] = value
-        for suffix, intervals in (("", row.intervals), ("_cluster", row.cluster_intervals)):
-            if name in intervals:
-                cells[f"{name}{suffix}_low"] = intervals[name].low
-                cells[f"{name}{suffix}_high"] = intervals[name].high
-    return cells
+def failure_sections(failures: Sequence[EntryFailure]) -> list[Section]:
+    """Return the section of structures without a prediction; none if there are none."""
+    lines = tuple(f"{row.model}, {row.id}: {row.reason}" for row in failures)
+    return [Section("Failures", lines=lines)] if lines else []
 
 
-def _score_row(evaluation: Evaluation, score: StructureScore) -> dict[str, object]:
-    cells: dict[str, object] = {"model": evaluation.model, "crystal": evaluation.crystal}
-    return cells | {item.name: getattr(score, item.name) for item in fields(score)}
+def rules(target: Target) -> tuple[str, ...]:
+    """Return how undefined values are treated."""
+    lines = (
+        f"The true and the predicted value of a scored {target.per} are finite.",
+        f"A structure has a correlation, MAE, MAPE and RRSE of its own only with the minimum of {target.per}s of the "
+        "class, and a correlation only if neither side is constant. Otherwise they are not defined: counted as "
+        "undefined and left out of means.",
+        f"Pooled measures cover every scored {target.per}.",
+    )
+    if target.percent_floor is None:
+        return lines
+    return (*lines, f"Percentage errors cover values of at least {_amount(target)}.")
 
 
-def _write_csv(path: Path, rows: Iterable[dict[str, object]]) -> None:
-    """Write rows of equal keys; a number that is not defined is an empty cell."""
-    rows = list(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: cell(value) for name, value in row.items()})
+def _amount(target: Target) -> str:
+    return f"{target.percent_floor:g} {target.unit}".strip()
 
 
-def cell(value: object) -> object:
-    """Return a value as it stands in a CSV file: six digits, empty where it is not finite."""
-    if isinstance(value, float):
-        return f"{value:.6g}" if math.isfinite(value) else ""
-    return value
+def items_of(target: Target) -> str:
+    """Name what the primary figures are over."""
+    return {
+        Per.ATOM: f"{PRIMARY} heavy atoms",
+        Per.RESIDUE: f"{PRIMARY} residues",
+        Per.STRUCTURE: "structures",
+    }[target.per]
 
 
-def without_nan(value: Any) -> Any:
-    """Replace NaN by None: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def correlation_table(main: pd.DataFrame, target: Target) -> TextTable:
+    """Return the main table, correlation within single structures: one row a model and crystal."""
+    columns: Cells = (
+        *NAMES,
+        ("mean r", "pearson_mean", "3"),
+        ("95 %, structures", "pearson_mean", "~3"),
+        ("95 %, clusters", "pearson_mean_cluster", "~3"),
+        ("median r", "pearson_median", "3"),
+        ("10th pct.", "pearson_p10", "3"),
+        ("Spearman", "spearman_mean", "3"),
+        ("r in chain", "chain_pearson_mean", "3"),
+        ("structures", "structures", ""),
+        ("undefined", "undefined", ""),
+    )
+    note = (
+        f"Pearson r of each structure over its {items_of(target)}, then the mean over structures. "
+        f"Undefined: fewer than 10 usable {target.per}s or constant values; counted here, left out of means."
+    )
+    return TextTable.of(f"Correlation per structure, {items_of(target)}", main, columns, 2, note)
+
+
+def error_table(main: pd.DataFrame, target: Target) -> TextTable:
+    """Return errors within single structures, and how many atoms the bounds cover."""
+    columns: Cells = (
+        *NAMES,
+        (in_unit("MAE", target.unit), "mae_mean", "2"),
+        ("oracle", "oracle_mae_mean", "2"),
+        ("MAE, z", "z_mae", "3"),
+        ("MAPE / %", "mape_mean", "1"),
+        ("RRSE", "rrse_mean", "3"),
+        ("in 90 % bounds", "coverage_90", "3"),
+        (in_unit("width", target.unit), "interval_width", "1"),
+        (f"{target.per}s", "atoms", ","),
+        ("unpredicted", "unpredicted", ","),
+        ("unusable", "masked", ","),
+        ("with mates", "with_crystal", ""),
+    )
+    floor = (
+        ""
+        if target.percent_floor is None
+        else f"MAPE covers values of at least {_amount(target)}. "
+    )
+    note = (
+        f"Means over structures, but the share of {target.per}s in their bounds. Oracle: the MAE of each "
+        f"structure's own mean. z: both sides standardized within the structure. {floor}RRSE: RMSE over that "
+        "of the structure's own mean. With mates: structures whose crystal could be used."
+    )
+    return TextTable.of(f"Errors per structure, {items_of(target)}", main, columns, 2, note)
+
+
+def pooled_table(main: pd.DataFrame, target: Target) -> TextTable:
+    """Return measures over all atoms, each followed by that of the structure-mean oracle."""
+    columns = list(NAMES)
+    for heading, name, digits in (
+        ("r, raw values", "pearson", "3"),
+        (in_unit("MAE", target.unit), "mae", "2"),
+        ("MAPE / %", "mape", "1"),
+        ("RRSE", "rrse", "3"),
+    ):
+        columns += [
+            (heading, f"pooled_{name}", digits),
+            ("oracle", f"oracle_pooled_{name}", digits),
+        ]
+    columns.append(("r, z-scores", "pooled_z_pearson", "3"))
+    note = (
+        "The oracle knows each structure's true mean and nothing else: pooled numbers mostly measure how the "
+        f"means of structures differ. RRSE: RMSE over that of the mean of all {target.per}s."
+    )
+    return TextTable.of(f"Pooled over {target.per}s, {items_of(target)}", main, columns, 2, note)
+
+
+def breakdown_table(summaries: pd.DataFrame, target: Target) -> TextTable:
+    """Return the correlation by class of atoms and by resolution."""
+    columns: Cells = (
+        *GROUP,
+        ("mean r", "pearson_mean", "3"),
+        ("95 %", "pearson_mean", "~3"),
+        ("median r", "pearson_median", "3"),
+        ("Spearman", "spearman_mean", "3"),
+        ("pooled r", "pooled_pearson", "3"),
+        ("oracle", "oracle_pooled_pearson", "3"),
+        ("structures", "structures", ""),
+        ("undefined", "undefined", ""),
+        (f"{target.per}s", "atoms", ","),
+    )
+    note = " ".join(f"{name}: {ATOM_CLASSES[name].summary}." for name in classes_of(target))
+    return TextTable.of("By class of atoms and resolution", summaries, columns, 4, note)
+
+
+def error_breakdown_table(summaries: pd.DataFrame, target: Target) -> TextTable:
+    """Return errors, and how many atoms the bounds cover, by class of atoms and by resolution."""
+    columns: Cells = (
+        *GROUP,
+        (in_unit("MAE", target.unit), "mae_mean", "2"),
+        ("oracle", "oracle_mae_mean", "2"),
+        ("MAE, z", "z_mae", "3"),
+        ("RRSE", "rrse_mean", "3"),
+        (in_unit("pooled MAE", target.unit), "pooled_mae", "2"),
+        ("oracle", "oracle_pooled_mae", "2"),
+        ("pooled MAE, z", "pooled_z_mae", "3"),
+        ("in 90 % bounds", "coverage_90", "3"),
+        (in_unit("width", target.unit), "interval_width", "1"),
+        (f"{target.per}s", "atoms", ","),
+    )
+    note = (
+        "Oracle: the mean of the class in the structure for each of its atoms. z: both sides standardized over "
+        f"the whole structure. Pooled: over {target.per}s, else means over structures."
+    )
+    title = "Errors by class of atoms and resolution"
+    return TextTable.of(title, summaries, columns, 4, note)
+
+
+def worst_table(scores: pd.DataFrame, target: Target, count: int = WORST) -> TextTable:
+    """Return the structures of lowest r of each model."""
+    columns: Cells = (
+        *NAMES,
+        ("structure", "id", ""),
+        ("r", "pearson", "3"),
+        ("Spearman", "spearman", "3"),
+        (in_unit("MAE", target.unit), "mae", "2"),
+        (in_unit("mean", target.unit), "mean_true", "1"),
+        ("predicted", "mean_predicted", "1"),
+        ("resolution / Å", "resolution", "2"),
+        (f"{target.per}s", "atoms", ","),
+        ("unpredicted", "unpredicted", ""),
+    )
+    title = f"Worst {count} structures, {items_of(target)}"
+    return TextTable.of(title, worst_structures(scores, count), columns, 3)
+
+
+def difference_table(differences: pd.DataFrame) -> TextTable:
+    """Return paired differences of the primary measure."""
+    measure = "mean r" if differences["measure"].iloc[0] == PRIMARY_MEASURE else "MAE"
+    columns: Cells = (
+        ("first", "first", ""),
+        ("second", "second", ""),
+        (f"{measure}, first − second", "estimate", "3"),
+        ("95 %, structures", "interval", "~3"),
+        ("95 %, clusters", "cluster_interval", "~3"),
+        ("structures", "structures", ""),
+        ("left out", "left_out", ""),
+    )
+    note = "Paired bootstrap: both are drawn on the same structures."
+    return TextTable.of("Differences", differences, columns, 2, note)

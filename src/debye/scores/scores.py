@@ -1,4 +1,4 @@
-"""One structure and one class of atoms, boiled down to numbers that can be summarized later.
+"""The table of scores: one row a structure and class of atoms, with all that summaries need.
 
 Per-atom arrays are dropped here: every pooled measure follows from the sums kept, so that a data set
 of any size is evaluated in the memory of its largest structure.
@@ -6,14 +6,16 @@ of any size is evaluated in the memory of its largest structure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from debye.errors import ConfigError
 from debye.scores.metrics import (
-    PERCENT_FLOOR,
+    above_floor,
     finite_pairs,
     mae,
     mape,
@@ -22,13 +24,18 @@ from debye.scores.metrics import (
     spearman,
     z_scores,
 )
-from debye.scores.strata import ATOM_CLASSES, AtomClass, resolution_stratum
+from debye.scores.strata import ATOM_CLASSES, AtomClass, classes_of, resolution_stratum
 from debye.scores.values import StructureValues
+from debye.targets.target import Per
+
+RUN = ["model", "crystal"]
+"""Columns of a score table that say which model made the predictions, and whether it used symmetry mates
+(``on`` or ``off``)."""
 
 MOMENTS = (
-    "mean_deposited",
+    "mean_true",
     "mean_predicted",
-    "variance_deposited",
+    "variance_true",
     "variance_predicted",
     "covariance",
     "squared_error",
@@ -37,84 +44,121 @@ MOMENTS = (
     "percent_error",
     "oracle_percent_error",
 )
-"""Fields of a score that pooled measures are made of, averages over its atoms."""
+"""Columns that pooled measures are made of, averages over the items of the structure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StructureScore:
-    """How well one class of atoms of one structure is predicted.
+class StructureScore(NamedTuple):
+    """How well one class of atoms of one structure is predicted, in the unit of the target.
 
-    Measures of the structure are NaN with fewer usable atoms than the class asks for; the moments,
-    which pooled measures are made of, cover every usable atom. B in Å².
+    Measures of the structure are NaN with fewer usable items than the class needs; the moments,
+    which pooled measures are made of, cover every usable item.
     """
 
     id: str
     atom_class: str
     resolution: float
-    """Å; NaN where unknown."""
+    """Å; NaN if unknown."""
     stratum: str
     cluster: str
     group: str
     has_crystal: bool
     """Symmetry mates took part in the prediction."""
     atoms: int
-    """Usable atoms: deposited and predicted values are finite."""
+    """Usable items (atoms, residues or 1 structure): the true and the predicted value are finite."""
     masked: int
-    """Atoms of the class whose deposited value is no usable B-factor."""
+    """Items of the class without a usable true value."""
     unpredicted: int
-    """Atoms with a usable deposited value and no prediction."""
-
+    """Items with a usable true value and no prediction."""
     pearson: float
     spearman: float
     chain_pearson: float
-    """Mean of the Pearson correlations within each chain of enough atoms."""
+    """Mean of the Pearson correlations within each chain of enough items."""
     mae: float
     mape: float
     rrse: float
     """RMSE over that of predicting this structure's mean."""
     oracle_mae: float
-    """MAE of predicting the mean deposited B of these very atoms."""
+    """MAE of predicting the mean true value of these very items."""
     z_mae: float
     """Mean absolute error of z-scores, which models without a unit have too. Both sides are standardized
-    over all usable atoms of the structure, so that a class has its level too."""
+    over all usable items of the structure, so that the mean of a class counts."""
     coverage: float
-    """Share of atoms within their bounds; NaN without bounds."""
+    """Share of items within their bounds; NaN without bounds."""
     interval_width: float
-    """Mean distance between the bounds, Å²."""
-
-    mean_deposited: float
+    """Mean distance between the bounds."""
+    mean_true: float
     mean_predicted: float
-    variance_deposited: float
+    variance_true: float
     variance_predicted: float
     covariance: float
     squared_error: float
-    """Mean squared error, Å⁴."""
+    """Mean squared error."""
     absolute_error: float
-    """Mean absolute error, Å²."""
+    """Mean absolute error."""
     z_atoms: int
-    """Atoms with both z-scores: all usable ones, or none where one side is constant."""
+    """Items with both z-scores: all usable ones, or none if one side is constant."""
     z_absolute_error: float
     """Mean absolute error of their z-scores."""
     percent_atoms: int
-    """Atoms with a deposited value of at least 1 Å², which percentage errors cover."""
+    """Items that percentage errors cover: their true value is at least the floor of the target."""
     percent_error: float
     """Mean absolute percentage error over these, %."""
     oracle_absolute_error: float
-    """The same for predicting the structure's own deposited mean, Å²."""
+    """The same for predicting the structure's own true mean."""
     oracle_percent_error: float
     bounded_atoms: int
-    """Usable atoms with both bounds."""
+    """Usable items with both bounds."""
     bounded_share: float
     """Share of these within their bounds."""
 
 
+def score_table(scores: Iterable[StructureScore], **labels: str) -> pd.DataFrame:
+    """Return scores as a table, a row each.
+
+    Args:
+        scores: Of one model.
+        labels: Columns to put first, by default those of :data:`RUN`.
+    """
+    table = pd.DataFrame(list(scores), columns=pd.Index(StructureScore._fields))
+    for place, (name, value) in enumerate(labels.items()):
+        table.insert(place, name, value)
+    return table
+
+
+def by_run(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield model, crystal and rows of each model and way to treat the crystal, in the order of the table."""
+    for (model, crystal), rows in table.groupby(RUN, sort=False):  # type: ignore[misc]
+        yield str(model), str(crystal), rows
+
+
+def check_scores(scores: pd.DataFrame) -> None:
+    """Refuse a table of scores that cannot be summarized.
+
+    Raises:
+        ConfigError: it is empty, or has a structure twice.
+    """
+    if scores.empty:
+        raise ConfigError(
+            "evaluate",
+            "no atom of any structure can be scored",
+            "Choose a split of structures with atoms",
+        )
+    twice = scores.loc[scores.duplicated([*RUN, "id", "atom_class"])]
+    if len(twice):
+        raise ConfigError(
+            str(twice["model"].iloc[0]),
+            f"structures that come more than once: {', '.join(sorted(set(twice['id']))[:5])}",
+            "Evaluate every structure once, or the intervals are too narrow",
+        )
+
+
 def score_structure(
-    values: StructureValues, classes: Iterable[str] = tuple(ATOM_CLASSES)
+    values: StructureValues, classes: Iterable[str] | None = None
 ) -> list[StructureScore]:
-    """Score every class of atoms that the structure has; classes without an atom are left out."""
+    """Score the classes of atoms that the structure has; None: all that the target has figures for."""
     scores = []
     z_error = _z_errors(values)
-    for name in classes:
+    for name in classes_of(values.target) if classes is None else classes:
         row = ATOM_CLASSES[name]
         mask = row.select(values)
         if mask.any():
@@ -123,28 +167,28 @@ def score_structure(
 
 
 def _z_errors(values: StructureValues) -> NDArray[np.float64]:
-    """Return the absolute difference of z-scores of each atom, NaN where one is missing."""
-    both = np.isfinite(values.deposited) & np.isfinite(values.predicted)
+    """Return the absolute difference of z-scores of each item, NaN if one is missing."""
+    both = np.isfinite(values.true) & np.isfinite(values.predicted)
     first, second = (
-        z_scores(np.where(both, side, np.nan)) for side in (values.predicted, values.deposited)
+        z_scores(np.where(both, side, np.nan)) for side in (values.predicted, values.true)
     )
     return np.abs(first - second)
 
 
 def _score(
-    values: StructureValues,
-    row: AtomClass,
-    mask: NDArray[np.bool_],
-    z_error: NDArray[np.float64],
+    values: StructureValues, row: AtomClass, mask: NDArray[np.bool_], z_error: NDArray[np.float64]
 ) -> StructureScore:
-    usable = np.isfinite(values.deposited) & mask
+    usable = np.isfinite(values.true) & mask
     scored = usable & np.isfinite(values.predicted)
-    predicted, deposited = finite_pairs(values.predicted[scored], values.deposited[scored])
+    predicted, true = finite_pairs(values.predicted[scored], values.true[scored])
+    minimum = 1 if values.target.per is Per.STRUCTURE else row.minimum
+    floor = values.target.percent_floor
     # Errors of a prediction without a unit are not defined: NaN, and not left to chance.
     in_unit = np.full_like(predicted, np.nan) if values.is_profile else predicted
     bounded, share, width = _bounds(values, scored)
     z_error = z_error[np.isfinite(z_error)]
     z_mean = float(z_error.mean()) if z_error.size else 0.0
+    own_mean = np.full_like(true, true.mean()) if true.size else true
     return StructureScore(
         id=values.id,
         atom_class=row.name,
@@ -153,75 +197,75 @@ def _score(
         cluster=values.cluster,
         group=values.group,
         has_crystal=values.has_crystal,
-        atoms=len(deposited),
+        atoms=len(true),
         masked=int(mask.sum() - usable.sum()),
         unpredicted=int(usable.sum() - scored.sum()),
-        pearson=pearson(predicted, deposited, row.minimum),
-        spearman=spearman(predicted, deposited, row.minimum),
-        chain_pearson=_chain_pearson(predicted, deposited, values.chain_index[scored], row.minimum),
-        mae=mae(in_unit, deposited, row.minimum),
-        mape=mape(in_unit, deposited, row.minimum),
-        rrse=rrse(in_unit, deposited, row.minimum),
-        oracle_mae=mae(np.full_like(deposited, deposited.mean()), deposited, row.minimum)
-        if deposited.size
-        else np.nan,
-        z_mae=z_mean if len(z_error) >= row.minimum else np.nan,
+        pearson=pearson(predicted, true, minimum),
+        spearman=spearman(predicted, true, minimum),
+        chain_pearson=_chain_pearson(predicted, true, values.chain_index[scored], minimum),
+        mae=mae(in_unit, true, minimum),
+        mape=mape(in_unit, true, minimum, floor=floor),
+        rrse=rrse(in_unit, true, minimum),
+        oracle_mae=mae(own_mean, true, minimum),
+        z_mae=z_mean if len(z_error) >= minimum else np.nan,
         z_atoms=len(z_error),
         z_absolute_error=z_mean,
-        coverage=share if bounded >= row.minimum else np.nan,
-        interval_width=width if bounded >= row.minimum else np.nan,
+        coverage=share if bounded >= minimum else np.nan,
+        interval_width=width if bounded >= minimum else np.nan,
         bounded_atoms=bounded,
         bounded_share=share,
-        percent_atoms=int((deposited >= PERCENT_FLOOR).sum()),
-        **_moments(in_unit, deposited),
+        percent_atoms=int(above_floor(true, floor).sum()),
+        **_moments(in_unit, true, floor),
     )
 
 
 def _chain_pearson(
     predicted: NDArray[np.float64],
-    deposited: NDArray[np.float64],
+    true: NDArray[np.float64],
     chain: NDArray[np.int32],
     minimum: int,
 ) -> float:
     each = np.array(
-        [pearson(predicted[chain == c], deposited[chain == c], minimum) for c in np.unique(chain)]
+        [pearson(predicted[chain == c], true[chain == c], minimum) for c in np.unique(chain)]
     )
     each = each[np.isfinite(each)]
     return float(each.mean()) if each.size else np.nan
 
 
 def _bounds(values: StructureValues, scored: NDArray[np.bool_]) -> tuple[int, float, float]:
-    """Count atoms with bounds, the share of them within (a bound holds its own value), the width in Å²."""
+    """Count items with bounds, the share within them (ends included), and the mean width."""
     if values.lower is None or values.upper is None or values.is_profile:
         return 0, np.nan, np.nan
     rows = scored & np.isfinite(values.lower) & np.isfinite(values.upper)
     if not rows.any():
         return 0, np.nan, np.nan
-    lower, upper, deposited = values.lower[rows], values.upper[rows], values.deposited[rows]
-    within = (lower <= deposited) & (deposited <= upper)
+    lower, upper, true = values.lower[rows], values.upper[rows], values.true[rows]
+    within = (lower <= true) & (true <= upper)
     return int(rows.sum()), float(within.mean()), float((upper - lower).mean(dtype=np.float64))
 
 
-def _moments(predicted: NDArray[np.float64], deposited: NDArray[np.float64]) -> dict[str, float]:
-    """Keep what pooled measures need; all zero without atoms, where nothing is added to the pool."""
-    if not deposited.size:
+def _moments(
+    predicted: NDArray[np.float64], true: NDArray[np.float64], floor: float | None
+) -> dict[str, float]:
+    """Return what pooled measures need; zeros without items, which add nothing to the pool."""
+    if not true.size:
         return dict.fromkeys(MOMENTS, 0.0)
-    error, off_mean = predicted - deposited, deposited - deposited.mean()
-    large = deposited >= PERCENT_FLOOR
+    error, off_mean = predicted - true, true - true.mean()
+    large = above_floor(true, floor)
     moments = (
-        deposited.mean(),
+        true.mean(),
         predicted.mean(),
-        deposited.var(),
+        true.var(),
         predicted.var(),
         (off_mean * (predicted - predicted.mean())).mean(),
         np.square(error).mean(),
         np.abs(error).mean(),
         np.abs(off_mean).mean(),
-        _mean_percent(error[large], deposited[large]),
-        _mean_percent(off_mean[large], deposited[large]),
+        _mean_percent(error[large], true[large]),
+        _mean_percent(off_mean[large], true[large]),
     )
     return dict(zip(MOMENTS, map(float, moments), strict=True))
 
 
-def _mean_percent(error: NDArray[np.float64], deposited: NDArray[np.float64]) -> float:
-    return float(100 * np.abs(error / deposited).mean()) if error.size else 0.0
+def _mean_percent(error: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    return float(100 * np.abs(error / true).mean()) if error.size else 0.0

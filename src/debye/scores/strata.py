@@ -4,18 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.scores.values import StructureValues
-from debye.structure.chemistry import COFACTORS, STANDARD_RESIDUES
+from debye.structure.chemistry import BACKBONE, COFACTORS, STANDARD_RESIDUES
 from debye.structure.structure import EntityKind
+from debye.targets.target import Per, Target
+
+if TYPE_CHECKING:
+    from debye.scores.values import StructureValues
+    from debye.structure.structure import Structure
 
 LIGAND_SIZE = 7
 """Heavy atoms that make a non-polymer component a ligand; smaller ones are mostly buffer and cryoprotectant."""
 LIGAND_ATOMS = 10
 """Usable atoms that the ligands of a structure must have in all; with fewer, none of them is scored."""
+
+
+def is_protein_backbone(structure: Structure) -> NDArray[np.bool_]:
+    """Return (atoms,) whether each atom is N, CA, C, O or OXT of a protein residue."""
+    protein = structure.entity_kind == EntityKind.PROTEIN
+    return protein & np.isin(structure.atom_name, BACKBONE)
+
+
+def is_ligand(entity_kind: NDArray, residue_index: NDArray) -> NDArray[np.bool_]:
+    """Return (atoms,) whether each atom is in a non-polymer component of at least :data:`LIGAND_SIZE` atoms."""
+    size = np.bincount(residue_index, minlength=1)[residue_index]
+    return (entity_kind == EntityKind.LIGAND) & (size >= LIGAND_SIZE)
+
+
+class ErrorClass(IntEnum):
+    """Disjoint classes of atoms with bounds of their own; the numbers stand in checkpoint headers."""
+
+    BACKBONE = 0
+    SIDE_CHAIN = 1
+    OTHER = 2
+    """Sugars, ions and small components; in older files ligands and nucleic acids too."""
+    NUCLEIC = 3
+    LIGAND = 4
+    """Components of at least :data:`LIGAND_SIZE` heavy atoms."""
+
+
+def error_classes(structure: Structure, per: Per = Per.ATOM) -> NDArray[np.int8]:
+    """Return the :class:`ErrorClass` of each item; that of its first atom for a residue or structure.
+
+    Example:
+        >>> from debye.testing.peptide import build_peptide
+        >>> error_classes(build_peptide("A")).tolist()
+        [0, 0, 0, 0, 1, 0]
+    """
+    kind = structure.entity_kind
+    classes = np.full(len(structure), ErrorClass.OTHER, np.int8)
+    classes[kind == EntityKind.NUCLEIC] = ErrorClass.NUCLEIC
+    classes[is_ligand(kind, structure.residue_index)] = ErrorClass.LIGAND
+    classes[kind == EntityKind.PROTEIN] = ErrorClass.SIDE_CHAIN
+    classes[is_protein_backbone(structure)] = ErrorClass.BACKBONE
+    return classes[first_atoms(structure, per)]
+
+
+def first_atoms(structure: Structure, per: Per) -> NDArray[np.intp]:
+    """Return the row of the first atom of each item."""
+    if per is Per.ATOM:
+        return np.arange(len(structure))
+    group = structure.residue_index if per is Per.RESIDUE else np.zeros(len(structure), np.int32)
+    return np.unique(group, return_index=True)[1]
 
 
 def _of_kind(*kinds: EntityKind) -> Callable[[StructureValues], NDArray[np.bool_]]:
@@ -31,12 +86,8 @@ def _side_chain(values: StructureValues) -> NDArray[np.bool_]:
 
 
 def _ligand(values: StructureValues) -> NDArray[np.bool_]:
-    if not len(values):
-        return np.zeros(0, bool)
-    size = np.bincount(values.residue_index)[values.residue_index]
-    ligand = (values.entity_kind == EntityKind.LIGAND) & (size >= LIGAND_SIZE)
-    enough = (ligand & np.isfinite(values.deposited)).sum() >= LIGAND_ATOMS
-    return ligand & enough
+    ligand = is_ligand(values.entity_kind, values.residue_index)
+    return ligand & ((ligand & np.isfinite(values.true)).sum() >= LIGAND_ATOMS)
 
 
 def _cofactor(values: StructureValues) -> NDArray[np.bool_]:
@@ -62,25 +113,27 @@ def _protein_and_ligand(values: StructureValues) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class AtomClass:
-    """One row of the table of atom classes."""
+    """One row of the table of atom classes; they may overlap."""
 
     name: str
     summary: str
     minimum: int
-    """Usable atoms below which a structure's own measures are NaN."""
+    """Usable items below which a structure's own measures are NaN."""
     select: Callable[[StructureValues], NDArray[np.bool_]]
-    """Structure to (atoms,) mask."""
+    """Structure to (items,) mask."""
+    of_residues: bool = True
+    """Whether whole residues are in the class or not: then it has figures for a target per residue too."""
 
 
-PRIMARY = "protein"
-"""The class of the primary metric."""
+PRIMARY, EVERY_ATOM = "protein", "all"
+"""The class of the primary metric, and that of everything (the only one of a target per structure)."""
 
 ATOM_CLASSES = {
     row.name: row
     for row in (
         AtomClass(PRIMARY, "protein heavy atoms", 10, _of_kind(EntityKind.PROTEIN)),
-        AtomClass("backbone", "N, CA, C, O, OXT of protein residues", 10, _backbone),
-        AtomClass("side chain", "other protein atoms", 10, _side_chain),
+        AtomClass("backbone", "N, CA, C, O, OXT of protein residues", 10, _backbone, False),
+        AtomClass("side chain", "other protein atoms", 10, _side_chain, False),
         AtomClass(
             "modified residue",
             "residues of chains other than the 20 amino acids and 8 nucleotides",
@@ -94,6 +147,7 @@ ATOM_CLASSES = {
             f"{LIGAND_ATOMS} such atoms in all",
             LIGAND_ATOMS,
             _ligand,
+            False,
         ),
         AtomClass("cofactor", "ligands that enzymes work with: heme, NAD, ATP, …", 10, _cofactor),
         AtomClass("sugar", "saccharides", 10, _of_kind(EntityKind.SUGAR)),
@@ -103,20 +157,32 @@ ATOM_CLASSES = {
             "protein and ligand atoms of structures that have ligands",
             10,
             _protein_and_ligand,
+            False,
         ),
         AtomClass(
             "protein beside ligand",
             "protein atoms of the same structures",
             10,
             _protein_beside_ligand,
+            False,
         ),
-        AtomClass("all", "every scored atom", 10, lambda values: np.ones(len(values), bool)),
+        AtomClass(EVERY_ATOM, "every scored atom", 10, lambda values: np.ones(len(values), bool)),
     )
 }
 
-RESOLUTION_EDGES = (1.5, 2.0, 2.5)
-"""Å; a stratum holds its lower edge and not its upper one."""
 
+def classes_of(target: Target) -> tuple[str, ...]:
+    """Return the classes that a target has figures for; the first is the primary one."""
+    if target.per is Per.STRUCTURE:
+        return (EVERY_ATOM,)
+    return tuple(
+        row.name for row in ATOM_CLASSES.values() if target.per is Per.ATOM or row.of_residues
+    )
+
+
+EVERY_STRATUM = "all"
+RESOLUTION_EDGES = (1.5, 2.0, 2.5)
+"""Å; a stratum includes its lower edge and not its upper one."""
 RESOLUTION_STRATA = ("< 1.5 Å", "1.5-2.0 Å", "2.0-2.5 Å", "≥ 2.5 Å", "unknown")
 
 

@@ -1,4 +1,4 @@
-"""What evaluation reads: deposited and predicted B of one structure, side by side."""
+"""What is scored: true and predicted values of one structure, with the target that they belong to."""
 
 from __future__ import annotations
 
@@ -8,38 +8,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
+from debye.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StructureValues:
-    """Deposited and predicted B of the atoms of one structure, in Å².
+    """True and predicted values of the items of one structure, in the unit of the target.
 
-    Row ``i`` of every array describes atom ``i``. An atom that is not finite in both
-    ``deposited`` and ``predicted`` is never scored, and counted where only the prediction lacks.
+    An item is an atom, a residue or the structure, as ``target.per`` says; row ``i`` of every array
+    describes item ``i``. An item is scored if both values are finite; one that lacks only the prediction
+    is counted.
     """
 
     id: str
     """Entry identifier, unique within a split."""
-    deposited: NDArray[np.float32]
-    """(atoms,) Å²; NaN where the deposited value is no usable B-factor."""
+    target: Target
+    """Unit, kind of item, and the smallest true value that percentage errors cover."""
+    true: NDArray[np.float32]
+    """(items,) NaN where there is no usable value."""
     predicted: NDArray[np.float32]
-    """(atoms,) Å²; NaN where the model gives no value."""
+    """(items,) NaN where the model gives no value."""
     entity_kind: NDArray[np.int8]
-    """(atoms,) a :class:`debye.structure.structure.EntityKind`."""
+    """(items,) a :class:`debye.structure.structure.EntityKind`."""
     is_backbone: NDArray[np.bool_]
-    """(atoms,) True for N, CA, C, O and OXT of protein residues."""
+    """(items,) True for N, CA, C, O and OXT of protein residues."""
     residue_name: NDArray[np.str_]
-    """(atoms,) component identifier, e.g. ``ALA``, ``ATP``."""
+    """(items,) component identifier, e.g. ``ALA``, ``ATP``."""
     residue_index: NDArray[np.int32]
-    """(atoms,) residue, or single ligand, that each atom belongs to."""
+    """(items,) residue, or single ligand, of each item."""
     chain_index: NDArray[np.int32]
-    """(atoms,) chain that each atom belongs to."""
+    """(items,) chain of each item."""
     lower: NDArray[np.float32] | None = None
-    """(atoms,) lower bound of the 90 % interval, Å²; None where the model gives no bounds."""
+    """(items,) lower bound of the 90 % interval; None if the model gives no bounds."""
     upper: NDArray[np.float32] | None = None
-    """(atoms,) upper bound of the 90 % interval, Å²."""
+    """(items,) upper bound of the 90 % interval."""
     resolution: float | None = None
-    """High-resolution limit, Å; None where unknown."""
+    """High-resolution limit, Å; None if unknown."""
     cluster: str = ""
     """Sequence cluster; structures of one cluster are not independent. Empty: a cluster of its own."""
     group: str = ""
@@ -47,24 +51,22 @@ class StructureValues:
     has_crystal: bool = False
     """Symmetry mates took part in the prediction."""
     is_profile: bool = False
-    """``predicted`` has no unit, as of models without an opinion on the level: only correlations count."""
+    """``predicted`` has no unit, because the model does not predict the level: only correlations count."""
 
     def __post_init__(self) -> None:
-        atoms = len(self.deposited)
+        items = len(self.true)
         for column in fields(self):
             value = getattr(self, column.name)
-            if isinstance(value, np.ndarray) and value.shape != (atoms,):
+            if isinstance(value, np.ndarray) and value.shape != (items,):
                 raise StructureError(
                     self.id,
-                    problem=f"{atoms} deposited values, but {column.name} has shape {value.shape}",
-                    remedy="Build every array from the same atoms",
+                    f"{items} true values, but {column.name} has shape {value.shape}",
+                    "Build every array from the same items",
                 )
         if (self.lower is None) != (self.upper is None):
             raise StructureError(
-                self.id,
-                problem="only one of the two bounds is given",
-                remedy="Give lower and upper, or neither",
+                self.id, "only one of the two bounds is given", "Give lower and upper, or neither"
             )
 
     def __len__(self) -> int:
-        return len(self.deposited)
+        return len(self.true)

@@ -8,30 +8,35 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from outputs import b_output
 
-from debye.benchmark.crystal_pairs import CEILING, UNSEEN_CEILING, evaluate_pairs, read_pairs
+from debye.benchmark.crystal_pairs import (
+    CEILING,
+    UNSEEN_CEILING,
+    evaluate_pairs,
+    pairs_of,
+    read_pairs,
+)
 from debye.benchmark.predicted_models import (
     CONFIDENCE,
     PHENIX,
-    ModelMatch,
+    StructureMatch,
     evaluate_predicted,
     phenix_b,
     read_matches,
     with_baselines,
 )
-from debye.benchmark.store import RunConfig
+from debye.benchmark.store import EvaluationConfig
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
-from debye.models.base import AtomModel
+from debye.models.base import BaselineModel
 from debye.models.checkpoint import Checkpoint, CheckpointHeader, trained_splits
 from debye.prediction.predictor import Predictor
-from debye.reports.evaluation import Provenance
-from debye.scores.bootstrap import Interval
-from debye.scores.correlations import GroupMean
-from debye.scores.evaluation import BootstrapConfig
+from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.correlations import Correlations
+from debye.scores.scores import by_run
+from debye.scores.tables import rows_where
 from debye.structure.structure import Entry
 from debye.structure.write import write_structure
 from debye.targets.b_factor import B_FACTOR
@@ -39,11 +44,10 @@ from debye.testing.peptide import build_peptide
 
 SEQUENCE = "MKWHEFRGPYCITSLDNQVA"
 ENTRIES = {"1aaa": ("test", 1.5, 0), "1bbb": ("replicate", 2.2, 1), "1ccc": ("train", 1.8, 2)}
-PROVENANCE = Provenance(version="", data="s", digest="", split="", command="", settings={})
 QUICK = BootstrapConfig(repeats=20)
 
 
-class Rise(AtomModel):
+class Rise(BaselineModel):
     """Rises along the chain."""
 
     def __init__(self) -> None:
@@ -51,8 +55,8 @@ class Rise(AtomModel):
         self.graph_config = GraphConfig(radius=None, crystal=False, node_scalars=())
 
     def forward(self, graph):
-        log_mean_sd = torch.tensor([[3.0, 1.0]]).expand(graph.n_structures, 2)
-        return b_output(graph.residue_index.float(), log_mean_sd=log_mean_sd)
+        level = torch.tensor([[3.0, 1.0]]).expand(graph.n_structures, 2)
+        return self.output(graph.residue_index.float(), level)
 
 
 @pytest.fixture(scope="module")
@@ -114,26 +118,30 @@ def shared_b(store: Store, first: str, second: str) -> tuple[np.ndarray, np.ndar
     return np.array([found[0][k] for k in keys]), np.array([found[1][k] for k in keys])
 
 
+def r_of(found: Correlations) -> dict[tuple[str, str], np.ndarray]:
+    """Return r of every item by predictor and crystal."""
+    return {
+        (model, crystal): rows["pearson"].to_numpy()
+        for model, crystal, rows in by_run(found.scores)
+    }
+
+
 def test_the_ceiling_is_the_correlation_of_the_shared_atoms(store, pairs, rise):
-    report = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)
-    assert report.failures == ()
-    ceiling, model, crossed = report.rows
-    assert [(row.model, row.crystal) for row in report.rows] == [
-        (CEILING, ""),
-        ("rise", "off"),
-        ("rise", "other"),
-    ]
-    for pair, item, r in zip(pairs, report.items, ceiling.pearson, strict=True):
+    report, failures = evaluate_pairs(store, pairs, [rise], bootstrap=QUICK)
+    assert failures == []
+    assert list(r_of(report)) == [(CEILING, ""), ("rise", "off"), ("rise", "other")]
+    ceiling, model, crossed = r_of(report).values()
+    for pair, atoms, r in zip(pairs, report.items["atoms"], ceiling, strict=True):
         first, second = shared_b(store, *pair.ids)
-        assert item["atoms"] == len(first)
+        assert atoms == len(first)
         assert r == pytest.approx(np.corrcoef(first, second)[0, 1], abs=1e-6)
     assert {name: int(mask.sum()) for name, mask in report.groups.items()} == {
         "all pairs": 3, "same form": 1, "other form": 2, "1.5-2.0 Å": 1, "2.0-2.5 Å": 2
     }  # fmt: skip
-    assert 0.5 < model.pearson.min() < model.pearson.max() < 1
+    assert 0.5 < model.min() < model.max() < 1
     # Of one length the model says the same of both; the second crystal lacks two residues.
-    assert crossed.pearson[1] == pytest.approx(model.pearson[1], abs=1e-6)
-    assert crossed.pearson[0] != pytest.approx(model.pearson[0], abs=1e-5)
+    assert crossed[1] == pytest.approx(model[1], abs=1e-6)
+    assert crossed[0] != pytest.approx(model[0], abs=1e-5)
 
 
 def test_from_the_other_crystal_a_model_sees_one_chain_as_if_it_were_predicted(store, pairs):
@@ -149,9 +157,7 @@ def test_from_the_other_crystal_a_model_sees_one_chain_as_if_it_were_predicted(s
     model.graph_config = model.graph_config.model_copy(update={"structure_scalars": facts})
     header = CheckpointHeader(name="spy", model="rise", config={})
     spy = Predictor(Checkpoint(model, header, "test"), precision="float32")
-    report = evaluate_pairs(
-        store, pairs[:1], [("spy", spy)], provenance=PROVENANCE, bootstrap=QUICK
-    )
+    report, _ = evaluate_pairs(store, pairs[:1], [("spy", spy)], bootstrap=QUICK)
     told = {tuple(graph.structure_scalars[0].tolist()) for graph in seen}
     assert told == {(1.0, 0.0), (0.0, 1.0)}
     deposited = dict(zip(("1aaa", "1bbb"), shared_b(store, "1aaa", "1bbb"), strict=True))
@@ -164,38 +170,34 @@ def test_from_the_other_crystal_a_model_sees_one_chain_as_if_it_were_predicted(s
         kept = ~np.isin(residue, [8, 9]) if shown == "1aaa" else np.ones(len(residue), bool)
         wanted = deposited["1bbb" if shown == "1aaa" else "1aaa"]
         found.append(np.corrcoef(residue[kept], wanted)[0, 1])
-    assert report.rows[-1].pearson[0] == pytest.approx(np.mean(found), abs=1e-6)
-    plain = evaluate_pairs(
-        store, pairs[:1], [("spy", spy)], provenance=PROVENANCE, bootstrap=QUICK, from_other=False
-    )
-    assert [row.crystal for row in plain.rows] == ["", "off"]
+    assert r_of(report)["spy", "other"][0] == pytest.approx(np.mean(found), abs=1e-6)
+    plain, _ = evaluate_pairs(store, pairs[:1], [("spy", spy)], bootstrap=QUICK, from_other=False)
+    assert [crystal for _, crystal in r_of(plain)] == ["", "off"]
 
 
 def test_models_are_not_scored_on_what_they_were_trained_on(store, pairs, rise):
     """The third crystal is of ``train``: one pair of three is left to the model, and to its ceiling."""
     models = [rise, ("other", predictor_of("train"))]
-    report = evaluate_pairs(store, pairs, models, provenance=PROVENANCE, bootstrap=QUICK)
-    every = {(row.model, row.crystal): report.mean(row, "all pairs") for row in report.rows}
-    assert {key: (mean.items, mean.undefined) for key, mean in every.items()} == {
-        (CEILING, ""): (3, 0), (UNSEEN_CEILING, ""): (1, 0), ("rise", "off"): (1, 0), ("other", "off"): (1, 0),
-        ("rise", "other"): (1, 0), ("other", "other"): (1, 0),
-    }  # fmt: skip
-    means = {model: mean for (model, crystal), mean in every.items() if crystal in ("", "off")}
-    assert means[UNSEEN_CEILING].mean == report.rows[0].pearson[0] != means[CEILING].mean
+    report, _ = evaluate_pairs(store, pairs, models, bootstrap=QUICK)
+    every = rows_where(report.means(), group="all pairs").set_index(["model", "crystal"])
+    assert every.index.tolist() == [
+        *((CEILING, ""), (UNSEEN_CEILING, ""), ("rise", "off"), ("other", "off")),
+        *(("rise", "other"), ("other", "other")),
+    ]
+    assert every["items"].tolist() == [3, 1, 1, 1, 1, 1]
+    assert not every["undefined"].any()
+    first = r_of(report)[CEILING, ""][0]
+    assert every.loc[(UNSEEN_CEILING, ""), "mean"] == first != every.loc[(CEILING, ""), "mean"]
     assert "2 of 3 pairs have an entry in elsewhere, train" in report.note
-    whole = evaluate_pairs(store, pairs, [rise], provenance=PROVENANCE, bootstrap=QUICK)
+    whole, _ = evaluate_pairs(store, pairs, [rise], bootstrap=QUICK)
     assert "trained on" not in whole.note
-    assert [row.model for row in whole.rows] == [CEILING, "rise", "rise"]
+    assert [model for model, _ in r_of(whole)] == [CEILING, "rise", "rise"]
 
 
-def test_what_is_left_out_is_in_no_table_and_no_file(store, pairs, tmp_path):
-    report = evaluate_pairs(
-        store, pairs[1:], [("seen", predictor_of("train"))], provenance=PROVENANCE, bootstrap=QUICK
-    )
-    assert report.mean(report.rows[-1], "all pairs").items == 0
-    report.write(tmp_path)
-    with (tmp_path / "pairs.csv").open() as file:
-        assert [row["model"] for row in csv.DictReader(file)] == [CEILING, CEILING]
+def test_what_is_left_out_is_in_no_table(store, pairs):
+    report, _ = evaluate_pairs(store, pairs[1:], [("seen", predictor_of("train"))], bootstrap=QUICK)
+    assert rows_where(report.means(), model="seen", group="all pairs")["items"].tolist() == [0, 0]
+    assert report.table()["model"].tolist() == [CEILING, CEILING]
 
 
 def test_ancestors_and_rehearsals_count_as_training():
@@ -212,21 +214,32 @@ def test_ancestors_and_rehearsals_count_as_training():
 
 
 def test_pairs_of_a_split_and_no_model(store, pairs):
-    report = evaluate_pairs(store, pairs, provenance=PROVENANCE, splits=["test"], bootstrap=QUICK)
-    assert [item["id2"] for item in report.items] == ["1bbb", "1ccc"]
-    assert len(report.rows) == 1
+    report, _ = evaluate_pairs(store, pairs, splits=["test"], bootstrap=QUICK)
+    assert report.items["id2"].tolist() == ["1bbb", "1ccc"]
+    assert list(r_of(report)) == [(CEILING, "")]
+    own = pairs_of(evaluate_pairs(store, pairs, bootstrap=QUICK)[0], {"test"})
+    assert own is not None
+    assert own.table().equals(report.table())
+    assert pairs_of(report, {"kinase"}) is None
 
 
 def test_pairs_that_cannot_be_scored_are_failures_and_the_others_go_on(store, pairs):
     lost = replace(pairs[0], ids=("1aaa", "9zzz"))
     empty = replace(pairs[0], chains=("A", "Q"))
-    report = evaluate_pairs(store, [lost, empty, pairs[1]], provenance=PROVENANCE, bootstrap=QUICK)
+    report, failures = evaluate_pairs(store, [lost, empty, pairs[1]], bootstrap=QUICK)
     assert len(report.items) == 1
-    reasons = [failure.reason for failure in report.failures]
-    assert "not in the store: 9zzz" in reasons[0]
-    assert "not one protein" in reasons[1]
+    assert "not in the store: 9zzz" in failures[0].reason
+    assert "not one protein" in failures[1].reason
     with pytest.raises(ConfigError, match="none of 1 pairs can be scored"):
-        evaluate_pairs(store, [lost], provenance=PROVENANCE)
+        evaluate_pairs(store, [lost])
+
+
+def test_tables_of_matches_with_the_older_column_can_be_read(tmp_path):
+    path = tmp_path / "map.csv"
+    for name in ("crystal_id", "kinase_id"):
+        path.write_text(f"model_file,{name},chain,best_match\nm.cif,1abc,A,1\n")
+        (match,) = read_matches(path)
+        assert match == StructureMatch(file="m.cif", entry="1abc", chain="A", is_best=True)
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path):
@@ -234,7 +247,7 @@ def test_a_table_without_its_columns_is_refused(tmp_path):
     path.write_text("id1,chain1,id2\n1aaa,A,1bbb\n")
     with pytest.raises(ConfigError, match="no row with the columns chain2, same_space_group"):
         read_pairs(path)
-    path.write_text("model_file,kinase_id,chain,best_match\n")
+    path.write_text("model_file,crystal_id,chain,best_match\n")
     with pytest.raises(ConfigError, match="no row"):
         read_matches(path)
 
@@ -251,27 +264,20 @@ def predicted(tmp_path_factory):
 
 
 MATCHES = [
-    ModelMatch(file="model.cif", entry="1aaa", chain="A", is_best=True),
-    ModelMatch(file="model.cif", entry="1bbb", chain="A", is_best=False),
+    StructureMatch(file="model.cif", entry="1aaa", chain="A", is_best=True),
+    StructureMatch(file="model.cif", entry="1bbb", chain="A", is_best=False),
 ]
 
 
-def test_predicted_structures_are_scored_beside_confidence_and_packing(store, predicted, rise):
-    reference = GroupMean(
-        model=CEILING, crystal="", group="all pairs", items=2, undefined=0, mean=0.8, median=0.8,
-        interval=Interval(0.7, 0.9),
-    )  # fmt: skip
-    report = evaluate_predicted(
-        store, predicted, MATCHES, with_baselines([rise]), provenance=PROVENANCE, bootstrap=QUICK,
-        references=[reference],
-    )  # fmt: skip
-    assert report.failures == ()
-    names = [row.model for row in report.rows]
-    assert names == ["rise", "weighted_contact_number", "contact_number", CONFIDENCE, PHENIX]
+def test_predicted_structures_are_scored_with_confidence_and_packing(store, predicted, rise):
+    models = with_baselines([rise])
+    report, failures = evaluate_predicted(store, predicted, MATCHES, models, bootstrap=QUICK)
+    assert failures == []
+    r = {model: values for (model, _), values in r_of(report).items()}
+    assert list(r) == ["rise", "weighted_contact_number", "contact_number", CONFIDENCE, PHENIX]
     assert {name: int(mask.sum()) for name, mask in report.groups.items()} == {
         "best match": 1, "all matches": 2
     }  # fmt: skip
-    r = {row.model: row.pearson for row in report.rows}
     structure = store.structure("test", 0)
     expected = np.corrcoef(structure.residue_index, structure.b_iso)[0, 1]
     assert r["rise"][0] == pytest.approx(expected, abs=1e-5)
@@ -280,7 +286,6 @@ def test_predicted_structures_are_scored_beside_confidence_and_packing(store, pr
     phenix = np.corrcoef(phenix_b(98.0 - 2 * number), structure.b_iso)[0, 1]
     assert r[PHENIX][0] == pytest.approx(phenix, abs=1e-5)
     assert all(np.isfinite(values).all() for values in r.values())
-    assert report.comparison()[0].rows[-1][0] == CEILING
 
 
 def test_noise_moves_predicted_structures_by_the_name_of_their_file(
@@ -289,21 +294,15 @@ def test_noise_moves_predicted_structures_by_the_name_of_their_file(
     (tmp_path / "model.cif").write_bytes((predicted / "model.cif").read_bytes())
     found = []
     for folder, config in (
-        (predicted, RunConfig()),
-        (predicted, RunConfig(noise=0.2)),
-        (predicted, RunConfig(noise=0.2, noise_seed=1)),
-        (tmp_path, RunConfig(noise=0.2)),
+        (predicted, EvaluationConfig()),
+        (predicted, EvaluationConfig(noise=0.2)),
+        (predicted, EvaluationConfig(noise=0.2, noise_seed=1)),
+        (tmp_path, EvaluationConfig(noise=0.2)),
     ):
-        report = evaluate_predicted(
-            store,
-            folder,
-            MATCHES,
-            with_baselines([rise]),
-            provenance=PROVENANCE,
-            config=config,
-            bootstrap=QUICK,
+        report, _ = evaluate_predicted(
+            store, folder, MATCHES, with_baselines([rise]), config=config, bootstrap=QUICK
         )
-        found.append({row.model: row.pearson[0] for row in report.rows})
+        found.append({model: values[0] for (model, _), values in r_of(report).items()})
     still, moved, other, elsewhere = (row["weighted_contact_number"] for row in found)
     assert len({still, moved, other}) == 3
     assert moved == elsewhere
@@ -311,24 +310,21 @@ def test_noise_moves_predicted_structures_by_the_name_of_their_file(
 
 
 def test_files_and_crystals_that_are_missing_are_failures(store, predicted, rise):
-    lost = ModelMatch(file="lost.cif", entry="1aaa", chain="A", is_best=True)
-    strange = ModelMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
+    lost = StructureMatch(file="lost.cif", entry="1aaa", chain="A", is_best=True)
+    strange = StructureMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
     for bad in (lost, strange):
-        report = evaluate_predicted(
-            store, predicted, [bad], [rise], provenance=PROVENANCE, bootstrap=QUICK
-        )
-        assert len(report.failures) == 1
-        assert np.isnan(report.rows[0].pearson).all()
+        report, failures = evaluate_predicted(store, predicted, [bad], [rise], bootstrap=QUICK)
+        assert len(failures) == 1
+        assert report.scores["pearson"].isna().all()
 
 
 def test_a_missing_crystal_costs_its_own_match_only(store, predicted, rise):
-    strange = ModelMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
-    report = evaluate_predicted(
-        store, predicted, [MATCHES[0], strange], [rise], provenance=PROVENANCE, bootstrap=QUICK
+    strange = StructureMatch(file="model.cif", entry="9zzz", chain="A", is_best=False)
+    report, (failure,) = evaluate_predicted(
+        store, predicted, [MATCHES[0], strange], [rise], bootstrap=QUICK
     )
-    assert np.isfinite([row.pearson[0] for row in report.rows]).all()
-    assert np.isnan([row.pearson[1] for row in report.rows]).all()
-    (failure,) = report.failures
+    assert rows_where(report.scores, item=0)["pearson"].notna().all()
+    assert rows_where(report.scores, item=1)["pearson"].isna().all()
     assert failure.id == "model.cif against 9zzz"
     assert "not in the store" in failure.reason
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from debye.benchmark.comparison.results import MeanSd
 from debye.errors import ConfigError
-from debye.plots.comparison import Bar, ModelRow, plot_bars, plot_differences, plot_ridges, png
+from debye.plots.comparison import ModelRow, plot_bars, plot_differences, plot_ridges
 from debye.plots.distribution import Band
+from debye.plots.drawing import png
 
 ROWS = [
     ModelRow("gcn", True),
@@ -21,7 +23,7 @@ def labels(figure) -> list[str]:
 
 
 def test_bars_name_every_model_and_leave_out_what_is_not_defined():
-    bars = [Bar(0.51, 0.01), Bar(0.6, 0.02), Bar(np.nan, np.nan)]
+    bars = [MeanSd(0.51, 0.01, 3), MeanSd(0.6, 0.02, 3), MeanSd(np.nan, np.nan, 1)]
     figure = plot_bars(ROWS, {"val": bars, "test": bars}, axis="CC")
     assert labels(figure) == ["gcn", "meta_gnn", "contact_number"]
     assert len(figure.axes) == 2

@@ -5,7 +5,8 @@ import pytest
 
 from debye.dataset.store.statistics import QUANTITIES, REFERENCES, Histogram
 from debye.errors import ConfigError
-from debye.plots.histograms import plot_histograms, save_histograms
+from debye.plots.drawing import save_figure
+from debye.plots.histograms import plot_histograms
 
 HISTOGRAMS = [
     Histogram(
@@ -27,7 +28,7 @@ def test_one_panel_a_quantity_with_shares_and_published_means(tmp_path) -> None:
     assert stairs.values.tolist() == [75.0, 25.0]
     means = [line.get_xdata()[0] for line in panels[3].lines]
     assert means == [reference.mean_b for reference in REFERENCES]
-    path = save_histograms(HISTOGRAMS[:1], tmp_path / "new" / "h.png")
+    path = save_figure(plot_histograms(HISTOGRAMS[:1]), tmp_path / "new" / "h.png")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

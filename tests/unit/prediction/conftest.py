@@ -12,9 +12,10 @@ from outputs import b_prediction, spread_out
 
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader, save_checkpoint
-from debye.prediction.calibration import AtomClass, Calibration, Interval
+from debye.prediction.calibration import Calibration, Interval
 from debye.prediction.prediction import Prediction
 from debye.prediction.predictor import Predictor
+from debye.scores.strata import ErrorClass
 from debye.structure.structure import Structure
 
 
@@ -27,7 +28,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spread_out(model, 30, mean=30.0, sd=8.0)
     intervals = tuple(
         Interval(atom_class=kind, resolution_known=known, lower=-1.0, upper=1.5, atoms=1000)
-        for kind in AtomClass
+        for kind in ErrorClass
         for known in (True, False)
     )
     header = CheckpointHeader(

@@ -60,10 +60,10 @@ def test_small_components_are_no_ligands(mixed):
 
 @pytest.mark.parametrize(("usable", "atoms"), [(9, 0), (10, 38)])
 def test_ligands_count_from_ten_usable_atoms_in_all(mixed, usable, atoms):
-    deposited = mixed.deposited.copy()
+    true = mixed.true.copy()
     ligand = np.flatnonzero(ATOM_CLASSES["ligand"].select(mixed))
-    deposited[ligand[usable:]] = np.nan
-    few = replace(mixed, deposited=deposited)
+    true[ligand[usable:]] = np.nan
+    few = replace(mixed, true=true)
     assert ATOM_CLASSES["ligand"].select(few).sum() == atoms
     assert ATOM_CLASSES["protein + ligand"].select(few).sum() == (atoms and 54)
     assert ATOM_CLASSES["protein beside ligand"].select(few).sum() == (atoms and 16)

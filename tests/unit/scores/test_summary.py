@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
 from debye.scores.metrics import mae, mape, pearson, rrse, z_scores
-from debye.scores.scores import score_structure
+from debye.scores.scores import score_structure, score_table
 from debye.scores.summary import MEASURES, measure, weighted_mean, weighted_quantile
 
 
 def scores_of(structures):
-    return [score_structure(values, ["protein"])[0] for values in structures]
+    return score_table(score_structure(values, ["protein"])[0] for values in structures)
 
 
 @pytest.fixture(scope="module")
@@ -22,42 +23,40 @@ def scores(many_values):
 
 @pytest.fixture(scope="module")
 def atoms(many_values):
-    """Predicted, deposited, mean of the structure, and both as z-scores, for all atoms."""
+    """Predicted, true, mean of the structure, and both as z-scores, for all atoms."""
     join = np.concatenate
     return {
         "predicted": join([v.predicted for v in many_values]).astype(float),
-        "deposited": join([v.deposited for v in many_values]).astype(float),
-        "oracle": join([np.full(len(v), v.deposited.mean(dtype=float)) for v in many_values]),
+        "true": join([v.true for v in many_values]).astype(float),
+        "oracle": join([np.full(len(v), v.true.mean(dtype=float)) for v in many_values]),
         "z_predicted": join([z_scores(v.predicted) for v in many_values]),
-        "z_deposited": join([z_scores(v.deposited) for v in many_values]),
+        "z_true": join([z_scores(v.true) for v in many_values]),
     }
 
 
 @pytest.mark.parametrize(
-    ("name", "function", "predicted", "deposited"),
+    ("name", "function", "predicted", "true"),
     [
-        ("pooled_pearson", pearson, "predicted", "deposited"),
-        ("oracle_pooled_pearson", pearson, "oracle", "deposited"),
-        ("pooled_z_pearson", pearson, "z_predicted", "z_deposited"),
-        ("pooled_z_mae", mae, "z_predicted", "z_deposited"),
-        ("pooled_mae", mae, "predicted", "deposited"),
-        ("oracle_pooled_mae", mae, "oracle", "deposited"),
-        ("pooled_mape", mape, "predicted", "deposited"),
-        ("oracle_pooled_mape", mape, "oracle", "deposited"),
-        ("pooled_rrse", rrse, "predicted", "deposited"),
-        ("oracle_pooled_rrse", rrse, "oracle", "deposited"),
+        ("pooled_pearson", pearson, "predicted", "true"),
+        ("oracle_pooled_pearson", pearson, "oracle", "true"),
+        ("pooled_z_pearson", pearson, "z_predicted", "z_true"),
+        ("pooled_z_mae", mae, "z_predicted", "z_true"),
+        ("pooled_mae", mae, "predicted", "true"),
+        ("oracle_pooled_mae", mae, "oracle", "true"),
+        ("pooled_mape", mape, "predicted", "true"),
+        ("oracle_pooled_mape", mape, "oracle", "true"),
+        ("pooled_rrse", rrse, "predicted", "true"),
+        ("oracle_pooled_rrse", rrse, "oracle", "true"),
     ],
 )
-def test_pooled_measures_equal_those_of_all_atoms(
-    scores, atoms, name, function, predicted, deposited
-):
-    expected = function(atoms[predicted], atoms[deposited])
+def test_pooled_measures_equal_those_of_all_atoms(scores, atoms, name, function, predicted, true):
+    expected = function(atoms[predicted], atoms[true])
     assert measure(scores, name)[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_pooled_measures_with_weights_equal_those_of_repeated_structures(scores, many_values):
     counts = np.random.default_rng(0).integers(0, 4, len(scores))
-    repeated = [score for score, count in zip(scores, counts, strict=True) for _ in range(count)]
+    repeated = scores.loc[scores.index.repeat(counts)]
     for name in MEASURES:
         drawn = measure(scores, name, counts[None].astype(float))[0]
         assert drawn == pytest.approx(measure(repeated, name)[0], rel=1e-9), name
@@ -69,8 +68,8 @@ def test_the_pool_rewards_the_level_and_single_structures_do_not(make_values):
     structures = []
     for seed in range(20):
         values = make_values(seed, level=15 + 3 * seed)
-        shuffled = random.permutation(values.deposited)
-        structures.append(make_values(seed, deposited=values.deposited, predicted=shuffled))
+        shuffled = random.permutation(values.true)
+        structures.append(make_values(seed, true=values.true, predicted=shuffled))
     scores = scores_of(structures)
     assert measure(scores, "pooled_pearson")[0] > 0.8
     assert measure(scores, "oracle_pooled_pearson")[0] > measure(scores, "pooled_pearson")[0]
@@ -81,8 +80,10 @@ def test_the_pool_rewards_the_level_and_single_structures_do_not(make_values):
 def test_structures_without_r_are_left_out_of_means(make_values):
     good = scores_of([make_values(0), make_values(1)])
     constant = scores_of([make_values(2, predicted=np.full(60, 9, np.float32))])
-    assert measure(good + constant, "pearson_mean")[0] == measure(good, "pearson_mean")[0]
-    assert measure(good + constant, "pooled_mae")[0] > measure(good, "pooled_mae")[0]
+    assert (
+        measure(pd.concat([good, constant]), "pearson_mean")[0] == measure(good, "pearson_mean")[0]
+    )
+    assert measure(pd.concat([good, constant]), "pooled_mae")[0] > measure(good, "pooled_mae")[0]
     assert np.isnan(measure(constant, "pearson_mean")[0])
 
 
@@ -92,9 +93,11 @@ def test_one_constant_for_all_has_no_pooled_correlation(make_values):
 
 
 def test_structures_without_usable_atoms_change_nothing(scores, make_values):
-    empty = scores_of([make_values(99, deposited=np.full(60, np.nan, np.float32))])
+    empty = scores_of([make_values(99, true=np.full(60, np.nan, np.float32))])
     for name in MEASURES:
-        assert measure(scores + empty, name)[0] == pytest.approx(measure(scores, name)[0]), name
+        assert measure(pd.concat([scores, empty]), name)[0] == pytest.approx(
+            measure(scores, name)[0]
+        ), name
 
 
 def test_profiles_have_no_pooled_errors(make_values):
@@ -108,13 +111,13 @@ def test_profiles_have_no_pooled_errors(make_values):
 
 def test_coverage_counts_atoms(make_values):
     scores = scores_of([make_values(0, 60), make_values(1, 600)])
-    share = (60 * scores[0].coverage + 600 * scores[1].coverage) / 660
+    share = (60 * scores["coverage"][0] + 600 * scores["coverage"][1]) / 660
     assert measure(scores, "coverage_90")[0] == pytest.approx(share)
 
 
 def test_no_structures_give_nan_everywhere():
     for name in MEASURES:
-        assert np.isnan(measure([], name)).all(), name
+        assert np.isnan(measure(score_table([]), name)).all(), name
 
 
 @pytest.mark.parametrize("quantile", [0.0, 0.1, 0.5, 0.77, 1.0])
@@ -135,7 +138,7 @@ def test_draws_without_a_defined_value_are_nan():
 
 
 def test_mean_and_median_equal_numpy(scores):
-    r = [score.pearson for score in scores]
+    r = scores["pearson"]
     assert measure(scores, "pearson_mean")[0] == pytest.approx(np.mean(r))
     assert measure(scores, "pearson_median")[0] == pytest.approx(np.median(r))
     assert measure(scores, "pearson_p10")[0] == pytest.approx(np.quantile(r, 0.1))

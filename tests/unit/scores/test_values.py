@@ -7,7 +7,7 @@ from debye.errors import StructureError
 
 
 def test_arrays_of_other_length_are_refused(make_values):
-    with pytest.raises(StructureError, match=r"s000: 60 deposited values, but predicted has shape"):
+    with pytest.raises(StructureError, match=r"s000: 60 true values, but predicted has shape"):
         make_values(predicted=np.zeros(59, np.float32))
 
 

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from debye.benchmark.comparison.job import WATCH_PARENT, main
+from debye.benchmark.comparison.job import main
+from debye.benchmark.comparison.run_folder import WATCH_PARENT
 
 if __name__ == "__main__":
     folder, *options = sys.argv[1:]

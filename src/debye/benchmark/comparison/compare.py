@@ -1,4 +1,4 @@
-"""Recipes × store → trained and evaluated models, the best settings first, in a folder that can go on."""
+"""Recipes × store → trained and evaluated models, searches first, in a folder that can be resumed."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from debye.benchmark.comparison.attempts import Attempts
-from debye.benchmark.comparison.config import CompareConfig
-from debye.benchmark.comparison.contenders import Contender
-from debye.benchmark.comparison.dataset import EVERY_TRAINED, write_dataset
-from debye.benchmark.comparison.job import (
+from debye.benchmark.comparison.contenders import Contender, chosen_settings, trial_recipe
+from debye.benchmark.comparison.plan import CompareConfig, Plan, PredictedFacts
+from debye.benchmark.comparison.run_folder import (
     FAILURE_FILE,
-    JOB_FILE,
-    Job,
+    Attempts,
+    RunFailure,
+    RunJob,
     RunKind,
     needs_package,
+    read_failure,
     write_failure,
 )
-from debye.benchmark.comparison.plan import write_plan
 from debye.benchmark.comparison.sample import (
+    EVERY_TRAINED,
     TRAIN_SAMPLE,
     Samples,
     draw_pairs,
     draw_samples,
-    pair_table,
+    write_dataset,
 )
-from debye.benchmark.comparison.schedule import Failure, Schedule, Step, Task, read_failure
-from debye.benchmark.comparison.search import chosen_settings, trial
-from debye.benchmark.crystal_pairs import CrystalPair
+from debye.benchmark.comparison.schedule import Schedule, Step, Task
+from debye.benchmark.crystal_pairs import CrystalPair, pair_table
 from debye.benchmark.predicted_models import describe_matches, match_table
 from debye.dataset.batches.graph_cache import find_graph_cache, open_graph_cache
 from debye.dataset.store.store import Store
@@ -43,8 +42,11 @@ from debye.files import write_text
 from debye.graph.config import GraphConfig
 from debye.models.catalog import build_model
 from debye.models.checkpoint import checkpoint_digest
+from debye.scores.tables import write_table
+from debye.targets.catalog import find_targets
 from debye.training.config import Recipe
 from debye.training.fit import claim_folder
+from debye.version import library_version
 
 COMPARISON_FILE, SUBSET_FILE, CHOSEN_PAIRS_FILE = (
     "comparison.json",
@@ -68,7 +70,7 @@ class Comparison:
     jobs: int = 1
     """Processes at a time."""
     pairs: Path | None = None
-    """Table of crystal pairs: the ceiling."""
+    """Table of crystal pairs, the ceiling."""
     predicted: Path | None = None
     """Folder of predicted structures that are scored against crystals of the store."""
     matches: Path | None = None
@@ -76,13 +78,14 @@ class Comparison:
     command: str = ""
     """For the report."""
     reference: str = ""
-    """Contender that all others are compared with in the report; empty: meta_gnn, or else the first."""
-    say: Callable[[Step], None] = lambda step: None
-    """Told whenever a run has ended."""
-    note: Callable[[str], None] = lambda text: None
-    """Told what else takes long."""
-    predicted_facts: dict[str, str | int] | None = field(init=False, default=None)
-    """What the predicted structures are, for the report."""
+    """Reference model for the differences in the report; empty: meta_gnn, or else the first."""
+    on_step: Callable[[Step], None] = lambda step: None
+    """Called whenever a run has ended."""
+    on_message: Callable[[str], None] = lambda text: None
+    """Called before other long work."""
+    predicted_facts: PredictedFacts | None = field(init=False, default=None)
+    targets: tuple[str, ...] = field(init=False)
+    """Names of what all recipes predict."""
     samples: Samples = field(init=False)
     chosen_pairs: list[CrystalPair] = field(init=False, default_factory=list)
     """Those with an entry in the last scored split."""
@@ -93,35 +96,38 @@ class Comparison:
         if self.config.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError(
                 "compare",
-                problem="device cuda, but torch finds no GPU that it can use here",
-                remedy="Choose cpu, or install a driver and a build of torch that fit the GPU",
+                "device cuda, but torch finds no GPU that it can use here",
+                "Choose cpu, or install a driver and a build of torch that fit the GPU",
             )
-        train, val = _one_split(self.contenders)
+        train, val, self.targets = _shared_data(self.contenders)
         loaders = [
             each.recipe.data.loader
             for each in self.contenders
             if each.recipe is not None and each.kind != "fixed"
         ]
-        self.samples = draw_samples(self.store, self.config, train, val, loaders)
+        self.samples = draw_samples(
+            self.store, self.config, train, val, loaders, find_targets(self.targets)
+        )
         if self.pairs is not None:
             self.chosen_pairs = draw_pairs(self.store, self.pairs, self.samples, self.config)
         if self.predicted is not None:
             self.matches = self.matches or match_table(self.predicted)
-            self.predicted_facts = describe_matches(self.store, self.predicted, self.matches)
+            facts = describe_matches(self.store, self.predicted, self.matches)
+            self.predicted_facts = PredictedFacts.model_validate(facts)
         names = [each.name for each in self.contenders]
         if not self.reference:
             self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
         if self.reference not in names:
             raise ConfigError(
                 "compare",
-                problem=f"the reference {self.reference} does not take part",
-                remedy=f"Choose from {', '.join(names)}",
+                f"the reference {self.reference} does not take part",
+                f"Choose from {', '.join(names)}",
             )
 
-    def run(self) -> list[Failure]:
+    def run(self) -> list[RunFailure]:
         """Run everything that is missing; return what failed.
 
-        A finished run is kept, one that was stopped goes on where it was, one that failed is tried again.
+        A finished run is kept, one that was stopped resumes, one that failed is tried again.
 
         Raises:
             ConfigError: the folder holds a comparison of another store, sample or budget, or runs of
@@ -134,16 +140,16 @@ class Comparison:
         except Timeout as error:
             raise ConfigError(
                 str(self.out),
-                problem="another debye compare is at work in this folder",
-                remedy="Wait until it has ended, or give another folder with -o",
+                "another debye compare is at work in this folder",
+                "Wait until it has ended, or give another folder with -o",
             ) from error
 
-    def _run(self) -> list[Failure]:
+    def _run(self) -> list[RunFailure]:
         self._claim()
         with Attempts(self.out / PREPARATION_FILE) as preparation:
             unbuildable = self._build_graphs()
             self._describe_data(unbuildable)
-        write_plan(self, preparation.times)
+        self.plan(preparation.times).write(self.out)
         taking_part = [each for each in self.contenders if each.name not in unbuildable]
         searching = [each for each in taking_part if len(each.trials) > 1]
         runs = {each.name: self._runs(each, each.trials[0]) for each in taking_part}
@@ -152,17 +158,53 @@ class Comparison:
         schedule = Schedule(
             follow=lambda task, failure: self._follow(task, failure, schedule),
             jobs=self.jobs,
-            say=self.say,
+            on_step=self.on_step,
             total=len(trials) + sum(map(len, runs.values())),
             expected_weight=weight + sum(task.weight for task in trials),
         )
         schedule.failures += list(unbuildable.values())
-        # The runs of the others wait for their search.
+        # The other runs wait for their search.
         direct = [task for each in taking_part if each not in searching for task in runs[each.name]]
         return schedule.run([*trials, *direct])
 
+    def plan(self, preparation: Sequence[tuple[float, float]]) -> Plan:
+        """Return what the report states about the comparison.
+
+        Args:
+            preparation: Start and duration of each time that graphs were built beforehand, s.
+        """
+        samples, config = self.samples, self.config
+        scored_val = samples.scored.get(samples.val_split, ())
+        return Plan(
+            contenders=tuple(each.name for each in self.contenders),
+            reference=self.reference,
+            command=self.command,
+            preparation=tuple(preparation),
+            version=library_version(),
+            data=self.store.path.name,
+            digest=self.store.digest,
+            target=self.targets[0],
+            seeds=config.seeds,
+            share=config.share,
+            limit=config.limit,
+            draw_seed=config.draw_seed,
+            settings=config.settings,
+            jobs=self.jobs,
+            device=config.device,
+            is_subset=samples.is_subset,
+            train_split=samples.train_split,
+            train_entries=len(samples.train),
+            train_split_entries=len(self.store.entries(samples.train_split)),
+            left_out=samples.left_out,
+            val_sample=len(samples.val),
+            val_sample_scored=sum(name in samples.val for name in scored_val),
+            pairs=f"{len(self.chosen_pairs)} of {self.pairs.name}" if self.pairs else None,
+            predicted=self.predicted_facts,
+            scored={name: len(ids) for name, ids in samples.scored.items()},
+        )
+
     def _claim(self) -> None:
-        """Take the folder, or go on in one of the same comparison; write the subset."""
+        """Take the folder, or resume in that of the same comparison; write the samples."""
         described = {
             "store": self.store.digest,
             "sample": self.samples.scored,
@@ -172,18 +214,18 @@ class Comparison:
             "table of pairs": self.pairs.read_text() if self.pairs else None,
         }
         if self.predicted_facts is not None:
-            described["predicted structures"] = self.predicted_facts["digest"]
+            described["predicted structures"] = self.predicted_facts.digest
         claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
         for each in self.contenders:
             folder = self.out / "runs" / each.name
             claim_folder(folder / "contender.json", _plain(_described(each)), resume=True)
         if self.chosen_pairs:
-            write_text(self.out / CHOSEN_PAIRS_FILE, pair_table(self.chosen_pairs))
+            write_table(self.out / CHOSEN_PAIRS_FILE, pair_table(self.chosen_pairs))
         write_text(self.out / SUBSET_FILE, "".join(f"{name}\n" for name in self.samples.train))
 
-    def _build_graphs(self) -> dict[str, Failure]:
-        """Build every graph once that all runs together need more often; return who cannot be built."""
-        failures: dict[str, Failure] = {}
+    def _build_graphs(self) -> dict[str, RunFailure]:
+        """Build the graphs that the runs need more than once; return the models that cannot be built."""
+        failures: dict[str, RunFailure] = {}
         uses: dict[tuple[GraphConfig, str], int] = {}
         for each in self.contenders:
             folder = self.out / "runs" / each.name / "build"
@@ -191,11 +233,9 @@ class Comparison:
             if each.recipe is None:
                 continue
             try:
-                config = build_model(each.model, each.recipe.settings).graph_config
+                config = self._graph_config(each)
             except DebyeError as error:
-                folder.mkdir(parents=True, exist_ok=True)
-                job = self._job(each, "fixed", "build", None, {}, None)
-                write_text(folder / JOB_FILE, job.model_dump_json(indent=1))
+                self._job(each, "fixed", "build", None, {}, None).write(folder)
                 write_failure(folder, str(error), needs_package(error))
                 failures[each.name] = read_failure(folder)
                 continue
@@ -208,14 +248,20 @@ class Comparison:
             known = find_graph_cache(self.store, split, config)
             total = len(self.store.entries(split))
             if known is None and count > total:
-                self.note(f"building the graphs of {split}, {total} entries, once for all runs")
+                self.on_message(
+                    f"building the graphs of {split}, {total} entries, once for all runs"
+                )
                 open_graph_cache(self.store, split, config, workers=self.jobs)
         return failures
+
+    def _graph_config(self, contender: Contender) -> GraphConfig:
+        settings = contender.recipe.settings if contender.recipe else {}
+        return build_model(contender.model, settings, find_targets(self.targets)).graph_config
 
     def _describe_data(self, unbuildable: Collection[str]) -> None:
         """Write the table of the data, with the edges of the first recipe that is trained by gradient."""
         graphs = {
-            each.name: build_model(each.model, each.recipe.settings).graph_config
+            each.name: self._graph_config(each)
             for each in self.contenders
             if each.recipe is not None and each.kind == "learned" and each.name not in unbuildable
         }
@@ -226,7 +272,7 @@ class Comparison:
         write_dataset(self.store, self.samples, config, edges_of, self.out)
 
     def _entries_used(self, runs: int) -> dict[str, int]:
-        """Return how many graphs of each split the runs of a contender ask for."""
+        """Return how many graphs of each split the runs of a contender need."""
         counts = {self.samples.train_split: runs * len(self.samples.train)}
         for name, ids in self.samples.scored.items():
             split = self._split(name)
@@ -245,7 +291,7 @@ class Comparison:
         recipe = self._recipe(contender, contender.recipe, 1)
         tasks = []
         for number, settings in enumerate(contender.trials, start=1):
-            own = trial(recipe.changed(settings), self.store, self.config.share)
+            own = trial_recipe(recipe.changed(settings), self.store, self.config.share)
             job = self._job(contender, "search", str(number), 1, settings, own)
             folder = self.out / "runs" / contender.name / f"search-{number}"
             tasks.append(Task(job, folder, self.config.share, order=(0, number)))
@@ -277,8 +323,8 @@ class Comparison:
             if recipe.data.loader.only:
                 raise ConfigError(
                     contender.source,
-                    problem="trains on entries of its own choice (data.loader.only)",
-                    remedy="Leave out either that or --subset",
+                    "trains on entries of its own choice (data.loader.only)",
+                    "Leave out either that or --subset",
                 )
             settings["data.loader.only"] = self.samples.train
         if seed is not None:
@@ -295,10 +341,10 @@ class Comparison:
         seed: int | None,
         settings: dict[str, Any],
         recipe: Recipe | None,
-    ) -> Job:
+    ) -> RunJob:
         scored = {} if kind == "search" else self.samples.scored
         splits = {name: self._split(name) for name in scored}
-        return Job(
+        return RunJob(
             contender=contender.name,
             kind=kind,
             run=run,
@@ -321,7 +367,7 @@ class Comparison:
             jobs=self.jobs,
         )
 
-    def _follow(self, task: Task, failure: Failure | None, schedule: Schedule) -> Sequence[Task]:
+    def _follow(self, task: Task, failure: RunFailure | None, schedule: Schedule) -> Sequence[Task]:
         """After the last trial of a contender, return its runs with the best settings."""
         if task.job.kind != "search" or task.job.contender in self._chosen:
             return []
@@ -333,7 +379,8 @@ class Comparison:
         if not all(each.is_done or each.job.run in failed for each in trials):
             return []
         self._chosen.add(contender.name)
-        settings = chosen_settings(self.out / "runs" / contender.name, trials)
+        places = [(each.folder, each.job.settings) for each in trials]
+        settings = chosen_settings(self.out / "runs" / contender.name, places)
         if settings is None:
             runs = self._runs(contender, {})
             schedule.drop(len(runs), sum(each.weight for each in runs))
@@ -346,25 +393,26 @@ def usual_jobs(device: str) -> int:
     return 1 if device.startswith("cuda") else os.cpu_count() or 1
 
 
-def _one_split(contenders: Sequence[Contender]) -> tuple[str, str]:
-    """Return the splits that all recipes train and validate on.
+def _shared_data(contenders: Sequence[Contender]) -> tuple[str, str, tuple[str, ...]]:
+    """Return the splits that all recipes train and validate on, and their targets.
 
     Raises:
         ConfigError: they do not agree.
     """
-    named = {
-        (each.recipe.data.split, each.recipe.data.validation_split)
-        for each in contenders
-        if each.recipe is not None
-    }
-    if len(named) > 1:
-        found = ", ".join(f"{train} and {val}" for train, val in sorted(named))
-        raise ConfigError(
-            "compare",
-            problem=f"the recipes train and validate on different splits ({found})",
-            remedy="Give all recipes the same data.split and data.validation_split",
-        )
-    return next(iter(named), ("train", "val"))
+    recipes = [each.recipe for each in contenders if each.recipe is not None]
+    named = {(each.data.split, each.data.validation_split) for each in recipes}
+    targets = {each.targets for each in recipes}
+    for found, what, setting in (
+        (named, "train and validate on different splits", "data.split and data.validation_split"),
+        (targets, "have different targets", "targets"),
+    ):
+        if len(found) > 1:
+            shown = ", ".join(" and ".join(each) for each in sorted(found))
+            raise ConfigError(
+                "compare", f"the recipes {what} ({shown})", f"Give all recipes the same {setting}"
+            )
+    train, val = next(iter(named), ("train", "val"))
+    return train, val, next(iter(targets), ("b_factor",))
 
 
 def _described(contender: Contender) -> dict[str, Any]:

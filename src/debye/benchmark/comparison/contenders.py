@@ -1,20 +1,27 @@
-"""Who takes part: recipes that are trained, and models that are evaluated as they stand."""
+"""The models of a comparison: recipes that are trained, with their searches, and models without training."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from debye.benchmark.comparison.run_folder import RESULT_FILE, read_facts
+from debye.dataset.batches.loader import BatchSampler, choose_rows
+from debye.dataset.store.store import Store
 from debye.errors import ConfigError
+from debye.files import write_text
 from debye.models.base import TableModel
 from debye.models.catalog import CATALOG, find_model, model_class, model_config
 from debye.models.checkpoint import find_checkpoint, read_header, released_checkpoints
+from debye.targets.catalog import find_targets
 from debye.training.config import Recipe, read_recipe
 
+CHOSEN_FILE = "chosen.json"
 Kind = Literal["learned", "fitted", "fixed"]
-"""Trained by gradient, fitted in one pass, or evaluated as it stands."""
+"""Trained by gradient, fitted in one pass, or evaluated without training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +39,7 @@ class Contender:
     checkpoint: str | None = None
     """Released name or path; None: trained from the recipe, or built from the catalog."""
     trials: tuple[dict[str, Any], ...] = field(default=({},))
-    """Settings to try, by dotted name; one where there is nothing to search."""
+    """Settings to try, by dotted name; a single one if there is nothing to search."""
 
     @property
     def has_seeds(self) -> bool:
@@ -55,11 +62,11 @@ def read_contenders(words: Sequence[str], settings: Sequence[str] = ()) -> list[
         settings: Changes of every recipe that is trained, ``section.key=value``.
 
     Raises:
-        ConfigError: nobody is given, a recipe is not valid, or two contenders have the same name.
-        CheckpointError: a name stands for nothing that can predict.
+        ConfigError: no model is given, a recipe is not valid, or two contenders have the same name.
+        CheckpointError: a name is neither a checkpoint nor a baseline.
     """
     if not words:
-        raise ConfigError("compare", problem="no recipe is given", remedy="Name at least one")
+        raise ConfigError("compare", "no recipe is given", "Name at least one")
     found = [
         _from_recipe(Path(word), settings) if word.endswith(".toml") else _from_name(word)
         for word in words
@@ -73,8 +80,8 @@ def read_contenders(words: Sequence[str], settings: Sequence[str] = ()) -> list[
     if twice:
         raise ConfigError(
             "compare",
-            problem=f"more than one recipe or model is called {', '.join(twice)}",
-            remedy="Give each recipe a name of its own",
+            f"more than one recipe or model is called {', '.join(twice)}",
+            "Give each recipe a name of its own",
         )
     return [replace(each, name=name) for name, each in zip(names, found, strict=True)]
 
@@ -86,9 +93,7 @@ def _from_recipe(path: Path, settings: Sequence[str]) -> Contender:
         recipe = read_recipe(path, settings)
     if recipe.rehearsal is not None:
         raise ConfigError(
-            str(path),
-            problem="has a section [rehearsal]",
-            remedy="Compare recipes that train on one store",
+            str(path), "has a section [rehearsal]", "Compare recipes that train on one store"
         )
     return Contender(
         name=recipe.name,
@@ -118,3 +123,54 @@ def _kind(model: str) -> Kind:
         return "learned"
     is_table = issubclass(model_class(model), TableModel)
     return "fitted" if is_table else "fixed"
+
+
+def trial_recipe(recipe: Recipe, store: Store, share: float) -> Recipe:
+    """Return a recipe with a share of its budget, in one epoch.
+
+    A moving average of the weights is shortened in proportion, or it would remember the random ones.
+    """
+    batches = recipe.data.batches_per_epoch or _batches_of_a_pass(recipe, store)
+    settings: dict[str, Any] = {
+        "data.batches_per_epoch": max(1, round(share * batches * recipe.training.epochs)),
+        "training.epochs": 1,
+        "training.validate_every": 1,
+        "training.weight_average": max(0.0, 1 - (1 - recipe.training.weight_average) / share),
+    }
+    return recipe.changed(settings)
+
+
+def _batches_of_a_pass(recipe: Recipe, store: Store) -> int:
+    entries = store.entries(recipe.data.split)
+    targets = find_targets(recipe.targets)
+    rows, _ = choose_rows(store, recipe.data.split, targets, recipe.data.loader)
+    return len(
+        BatchSampler(rows, [entries[row].n_atoms for row in rows], recipe.data.loader).keys(0)
+    )
+
+
+def chosen_settings(
+    folder: Path, trials: Sequence[tuple[Path, dict[str, Any]]]
+) -> dict[str, Any] | None:
+    """Return the settings of the finished trial of highest r on the validation sample; None without any.
+
+    Of equal trials the first is chosen. A choice is kept in the folder, so that all seeds have the same.
+
+    Args:
+        folder: Of the contender.
+        trials: Folder and settings of each.
+    """
+    path = folder / CHOSEN_FILE
+    if path.exists():
+        return json.loads(path.read_text())
+    found = [
+        (read_facts(place)["val_r"], settings)
+        for place, settings in trials
+        if (place / RESULT_FILE).exists()
+    ]
+    known = [each for each in found if each[0] is not None]
+    if not known:
+        return None
+    _, settings = max(known, key=lambda each: each[0])
+    write_text(path, json.dumps(settings))
+    return settings

@@ -1,8 +1,9 @@
-"""One run of a comparison, in a process of its own: train, evaluate, leave the figures in its folder.
+"""One run of a comparison, in a process of its own: train, evaluate, write the figures into its folder.
 
 ``python -m debye.benchmark.comparison RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
-``scores.parquet`` (a row for each structure), ``predictions-SPLIT.npz`` (Å², a row an atom), ``pairs.csv``,
-``predicted.csv``, ``result.json``. With ``--watch-parent`` it ends with the process that started it.
+``scores.parquet`` (a row a structure), ``predictions-SPLIT.npz`` (in the unit of the target, a row an item),
+``summary.csv``, ``pairs.csv``, ``predicted.csv``, ``result.json``. With ``--watch-parent`` it ends with the
+process that started it.
 """
 
 from __future__ import annotations
@@ -13,97 +14,81 @@ import resource
 import sys
 import threading
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+import torch
 from filelock import FileLock
-from pydantic import BaseModel
+from numpy.typing import NDArray
 
-from debye.benchmark.comparison.attempts import Attempts
+from debye.benchmark.comparison.run_folder import (
+    ATTEMPTS_FILE,
+    FAILURE_FILE,
+    PAIRS_FILE,
+    PREDICTED_FILE,
+    RESULT_FILE,
+    SCORES_FILE,
+    SUMMARY_FILE,
+    Attempts,
+    RunJob,
+    hardware,
+    needs_package,
+    source_digest,
+    write_failure,
+)
+from debye.benchmark.crystal_pairs import evaluate_pairs, read_pairs
+from debye.benchmark.predicted_models import evaluate_predicted, read_matches
+from debye.benchmark.store import EvaluationConfig, model_views, predict_entry
+from debye.dataset.batches.graph_cache import GraphBuilder, GraphSource, find_graph_cache
+from debye.dataset.batches.loader import choose_rows
+from debye.dataset.store.store import Store
 from debye.errors import DebyeError
 from debye.files import write_text
-from debye.reports.evaluation import without_nan
-from debye.training.config import Recipe
+from debye.models.catalog import build_model, find_model
+from debye.models.checkpoint import Checkpoint, CheckpointHeader, load_checkpoint
+from debye.prediction.predictor import Predictor
+from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.correlations import Correlations
+from debye.scores.scores import StructureScore, score_structure, score_table
+from debye.scores.summary import primary_scores, summarize
+from debye.scores.tables import to_json, write_table
+from debye.targets.catalog import find_targets
 from debye.version import library_version
 
-JOB_FILE, RESULT_FILE, FAILURE_FILE = "job.json", "result.json", "failure.json"
-SCORES_FILE, ATTEMPTS_FILE = "scores.parquet", "attempts.json"
-PAIRS_FILE, PREDICTED_FILE = "pairs.csv", "predicted.csv"
-WATCH_PARENT = "--watch-parent"
-RunKind = Literal["search", "seed", "fitted", "fixed"]
+if TYPE_CHECKING:
+    from debye.graph.graph import AtomGraph
+
+TIMED_GRAPHS = 10
+"""Entries whose graphs are built once more to measure what that costs."""
+NO_DRAWS = BootstrapConfig(repeats=0)
 
 
-class Job(BaseModel, frozen=True, extra="forbid"):
-    """All that a run depends on."""
-
-    contender: str
-    kind: RunKind
-    run: str
-    """Name within the contender: the seed, or the number of the trial."""
-    seed: int | None = None
-    settings: dict[str, Any] = {}
-    """What the search tries here, or chose."""
-    model: str
-    """Row of the catalog of models."""
-    recipe: Recipe | None = None
-    checkpoint: str | None = None
-    """Evaluated as it stands, where there is no recipe to train; None: the catalog's model."""
-    store: str
-    digest: str
-    """Of the store."""
-    scored: dict[str, tuple[str, ...]] = {}
-    """Entries of each column of the report, by id; nothing in a search."""
-    splits: dict[str, str] = {}
-    """Split of the store of each of these columns."""
-    pairs: str | None = None
-    """Table of crystal pairs."""
-    pair_splits: tuple[str, ...] = ()
-    """Only those with an entry in one of these splits; empty: all."""
-    predicted: str | None = None
-    """Folder of predicted structures."""
-    matches: str | None = None
-    """Table of the crystals that these are scored against."""
-    device: str = "cpu"
-    jobs: int | None = None
-    """Runs at a time, this one included: they share the processor."""
-
-    @property
-    def title(self) -> str:
-        """Contender and run in a few words."""
-        return f"{self.contender} {self.kind} {self.run}"
-
-
-def run_job(job: Job, folder: Path) -> None:
-    """Do what is missing of a run; a finished one is left as it is, a stopped training goes on."""
+def run_job(job: RunJob, folder: Path) -> None:
+    """Do what is missing of a run; a finished one is left as it is, a stopped training resumes."""
     with FileLock(folder / "lock"):
         if (folder / RESULT_FILE).exists():
             return
         with Attempts(folder / ATTEMPTS_FILE) as attempts:
             facts = _facts(job)
             checkpoint = _train(job, folder, facts)
-            summaries = []
             if job.scored:
-                from debye.benchmark.comparison.score import score_run
-
-                summaries = score_run(job, checkpoint, folder, facts)
+                score_run(job, checkpoint, folder, facts)
         facts |= {
             "started": round(attempts.started),
             "seconds": attempts.seconds,
             "attempts": json.dumps(attempts.times),
             "peak_mib": peak_mib(),
         }
-        result = without_nan({"facts": facts, "summaries": [asdict(row) for row in summaries]})
-        write_text(folder / RESULT_FILE, json.dumps(result, indent=1))
+        write_text(folder / RESULT_FILE, to_json({"facts": facts}))
         (folder / FAILURE_FILE).unlink(missing_ok=True)
 
 
-def _facts(job: Job) -> dict[str, Any]:
+def _facts(job: RunJob) -> dict[str, Any]:
     """Return what is known of a run before it starts."""
-    from debye.benchmark.comparison.hardware import hardware
-    from debye.benchmark.comparison.source import source_digest
-    from debye.models.catalog import find_model
-
     card = find_model(job.model)
     return {
         "contender": job.contender,
@@ -123,18 +108,18 @@ def _facts(job: Job) -> dict[str, Any]:
     }
 
 
-def _train(job: Job, folder: Path, facts: dict[str, Any]) -> str | None:
-    """Train or fit, and add what that cost to the facts; return the checkpoint, None for a bare baseline."""
+def _train(job: RunJob, folder: Path, facts: dict[str, Any]) -> str | None:
+    """Train or fit, and add the cost to the facts; return the checkpoint, None for a baseline without one."""
     if job.recipe is None or job.kind == "fixed":
         return job.checkpoint
-    from debye.dataset.store.store import Store
     from debye.training.cost import TrainingCost
     from debye.training.fit import fit
 
+    store = Store.open(job.store)
     cost, begun = TrainingCost(), time.perf_counter()
     result = fit(
         job.recipe,
-        Store.open(job.store),
+        store,
         folder,
         resume=True,
         accelerator="gpu" if job.device.startswith("cuda") else "cpu",
@@ -143,8 +128,11 @@ def _train(job: Job, folder: Path, facts: dict[str, Any]) -> str | None:
         callbacks=(cost,),
     )
     seconds, atoms = cost.seconds, cost.atoms
-    if job.kind == "fitted":
-        seconds, atoms = time.perf_counter() - begun, trained_atoms(job)
+    if job.kind == "fitted":  # in one pass
+        data = job.recipe.data
+        entries = store.entries(data.split)
+        rows, _ = choose_rows(store, data.split, find_targets(job.recipe.targets), data.loader)
+        seconds, atoms = time.perf_counter() - begun, sum(entries[row].n_atoms for row in rows)
     facts |= {
         "val_r": result.val_r,
         "best_epoch": result.best_epoch,
@@ -156,18 +144,147 @@ def _train(job: Job, folder: Path, facts: dict[str, Any]) -> str | None:
     return str(result.checkpoint)
 
 
-def trained_atoms(job: Job) -> int:
-    """Return the atoms of one pass over the training data of a recipe."""
-    from debye.dataset.batches.loader import choose_rows
-    from debye.dataset.store.store import Store
-    from debye.targets.catalog import find_targets
+class ModelClock(AbstractContextManager["ModelClock"]):
+    """Measures the time of the model alone, without graphs and scores."""
 
-    if job.recipe is None:
-        return 0
-    store, data = Store.open(job.store), job.recipe.data
-    rows, _ = choose_rows(store, data.split, find_targets(job.recipe.targets), data.loader)
-    entries = store.entries(data.split)
-    return sum(entries[row].n_atoms for row in rows)
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.seconds = 0.0
+        self.atoms = 0
+        self._mark = 0.0
+        self._hooks = [
+            model.register_forward_pre_hook(self._start),
+            model.register_forward_hook(self._stop),
+        ]
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _start(self, _module: torch.nn.Module, _arguments: object) -> None:
+        self._mark = _now()
+
+    def _stop(self, _module: torch.nn.Module, arguments: tuple[AtomGraph], _output: object) -> None:
+        self.seconds += _now() - self._mark
+        self.atoms += arguments[0].n_atoms
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def score_run(job: RunJob, checkpoint: str | None, folder: Path, facts: dict[str, Any]) -> None:
+    """Predict and score all columns of the report; write scores, summaries, predictions and pairs.
+
+    Adds facts about the model and the cost of prediction.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ConfigError: the baseline cannot be built, or no entry can be scored.
+    """
+    store = Store.open(job.store)
+    predictor = Predictor(_load(job, checkpoint), device=job.device)
+    scores: list[pd.DataFrame] = []
+    summaries: list[pd.DataFrame] = []
+    predicted: dict[str, list[NDArray[np.float32]]] = {}
+    with ModelClock(predictor.model) as clock:
+        for name, ids in job.scored.items():
+            found, own, failed = _predict(store, job.splits[name], ids, job.contender, predictor)
+            np.savez(folder / f"predictions-{name}.npz", **_arrays(own))  # type: ignore[arg-type]
+            scores.append(primary_scores(found).assign(split=name))
+            summaries.append(summarize(found, NO_DRAWS).assign(split=name, failures=failed))
+            predicted |= own
+    write_table(folder / SCORES_FILE, pd.concat(scores))
+    write_table(folder / SUMMARY_FILE, pd.concat(summaries))
+    facts |= {
+        "parameters": sum(each.numel() for each in predictor.model.parameters()),
+        "reads_crystal": predictor.graph_config.reads_crystal,
+        "predict_seconds_per_million": 1e6 * clock.seconds / max(clock.atoms, 1),
+        "graph_seconds_per_million": _graph_seconds(job, store, predictor),
+    }
+    model = [(job.contender, predictor)]
+    if job.pairs is not None:
+        pairs, _ = evaluate_pairs(
+            store,
+            read_pairs(Path(job.pairs)),
+            model,
+            splits=job.pair_splits,
+            # Models that read symmetry mates are shown them; crystal on comes first below, too.
+            config=EvaluationConfig(crystal="on"),
+            bootstrap=NO_DRAWS,
+            known={name: values[:1] for name, values in predicted.items()},
+            from_other=False,
+        )
+        _write_correlations(pairs, folder / PAIRS_FILE)
+    if job.predicted is not None:
+        matches = read_matches(Path(job.matches or ""))
+        against, failures = evaluate_predicted(
+            store, Path(job.predicted), matches, model, bootstrap=NO_DRAWS
+        )
+        _write_correlations(against, folder / PREDICTED_FILE)
+        facts["predicted_failures"] = "; ".join(f"{each.id}: {each.reason}" for each in failures)
+
+
+def _predict(
+    store: Store, split: str, ids: tuple[str, ...], name: str, predictor: Predictor
+) -> tuple[pd.DataFrame, dict[str, list[NDArray[np.float32]]], int]:
+    """Return the scores of some entries, crystal on and off, the predictions by entry, and the failures."""
+    cache = find_graph_cache(store, split, predictor.graph_config)
+    sources: Mapping[Any, GraphSource] = {predictor.graph_config: cache} if cache else {}
+    views = model_views([(name, predictor)], "both")
+    scores: list[list[StructureScore]] = [[] for _ in views]
+    predicted: dict[str, list[NDArray[np.float32]]] = {}
+    wanted, failed = set(ids), 0
+    for row, entry in enumerate(store.entries(split)):
+        if entry.id not in wanted:
+            continue
+        outcomes = list(predict_entry(store, split, row, views, EvaluationConfig(), sources))
+        for own, (values, _) in zip(scores, outcomes, strict=True):
+            own += score_structure(values)
+        predicted[entry.id] = [values.predicted for values, _ in outcomes]
+        failed += any(failure is not None for _, failure in outcomes)
+    tables = [
+        score_table(own, model=name, crystal=view.crystal)
+        for view, own in zip(views, scores, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True), predicted, failed
+
+
+def _arrays(predicted: Mapping[str, list[NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    """Return the predictions by ``ENTRY.on`` and ``ENTRY.off``, the crystal; a model without mates has ``off``."""
+    return {
+        f"{name}.{crystal}": values
+        for name, each in predicted.items()
+        for crystal, values in zip(("on", "off")[-len(each) :], each, strict=True)
+    }
+
+
+def _graph_seconds(job: RunJob, store: Store, predictor: Predictor) -> float:
+    """Return the time to build graphs, seconds per million atoms, on some of the entries."""
+    name, ids = next(reversed(job.scored.items()))
+    builder = GraphBuilder(store, job.splits[name], predictor.graph_config)
+    begun, atoms = time.perf_counter(), 0
+    for entry_id in ids[:TIMED_GRAPHS]:
+        atoms += builder.graph(store.row(job.splits[name], entry_id)).n_atoms
+    return 1e6 * (time.perf_counter() - begun) / max(atoms, 1)
+
+
+def _load(job: RunJob, checkpoint: str | None) -> Checkpoint:
+    """Load what was trained or named; a baseline is built with the settings of its recipe."""
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint, device=job.device)
+    settings = job.recipe.settings if job.recipe is not None else {}
+    targets = job.recipe.targets if job.recipe is not None else ("b_factor",)
+    header = CheckpointHeader(
+        name=job.contender, model=job.model, config=dict(settings), targets=targets
+    )
+    model = build_model(job.model, settings, header.find_targets()).eval()
+    return Checkpoint(model, header, "catalog")
+
+
+def _write_correlations(found: Correlations, path: Path) -> None:
+    write_table(path, found.table().rename(columns={"model": "predictor"}))
 
 
 def peak_mib() -> float:
@@ -184,17 +301,6 @@ def peak_mib() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def write_failure(folder: Path, reason: str, is_missing_package: bool = False) -> None:
-    """Leave in the folder of a run why it has no result."""
-    failure = {"reason": reason, "is_missing_package": is_missing_package}
-    write_text(folder / FAILURE_FILE, json.dumps(failure))
-
-
-def needs_package(error: BaseException) -> bool:
-    """Tell whether an error came of a package that is not installed."""
-    return isinstance(error, ImportError) or isinstance(error.__cause__, ImportError)
-
-
 def _end_with_parent() -> None:
     """Stop at once when the process that started this one ends: it held the other end of stdin."""
 
@@ -208,7 +314,7 @@ def _end_with_parent() -> None:
 
 
 def main(folder: Path, *, watch_parent: bool = False) -> int:
-    """Run the job of a folder; a failure is left there as text.
+    """Run the job of a folder; the reason of a failure is written there.
 
     Args:
         folder: Of the run.
@@ -217,7 +323,7 @@ def main(folder: Path, *, watch_parent: bool = False) -> int:
     if watch_parent:
         _end_with_parent()
     try:
-        run_job(Job.model_validate_json((folder / JOB_FILE).read_text()), folder)
+        run_job(RunJob.read(folder), folder)
     except Exception as error:
         reason = str(error) if isinstance(error, DebyeError) else f"{type(error).__name__}: {error}"
         write_failure(folder, reason, needs_package(error))

@@ -1,32 +1,41 @@
-"""The figures of all runs as files: ``results.csv``, ``per_structure.parquet``, ``pairs.csv``, ``predicted.csv``."""
+"""The figures of all runs: gathered into tables, and summarized by model for the report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from debye.benchmark.comparison.job import (
+from debye.benchmark.comparison.run_folder import (
     FAILURE_FILE,
     JOB_FILE,
     PAIRS_FILE,
     PREDICTED_FILE,
     RESULT_FILE,
     SCORES_FILE,
+    SUMMARY_FILE,
+    RunFailure,
+    read_facts,
+    read_failure,
 )
-from debye.benchmark.comparison.schedule import Failure, read_failure
-from debye.benchmark.comparison.write_table import write_table
+from debye.benchmark.comparison.sample import TRAIN_SAMPLE
+from debye.benchmark.store import switch
 from debye.errors import ConfigError
-from debye.scores.evaluation import EVERY_STRATUM
-from debye.scores.strata import PRIMARY
-from debye.scores.summary import MEASURES
+from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.scores import score_table
+from debye.scores.strata import EVERY_STRATUM, PRIMARY
+from debye.scores.summary import Difference, difference
+from debye.scores.tables import column, rows_where, write_table
 
-RESULTS_FILE, STRUCTURES_FILE = "results.csv", "per_structure.parquet"
+DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+RUN = ["contender", "run"]
+"""Columns of every table that say which run a row is of."""
 FACTS = (
     *("contender", "kind", "run", "seed", "status", "reason", "settings", "model"),
     *("parameters", "edge_features", "vectors", "reads_crystal", "best_epoch", "val_r"),
@@ -35,65 +44,94 @@ FACTS = (
     "predicted_failures",
     *("started", "seconds", "attempts", "hardware", "device", "jobs", "version", "source", "store"),
 )
-"""Columns of a run."""
+"""Columns of ``runs.csv``."""
+PER_STRUCTURE = ("pearson", "mae", "mape", "rrse")
+"""Scores that are averaged over the runs of a model before models are compared."""
+COMPARED = ("pearson_mean", "mae_mean", "rrse_mean")
+"""Measures whose differences are tabled."""
+POOLED = ("pooled_pearson", "pooled_mae", "pooled_mape", "pooled_rrse")
+REPORTED = (
+    *("pearson_mean", "mae_mean", "mape_mean", "rrse_mean", *POOLED),
+    *("oracle_mae_mean", *(f"oracle_{name}" for name in POOLED)),
+)
+"""Measures of the report."""
+GROUPS = ["contender", "split", "crystal", "atom_class", "stratum"]
 COUNTS = ("structures", "undefined", "atoms", "unpredicted", "failures")
-GROUPS = ("split", "crystal", "atom_class", "stratum")
-COLUMNS = (*FACTS, *GROUPS, *COUNTS, *MEASURES)
-DONE, FAILED, SKIPPED = "done", "failed", "skipped"
-Row = dict[str, Any]
-"""One row of a table by the names of its columns; None where a cell is empty."""
+PAIR, MATCH = ["id1", "chain1", "id2", "chain2"], ["file", "entry", "chain"]
+"""Columns that tell pairs of crystals, and matches of predicted structures and crystals, apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that the report is made from."""
+    """All tables that the report is made from."""
 
-    rows: list[Row]
-    """``results.csv``: a row for each run, split, crystal, class of atoms and stratum."""
-    structures: list[Row]
-    """``per_structure.parquet``: a row for each run, split, crystal and structure; protein atoms."""
-    pairs: list[Row]
-    """``pairs.csv``: a row for each run and pair of crystals, and for the ceiling of each pair; may be empty."""
-    predicted: list[Row] = field(default_factory=list)
-    """``predicted.csv``: a row for each run and match of a predicted structure and a crystal, and for pLDDT."""
+    runs: pd.DataFrame
+    """``runs.csv``: a row a run, trials of searches and failures included."""
+    summaries: pd.DataFrame
+    """``results.csv``: a row a run, split, crystal, class of atoms and stratum."""
+    structures: pd.DataFrame
+    """``per_structure.parquet``: a row a run, split, crystal and structure; primary class of atoms."""
+    pairs: pd.DataFrame
+    """``pairs.csv``: a row a run and pair of crystals, and one for the ceiling of each pair; may be empty."""
+    predicted: pd.DataFrame
+    """``predicted.csv``: a row a run and match of a predicted structure and a crystal, and for pLDDT."""
+
+    def write(self, folder: Path) -> None:
+        """Write the tables; an empty one is removed."""
+        for item, name in zip(fields(self), FILES, strict=True):
+            table = getattr(self, item.name)
+            if len(table):
+                write_table(folder / name, table)
+            else:
+                (folder / name).unlink(missing_ok=True)
+
+
+FILES = ("runs.csv", "results.csv", "per_structure.parquet", PAIRS_FILE, PREDICTED_FILE)
+"""Of the tables, in the order of the fields of :class:`Results`."""
+COLUMNS = (
+    FACTS,
+    (*RUN, *GROUPS[1:], *COUNTS, *REPORTED),
+    (*RUN, "split", "crystal", "id", "cluster", *PER_STRUCTURE),
+    (*RUN, "predictor", *PAIR, "split1", "split2", "same_form", "crystal", "pearson"),
+    (*RUN, "predictor", *MATCH, "best_match", "pearson"),
+)
+"""Columns that each table has at least."""
 
 
 def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Results:
-    """Gather what the runs of a comparison left, failures too, and write it into its folder.
+    """Gather the results of the runs of a comparison, failures too, and write them into its folder.
 
     Args:
         folder: Of the comparison.
-        contenders: In the order of the report; folders of others are not looked at.
-        seeds: Runs of each recipe; those of further seeds, asked for by an earlier call, are not looked at.
+        contenders: In the order of the report; folders of other ones are ignored.
+        seeds: Runs of each recipe; runs of further seeds, which an earlier call made, are ignored.
     """
-    rows: list[Row] = []
-    structures: list[pd.DataFrame] = []
-    others: dict[str, list[pd.DataFrame]] = {PAIRS_FILE: [], PREDICTED_FILE: []}
+    tables: list[list[pd.DataFrame]] = [[] for _ in FILES]
     for contender in contenders:
         for path in sorted((folder / "runs" / contender).glob(f"*/{JOB_FILE}"), key=_run_order):
             run = path.parent
             if not (run / RESULT_FILE).exists():
                 if (run / FAILURE_FILE).exists():
                     failure = read_failure(run)
-                    rows += [_failed_row(failure)] if (failure.job.seed or 0) <= seeds else []
+                    if (failure.job.seed or 0) <= seeds:
+                        tables[0].append(pd.DataFrame([_failed_row(failure)]))
                 continue
-            found = json.loads((run / RESULT_FILE).read_text())
-            if (found["facts"]["seed"] or 0) > seeds:
+            facts = read_facts(run)
+            if (facts["seed"] or 0) > seeds:
                 continue
-            rows += _rows(found)
-            labels = {name: found["facts"][name] for name in ("contender", "run")}
-            if (run / SCORES_FILE).exists():
-                structures.append(pd.read_parquet(run / SCORES_FILE).assign(**labels))
-            for name, tables in others.items():
+            tables[0].append(pd.DataFrame([{"status": DONE} | facts]))
+            labels = {name: facts[name] for name in RUN}
+            names = (SUMMARY_FILE, SCORES_FILE, PAIRS_FILE, PREDICTED_FILE)
+            for name, found in zip(names, tables[1:], strict=True):
                 if (run / name).exists():
-                    tables.append(_read_csv(run / name).assign(**labels))
-    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
-    write_table(folder / RESULTS_FILE, table)
-    write_table(folder / STRUCTURES_FILE, pd.concat(structures) if structures else None)
-    for name, tables in others.items():
-        write_table(
-            folder / name, _without_copies(pd.concat(tables, ignore_index=True)) if tables else None
-        )
+                    found.append(_read(run / name).assign(**labels))
+    joined = [
+        pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=pd.Index(names))
+        for found, names in zip(tables, COLUMNS, strict=True)
+    ]
+    chosen = [joined[place].reindex(columns=list(COLUMNS[place])) for place in range(3)]
+    chosen[2] = chosen[2].astype(dict.fromkeys(PER_STRUCTURE, np.float32))
+    Results(*chosen, *map(_without_copies, joined[3:])).write(folder)
     return read_results(folder)
 
 
@@ -103,70 +141,46 @@ def read_results(folder: Path) -> Results:
     Raises:
         ConfigError: the folder holds no results.
     """
-    if not (folder / RESULTS_FILE).is_file():
+    if not (folder / FILES[0]).is_file():
         raise ConfigError(
             str(folder),
-            problem=f"has no {RESULTS_FILE}",
-            remedy="Give the folder of a comparison, or make one with debye compare RECIPE…",
+            f"has no {FILES[0]}",
+            "Give the folder of a comparison, or make one with debye compare RECIPE…",
         )
-    table = pd.read_csv(folder / RESULTS_FILE, dtype={"run": str, "attempts": str})
     return Results(
-        rows=records(table.reindex(columns=list(COLUMNS))),
-        structures=records(pd.read_parquet(folder / STRUCTURES_FILE))
-        if (folder / STRUCTURES_FILE).exists()
-        else [],
-        pairs=_read(folder / PAIRS_FILE),
-        predicted=_read(folder / PREDICTED_FILE),
+        *(
+            _read(folder / name)
+            if (folder / name).exists()
+            else pd.DataFrame(columns=pd.Index(names))
+            for name, names in zip(FILES, COLUMNS, strict=True)
+        )
     )
 
 
-def _read(path: Path) -> list[Row]:
-    return records(_read_csv(path)) if path.exists() else []
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> pd.DataFrame:
     """Read a table in which only an empty cell is empty: a chain may be called NA."""
-    return pd.read_csv(path, dtype={"run": str}, keep_default_na=False, na_values=[""])
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    text: dict[Hashable, Any] = {
+        "run": str,
+        "attempts": str,
+        "reason": str,
+        "settings": str,
+        "crystal": str,
+    }
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+    return table.fillna({"crystal": ""}) if "crystal" in table else table
 
 
 def _without_copies(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep what every run has written of a predictor that is no contender, such as pLDDT, once."""
+    """Keep the rows of a predictor that is not a contender, such as pLDDT, of the first run only."""
     others = table["predictor"] != table["contender"]
-    first = table[others].groupby("predictor")[["contender", "run"]].transform("first")
-    copies = (table.loc[others, ["contender", "run"]] != first).any(axis=1)
+    first = table[others].groupby("predictor")[RUN].transform("first")
+    copies = (table.loc[others, RUN] != first).any(axis=1)
     return table.drop(index=copies[copies].index)
 
 
-def records(frame: pd.DataFrame) -> list[Row]:
-    """Return the rows of a table as plain values."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
-
-
-def figure(cell: Any) -> float:
-    """Return a cell as a number; NaN where it is empty."""
-    return np.nan if cell is None else float(cell)
-
-
-def switch(crystal: bool) -> str:
-    """Return how the tables say whether the crystal was shown."""
-    return "on" if crystal else "off"
-
-
-def _rows(found: dict[str, Any]) -> list[Row]:
-    facts = {"status": DONE} | found["facts"]
-    if not found["summaries"]:
-        # A trial of a search: its one figure is the correlation on the validation sample.
-        return [facts | {"atom_class": PRIMARY, "stratum": EVERY_STRATUM}]
-    rows = []
-    for summary in found["summaries"]:
-        measures = {name: np.nan if v is None else v for name, v in summary["measures"].items()}
-        own = {key: value for key, value in summary.items() if key != "measures"}
-        rows.append(facts | own | {"crystal": switch(own["crystal"])} | measures)
-    return rows
-
-
-def _failed_row(failure: Failure) -> Row:
+def _failed_row(failure: RunFailure) -> dict[str, Any]:
     job = failure.job
     return {
         "contender": job.contender,
@@ -185,3 +199,154 @@ def _run_order(path: Path) -> tuple[int, str, int]:
     """Sort trials before runs, and both by number."""
     name, _, number = path.parent.name.rpartition("-")
     return (0 if name else 1, name, int(number) if number.isdigit() else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanSd:
+    """Mean of a figure over the runs of a model."""
+
+    mean: float
+    sd: float
+    """Of the runs (n − 1); NaN with one run."""
+    runs: int
+
+    @classmethod
+    def of(cls, values: Sequence[float] | NDArray) -> MeanSd:
+        """Summarize the figures of runs; NaN if a run has none.
+
+        Example:
+            >>> MeanSd.of([1.0, 2.0, 3.0])
+            MeanSd(mean=2.0, sd=1.0, runs=3)
+        """
+        found = np.asarray(values, np.float64)
+        if not found.size:
+            return cls(np.nan, np.nan, 0)
+        sd = float(found.std(ddof=1)) if len(found) > 1 else np.nan
+        return cls(float(found.mean()), sd, len(found))
+
+
+class Overview:
+    """The figures of a comparison by model."""
+
+    def __init__(self, results: Results, contenders: Sequence[str]) -> None:
+        done = rows_where(results.runs, status=DONE)
+        self.done = done
+        """Runs with a result, trials of searches included."""
+        self.failed = results.runs.loc[results.runs["status"] != DONE]
+        self.trials = rows_where(done, kind="search")
+        self.pairs = _common(results.pairs, PAIR)
+        """Pairs of crystals that every run has an r of."""
+        self.predicted = _common(results.predicted, MATCH)
+        """Predicted structures against crystals of the same protein, those that every run has an r of."""
+        self.splits = tuple(dict.fromkeys(results.summaries["split"]))
+        """Columns of the report, the training sample first."""
+        self.scored = tuple(name for name in self.splits if name != TRAIN_SAMPLE)
+        """Columns that no model was trained on."""
+        self._summaries = results.summaries
+        self._cells = dict(iter(results.summaries.groupby(GROUPS)))
+        by_split = results.structures.groupby(["contender", "split", "crystal"])
+        self._structures = dict(iter(by_split))
+        evaluated = done.loc[done["kind"] != "search"]
+        self._runs = {str(name): rows for name, rows in evaluated.groupby("contender")}
+        self.contenders = self._order([name for name in contenders if name in self._runs])
+        """Those with a result: trained ones first, and the best on the first scored split first."""
+
+    def runs(self, contender: str) -> pd.DataFrame:
+        """Return the evaluated runs of a model, a row each."""
+        return self._runs[contender]
+
+    def fact(self, contender: str, name: str) -> Any:
+        """Return a fact that all runs of a model share; None if it is not known."""
+        value = self.runs(contender)[name].iloc[0]
+        return None if pd.isna(value) else value
+
+    def is_trained(self, contender: str) -> bool:
+        """Whether it was trained here by gradient."""
+        return self.fact(contender, "kind") == "seed"
+
+    def crystal(self, contender: str) -> str:
+        """Return how the main tables show a model: with symmetry mates if it reads them."""
+        return switch(bool(self.fact(contender, "reads_crystal")))
+
+    def cost(self, contender: str, name: str) -> MeanSd:
+        """Return a figure of the runs themselves."""
+        return MeanSd.of(column(self.runs(contender), name))
+
+    def mean_sd(
+        self,
+        contender: str,
+        split: str,
+        measure: str,
+        *,
+        crystal: str | None = None,
+        atom_class: str = PRIMARY,
+        stratum: str = EVERY_STRATUM,
+    ) -> MeanSd:
+        """Return a measure of a model, by default of protein atoms as in the main tables."""
+        key = (contender, split, crystal or self.crystal(contender), atom_class, stratum)
+        return MeanSd.of(column(self._cells[key], measure) if key in self._cells else [])
+
+    def count(
+        self,
+        split: str,
+        what: str = "structures",
+        *,
+        atom_class: str = PRIMARY,
+        stratum: str = EVERY_STRATUM,
+    ) -> int:
+        """Return the number of structures, or atoms, of a group that were scored."""
+        group = {"split": split, "atom_class": atom_class, "stratum": stratum}
+        return int(column(rows_where(self._summaries, **group), what).max(initial=0))
+
+    def per_structure(self, contender: str, split: str) -> pd.DataFrame:
+        """Return the main scores of each structure, by id, averaged over the runs; NaN if a run has none."""
+        key = (contender, split, self.crystal(contender))
+        labels = {"model": contender, "crystal": key[2], "atom_class": PRIMARY}
+        if key not in self._structures:
+            return score_table([]).assign(**labels)
+        groups = self._structures[key].groupby("id", sort=True)
+        scores = list(PER_STRUCTURE)
+        means = pd.DataFrame(groups[scores].mean())
+        means = means.where(groups[scores].count().eq(groups.size(), axis=0))
+        return means.assign(cluster=groups["cluster"].first(), **labels).reset_index()
+
+    def differences(self, reference: str, bootstrap: BootstrapConfig) -> pd.DataFrame:
+        """Compare every model with a reference on the same structures: contender, split, difference."""
+        found = []
+        for split in self.scored:
+            base = self.per_structure(reference, split)
+            for contender in self.contenders:
+                own = self.per_structure(contender, split)
+                if contender != reference and len(own) and len(base):
+                    found += [
+                        (contender, split, *difference(own, base, bootstrap, name))
+                        for name in COMPARED
+                    ]
+        return pd.DataFrame(found, columns=pd.Index(["contender", "split", *Difference._fields]))
+
+    def _order(self, names: Sequence[str]) -> list[str]:
+        first = next(iter(self.scored), TRAIN_SAMPLE)
+
+        def rank(name: str) -> tuple[bool, float]:
+            mean = self.mean_sd(name, first, "pearson_mean").mean
+            return not self.is_trained(name), -mean if np.isfinite(mean) else np.inf
+
+        return sorted(names, key=rank)
+
+
+def _common(rows: pd.DataFrame, item: list[str]) -> pd.DataFrame:
+    """Leave out items that a run has no r of: means over other items could not be compared.
+
+    A run without any r, as of a constant, does not count. What is not a contender, such as one crystal for
+    another, has all items.
+
+    Args:
+        rows: One for each run, item and predictor.
+        item: Columns that tell items apart.
+    """
+    own = rows.loc[(rows["predictor"] == rows["contender"]) & rows["pearson"].notna()]
+    runs = own[RUN].drop_duplicates()
+    counts = own.drop_duplicates([*RUN, *item]).groupby(item).size()
+    common = counts[counts == len(runs)].index
+    keys = pd.MultiIndex.from_arrays([rows[name] for name in item])
+    return rows.loc[keys.isin(common)]

@@ -1,23 +1,32 @@
-"""Equal samples for all models: which entries are trained on, validated on and scored."""
+"""The same samples for all models: entries that are trained on, validated on and scored; the table of these data."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from debye.benchmark.comparison.config import USUAL_SPLITS, CompareConfig
-from debye.benchmark.crystal_pairs import COLUMNS, CrystalPair, locate_entries, read_pairs
+import numpy as np
+import pandas as pd
+
+from debye.benchmark.comparison.plan import USUAL_SPLITS, CompareConfig
+from debye.benchmark.crystal_pairs import CrystalPair, locate_entries, read_pairs
+from debye.dataset.batches.graph_cache import GraphBuilder, find_graph_cache
 from debye.dataset.batches.loader import LoaderConfig, choose_rows
 from debye.dataset.curate.splits import draw
+from debye.dataset.store.statistics import split_figures
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
+from debye.graph.config import GraphConfig
+from debye.scores.tables import write_table
 from debye.targets.b_factor import B_FACTOR
+from debye.targets.target import Target
 
 TRAIN_SAMPLE = "train"
-"""Name of the column of figures on what was trained on."""
+"""Name of the column of figures on entries that were trained on."""
+DATA_FILE = "data.csv"
+EVERY_TRAINED = "every trained recipe"
+"""Owner of the counted edges if all recipes have the same graphs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +35,16 @@ class Samples:
 
     train_split: str
     train: tuple[str, ...]
-    """Trained on; all of the split where the comparison names no subset."""
+    """Trained on; all of the split if the comparison names no subset."""
     is_subset: bool
     """These are fewer than a recipe would train on by itself."""
     left_out: int
-    """Entries of the training split that some recipe cannot train on: nobody does."""
+    """Entries of the training split that some recipe filters out: no recipe trains on them."""
     val_split: str
     val: tuple[str, ...]
     """Epochs are chosen, and searches scored, on these."""
     scored: dict[str, tuple[str, ...]]
-    """Of each split, in the order of the report, the training split first."""
+    """Of each column of the report, in its order, the training sample first."""
 
 
 def draw_samples(
@@ -44,12 +53,13 @@ def draw_samples(
     train: str,
     val: str,
     loaders: Sequence[LoaderConfig] = (),
+    targets: Sequence[Target] = (B_FACTOR,),
 ) -> Samples:
     """Draw the samples of a comparison: by a hash of seed and name, so that each entry's draw is its own.
 
     For training whole sequence clusters are drawn, one after the other until there are enough entries;
-    the last one may be cut. Nobody trains on an entry that one of the recipes leaves out. Entries of the
-    validation split that choose epochs and settings are not scored, where there are others.
+    the last one may be cut. No recipe trains on an entry that another one filters out. Entries of the
+    validation split that choose epochs and settings are not scored if there are other ones.
 
     Args:
         store: The data store.
@@ -57,6 +67,7 @@ def draw_samples(
         train: Split that is trained on.
         val: Split that is validated on.
         loaders: Of the recipes that are trained.
+        targets: Of these recipes.
 
     Raises:
         ConfigError: the store has no split to evaluate, or no entry that all recipes can train on.
@@ -66,17 +77,17 @@ def draw_samples(
     if not set(splits) - {train}:
         raise ConfigError(
             str(store.path),
-            problem="has nothing to evaluate but what is trained on",
-            remedy="Name the splits to evaluate with --splits",
+            "has nothing to evaluate but the training split",
+            "Name the splits to evaluate with --splits",
         )
     entries = store.entries(train)
-    kept = [set(choose_rows(store, train, (B_FACTOR,), loader)[0]) for loader in loaders]
+    kept = [set(choose_rows(store, train, targets, loader)[0]) for loader in loaders]
     usable = set(range(len(entries))).intersection(*kept)
     if not usable:
         raise ConfigError(
             str(store.path),
-            problem=f"the recipes have no entry of {train} in common that all can train on",
-            remedy="Give them the same filters (data.loader)",
+            f"the recipes have no entry of {train} in common that all can train on",
+            "Give them the same filters (data.loader)",
         )
     by_cluster = sorted(
         (entries[row] for row in usable),
@@ -130,8 +141,8 @@ def draw_pairs(
     if not usable:
         raise ConfigError(
             str(path),
-            problem=f"none of {len(pairs)} pairs has both entries in the store and one in {split}",
-            remedy="Give pairs of that split, or another split last in --splits",
+            f"none of {len(pairs)} pairs has both entries in the store and one in {split}",
+            "Give pairs of that split, or another split last in --splits",
         )
     chosen: list[CrystalPair] = []
     entries: set[str] = set()
@@ -142,17 +153,51 @@ def draw_pairs(
     return sorted(chosen, key=lambda pair: (pair.ids, pair.chains))
 
 
-def pair_table(pairs: Sequence[CrystalPair]) -> str:
-    """Return pairs as CSV that :func:`debye.benchmark.crystal_pairs.read_pairs` reads."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for pair in pairs:
-        (first, second), (chain, other) = pair.ids, pair.chains
-        writer.writerow([first, chain, second, other, int(pair.same_form), pair.group])
-    return text.getvalue()
-
-
 def _drawn(ids: list[str], count: int | None, seed: int) -> list[str]:
     """Return some entries, in alphabetical order."""
     return sorted(sorted(ids, key=lambda name: (draw(seed, name), name))[:count])
+
+
+def write_dataset(
+    store: Store, samples: Samples, config: GraphConfig | None, edges_of: str, folder: Path
+) -> None:
+    """Write ``data.csv``: a row for the training data and for each scored split; the same table is kept.
+
+    Args:
+        store: The data store.
+        samples: Entries by id.
+        config: The graphs whose edges are counted, with symmetry mates; None: none are.
+        edges_of: The owner of these graphs, in words.
+        folder: Of the comparison.
+    """
+    path = folder / DATA_FILE
+    if path.exists():
+        known = pd.read_csv(path, keep_default_na=False)
+        if "edges_of" in known and set(known["edges_of"]) == {edges_of}:
+            return
+    used = {TRAIN_SAMPLE: samples.train}
+    used |= {name: ids for name, ids in samples.scored.items() if name != TRAIN_SAMPLE}
+    rows = []
+    for name, ids in used.items():
+        is_train = name == TRAIN_SAMPLE
+        split = samples.train_split if is_train else name
+        own = {"role": "trained on" if is_train else "scored", "split": split, "edges_of": edges_of}
+        rows.append(own | _figures(store, split, ids, config))
+    write_table(path, pd.DataFrame(rows))
+
+
+def _figures(
+    store: Store, split: str, ids: tuple[str, ...], config: GraphConfig | None
+) -> dict[str, float]:
+    rows = [row for row, entry in enumerate(store.entries(split)) if entry.id in set(ids)]
+    found = pd.DataFrame(split_figures(store, split)).iloc[rows]
+    figures: dict[str, float] = {
+        "structures": len(rows),
+        "residues": found["residues"].sum(),
+        "atoms": found["atoms"].sum(),
+    }
+    if config is not None:
+        graphs = find_graph_cache(store, split, config) or GraphBuilder(store, split, config)
+        figures["edges"] = sum(graphs.graph(row).n_edges for row in rows)
+    means = found[["resolution", "mean B", "std B"]].replace([np.inf, -np.inf], np.nan).mean()
+    return figures | dict(zip(("mean_resolution", "mean_b", "std_b"), means, strict=True))

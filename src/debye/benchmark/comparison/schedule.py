@@ -1,8 +1,7 @@
-"""Runs as processes: so many at a time, the next one when one ends, none that is finished already."""
+"""Runs as processes: a number of them at a time, without those that are finished already."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,50 +10,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from debye.benchmark.comparison.job import (
+from debye.benchmark.comparison.run_folder import (
     FAILURE_FILE,
-    JOB_FILE,
+    LOG_FILE,
     RESULT_FILE,
     WATCH_PARENT,
-    Job,
+    RunFailure,
+    RunJob,
+    read_failure,
     write_failure,
 )
-from debye.files import write_text
-
-LOG_FILE = "log.txt"
-POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run and the folder that it leaves its figures in."""
+    """One run and its folder."""
 
-    job: Job
+    job: RunJob
     folder: Path
     weight: float
-    """What it takes, in runs of a whole budget: for the time left."""
+    """Its cost in runs of a whole budget: for the time left."""
     order: tuple[int, int]
     """Lower goes first."""
 
     @property
     def is_done(self) -> bool:
-        """Whether its figures are there."""
+        """Whether it has a result."""
         return (self.folder / RESULT_FILE).exists()
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A run without a result, and why."""
-
-    job: Job
-    reason: str
-    is_missing_package: bool = False
-    """It needs something that is not installed: left out, and no reason to fail."""
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
-    """What there is to say when a run ended."""
+    """The state after a run has ended."""
 
     ended: str
     """What ended, and how."""
@@ -65,19 +52,19 @@ class Step:
     """An estimate from the runs that are finished; None before the first one is."""
 
 
-@dataclass(slots=True)
-class _Pace:
-    """How long a unit of weight takes."""
-
-    seconds: float = 0.0
-    weight: float = 0.0
-
-    def add(self, seconds: float, weight: float) -> None:
-        self.seconds += seconds
-        self.weight += weight
-
-    def left(self, weight: float, jobs: int) -> float | None:
-        return self.seconds / self.weight * weight / jobs if self.weight else None
+def launch(task: Task) -> subprocess.Popen[bytes]:
+    """Start a run in a process of its own, of one thread, that ends when this one ends."""
+    task.job.write(task.folder)
+    (task.folder / FAILURE_FILE).unlink(missing_ok=True)
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with (task.folder / LOG_FILE).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "debye.benchmark.comparison", str(task.folder), WATCH_PARENT],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=os.environ | threads,
+        )
 
 
 @dataclass(slots=True)
@@ -85,24 +72,28 @@ class Schedule:
     """Runs tasks, and those that follow from their results.
 
     Args:
-        follow: Returns the tasks that a finished task makes possible; told of failures too.
+        follow: Returns the tasks that a finished or failed task makes possible.
         jobs: Processes at a time.
-        say: Told whenever a run has ended.
+        on_step: Called whenever a run has ended.
     """
 
-    follow: Callable[[Task, Failure | None], Sequence[Task]]
+    follow: Callable[[Task, RunFailure | None], Sequence[Task]]
     jobs: int
-    say: Callable[[Step], None]
+    on_step: Callable[[Step], None]
     total: int
     """Runs expected in all."""
     expected_weight: float
-    failures: list[Failure] = field(default_factory=list)
+    start: Callable[[Task], subprocess.Popen[bytes]] = launch
+    """Starts the process of a task."""
+    poll_seconds: float = 0.1
+    failures: list[RunFailure] = field(default_factory=list)
     _waiting: list[Task] = field(default_factory=list)
     _running: dict[subprocess.Popen[bytes], tuple[Task, float]] = field(default_factory=dict)
     _done: int = 0
-    _pace: _Pace = field(default_factory=_Pace)
+    _timed: tuple[float, float] = (0.0, 0.0)
+    """Seconds and weight of the runs that ended well."""
 
-    def run(self, tasks: Sequence[Task]) -> list[Failure]:
+    def run(self, tasks: Sequence[Task]) -> list[RunFailure]:
         """Run all tasks and what follows from them; return those that failed.
 
         Processes that still run are ended when this is interrupted; what they trained is kept.
@@ -110,17 +101,17 @@ class Schedule:
         self._waiting = list(tasks)
         try:
             while self._waiting or self._running:
-                self._start()
+                self._fill()
                 self._collect()
                 if self._running:
-                    time.sleep(POLL_SECONDS)
+                    time.sleep(self.poll_seconds)
         finally:
             for process in self._running:
                 process.kill()
                 process.wait()
         return self.failures
 
-    def _start(self) -> None:
+    def _fill(self) -> None:
         """Fill the free places; tasks that are done already take none."""
         while self._waiting and len(self._running) < self.jobs:
             self._waiting.sort(key=lambda task: task.order)
@@ -128,7 +119,7 @@ class Schedule:
             if task.is_done:
                 self._end(task, None, "was finished before", 0.0)
             else:
-                self._running[_launch(task)] = (task, time.monotonic())
+                self._running[self.start(task)] = (task, time.monotonic())
 
     def _collect(self) -> None:
         for process in [each for each in self._running if each.poll() is not None]:
@@ -143,21 +134,25 @@ class Schedule:
                 self.failures.append(failure)
                 self._end(task, failure, f"failed: {failure.reason}", seconds)
 
-    def _end(self, task: Task, failure: Failure | None, how: str, seconds: float) -> None:
+    def _end(self, task: Task, failure: RunFailure | None, how: str, seconds: float) -> None:
         self._done += 1
         self.expected_weight -= task.weight
         if seconds and failure is None:
-            self._pace.add(seconds, task.weight)
+            self._timed = (self._timed[0] + seconds, self._timed[1] + task.weight)
         self._waiting += self.follow(task, failure)
-        self.say(
+        self.on_step(
             Step(
                 ended=f"{task.job.title} {how}",
                 done=self._done,
                 total=self.total,
                 running=tuple(task.job.title for task, _ in self._running.values()),
-                seconds_left=self._pace.left(max(self.expected_weight, 0.0), self.jobs),
+                seconds_left=self._seconds_left(),
             )
         )
+
+    def _seconds_left(self) -> float | None:
+        seconds, weight = self._timed
+        return seconds / weight * max(self.expected_weight, 0.0) / self.jobs if weight else None
 
     def drop(self, runs: int, weight: float) -> None:
         """Expect fewer runs: those of a contender whose search failed."""
@@ -165,35 +160,12 @@ class Schedule:
         self.expected_weight -= weight
 
 
-def _launch(task: Task) -> subprocess.Popen[bytes]:
-    """Start a run in a process of its own, of one thread, that ends when this one ends."""
-    task.folder.mkdir(parents=True, exist_ok=True)
-    (task.folder / FAILURE_FILE).unlink(missing_ok=True)
-    write_text(task.folder / JOB_FILE, task.job.model_dump_json(indent=1))
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    with (task.folder / LOG_FILE).open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "debye.benchmark.comparison", str(task.folder), WATCH_PARENT],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=os.environ | threads,
-        )
-
-
-def _failure(task: Task, code: int) -> Failure:
-    """Return why a process ended without a result; what it could not leave itself is written for it."""
+def _failure(task: Task, code: int) -> RunFailure:
+    """Return why a process ended without a result; if it was killed the reason is written here."""
     if not (task.folder / FAILURE_FILE).exists():
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         write_failure(task.folder, f"the process ended with {how}, see {LOG_FILE} of the run")
     return read_failure(task.folder)
-
-
-def read_failure(folder: Path) -> Failure:
-    """Return what a run that failed left in its folder."""
-    job = Job.model_validate_json((folder / JOB_FILE).read_text())
-    found = json.loads((folder / FAILURE_FILE).read_text())
-    return Failure(job, found["reason"], found["is_missing_package"])
 
 
 def duration(seconds: float) -> str:

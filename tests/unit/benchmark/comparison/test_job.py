@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.benchmark.comparison.job import Job, main
+from debye.benchmark.comparison.job import main
+from debye.benchmark.comparison.run_folder import RunJob
 
 PRINT_PEAK = "from debye.benchmark.comparison.job import peak_mib; print(peak_mib())"
 
@@ -31,7 +32,7 @@ def test_the_peak_of_a_child_does_not_start_with_that_of_its_parent():
 
 
 def test_what_a_run_fails_of_is_left_in_its_folder(tmp_path: Path):
-    job = Job(contender="a", kind="fixed", run="1", model="gcn", store="nowhere", digest="")
+    job = RunJob(contender="a", kind="fixed", run="1", model="gcn", store="nowhere", digest="")
     job = job.model_copy(update={"scored": {"test": ("1abc",)}, "splits": {"test": "test"}})
     (tmp_path / "job.json").write_text(job.model_dump_json())
     assert main(tmp_path) == 2

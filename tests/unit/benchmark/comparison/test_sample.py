@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fake_store import FakeStore
 
-from debye.benchmark.comparison.config import CompareConfig
-from debye.benchmark.comparison.sample import draw_pairs, draw_samples, pair_table
-from debye.benchmark.crystal_pairs import read_pairs
+from debye.benchmark.comparison.plan import CompareConfig
+from debye.benchmark.comparison.sample import draw_pairs, draw_samples
+from debye.benchmark.crystal_pairs import pair_table, read_pairs
 from debye.dataset.batches.loader import LoaderConfig, choose_rows
 from debye.dataset.store.store import StoreEntry
 from debye.errors import ConfigError
@@ -83,7 +83,7 @@ def test_pairs_are_those_of_the_last_split_within_the_limit(tmp_path: Path):
     assert len(chosen(limit=6)) == 3
     assert chosen(limit=6) == chosen(limit=6)
     copy = tmp_path / "copy.csv"
-    copy.write_text(pair_table(chosen()))
+    pair_table(chosen()).to_csv(copy, index=False)
     assert read_pairs(copy) == chosen()
     with pytest.raises(ConfigError, match="none of 11 pairs"):
         chosen(splits=("other",))

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from debye.benchmark.comparison import schedule
-from debye.benchmark.comparison.job import Job
-from debye.benchmark.comparison.schedule import Schedule, Step, Task
+from debye.benchmark.comparison.run_folder import RunJob
+from debye.benchmark.comparison.schedule import Schedule, Step, Task, launch
 
 Outcome = Callable[[Task], int]
 
@@ -43,7 +42,7 @@ class Runs:
     steps: list[Step] = field(default_factory=list)
 
     def task(self, name: str, order: tuple[int, int] = (0, 0)) -> Task:
-        job = Job(contender=name, kind="seed", run="1", model="gcn", store="", digest="")
+        job = RunJob(contender=name, kind="seed", run="1", model="gcn", store="", digest="")
         return Task(job, self.folder / name, 1.0, order)
 
     def launch(self, task: Task) -> FakeProcess:
@@ -55,17 +54,20 @@ class Runs:
 
     def run(self, tasks, follow=lambda task, failure: []):
         made = Schedule(
-            follow, jobs=2, say=self.steps.append, total=len(tasks), expected_weight=len(tasks)
+            follow,
+            jobs=2,
+            on_step=self.steps.append,
+            total=len(tasks),
+            expected_weight=len(tasks),
+            start=self.launch,  # type: ignore[arg-type]
+            poll_seconds=0.0,
         )
         return made.run(tasks)
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    made = Runs(tmp_path)
-    monkeypatch.setattr(schedule, "_launch", made.launch)
-    monkeypatch.setattr(schedule, "POLL_SECONDS", 0.0)
-    return made
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path)
 
 
 def test_tasks_go_in_order_and_what_follows_joins_them(runs: Runs):
@@ -108,8 +110,8 @@ def test_the_real_launch_passes_the_job_and_watches_the_parent(tmp_path: Path, m
     asked = []
     monkeypatch.setattr("subprocess.Popen", lambda words, **options: asked.append((words, options)))
     task = Runs(tmp_path).task("a")
-    schedule._launch(task)
+    launch(task)
     ((words, options),) = asked
     assert words[1:] == ["-m", "debye.benchmark.comparison", str(task.folder), "--watch-parent"]
     assert options["env"]["OMP_NUM_THREADS"] == "1"
-    assert Job.model_validate_json((task.folder / "job.json").read_text()) == task.job
+    assert RunJob.read(task.folder) == task.job

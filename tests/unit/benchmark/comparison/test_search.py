@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from debye.benchmark.comparison.job import Job
-from debye.benchmark.comparison.schedule import Task
-from debye.benchmark.comparison.search import best_trial, chosen_settings, trial
+from debye.benchmark.comparison.contenders import chosen_settings, trial_recipe
 from debye.training.config import Recipe
 
 SEARCH = {"settings.node_width": [8, 16], "training.learning_rate": [1e-3, 3e-3]}
@@ -49,7 +47,7 @@ def test_every_combination_is_tried_and_nothing_is_left_to_search():
             "cannot try .*5}: training.learning_rate: Input should be less",
         ),
         ({"settings.node_width": [8, -1]}, "node_width: Input should be greater"),
-        ({"training.epochs": [30, 9], "training.validate_every": [10]}, "no multiple"),
+        ({"training.epochs": [30, 9], "training.validate_every": [10]}, "not a multiple"),
     ],
 )
 def test_a_search_of_what_is_not_there_is_refused(search, problem):
@@ -63,49 +61,36 @@ def test_nested_settings_can_be_searched():
 
 def test_a_trial_has_a_share_of_the_budget_and_a_shorter_memory():
     whole = recipe(data={"batches_per_epoch": 50}, training={"epochs": 10, "weight_average": 0.99})
-    short = trial(whole, None, 0.2)  # type: ignore[arg-type]
+    short = trial_recipe(whole, None, 0.2)  # type: ignore[arg-type]
     assert (short.training.epochs, short.data.batches_per_epoch) == (1, 100)
     assert short.training.weight_average == pytest.approx(0.95)
-    assert trial(whole, None, 0.001).data.batches_per_epoch == 1  # type: ignore[arg-type]
-    assert trial(whole, None, 0.001).training.weight_average == 0  # type: ignore[arg-type]
+    assert trial_recipe(whole, None, 0.001).data.batches_per_epoch == 1  # type: ignore[arg-type]
+    assert trial_recipe(whole, None, 0.001).training.weight_average == 0  # type: ignore[arg-type]
+
+
+def finish(folder: Path, value: float | None) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "result.json").write_text(json.dumps({"facts": {"val_r": value}}))
 
 
 def test_the_best_trial_is_that_of_the_highest_correlation(tmp_path: Path):
-    folders = []
-    for number, value in enumerate([0.3, 0.7, None, 0.7]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "result.json").write_text(json.dumps({"facts": {"val_r": value}}))
-        folders.append(folder)
-    assert best_trial(folders) == folders[1]
-    assert best_trial(folders[2:3]) is None
-    assert best_trial([]) is None
+    trials = [(tmp_path / str(number), {"number": number}) for number in range(5)]
+    assert chosen_settings(tmp_path, trials) is None
+    for (folder, _), value in zip(trials, [0.3, 0.7, None, 0.7], strict=False):
+        finish(folder, value)
+    assert chosen_settings(tmp_path, trials) == {"number": 1}
+
+
+def test_a_trial_without_a_figure_is_not_chosen(tmp_path: Path):
+    finish(tmp_path / "1", None)
+    assert chosen_settings(tmp_path, [(tmp_path / "1", {})]) is None
 
 
 def test_what_was_chosen_stays_when_a_failed_trial_succeeds_later(tmp_path: Path):
-    trials = []
-    for number in (1, 2):
-        job = Job(
-            contender="a",
-            kind="search",
-            run=str(number),
-            settings={"settings.node_width": 8 * number},
-            model="meta_gnn",
-            store="",
-            digest="",
-        )
-        folder = tmp_path / f"search-{number}"
-        folder.mkdir()
-        trials.append(Task(job, folder, 1.0, order=(0, number)))
-
-    def finish(number: int, value: float) -> None:
-        result = {"facts": {"val_r": value}}
-        (trials[number - 1].folder / "result.json").write_text(json.dumps(result))
-
-    assert chosen_settings(tmp_path, trials) is None
-    finish(1, 0.3)
+    trials = [(tmp_path / f"search-{n}", {"settings.node_width": 8 * n}) for n in (1, 2)]
+    finish(trials[0][0], 0.3)
     assert chosen_settings(tmp_path, trials) == {"settings.node_width": 8}
-    finish(2, 0.9)
+    finish(trials[1][0], 0.9)
     assert chosen_settings(tmp_path, trials) == {"settings.node_width": 8}
     (tmp_path / "chosen.json").unlink()
     assert chosen_settings(tmp_path, trials) == {"settings.node_width": 16}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from calpha_set import files_digest, read_calpha, read_calpha_set, superset_ids
 
-from debye.benchmark.calpha_set import files_digest, read_calpha, read_calpha_set, superset_ids
 from debye.errors import FormatError
 
 ATOMS = """\

@@ -7,6 +7,7 @@ import pytest
 
 from debye.scores.values import StructureValues
 from debye.structure.structure import EntityKind
+from debye.targets.catalog import find_target
 
 
 def _make(
@@ -19,7 +20,8 @@ def _make(
     predicted = level + 5 * (skill * shape + np.sqrt(1 - skill**2) * noise)
     columns = {
         "id": f"s{seed:03d}",
-        "deposited": (level + 6 * shape).clip(2).astype(np.float32),
+        "target": find_target("b_factor"),
+        "true": (level + 6 * shape).clip(2).astype(np.float32),
         "predicted": predicted.clip(2).astype(np.float32),
         "entity_kind": np.full(atoms, EntityKind.PROTEIN, np.int8),
         "is_backbone": np.arange(atoms) % 6 < 4,
