@@ -92,8 +92,3 @@ def is_same_file(first: Path | None, second: Path | None) -> bool:
     if first is None or second is None:
         return False
     return first.exists() and second.exists() and first.samefile(second)
-
-
-def partial_path(path: Path) -> Path:
-    """Return the place, of this process alone, where a file is written before it is renamed."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
