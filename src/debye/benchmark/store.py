@@ -30,8 +30,7 @@ from debye.prediction.predictor import Predictor
 from debye.prediction.prepare import prepare_structure, usable_resolution
 from debye.prediction.restore import restore_values
 from debye.scores.scores import StructureScore, score_structure, score_table
-from debye.scores.strata import error_classes, first_atoms, is_protein_backbone
-from debye.scores.values import StructureValues
+from debye.scores.strata import StructureValues, error_classes, first_atoms, is_protein_backbone
 from debye.targets.b_factor import B_FACTOR
 from debye.targets.target import Target, Transform
 

@@ -14,7 +14,7 @@ from debye.errors import ConfigError
 
 if TYPE_CHECKING:
     from debye.benchmark.comparison.plan import CompareConfig
-    from debye.benchmark.comparison.schedule import Step
+    from debye.benchmark.comparison.runs import Step
 
 
 def compare(

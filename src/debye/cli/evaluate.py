@@ -220,7 +220,7 @@ class _Evaluation:
     ) -> _Report:
         """Make a report of correlations; the ceiling is in the figure, as a reference in the table too."""
         from debye.plots.distribution import plot_samples, samples_of
-        from debye.reports.correlations import correlation_document
+        from debye.reports.evaluation import correlation_document
 
         references = ceiling.means().head(1) if ceiling and is_reference else None
         document = correlation_document(found, provenance, failures, references)

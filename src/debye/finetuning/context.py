@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from debye.dataset.store.store import Store
-from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
 from debye.finetuning.duplicate_entries import Fingerprint, find_copies
+from debye.finetuning.report import FEW, BeforeAfter, score_both
 from debye.prediction.predictor import Predictor
+from debye.reports.document import counted
 from debye.scores.bootstrap import BootstrapConfig
 from debye.targets.target import Target
 from debye.training.config import Recipe
@@ -77,6 +78,18 @@ class TuningRun:
         }
         claim_folder(self.out / "finetune.json", json.loads(json.dumps(described)), resume)
 
+    def facts(self, store: Store, trained_on: Sequence[str]) -> dict[str, str]:
+        """Return what the report states about models and data; many entries are only counted."""
+        number = counted(len(trained_on), "entry", "entries")
+        few = f": {', '.join(trained_on)}" if len(trained_on) <= FEW else ""
+        return {
+            "start model": f"`{self.start.header.name}`, sha256 {self.start.sha256}",
+            "new data": f"`{store.path.name}`, digest {store.digest}",
+            "old data": f"digest {self.old.store.digest}" if self.old else "none",
+            "trained on": number + few,
+            "settings": f"`{self.config.model_dump(mode='json', exclude_none=True)}`",
+        }
+
     def recipe(self, entries: dict[str, Any], overlap: Overlap, *, choose: bool) -> Recipe:
         """Return the recipe of one training, with old batches if there are old data."""
         if self.old is not None and self.config.rehearsal:
@@ -129,6 +142,7 @@ class TuningRun:
                 scores=scored,
                 failures=failures,
                 bootstrap=self.bootstrap,
+                target=self.targets[0],
             )
         ]
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import ConfigError
-from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.division import divide, halve, join_groups
 from debye.finetuning.duplicate_entries import Fingerprint, fingerprints, group_copies
 from debye.finetuning.members import unusable_entries
-from debye.finetuning.report import TuningResult, write_report
+from debye.finetuning.report import BeforeAfter, TuningResult, score_both, write_report
 from debye.models.checkpoint import load_checkpoint
 from debye.prediction.calibrate import find_residuals, write_calibration
 from debye.prediction.predictor import Predictor
@@ -81,12 +80,14 @@ def finetune_entries(
             scores=scored,
             failures=failures,
             bootstrap=run.bootstrap,
+            target=run.targets[0],
         ),
         old=tuple(run.forgetting(after, overlap)),
         notes=(*parts.notes, *run.old_notes(overlap)),
         refused=unusable_entries(store, splits.train, run.targets, run.config.min_usable),
     )
-    return replace(result, files=tuple(write_report(result, run, store)))
+    files = write_report(result, run.facts(store, parts.train[1]), run.out)
+    return replace(result, files=tuple(files))
 
 
 def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Overlap, Parts]:

@@ -12,12 +12,11 @@ import pandas as pd
 
 from debye.benchmark.store import EntryFailure
 from debye.files import replacing, write_json
-from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.division import Fold, make_folds
 from debye.finetuning.duplicate_entries import fingerprint, group_copies
 from debye.finetuning.members import Members
-from debye.finetuning.report import TuningResult, write_report
+from debye.finetuning.report import BeforeAfter, TuningResult, score_both, write_report
 from debye.models.checkpoint import load_checkpoint
 from debye.prediction.calibrate import Residuals, find_residuals, write_calibration
 from debye.prediction.predictor import Predictor
@@ -66,12 +65,14 @@ def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -
             scores=pd.concat([part.scores for part in left_out], ignore_index=True),
             failures=[failure for part in left_out for failure in part.failures],
             bootstrap=run.bootstrap,
+            target=run.targets[0],
         ),
         old=tuple(run.forgetting(after, overlap)),
         notes=(*_copy_notes(groups), *run.old_notes(overlap)),
         refused=members.refused,
     )
-    return replace(result, files=tuple(write_report(result, run, store)))
+    files = write_report(result, run.facts(store, members.ids), run.out)
+    return replace(result, files=tuple(files))
 
 
 def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) -> LeftOut:

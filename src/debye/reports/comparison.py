@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from debye.benchmark.comparison.plan import Plan
+from debye.benchmark.comparison.plan import DATA_FILE, Plan
 from debye.benchmark.comparison.results import Overview, collect_results, read_results
-from debye.benchmark.comparison.sample import DATA_FILE
-from debye.benchmark.comparison.schedule import duration
+from debye.benchmark.comparison.runs import duration
 from debye.errors import ConfigError
 from debye.reports.comparison_tables import (
     class_table,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from debye.benchmark.comparison.plan import TRAIN_SAMPLE
 from debye.benchmark.comparison.results import MATCH, PAIR, MeanSd, Overview
-from debye.benchmark.comparison.sample import TRAIN_SAMPLE
 from debye.benchmark.crystal_pairs import CEILING
 from debye.benchmark.predicted_models import CONFIDENCE, PHENIX
 from debye.reports.document import MISSING, TextTable, cell, in_unit, number, signed

@@ -9,6 +9,7 @@ import pandas as pd
 
 from debye.benchmark.store import EntryFailure
 from debye.reports.document import (
+    MISSING,
     Cells,
     Document,
     Provenance,
@@ -17,6 +18,7 @@ from debye.reports.document import (
     in_unit,
 )
 from debye.scores.bootstrap import BootstrapConfig
+from debye.scores.correlations import Correlations
 from debye.scores.scores import RUN
 from debye.scores.strata import ATOM_CLASSES, PRIMARY, classes_of
 from debye.scores.summary import (
@@ -28,6 +30,7 @@ from debye.scores.summary import (
     summarize,
     worst_structures,
 )
+from debye.scores.tables import rows_where
 from debye.targets.target import Per, Target
 
 WORST = 10
@@ -273,3 +276,58 @@ def difference_table(differences: pd.DataFrame) -> TextTable:
     )
     note = "Paired bootstrap: both are drawn on the same structures."
     return TextTable.of("Differences", differences, columns, 2, note)
+
+
+def correlation_document(
+    found: Correlations,
+    provenance: Provenance,
+    failures: Sequence[EntryFailure] = (),
+    references: pd.DataFrame | None = None,
+) -> Document:
+    """Return the report: the table, a CSV file of a row a predictor and item, and the means as JSON.
+
+    Args:
+        found: Several predictors on the same items.
+        provenance: Written into the report.
+        failures: What could not be predicted or scored.
+        references: Means over other items, rows of :meth:`Correlations.means`, below the table.
+    """
+    means = found.means()
+    references = means.iloc[:0] if references is None else references
+    return Document(
+        title=found.title,
+        facts=provenance.facts(found.bootstrap),
+        sections=(
+            Section(tables=(_table(found, means, references),)),
+            *failure_sections(failures),
+        ),
+        tables={f"{found.name}.csv": found.table()},
+        record={
+            "provenance": asdict(provenance),
+            "note": found.note,
+            "bootstrap": asdict(found.bootstrap),
+            "means": [*means.to_dict("records"), *references.to_dict("records")],
+            "failures": [asdict(row) for row in failures],
+        },
+        stem=found.name,
+    )
+
+
+def _table(found: Correlations, means: pd.DataFrame, references: pd.DataFrame) -> TextTable:
+    """Return the primary group with its interval, then the means of the other groups."""
+    primary, *others = found.groups
+    size = {name: f"{name} ({int(mask.sum())})" for name, mask in found.groups.items()}
+    columns: Cells = (
+        ("predictor", "model", ""),
+        ("crystal", "crystal", ""),
+        (f"mean r, {size[primary]}", "mean", "3"),
+        ("95 %, clusters", "", "~3"),
+        ("median r", "median", "3"),
+        ("undefined", "undefined", ""),
+        *((size[name], name, "3") for name in others),
+    )
+    by_group = {name: rows_where(means, group=name) for name in found.groups}
+    rows = by_group[primary].assign(**{name: by_group[name]["mean"].to_numpy() for name in others})
+    rows = pd.concat([rows, references]).rename(columns={"low": "_low", "high": "_high"})
+    rows["crystal"] = rows["crystal"].replace("", MISSING)
+    return TextTable.of(found.title, rows, columns, 2, found.note)

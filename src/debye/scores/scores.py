@@ -24,8 +24,13 @@ from debye.scores.metrics import (
     spearman,
     z_scores,
 )
-from debye.scores.strata import ATOM_CLASSES, AtomClass, classes_of, resolution_stratum
-from debye.scores.values import StructureValues
+from debye.scores.strata import (
+    ATOM_CLASSES,
+    AtomClass,
+    StructureValues,
+    classes_of,
+    resolution_stratum,
+)
 from debye.targets.target import Per
 
 RUN = ["model", "crystal"]

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from debye.benchmark.store import EntryFailure
-from debye.reports.correlations import correlation_document
 from debye.reports.document import Provenance
+from debye.reports.evaluation import correlation_document
 from debye.scores.bootstrap import BootstrapConfig
 from debye.scores.correlations import Correlations, predictor_rows
 from debye.scores.tables import rows_where

@@ -13,26 +13,30 @@ import torch
 from filelock import FileLock, Timeout
 
 from debye.benchmark.comparison.contenders import Contender, chosen_settings, trial_recipe
-from debye.benchmark.comparison.plan import CompareConfig, Plan, PredictedFacts
-from debye.benchmark.comparison.run_folder import (
-    FAILURE_FILE,
-    Attempts,
-    RunFailure,
-    RunJob,
-    RunKind,
-    needs_package,
-    read_failure,
-    write_failure,
-)
-from debye.benchmark.comparison.sample import (
+from debye.benchmark.comparison.plan import (
     EVERY_TRAINED,
     TRAIN_SAMPLE,
+    CompareConfig,
+    Plan,
+    PredictedFacts,
     Samples,
     draw_pairs,
     draw_samples,
     write_dataset,
 )
-from debye.benchmark.comparison.schedule import Schedule, Step, Task
+from debye.benchmark.comparison.runs import (
+    FAILURE_FILE,
+    Attempts,
+    RunFailure,
+    RunJob,
+    RunKind,
+    Schedule,
+    Step,
+    Task,
+    needs_package,
+    read_failure,
+    write_failure,
+)
 from debye.benchmark.crystal_pairs import CrystalPair, pair_table
 from debye.benchmark.predicted_models import describe_matches, match_table
 from debye.dataset.batches.graph_cache import find_graph_cache, open_graph_cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from debye.benchmark.comparison.run_folder import RESULT_FILE, read_facts
+from debye.benchmark.comparison.runs import RESULT_FILE, read_facts
 from debye.dataset.batches.loader import BatchSampler, choose_rows
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError

@@ -1,6 +1,6 @@
 """One run of a comparison, in a process of its own: train, evaluate, write the figures into its folder.
 
-``python -m debye.benchmark.comparison RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
+``python -m debye.benchmark.comparison.job RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
 ``scores.parquet`` (a row a structure), ``predictions-SPLIT.npz`` (in the unit of the target, a row an item),
 ``summary.csv``, ``pairs.csv``, ``predicted.csv``, ``result.json``. With ``--watch-parent`` it ends with the
 process that started it.
@@ -25,7 +25,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from debye.benchmark.comparison.run_folder import (
+from debye.benchmark.comparison.runs import (
     ATTEMPTS_FILE,
     FAILURE_FILE,
     PAIRS_FILE,
@@ -33,6 +33,7 @@ from debye.benchmark.comparison.run_folder import (
     RESULT_FILE,
     SCORES_FILE,
     SUMMARY_FILE,
+    WATCH_PARENT,
     Attempts,
     RunJob,
     hardware,
@@ -331,3 +332,8 @@ def main(folder: Path, *, watch_parent: bool = False) -> int:
             return 2
         raise
     return 0
+
+
+if __name__ == "__main__":
+    run_folder, *options = sys.argv[1:]
+    sys.exit(main(Path(run_folder), watch_parent=options == [WATCH_PARENT]))

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from debye.benchmark.comparison.run_folder import (
+from debye.benchmark.comparison.plan import TRAIN_SAMPLE
+from debye.benchmark.comparison.runs import (
     FAILURE_FILE,
     JOB_FILE,
     PAIRS_FILE,
@@ -24,7 +25,6 @@ from debye.benchmark.comparison.run_folder import (
     read_facts,
     read_failure,
 )
-from debye.benchmark.comparison.sample import TRAIN_SAMPLE
 from debye.benchmark.store import switch
 from debye.errors import ConfigError
 from debye.scores.bootstrap import BootstrapConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from debye.benchmark.comparison.run_folder import Attempts, read_attempts, source_digest
+from debye.benchmark.comparison.runs import Attempts, read_attempts, source_digest
 
 
 def test_a_killed_attempt_counts_until_its_last_beat(tmp_path: Path):
