@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,8 +52,8 @@ class Rise(BaselineModel):
     """Rises along the chain."""
 
     def __init__(self) -> None:
-        super().__init__((B_FACTOR,))
-        self.graph_config = GraphConfig(radius=None, crystal=False, node_scalars=())
+        graph = GraphConfig(radius=None, crystal=False, node_scalars=())
+        super().__init__(SimpleNamespace(graph=graph), (B_FACTOR,))
 
     def forward(self, graph):
         level = torch.tensor([[3.0, 1.0]]).expand(graph.n_structures, 2)
