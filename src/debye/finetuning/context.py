@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +75,7 @@ class TuningRun:
             if self.old is None
             else [self.old.store.digest, self.old.split, self.old.val_split],
         }
-        claim_folder(self.out / "finetune.json", json.loads(json.dumps(described)), resume)
+        claim_folder(self.out / "finetune.json", described, resume)
 
     def facts(self, store: Store, trained_on: Sequence[str]) -> dict[str, str]:
         """Return what the report states about models and data; many entries are only counted."""

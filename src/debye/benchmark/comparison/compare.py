@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,12 +52,8 @@ from debye.training.config import Recipe
 from debye.training.fit import claim_folder
 from debye.version import library_version
 
-COMPARISON_FILE, SUBSET_FILE, CHOSEN_PAIRS_FILE = (
-    "comparison.json",
-    "subset.txt",
-    "chosen_pairs.csv",
-)
-PREPARATION_FILE, LOCK_FILE = "preparation.json", ".lock"
+COMPARISON_FILE, SUBSET_FILE, PREPARATION_FILE = "comparison.json", "subset.txt", "preparation.json"
+CHOSEN_PAIRS_FILE, LOCK_FILE = "chosen_pairs.csv", ".lock"
 USUAL_REFERENCE = "meta_gnn"
 FIXED_WEIGHT = 0.3
 """What a run without training takes, in runs of a whole budget: only for the time left."""
@@ -104,11 +100,8 @@ class Comparison:
                 "Choose cpu, or install a driver and a build of torch that fit the GPU",
             )
         train, val, self.targets = _shared_data(self.contenders)
-        loaders = [
-            each.recipe.data.loader
-            for each in self.contenders
-            if each.recipe is not None and each.kind != "fixed"
-        ]
+        trained = [each.recipe for each in self.contenders if each.kind != "fixed"]
+        loaders = [recipe.data.loader for recipe in trained if recipe is not None]
         self.samples = draw_samples(
             self.store, self.config, train, val, loaders, find_targets(self.targets)
         )
@@ -188,13 +181,10 @@ class Comparison:
             data=self.store.path.name,
             digest=self.store.digest,
             target=self.targets[0],
-            seeds=config.seeds,
-            share=config.share,
-            limit=config.limit,
-            draw_seed=config.draw_seed,
-            settings=config.settings,
             jobs=self.jobs,
-            device=config.device,
+            **config.model_dump(
+                include={"seeds", "share", "limit", "draw_seed", "settings", "device"}
+            ),
             is_subset=samples.is_subset,
             train_split=samples.train_split,
             train_entries=len(samples.train),
@@ -219,10 +209,10 @@ class Comparison:
         }
         if self.predicted_facts is not None:
             described["predicted structures"] = self.predicted_facts.digest
-        claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
+        claim_folder(self.out / COMPARISON_FILE, described, resume=True)
         for each in self.contenders:
             folder = self.out / "runs" / each.name
-            claim_folder(folder / "contender.json", _plain(_described(each)), resume=True)
+            claim_folder(folder / "contender.json", _described(each), resume=True)
         if self.chosen_pairs:
             write_table(self.out / CHOSEN_PAIRS_FILE, pair_table(self.chosen_pairs))
         write_text(self.out / SUBSET_FILE, "".join(f"{name}\n" for name in self.samples.train))
@@ -230,7 +220,8 @@ class Comparison:
     def _build_graphs(self) -> dict[str, RunFailure]:
         """Build the graphs that the runs need more than once; return the models that cannot be built."""
         failures: dict[str, RunFailure] = {}
-        uses: dict[tuple[GraphConfig, str], int] = {}
+        uses: Counter[tuple[GraphConfig, str]] = Counter()
+        samples, seeds = self.samples, self.config.seeds
         for each in self.contenders:
             folder = self.out / "runs" / each.name / "build"
             (folder / FAILURE_FILE).unlink(missing_ok=True)
@@ -243,15 +234,15 @@ class Comparison:
                 write_failure(folder, str(error), needs_package(error))
                 failures[each.name] = read_failure(folder)
                 continue
-            if each.kind != "learned":
-                continue
-            runs = self.config.seeds + (len(each.trials) if len(each.trials) > 1 else 0)
-            for split, count in self._entries_used(runs).items():
-                uses[config, split] = uses.get((config, split), 0) + count
+            if each.kind == "learned":
+                runs = seeds + (len(each.trials) if len(each.trials) > 1 else 0)
+                uses[config, samples.train_split] += runs * len(samples.train)
+                for name, ids in samples.scored.items():
+                    uses[config, self._split(name)] += seeds * len(ids)
+                uses[config, samples.val_split] += runs * len(samples.val)
         for (config, split), count in uses.items():
-            known = find_graph_cache(self.store, split, config)
             total = len(self.store.entries(split))
-            if known is None and count > total:
+            if count > total and find_graph_cache(self.store, split, config) is None:
                 self.on_message(
                     f"building the graphs of {split}, {total} entries, once for all runs"
                 )
@@ -267,34 +258,20 @@ class Comparison:
         graphs = {
             each.name: self._graph_config(each)
             for each in self.contenders
-            if each.recipe is not None and each.kind == "learned" and each.name not in unbuildable
+            if each.kind == "learned" and each.name not in unbuildable
         }
-        config, edges_of = None, ""
-        if graphs:
-            name, config = next(iter(graphs.items()))
-            edges_of = name if len(set(graphs.values())) > 1 else EVERY_TRAINED
+        name, config = next(iter(graphs.items()), ("", None))
+        edges_of = EVERY_TRAINED if len(set(graphs.values())) == 1 else name
         write_dataset(self.store, self.samples, config, edges_of, self.out)
-
-    def _entries_used(self, runs: int) -> dict[str, int]:
-        """Return how many graphs of each split the runs of a contender need."""
-        counts = {self.samples.train_split: runs * len(self.samples.train)}
-        for name, ids in self.samples.scored.items():
-            split = self._split(name)
-            counts[split] = counts.get(split, 0) + self.config.seeds * len(ids)
-        val = self.samples.val_split
-        counts[val] = counts.get(val, 0) + runs * len(self.samples.val)
-        return counts
 
     def _split(self, column: str) -> str:
         return self.samples.train_split if column == TRAIN_SAMPLE else column
 
     def _trials(self, contender: Contender) -> list[Task]:
         """Return the trials of a search: the first seed, a share of the budget, no evaluation."""
-        if contender.recipe is None:
-            return []
-        recipe = self._recipe(contender, contender.recipe, 1)
+        recipe = self._recipe(contender, 1)
         tasks = []
-        for number, settings in enumerate(contender.trials, start=1):
+        for number, settings in enumerate(contender.trials if recipe else (), start=1):
             own = trial_recipe(recipe.changed(settings), self.store, self.config.share)
             job = self._job(contender, "search", str(number), 1, settings, own)
             folder = self.out / "runs" / contender.name / f"search-{number}"
@@ -303,34 +280,32 @@ class Comparison:
 
     def _runs(self, contender: Contender, settings: dict[str, Any]) -> list[Task]:
         """Return the runs that are evaluated, with the settings that a search chose."""
-        folder = self.out / "runs" / contender.name
-        if contender.recipe is None or not contender.has_seeds:
-            kind: RunKind = "fitted" if contender.kind == "fitted" else "fixed"
-            given = contender.recipe
-            recipe = self._recipe(contender, given, None) if given is not None else None
-            job = self._job(contender, kind, "1", None, settings, recipe)
-            return [Task(job, folder / "1", FIXED_WEIGHT, order=(1, 0))]
-        kind = "fitted" if contender.kind == "fitted" else "seed"
+        kind: RunKind = "seed" if contender.kind == "learned" else contender.kind
         tasks = []
-        for seed in range(1, self.config.seeds + 1):
-            recipe = self._recipe(contender, contender.recipe, seed).changed(settings)
-            job = self._job(contender, kind, str(seed), seed, settings, recipe)
-            tasks.append(Task(job, folder / str(seed), 1.0, order=(2, seed)))
+        for seed in range(1, self.config.seeds + 1) if contender.has_seeds else [None]:
+            recipe = self._recipe(contender, seed)
+            recipe = recipe and recipe.changed(settings)
+            job = self._job(contender, kind, str(seed or 1), seed, settings, recipe)
+            folder = self.out / "runs" / contender.name / job.run
+            weight, order = (1.0, (2, seed)) if seed else (FIXED_WEIGHT, (1, 0))
+            tasks.append(Task(job, folder, weight, order))
         return tasks
 
-    def _recipe(self, contender: Contender, recipe: Recipe, seed: int | None) -> Recipe:
+    def _recipe(self, contender: Contender, seed: int | None) -> Recipe | None:
         """Return the recipe of one run: its seed, the entries that all are trained and validated on."""
-        settings: dict[str, Any] = {}
+        recipe, settings = contender.recipe, dict[str, Any]()
+        if recipe is None:
+            return None
         if contender.kind != "fixed":
             settings["data.validation_only"] = self.samples.val
-        if contender.kind != "fixed" and self.samples.is_subset:
-            if recipe.data.loader.only:
+            if self.samples.is_subset and recipe.data.loader.only:
                 raise ConfigError(
                     contender.source,
                     "trains on entries of its own choice (data.loader.only)",
                     "Leave out either that or --subset",
                 )
-            settings["data.loader.only"] = self.samples.train
+            if self.samples.is_subset:
+                settings["data.loader.only"] = self.samples.train
         if seed is not None:
             settings["training.seed"] = seed
             if contender.seed_setting:
@@ -347,7 +322,8 @@ class Comparison:
         recipe: Recipe | None,
     ) -> RunJob:
         scored = {} if kind == "search" else self.samples.scored
-        splits = {name: self._split(name) for name in scored}
+        pairs = self.out / CHOSEN_PAIRS_FILE if self.chosen_pairs else None
+        tables = {"pairs": pairs, "predicted": self.predicted, "matches": self.matches}
         return RunJob(
             contender=contender.name,
             kind=kind,
@@ -360,15 +336,11 @@ class Comparison:
             store=str(self.store.path.resolve()),
             digest=self.store.digest,
             scored=scored,
-            splits=splits,
-            pairs=str((self.out / CHOSEN_PAIRS_FILE).resolve())
-            if self.chosen_pairs and scored
-            else None,
+            splits={name: self._split(name) for name in scored},
             pair_splits=tuple(scored)[-1:],
-            predicted=str(self.predicted.resolve()) if self.predicted and scored else None,
-            matches=str(self.matches.resolve()) if self.matches and scored else None,
             device=self.config.device,
             jobs=self.jobs,
+            **{name: str(path.resolve()) for name, path in tables.items() if path and scored},
         )
 
     def _follow(self, task: Task, failure: RunFailure | None, schedule: Schedule) -> Sequence[Task]:
@@ -376,11 +348,9 @@ class Comparison:
         if task.job.kind != "search" or task.job.contender in self._chosen:
             return []
         contender = next(each for each in self.contenders if each.name == task.job.contender)
-        failed = {
-            each.job.run for each in schedule.failures if each.job.contender == contender.name
-        }
+        failed = {each.job.title for each in schedule.failures}
         trials = self._trials(contender)
-        if not all(each.is_done or each.job.run in failed for each in trials):
+        if not all(each.is_done or each.job.title in failed for each in trials):
             return []
         self._chosen.add(contender.name)
         places = [(each.folder, each.job.settings) for each in trials]
@@ -427,8 +397,3 @@ def _described(contender: Contender) -> dict[str, Any]:
     if contender.checkpoint is not None:
         described["checkpoint"] = checkpoint_digest(contender.checkpoint)
     return described
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """Return what JSON makes of it: tuples become lists."""
-    return json.loads(json.dumps(value))
