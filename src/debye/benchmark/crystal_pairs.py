@@ -225,7 +225,7 @@ def evaluate_pairs(
         for pair in pairs
         if not splits or any(place.get(key, ("",))[0] in splits for key in pair.ids)
     ]
-    facts: list[dict[str, object]] = []
+    facts: list[Mapping[str, object]] = []
     found: list[list[float]] = []
     for done, pair in enumerate(wanted, start=1):
         problem = match = None
@@ -244,7 +244,7 @@ def evaluate_pairs(
             entries.failures.append(reason)
         else:
             atoms, values = _score(entries, pair, match)
-            facts.append(_facts(entries, pair) | {"atoms": atoms})
+            facts.append({**_facts(entries, pair), "atoms": atoms})
             found.append(values)
         if progress:
             progress(done, len(wanted))
@@ -294,7 +294,7 @@ def _score(entries: _Entries, pair: CrystalPair, match: ChainMatch) -> tuple[int
     return int(both.sum()), found
 
 
-def _facts(entries: _Entries, pair: CrystalPair) -> dict[str, object]:
+def _facts(entries: _Entries, pair: CrystalPair) -> Mapping[str, object]:
     resolutions = [entries.resolution(key) for key in pair.ids]
     worse = float(np.max(np.array(resolutions, np.float64)))  # NaN if one is unknown
     (id1, id2), (chain1, chain2) = pair.ids, pair.chains

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,7 +176,7 @@ def evaluate_predicted(
     for match in matches:
         by_file.setdefault(match.file, []).append(match)
     place = locate_entries(store)
-    items: list[dict[str, object]] = []
+    items: list[Mapping[str, object]] = []
     found: list[list[float]] = []
     failures: list[EntryFailure] = []
     for done, (name, mine) in enumerate(by_file.items(), start=1):

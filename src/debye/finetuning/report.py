@@ -59,7 +59,8 @@ class BeforeAfter:
 
     def change(self, name: str, crystal: str = "") -> Difference:
         """Return a measure after minus before, with paired intervals."""
-        return difference(*reversed(self.sides(crystal)), self.bootstrap, name)
+        before, after = self.sides(crystal)
+        return difference(after, before, self.bootstrap, name)
 
 
 def score_both(
@@ -190,7 +191,7 @@ def write_report(result: TuningResult, facts: dict[str, str], folder: Path) -> l
         ),
         tables={
             "changes.csv": pd.DataFrame(list(changes.rows), columns=pd.Index(changes.header)),
-            "structures.csv": structures[list(STRUCTURES)].rename(columns=STRUCTURES),
+            "structures.csv": structures[[*STRUCTURES]].set_axis([*STRUCTURES.values()], axis=1),
         },
     )
     return document.write(folder)

@@ -57,9 +57,6 @@ def evaluation_document(
         provenance: Written into the report.
         bootstrap: How intervals are made.
         failures: Structures that a model could not predict; all of their atoms count as unpredicted.
-
-    Raises:
-        ConfigError: nothing was scored, or a structure comes twice.
     """
     summaries = summarize(scores, bootstrap)
     main = primary_summaries(summaries)
@@ -169,11 +166,9 @@ def error_table(main: pd.DataFrame, target: Target) -> TextTable:
         ("unusable", "masked", ","),
         ("with mates", "with_crystal", ""),
     )
-    floor = (
-        ""
-        if target.percent_floor is None
-        else f"MAPE covers values of at least {_amount(target)}. "
-    )
+    floor = ""
+    if target.percent_floor is not None:
+        floor = f"MAPE covers values of at least {_amount(target)}. "
     note = (
         f"Means over structures, but the share of {target.per}s in their bounds. Oracle: the MAE of each "
         f"structure's own mean. z: both sides standardized within the structure. {floor}RRSE: RMSE over that "
@@ -184,18 +179,18 @@ def error_table(main: pd.DataFrame, target: Target) -> TextTable:
 
 def pooled_table(main: pd.DataFrame, target: Target) -> TextTable:
     """Return measures over all atoms, each followed by that of the structure-mean oracle."""
-    columns = list(NAMES)
-    for heading, name, digits in (
-        ("r, raw values", "pearson", "3"),
-        (in_unit("MAE", target.unit), "mae", "2"),
-        ("MAPE / %", "mape", "1"),
-        ("RRSE", "rrse", "3"),
-    ):
-        columns += [
-            (heading, f"pooled_{name}", digits),
-            ("oracle", f"oracle_pooled_{name}", digits),
-        ]
-    columns.append(("r, z-scores", "pooled_z_pearson", "3"))
+    columns: Cells = (
+        *NAMES,
+        ("r, raw values", "pooled_pearson", "3"),
+        ("oracle", "oracle_pooled_pearson", "3"),
+        (in_unit("MAE", target.unit), "pooled_mae", "2"),
+        ("oracle", "oracle_pooled_mae", "2"),
+        ("MAPE / %", "pooled_mape", "1"),
+        ("oracle", "oracle_pooled_mape", "1"),
+        ("RRSE", "pooled_rrse", "3"),
+        ("oracle", "oracle_pooled_rrse", "3"),
+        ("r, z-scores", "pooled_z_pearson", "3"),
+    )
     note = (
         "The oracle knows each structure's true mean and nothing else: pooled numbers mostly measure how the "
         f"means of structures differ. RRSE: RMSE over that of the mean of all {target.per}s."
@@ -240,8 +235,7 @@ def error_breakdown_table(summaries: pd.DataFrame, target: Target) -> TextTable:
         "Oracle: the mean of the class in the structure for each of its atoms. z: both sides standardized over "
         f"the whole structure. Pooled: over {target.per}s, else means over structures."
     )
-    title = "Errors by class of atoms and resolution"
-    return TextTable.of(title, summaries, columns, 4, note)
+    return TextTable.of("Errors by class of atoms and resolution", summaries, columns, 4, note)
 
 
 def worst_table(scores: pd.DataFrame, target: Target, count: int = WORST) -> TextTable:

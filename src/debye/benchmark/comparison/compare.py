@@ -262,7 +262,8 @@ class Comparison:
         }
         name, config = next(iter(graphs.items()), ("", None))
         edges_of = EVERY_TRAINED if len(set(graphs.values())) == 1 else name
-        write_dataset(self.store, self.samples, config, edges_of, self.out)
+        target = find_targets(self.targets)[0]
+        write_dataset(self.store, self.samples, config, edges_of, self.out, target)
 
     def _split(self, column: str) -> str:
         return self.samples.train_split if column == TRAIN_SAMPLE else column

@@ -60,15 +60,10 @@ class CompareConfig(BaseModel, frozen=True, extra="forbid"):
 
     def quick(self) -> CompareConfig:
         """Return a comparison of minutes: the same steps with hardly any data; its figures mean nothing."""
-        small: dict[str, Any] = {
-            "seeds": 1,
-            "subset": 16,
-            "limit": 6,
-            "train_sample": 6,
-            "val_sample": 6,
-            "settings": (*QUICK_SETTINGS, *self.settings),
-        }
-        return CompareConfig.model_validate(self.model_dump() | small)
+        small: dict[str, Any] = {"seeds": 1, "subset": 16, "limit": 6}
+        small |= {"train_sample": 6, "val_sample": 6}
+        settings = (*QUICK_SETTINGS, *self.settings)
+        return CompareConfig.model_validate(self.model_dump() | small | {"settings": settings})
 
 
 class PredictedFacts(BaseModel, frozen=True):
@@ -122,11 +117,7 @@ class Plan(BaseModel, frozen=True):
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
-        """Read the plan of a comparison.
-
-        Raises:
-            ConfigError: the folder has none.
-        """
+        """Read the plan of a comparison, or raise a :class:`ConfigError`."""
         path = folder / PLAN_FILE
         if not path.is_file():
             raise ConfigError(
@@ -209,22 +200,21 @@ def draw_samples(
         key=lambda entry: (draw(config.draw_seed, entry.cluster or entry.id), entry.id),
     )
     trained = sorted(entry.id for entry in by_cluster[: config.subset])
-    validated = _drawn(
-        [entry.id for entry in store.entries(val)], config.val_sample, config.draw_seed
-    )
-    scored = {TRAIN_SAMPLE: tuple(_drawn(trained, config.train_sample, config.draw_seed))}
+    seed = config.draw_seed
+    validated = _drawn([entry.id for entry in store.entries(val)], config.val_sample, seed)
+    scored = {TRAIN_SAMPLE: _drawn(trained, config.train_sample, seed)}
     for split in splits:
         if split != train:
             ids = [entry.id for entry in store.entries(split)]
-            others = sorted(set(ids).difference(validated))
-            scored[split] = tuple(_drawn(others or ids, config.limit, config.draw_seed))
+            others = [name for name in ids if name not in validated]
+            scored[split] = _drawn(others or ids, config.limit, seed)
     return Samples(
         train_split=train,
         train=tuple(trained),
         is_subset=len(trained) < max((len(rows) for rows in kept), default=len(entries)),
         left_out=len(entries) - len(usable),
         val_split=val,
-        val=tuple(validated),
+        val=validated,
         scored=scored,
     )
 
@@ -236,23 +226,15 @@ def draw_pairs(
 
     With a limit, pairs are drawn until they have as many entries as a split is allowed to have.
 
-    Args:
-        store: The data store.
-        path: Table of pairs.
-        samples: What is scored.
-        config: Limit and seed.
-
     Raises:
         ConfigError: the table cannot be read, or has no such pair.
     """
     split, place = next(reversed(samples.scored)), locate_entries(store)
     pairs = read_pairs(path)
-    usable = [
-        pair
-        for pair in pairs
-        if all(name in place for name in pair.ids)
-        and any(place[name][0] == split for name in pair.ids)
-    ]
+    usable = []
+    for pair in pairs:
+        found = [place[name][0] for name in pair.ids if name in place]
+        usable += [pair] if len(found) == 2 and split in found else []
     if not usable:
         raise ConfigError(
             str(path),
@@ -268,13 +250,18 @@ def draw_pairs(
     return sorted(chosen, key=lambda pair: (pair.ids, pair.chains))
 
 
-def _drawn(ids: list[str], count: int | None, seed: int) -> list[str]:
+def _drawn(ids: list[str], count: int | None, seed: int) -> tuple[str, ...]:
     """Return some entries, in alphabetical order."""
-    return sorted(sorted(ids, key=lambda name: (draw(seed, name), name))[:count])
+    return tuple(sorted(sorted(ids, key=lambda name: (draw(seed, name), name))[:count]))
 
 
 def write_dataset(
-    store: Store, samples: Samples, config: GraphConfig | None, edges_of: str, folder: Path
+    store: Store,
+    samples: Samples,
+    config: GraphConfig | None,
+    edges_of: str,
+    folder: Path,
+    target: Target = B_FACTOR,
 ) -> None:
     """Write ``data.csv``: a row for the training data and for each scored split; the same table is kept.
 
@@ -284,35 +271,27 @@ def write_dataset(
         config: The graphs whose edges are counted, with symmetry mates; None: none are.
         edges_of: The owner of these graphs, in words.
         folder: Of the comparison.
+        target: Its mean and standard deviation are in the columns ``mean_b`` and ``std_b`` if it is B, else in
+            ``mean_value`` and ``std_value``.
     """
     path = folder / DATA_FILE
     if path.exists():
         known = pd.read_csv(path, keep_default_na=False)
         if "edges_of" in known and set(known["edges_of"]) == {edges_of}:
             return
-    used = {TRAIN_SAMPLE: samples.train}
-    used |= {name: ids for name, ids in samples.scored.items() if name != TRAIN_SAMPLE}
+    suffix = "b" if target.source.name == B_FACTOR.source.name else "value"
+    means = {"resolution": "mean_resolution", "mean B": f"mean_{suffix}", "std B": f"std_{suffix}"}
     rows = []
-    for name, ids in used.items():
+    for name, ids in (samples.scored | {TRAIN_SAMPLE: samples.train}).items():
         is_train = name == TRAIN_SAMPLE
         split = samples.train_split if is_train else name
         own = {"role": "trained on" if is_train else "scored", "split": split, "edges_of": edges_of}
-        rows.append(own | _figures(store, split, ids, config))
+        chosen = [row for row, entry in enumerate(store.entries(split)) if entry.id in set(ids)]
+        found = pd.DataFrame(split_figures(store, split, target)).iloc[chosen]
+        own |= {"structures": len(chosen)} | found[["residues", "atoms"]].sum().to_dict()
+        if config is not None:
+            graphs = find_graph_cache(store, split, config) or GraphBuilder(store, split, config)
+            own["edges"] = sum(graphs.graph(row).n_edges for row in chosen)
+        figures = found[list(means)].replace([np.inf, -np.inf], np.nan).mean()
+        rows.append(own | dict(zip(means.values(), figures, strict=True)))
     write_table(path, pd.DataFrame(rows))
-
-
-def _figures(
-    store: Store, split: str, ids: tuple[str, ...], config: GraphConfig | None
-) -> dict[str, float]:
-    rows = [row for row, entry in enumerate(store.entries(split)) if entry.id in set(ids)]
-    found = pd.DataFrame(split_figures(store, split)).iloc[rows]
-    figures: dict[str, float] = {
-        "structures": len(rows),
-        "residues": found["residues"].sum(),
-        "atoms": found["atoms"].sum(),
-    }
-    if config is not None:
-        graphs = find_graph_cache(store, split, config) or GraphBuilder(store, split, config)
-        figures["edges"] = sum(graphs.graph(row).n_edges for row in rows)
-    means = found[["resolution", "mean B", "std B"]].replace([np.inf, -np.inf], np.nan).mean()
-    return figures | dict(zip(("mean_resolution", "mean_b", "std_b"), means, strict=True))
