@@ -97,9 +97,7 @@ def plot_samples(
         ConfigError: there is no sample.
     """
     if not samples:
-        raise ConfigError(
-            "distribution", problem="no evaluation to draw", remedy="Evaluate a model first"
-        )
+        raise ConfigError("distribution", "no evaluation to draw", "Evaluate a model first")
     figure = new_figure(11, 1.9 + 0.75 * max(len(samples), 3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for row, sample in enumerate(samples):
@@ -229,9 +227,7 @@ def plot_histograms(histograms: Sequence[Histogram], *, title: str = "") -> Figu
         ConfigError: there is no histogram.
     """
     if not histograms:
-        raise ConfigError(
-            "histograms", problem="no entry to draw", remedy="Give a store with entries"
-        )
+        raise ConfigError("histograms", "no entry to draw", "Give a store with entries")
     rows = (len(histograms) + 1) // 2
     figure = new_figure(10, 0.8 + 2.9 * rows, layout="constrained")
     panels = np.ravel(figure.subplots(rows, 2))

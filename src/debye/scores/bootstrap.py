@@ -27,11 +27,9 @@ class BootstrapConfig:
 
     def __post_init__(self) -> None:
         if self.repeats < 0 or self.seed < 0 or not 0 < self.level < 1:
-            raise ConfigError(
-                "bootstrap",
-                f"repeats {self.repeats}, seed {self.seed}, level {self.level}",
-                "Give repeats and seed of at least 0, and a level between 0 and 1",
-            )
+            problem = f"repeats {self.repeats}, seed {self.seed}, level {self.level}"
+            remedy = "Give repeats and seed of at least 0, and a level between 0 and 1"
+            raise ConfigError("bootstrap", problem, remedy)
 
     def __str__(self) -> str:
         return f"{self.repeats} draws, seed {self.seed}"

@@ -143,41 +143,29 @@ def check_scores(scores: pd.DataFrame) -> None:
         ConfigError: it is empty, or has a structure twice.
     """
     if scores.empty:
-        raise ConfigError(
-            "evaluate",
-            "no atom of any structure can be scored",
-            "Choose a split of structures with atoms",
-        )
+        problem = "no atom of any structure can be scored"
+        raise ConfigError("evaluate", problem, "Choose a split of structures with atoms")
     twice = scores.loc[scores.duplicated([*RUN, "id", "atom_class"])]
     if len(twice):
-        raise ConfigError(
-            str(twice["model"].iloc[0]),
-            f"structures that come more than once: {', '.join(sorted(set(twice['id']))[:5])}",
-            "Evaluate every structure once, or the intervals are too narrow",
-        )
+        problem = f"structures that come more than once: {', '.join(sorted(set(twice['id']))[:5])}"
+        remedy = "Evaluate every structure once, or the intervals are too narrow"
+        raise ConfigError(str(twice["model"].iloc[0]), problem, remedy)
 
 
 def score_structure(
     values: StructureValues, classes: Iterable[str] | None = None
 ) -> list[StructureScore]:
     """Score the classes of atoms that the structure has; None: all that the target has figures for."""
-    scores = []
-    z_error = _z_errors(values)
-    for name in classes_of(values.target) if classes is None else classes:
-        row = ATOM_CLASSES[name]
-        mask = row.select(values)
-        if mask.any():
-            scores.append(_score(values, row, mask, z_error[mask]))
-    return scores
-
-
-def _z_errors(values: StructureValues) -> NDArray[np.float64]:
-    """Return the absolute difference of z-scores of each item, NaN if one is missing."""
     both = np.isfinite(values.true) & np.isfinite(values.predicted)
-    first, second = (
-        z_scores(np.where(both, side, np.nan)) for side in (values.predicted, values.true)
-    )
-    return np.abs(first - second)
+    first, second = (z_scores(np.where(both, x, np.nan)) for x in (values.predicted, values.true))
+    z_error = np.abs(first - second)
+    rows = [ATOM_CLASSES[name] for name in classes or classes_of(values.target)]
+    masks = [row.select(values) for row in rows]
+    return [
+        _score(values, row, mask, z_error[mask])
+        for row, mask in zip(rows, masks, strict=True)
+        if mask.any()
+    ]
 
 
 def _score(
@@ -225,14 +213,10 @@ def _score(
 
 
 def _chain_pearson(
-    predicted: NDArray[np.float64],
-    true: NDArray[np.float64],
-    chain: NDArray[np.int32],
-    minimum: int,
+    predicted: NDArray[np.float64], true: NDArray[np.float64], chain: NDArray, minimum: int
 ) -> float:
-    each = np.array(
-        [pearson(predicted[chain == c], true[chain == c], minimum) for c in np.unique(chain)]
-    )
+    own = [chain == name for name in np.unique(chain)]
+    each = np.array([pearson(predicted[rows], true[rows], minimum) for rows in own])
     each = each[np.isfinite(each)]
     return float(each.mean()) if each.size else np.nan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -66,15 +66,11 @@ class StructureValues:
         for column in fields(self):
             value = getattr(self, column.name)
             if isinstance(value, np.ndarray) and value.shape != (items,):
-                raise StructureError(
-                    self.id,
-                    f"{items} true values, but {column.name} has shape {value.shape}",
-                    "Build every array from the same items",
-                )
+                problem = f"{items} true values, but {column.name} has shape {value.shape}"
+                raise StructureError(self.id, problem, "Build every array from the same items")
         if (self.lower is None) != (self.upper is None):
-            raise StructureError(
-                self.id, "only one of the two bounds is given", "Give lower and upper, or neither"
-            )
+            problem = "only one of the two bounds is given"
+            raise StructureError(self.id, problem, "Give lower and upper, or neither")
 
     def __len__(self) -> int:
         return len(self.true)
@@ -153,16 +149,13 @@ def _ligand(values: StructureValues) -> NDArray[np.bool_]:
 
 
 def _cofactor(values: StructureValues) -> NDArray[np.bool_]:
-    return (values.entity_kind == EntityKind.LIGAND) & _named(values, COFACTORS)
+    named = np.isin(values.residue_name, list(COFACTORS))
+    return (values.entity_kind == EntityKind.LIGAND) & named
 
 
 def _modified(values: StructureValues) -> NDArray[np.bool_]:
     polymer = np.isin(values.entity_kind, (EntityKind.PROTEIN, EntityKind.NUCLEIC))
-    return polymer & ~_named(values, STANDARD_RESIDUES)
-
-
-def _named(values: StructureValues, names: Iterable[str]) -> NDArray[np.bool_]:
-    return np.isin(values.residue_name, list(names))
+    return polymer & ~np.isin(values.residue_name, list(STANDARD_RESIDUES))
 
 
 def _protein_beside_ligand(values: StructureValues) -> NDArray[np.bool_]:
@@ -196,50 +189,29 @@ ATOM_CLASSES = {
         AtomClass(PRIMARY, "protein heavy atoms", 10, _of_kind(EntityKind.PROTEIN)),
         AtomClass("backbone", "N, CA, C, O, OXT of protein residues", 10, _backbone, False),
         AtomClass("side chain", "other protein atoms", 10, _side_chain, False),
-        AtomClass(
-            "modified residue",
-            "residues of chains other than the 20 amino acids and 8 nucleotides",
-            5,
-            _modified,
-        ),
+        AtomClass("modified residue", "residues of chains other than the 20 amino acids and 8 nucleotides",
+                  5, _modified),
         AtomClass("nucleic", "nucleotides", 10, _of_kind(EntityKind.NUCLEIC)),
-        AtomClass(
-            "ligand",
-            f"components of at least {LIGAND_SIZE} heavy atoms, where a structure has "
-            f"{LIGAND_ATOMS} such atoms in all",
-            LIGAND_ATOMS,
-            _ligand,
-            False,
-        ),
+        AtomClass("ligand", f"components of at least {LIGAND_SIZE} heavy atoms, where a structure has "
+                  f"{LIGAND_ATOMS} such atoms in all", LIGAND_ATOMS, _ligand, False),
         AtomClass("cofactor", "ligands that enzymes work with: heme, NAD, ATP, …", 10, _cofactor),
         AtomClass("sugar", "saccharides", 10, _of_kind(EntityKind.SUGAR)),
         AtomClass("ion", "single-atom components but water", 3, _of_kind(EntityKind.ION)),
-        AtomClass(
-            "protein + ligand",
-            "protein and ligand atoms of structures that have ligands",
-            10,
-            _protein_and_ligand,
-            False,
-        ),
-        AtomClass(
-            "protein beside ligand",
-            "protein atoms of the same structures",
-            10,
-            _protein_beside_ligand,
-            False,
-        ),
+        AtomClass("protein + ligand", "protein and ligand atoms of structures that have ligands",
+                  10, _protein_and_ligand, False),
+        AtomClass("protein beside ligand", "protein atoms of the same structures",
+                  10, _protein_beside_ligand, False),
         AtomClass(EVERY_ATOM, "every scored atom", 10, lambda values: np.ones(len(values), bool)),
     )
-}
+}  # fmt: skip
 
 
 def classes_of(target: Target) -> tuple[str, ...]:
     """Return the classes that a target has figures for; the first is the primary one."""
     if target.per is Per.STRUCTURE:
         return (EVERY_ATOM,)
-    return tuple(
-        row.name for row in ATOM_CLASSES.values() if target.per is Per.ATOM or row.of_residues
-    )
+    rows = ATOM_CLASSES.values()
+    return tuple(row.name for row in rows if target.per is Per.ATOM or row.of_residues)
 
 
 EVERY_STRATUM = "all"

@@ -51,13 +51,10 @@ def weighted_quantile(
         ... ).tolist()
         [2.0, 5.0]
     """
-    known = np.isfinite(values)
-    order = np.argsort(values[known], kind="stable")
-    ranked = values[known][order]
-    until = np.cumsum(weights[:, known][:, order], axis=1)
-    result = np.full(len(weights), np.nan)
+    order = np.argsort(values, kind="stable")[: np.isfinite(values).sum()]  # NaN comes last
+    ranked, until = values[order], np.cumsum(weights[:, order], axis=1)
     if not ranked.size:
-        return result
+        return np.full(len(weights), np.nan)
     total = until[:, -1]
     place = np.maximum(total - 1, 0) * quantile
     below = np.floor(place)
@@ -175,52 +172,28 @@ MEASURES = {
         Measure("chain_pearson_mean", "mean Pearson r within chains", _structure_mean("chain_pearson"), "chain_pearson"),
         Measure("mae_mean", "mean over structures of MAE{unit}", _structure_mean("mae"), "mae"),
         Measure("oracle_mae_mean", _ORACLE, _structure_mean("oracle_mae"), "oracle_mae"),
-        Measure(
-            "z_mae",
-            "mean over structures of the MAE of z-scores, standardized over the whole structure",
-            _structure_mean("z_mae"),
-            "z_mae",
-        ),
+        Measure("z_mae", "mean over structures of the MAE of z-scores, standardized over the whole structure",
+                _structure_mean("z_mae"), "z_mae"),
         Measure("mape_mean", "mean over structures of MAPE, %", _structure_mean("mape"), "mape"),
-        Measure(
-            "rrse_mean",
-            "mean over structures of RRSE against the structure's own mean",
-            _structure_mean("rrse"),
-            "rrse",
-        ),
+        Measure("rrse_mean", "mean over structures of RRSE against the structure's own mean",
+                _structure_mean("rrse"), "rrse"),
         Measure("pooled_pearson", "Pearson r over all {items}", _pooled_pearson),
         Measure("oracle_pooled_pearson", _ORACLE, _oracle_pearson),
-        Measure(
-            "pooled_z_pearson",
-            "Pearson r over all {items} of z-scores, standardized over the class in each structure",
-            _pooled_z_pearson,
-        ),
-        Measure(
-            "pooled_z_mae",
-            "MAE over all {items} of z-scores, standardized over the whole structure",
-            _atom_mean("z_absolute_error", "z_atoms"),
-            "z_mae",
-        ),
+        Measure("pooled_z_pearson", "Pearson r over all {items} of z-scores, standardized over the class in each structure",
+                _pooled_z_pearson),
+        Measure("pooled_z_mae", "MAE over all {items} of z-scores, standardized over the whole structure",
+                _atom_mean("z_absolute_error", "z_atoms"), "z_mae"),
         Measure("pooled_mae", "MAE over all {items}{unit}", _atom_mean("absolute_error"), "mae"),
         Measure("oracle_pooled_mae", _ORACLE, _atom_mean("oracle_absolute_error"), "oracle_mae"),
-        Measure(
-            "pooled_mape", "MAPE over all {items}, %", _atom_mean("percent_error", "percent_atoms"), "mape"
-        ),
+        Measure("pooled_mape", "MAPE over all {items}, %", _atom_mean("percent_error", "percent_atoms"), "mape"
+                ),
         Measure("oracle_pooled_mape", _ORACLE, _atom_mean("oracle_percent_error", "percent_atoms"), "oracle_mae"),
         Measure("pooled_rrse", "RRSE over all {items} against the pooled mean", _pooled_rrse, "rrse"),
         Measure("oracle_pooled_rrse", _ORACLE, _oracle_rrse, "oracle_mae"),
-        Measure(
-            "coverage_90",
-            "share of {items} within their 90 % interval",
-            _atom_mean("bounded_share", "bounded_atoms"),
-            "coverage",
-        ),
-        Measure(
-            "interval_width",
-            "mean over structures of the width of the interval{unit}",
-            _structure_mean("interval_width"),
-            "interval_width",
-        ),
+        Measure("coverage_90", "share of {items} within their 90 % interval",
+                _atom_mean("bounded_share", "bounded_atoms"), "coverage"),
+        Measure("interval_width", "mean over structures of the width of the interval{unit}",
+                _structure_mean("interval_width"), "interval_width"),
     )
 }  # fmt: skip
 
@@ -354,20 +327,13 @@ def difference(
         draws = measure(left, name, weights) - measure(right, name, weights)
         return percentile_interval(draws, bootstrap.level)
 
-    (low, high), (cluster_low, cluster_high) = interval(False), interval(True)
     labels = ["{model}, crystal {crystal}".format(**table.iloc[0]) for table in (first, second)]
+    used = int(np.isfinite(column(left, own)).sum())
+    left_out = len(mine.index.union(theirs.index)) - len(left)
+    estimate = float(measure(left, name)[0] - measure(right, name)[0])
+    ends = *interval(False), *interval(True)
     return Difference(
-        name,
-        str(first["atom_class"].iloc[0]),
-        labels[0],
-        labels[1],
-        int(np.isfinite(column(left, own)).sum()),
-        len(mine.index.union(theirs.index)) - len(left),
-        float(measure(left, name)[0] - measure(right, name)[0]),
-        low,
-        high,
-        cluster_low,
-        cluster_high,
+        name, str(first["atom_class"].iloc[0]), *labels, used, left_out, estimate, *ends
     )
 
 
