@@ -23,9 +23,9 @@ from debye.benchmark.store import (
 )
 from debye.errors import ConfigError, DebyeError, StructureError
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations, predictor_rows
 from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY
+from debye.scores.summary import Correlations, predictor_rows
 from debye.structure.align import match_chains
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind

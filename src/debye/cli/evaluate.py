@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from debye.prediction.predictor import Predictor
     from debye.reports.document import Document, Provenance
     from debye.scores.bootstrap import BootstrapConfig
-    from debye.scores.correlations import Correlations
+    from debye.scores.summary import Correlations
 
 
 def evaluate(

@@ -18,12 +18,12 @@ from debye.reports.document import (
     in_unit,
 )
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations
 from debye.scores.scores import RUN
 from debye.scores.strata import ATOM_CLASSES, PRIMARY, classes_of
 from debye.scores.summary import (
     MEASURES,
     PRIMARY_MEASURE,
+    Correlations,
     differences_from_first,
     primary_scores,
     primary_summaries,

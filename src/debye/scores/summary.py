@@ -6,8 +6,9 @@ Counting each once gives the estimate, bootstrap draws give its interval: one fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from debye.scores.bootstrap import BootstrapConfig, percentile_interval
-from debye.scores.scores import by_run, check_scores
+from debye.scores.scores import RUN, by_run, check_scores
 from debye.scores.strata import (
     ATOM_CLASSES,
     EVERY_ATOM,
@@ -344,3 +345,84 @@ def differences_from_first(
     tables = [rows for _, _, rows in by_run(primary_scores(scores))]
     found = [difference(table, tables[0], bootstrap, name) for table in tables[1:]]
     return pd.DataFrame(found, columns=pd.Index(Difference._fields))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlations:
+    """Several predictors on items other than the structures of a split: pairs of crystals, predicted structures.
+
+    Groups of items are averaged side by side.
+    """
+
+    name: str
+    """Stem of the files."""
+    title: str
+    note: str
+    """What one item is and how it is scored."""
+    items: pd.DataFrame
+    """Facts about each item, a row each; the index counts from 0."""
+    clusters: tuple[str, ...]
+    """Cluster of each item; items of one cluster are not independent."""
+    groups: Mapping[str, NDArray[np.bool_]]
+    """Name to (items,) mask; the first is the primary one."""
+    scores: pd.DataFrame
+    """Made by :func:`predictor_rows`: ``model``, ``crystal``, ``item`` (row of ``items``), ``pearson``, ``counted``."""
+    bootstrap: BootstrapConfig
+
+    def means(self) -> pd.DataFrame:
+        """Average every predictor over every group; items without an r are counted and left out.
+
+        Returns:
+            ``model``, ``crystal``, ``group``, ``items``, ``undefined`` (items without an r), ``mean``,
+            ``median``, and ``low`` and ``high`` of the mean: bootstrap over clusters.
+        """
+        found = []
+        for (model, crystal, rows), group in product(by_run(self.scores), self.groups):
+            item = rows["item"].to_numpy()
+            chosen = self.groups[group][item] & rows["counted"].to_numpy()
+            values = column(rows, "pearson")[chosen]
+            known = values[np.isfinite(values)]
+            low = high = mean = median = np.nan
+            if known.size:
+                mean, median = float(known.mean()), float(np.median(known))
+            if known.size and self.bootstrap.repeats:
+                names = [self.clusters[place] for place in item[chosen]]
+                draws = weighted_mean(values, self.bootstrap.draws(names, by_cluster=True))
+                low, high = percentile_interval(draws, self.bootstrap.level)
+            row = {"model": model, "crystal": crystal, "group": group, "items": len(values)}
+            row |= {"undefined": len(values) - len(known), "mean": mean}
+            found.append(row | {"median": median, "low": low, "high": high})
+        return pd.DataFrame(found)
+
+    def table(self) -> pd.DataFrame:
+        """Return a row a predictor and item: ``model``, ``crystal``, the facts of the item, ``pearson``."""
+        rows = rows_where(self.scores, counted=True)
+        facts = self.items.loc[rows["item"]].set_axis(rows.index)
+        return pd.concat([pd.DataFrame(rows[RUN]), facts, rows["pearson"]], axis=1)
+
+    def take(self, chosen: NDArray[np.bool_]) -> Correlations:
+        """Return the same predictors on some of the items, e.g. those of one split."""
+        rows = self.scores[chosen[self.scores["item"]]]
+        return replace(
+            self,
+            items=self.items[chosen].reset_index(drop=True),
+            clusters=tuple(np.array(self.clusters, object)[chosen]),
+            groups={name: mask[chosen] for name, mask in self.groups.items()},
+            scores=rows.assign(item=(np.cumsum(chosen) - 1)[rows["item"]]),
+        )
+
+
+def predictor_rows(
+    model: str, crystal: str, pearson: NDArray[np.float64], counted: NDArray[np.bool_] | None = None
+) -> pd.DataFrame:
+    """Return the rows of one predictor for :attr:`Correlations.scores`, one an item.
+
+    Args:
+        model: Its name.
+        crystal: ``on``, ``off``, ``other`` for coordinates of another crystal, or empty.
+        pearson: (items,) NaN if not defined.
+        counted: (items,) whether it is scored on an item; None: on all. The other items are not undefined.
+    """
+    labels = {"model": model, "crystal": crystal, "item": np.arange(len(pearson))}
+    scores = {"pearson": pearson, "counted": True if counted is None else counted}
+    return pd.DataFrame(labels | scores)

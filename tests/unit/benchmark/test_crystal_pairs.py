@@ -35,8 +35,8 @@ from debye.models.base import BaselineModel
 from debye.models.checkpoint import Checkpoint, CheckpointHeader, trained_splits
 from debye.prediction.predictor import Predictor
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations
 from debye.scores.scores import by_run
+from debye.scores.summary import Correlations
 from debye.scores.tables import rows_where
 from debye.structure.structure import Entry
 from debye.structure.write import write_structure

@@ -11,7 +11,7 @@ from debye.benchmark.store import EntryFailure
 from debye.reports.document import Provenance
 from debye.reports.evaluation import correlation_document
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations, predictor_rows
+from debye.scores.summary import Correlations, predictor_rows
 from debye.scores.tables import rows_where
 
 PROVENANCE = Provenance(

@@ -79,8 +79,8 @@ def run_job(job: RunJob, folder: Path) -> None:
             if job.scored:
                 score_run(job, checkpoint, folder, facts)
         facts |= {
-            "started": round(attempts.started),
-            "seconds": attempts.seconds,
+            "started": round(attempts.times[0][0]),
+            "seconds": sum(seconds for _, seconds in attempts.times),
             "attempts": json.dumps(attempts.times),
             "peak_mib": peak_mib(),
         }

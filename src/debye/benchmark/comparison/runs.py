@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 import debye
-from debye.files import write_text
+from debye.files import write_json, write_text
 from debye.training.config import Recipe
 
 JOB_FILE, RESULT_FILE, FAILURE_FILE = "job.json", "result.json", "failure.json"
@@ -97,13 +98,12 @@ class RunFailure:
 def write_failure(folder: Path, reason: str, is_missing_package: bool = False) -> None:
     """Write into the folder of a run why it has no result."""
     failure = {"reason": reason, "is_missing_package": is_missing_package}
-    write_text(folder / FAILURE_FILE, json.dumps(failure))
+    write_json(folder / FAILURE_FILE, failure, indent=None)
 
 
 def read_failure(folder: Path) -> RunFailure:
     """Read why a run has no result."""
-    found = json.loads((folder / FAILURE_FILE).read_text())
-    return RunFailure(RunJob.read(folder), found["reason"], found["is_missing_package"])
+    return RunFailure(RunJob.read(folder), **json.loads((folder / FAILURE_FILE).read_text()))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Attempts(AbstractContextManager["Attempts"]):
 
     def __enter__(self) -> Attempts:
         self.times.append((round(time.time(), 2), 0.0))
-        self._write()
+        write_json(self.path, self.times, indent=None)
         self._thread.start()
         return self
 
@@ -143,20 +143,7 @@ class Attempts(AbstractContextManager["Attempts"]):
         self._thread.join()
         started = self.times[-1][0]
         self.times[-1] = (started, round(time.time() - started, 2))
-        self._write()
-
-    @property
-    def started(self) -> float:
-        """Start of the first attempt."""
-        return self.times[0][0]
-
-    @property
-    def seconds(self) -> float:
-        """Duration of all attempts that have ended."""
-        return sum(seconds for _, seconds in self.times)
-
-    def _write(self) -> None:
-        write_text(self.path, json.dumps(self.times))
+        write_json(self.path, self.times, indent=None)
 
     def _touch(self) -> None:
         while not self._over.wait(self.beat):
@@ -165,9 +152,7 @@ class Attempts(AbstractContextManager["Attempts"]):
 
 def read_attempts(path: Path) -> list[tuple[float, float]]:
     """Return start and duration of each attempt in a file, s; one that was killed ends with the last touch."""
-    if not path.exists():
-        return []
-    times = [(float(started), float(seconds)) for started, seconds in json.loads(path.read_text())]
+    times = [(float(a), float(b)) for a, b in json.loads(path.read_text())] if path.exists() else []
     if times and not times[-1][1]:
         started = times[-1][0]
         times[-1] = (started, round(max(0.0, path.stat().st_mtime - started), 2))
@@ -175,11 +160,7 @@ def read_attempts(path: Path) -> list[tuple[float, float]]:
 
 
 def source_digest(folder: Path | None = None) -> str:
-    """Return a digest of all Python files of a package, by name and content.
-
-    Args:
-        folder: Of the package; None: of debye.
-    """
+    """Return a digest of all Python files of a package, by name and content; None: of debye."""
     folder = folder or Path(debye.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
@@ -196,9 +177,10 @@ def hardware(device: str = "cpu") -> str:
 
         return torch.cuda.get_device_name(torch.device(device))
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
+    found = (
+        re.search(r"^model name.*?:(.*)", cpuinfo.read_text(), re.M) if cpuinfo.exists() else None
+    )
+    name = found[1].strip() if found else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores"
 
 
@@ -255,17 +237,14 @@ def launch(task: Task) -> subprocess.Popen[bytes]:
 
 @dataclass(slots=True)
 class Schedule:
-    """Runs tasks, and those that follow from their results.
-
-    Args:
-        follow: Returns the tasks that a finished or failed task makes possible.
-        jobs: Processes at a time.
-        on_step: Called whenever a run has ended.
-    """
+    """Runs tasks, and those that follow from their results."""
 
     follow: Callable[[Task, RunFailure | None], Sequence[Task]]
+    """Returns the tasks that a finished or failed task makes possible."""
     jobs: int
+    """Processes at a time."""
     on_step: Callable[[Step], None]
+    """Called whenever a run has ended."""
     total: int
     """Runs expected in all."""
     expected_weight: float
@@ -315,10 +294,15 @@ class Schedule:
             seconds = time.monotonic() - begun
             if task.is_done:
                 self._end(task, None, f"took {duration(seconds)}", seconds)
-            else:
-                failure = _failure(task, process.returncode)
-                self.failures.append(failure)
-                self._end(task, failure, f"failed: {failure.reason}", seconds)
+                continue
+            if not (task.folder / FAILURE_FILE).exists():  # it was killed
+                code = process.returncode
+                how = f"signal {-code}" if code < 0 else f"exit status {code}"
+                reason = f"the process ended with {how}, see {LOG_FILE} of the run"
+                write_failure(task.folder, reason)
+            failure = read_failure(task.folder)
+            self.failures.append(failure)
+            self._end(task, failure, f"failed: {failure.reason}", seconds)
 
     def _end(self, task: Task, failure: RunFailure | None, how: str, seconds: float) -> None:
         self._done += 1
@@ -326,32 +310,15 @@ class Schedule:
         if seconds and failure is None:
             self._timed = (self._timed[0] + seconds, self._timed[1] + task.weight)
         self._waiting += self.follow(task, failure)
-        self.on_step(
-            Step(
-                ended=f"{task.job.title} {how}",
-                done=self._done,
-                total=self.total,
-                running=tuple(task.job.title for task, _ in self._running.values()),
-                seconds_left=self._seconds_left(),
-            )
-        )
-
-    def _seconds_left(self) -> float | None:
         seconds, weight = self._timed
-        return seconds / weight * max(self.expected_weight, 0.0) / self.jobs if weight else None
+        left = seconds / weight * max(self.expected_weight, 0.0) / self.jobs if weight else None
+        running = tuple(task.job.title for task, _ in self._running.values())
+        self.on_step(Step(f"{task.job.title} {how}", self._done, self.total, running, left))
 
     def drop(self, runs: int, weight: float) -> None:
         """Expect fewer runs: those of a contender whose search failed."""
         self.total -= runs
         self.expected_weight -= weight
-
-
-def _failure(task: Task, code: int) -> RunFailure:
-    """Return why a process ended without a result; if it was killed the reason is written here."""
-    if not (task.folder / FAILURE_FILE).exists():
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        write_failure(task.folder, f"the process ended with {how}, see {LOG_FILE} of the run")
-    return read_failure(task.folder)
 
 
 def duration(seconds: float) -> str:
