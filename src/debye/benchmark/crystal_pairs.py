@@ -107,11 +107,8 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise ConfigError(str(path), f"cannot be read ({error})", "Give a CSV file") from error
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
-        raise ConfigError(
-            str(path),
-            f"no row with the columns {', '.join(missing)}",
-            f"Give a CSV file with {', '.join(columns)}",
-        )
+        problem = f"no row with the columns {', '.join(missing)}"
+        raise ConfigError(str(path), problem, f"Give a CSV file with {', '.join(columns)}")
     return rows
 
 
@@ -249,11 +246,9 @@ def evaluate_pairs(
         if progress:
             progress(done, len(wanted))
     if not found:
-        raise ConfigError(
-            "pairs",
-            f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}",
-            "Give the store that holds these entries, or another split",
-        )
+        problem = f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}"
+        remedy = "Give the store that holds these entries, or another split"
+        raise ConfigError("pairs", problem, remedy)
     made = _correlations(pd.DataFrame(facts), np.array(found), entries)
     return replace(made, bootstrap=bootstrap or BootstrapConfig()), entries.failures
 

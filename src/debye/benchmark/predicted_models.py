@@ -70,11 +70,9 @@ def match_table(folder: Path) -> Path:
     """Return the table of matches in a folder of predicted structures, or raise a :class:`ConfigError`."""
     path = folder / USUAL_MATCHES
     if not path.is_file():
-        raise ConfigError(
-            str(folder),
-            f"has no {USUAL_MATCHES}, the table of predicted structures and crystals",
-            f"Give a CSV file with {', '.join(COLUMNS)} by --map",
-        )
+        problem = f"has no {USUAL_MATCHES}, the table of predicted structures and crystals"
+        remedy = f"Give a CSV file with {', '.join(COLUMNS)} by --map"
+        raise ConfigError(str(folder), problem, remedy)
     return path
 
 
@@ -105,11 +103,9 @@ def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str |
         if missing:
             names = list(dict.fromkeys(missing))
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ConfigError(
-                str(table),
-                f"names {names[0]}{more}, not in {where}",
-                "Give a table of files and crystals that are there",
-            )
+            problem = f"names {names[0]}{more}, not in {where}"
+            remedy = "Give a table of files and crystals that are there"
+            raise ConfigError(str(table), problem, remedy)
     names = sorted({match.file for match in matches})
     digest = hashlib.sha256(table.read_bytes())
     for name in names:
@@ -258,11 +254,8 @@ def _score(
     found = [match_chains(structure, chain, crystal, match.chain) for chain in chains]
     best = max(found, key=lambda one: one.identity * len(one), default=None)
     if best is None or not len(best):
-        raise StructureError(
-            match.file,
-            f"no protein atom matches chain {match.chain} of {match.entry}",
-            "Correct the table of matches",
-        )
+        problem = f"no protein atom matches chain {match.chain} of {match.entry}"
+        raise StructureError(match.file, problem, "Correct the table of matches")
     true = true[best.second]
     minimum = ATOM_CLASSES[PRIMARY].minimum
     r = [pearson(column[best.first], true, minimum) for column in columns]

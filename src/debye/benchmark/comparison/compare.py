@@ -94,11 +94,9 @@ class Comparison:
 
     def __post_init__(self) -> None:
         if self.config.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError(
-                "compare",
-                "device cuda, but torch finds no GPU that it can use here",
-                "Choose cpu, or install a driver and a build of torch that fit the GPU",
-            )
+            problem = "device cuda, but torch finds no GPU that it can use here"
+            remedy = "Choose cpu, or install a driver and a build of torch that fit the GPU"
+            raise ConfigError("compare", problem, remedy)
         train, val, self.targets = _shared_data(self.contenders)
         trained = [each.recipe for each in self.contenders if each.kind != "fixed"]
         loaders = [recipe.data.loader for recipe in trained if recipe is not None]
@@ -115,11 +113,8 @@ class Comparison:
         if not self.reference:
             self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
         if self.reference not in names:
-            raise ConfigError(
-                "compare",
-                f"the reference {self.reference} does not take part",
-                f"Choose from {', '.join(names)}",
-            )
+            problem = f"the reference {self.reference} does not take part"
+            raise ConfigError("compare", problem, f"Choose from {', '.join(names)}")
 
     def run(self) -> list[RunFailure]:
         """Run everything that is missing; return what failed.
@@ -135,11 +130,9 @@ class Comparison:
             with FileLock(self.out / LOCK_FILE, timeout=0):
                 return self._run()
         except Timeout as error:
-            raise ConfigError(
-                str(self.out),
-                "another debye compare is at work in this folder",
-                "Wait until it has ended, or give another folder with -o",
-            ) from error
+            problem = "another debye compare is at work in this folder"
+            remedy = "Wait until it has ended, or give another folder with -o"
+            raise ConfigError(str(self.out), problem, remedy) from error
 
     def _run(self) -> list[RunFailure]:
         self._claim()
@@ -300,11 +293,8 @@ class Comparison:
         if contender.kind != "fixed":
             settings["data.validation_only"] = self.samples.val
             if self.samples.is_subset and recipe.data.loader.only:
-                raise ConfigError(
-                    contender.source,
-                    "trains on entries of its own choice (data.loader.only)",
-                    "Leave out either that or --subset",
-                )
+                problem = "trains on entries of its own choice (data.loader.only)"
+                raise ConfigError(contender.source, problem, "Leave out either that or --subset")
             if self.samples.is_subset:
                 settings["data.loader.only"] = self.samples.train
         if seed is not None:

@@ -120,11 +120,9 @@ class Plan(BaseModel, frozen=True):
         """Read the plan of a comparison, or raise a :class:`ConfigError`."""
         path = folder / PLAN_FILE
         if not path.is_file():
-            raise ConfigError(
-                str(folder),
-                f"has no {PLAN_FILE}",
-                "Give the folder of a comparison, or make one with debye compare RECIPE…",
-            )
+            problem = f"has no {PLAN_FILE}"
+            remedy = "Give the folder of a comparison, or make one with debye compare RECIPE…"
+            raise ConfigError(str(folder), problem, remedy)
         return cls.model_validate_json(path.read_text())
 
 
@@ -181,20 +179,14 @@ def draw_samples(
     """
     splits = config.splits or tuple(name for name in USUAL_SPLITS if name in store.splits)
     if not set(splits) - {train}:
-        raise ConfigError(
-            str(store.path),
-            "has nothing to evaluate but the training split",
-            "Name the splits to evaluate with --splits",
-        )
+        problem = "has nothing to evaluate but the training split"
+        raise ConfigError(str(store.path), problem, "Name the splits to evaluate with --splits")
     entries = store.entries(train)
     kept = [set(choose_rows(store, train, targets, loader)[0]) for loader in loaders]
     usable = set(range(len(entries))).intersection(*kept)
     if not usable:
-        raise ConfigError(
-            str(store.path),
-            f"the recipes have no entry of {train} in common that all can train on",
-            "Give them the same filters (data.loader)",
-        )
+        problem = f"the recipes have no entry of {train} in common that all can train on"
+        raise ConfigError(str(store.path), problem, "Give them the same filters (data.loader)")
     by_cluster = sorted(
         (entries[row] for row in usable),
         key=lambda entry: (draw(config.draw_seed, entry.cluster or entry.id), entry.id),
@@ -236,11 +228,9 @@ def draw_pairs(
         found = [place[name][0] for name in pair.ids if name in place]
         usable += [pair] if len(found) == 2 and split in found else []
     if not usable:
-        raise ConfigError(
-            str(path),
-            f"none of {len(pairs)} pairs has both entries in the store and one in {split}",
-            "Give pairs of that split, or another split last in --splits",
-        )
+        problem = f"none of {len(pairs)} pairs has both entries in the store and one in {split}"
+        remedy = "Give pairs of that split, or another split last in --splits"
+        raise ConfigError(str(path), problem, remedy)
     chosen: list[CrystalPair] = []
     entries: set[str] = set()
     for pair in sorted(usable, key=lambda pair: draw(config.draw_seed, "-".join(pair.ids))):

@@ -141,11 +141,9 @@ def read_results(folder: Path) -> Results:
         ConfigError: the folder holds no results.
     """
     if not (folder / FILES[0]).is_file():
-        raise ConfigError(
-            str(folder),
-            f"has no {FILES[0]}",
-            "Give the folder of a comparison, or make one with debye compare RECIPE…",
-        )
+        problem = f"has no {FILES[0]}"
+        remedy = "Give the folder of a comparison, or make one with debye compare RECIPE…"
+        raise ConfigError(str(folder), problem, remedy)
     return Results(
         *(
             _read(folder / name)
