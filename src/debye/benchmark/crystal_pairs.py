@@ -69,11 +69,7 @@ class CrystalPair:
 
 
 def read_pairs(path: Path) -> list[CrystalPair]:
-    """Read a table of pairs; columns other than :data:`COLUMNS` are ignored.
-
-    Raises:
-        ConfigError: the file cannot be read, lacks a column or has no row.
-    """
+    """Read a table of pairs; columns other than :data:`COLUMNS` are ignored."""
     return [
         CrystalPair(
             ids=(row["id1"], row["id2"]),
@@ -196,12 +192,8 @@ def evaluate_pairs(
 
     Args:
         store: Holds the entries; pairs of which it lacks one are counted as failures.
-        pairs: Pairs of crystals.
-        models: Name and predictor of each model of B.
         splits: Only pairs with an entry in one of these splits; empty: all pairs.
-        config: What the models see.
         bootstrap: How intervals are made, over the groups of pairs.
-        progress: Called after each pair.
         known: Predictions that were made before, by entry: (atoms,) for each of
             :func:`debye.benchmark.store.model_views`.
         from_other: Also score what each model predicts for a crystal from a chain of the other one, as

@@ -90,11 +90,7 @@ def read_matches(path: Path) -> list[StructureMatch]:
 
 
 def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str | int]:
-    """Check that the files and entries of a table of matches exist; return counts and a digest of it.
-
-    Raises:
-        ConfigError: the table cannot be read, or something that it names is missing.
-    """
+    """Check that the files and entries of a table of matches exist; return counts and a digest of it."""
     matches = read_matches(table)
     place = locate_entries(store)
     files = [match.file for match in matches if not (folder / match.file).is_file()]
@@ -155,13 +151,8 @@ def evaluate_predicted(
     A file, a model or a crystal that fails leaves its items without an r and is returned as a failure.
 
     Args:
-        store: Holds the crystals.
-        folder: Holds the files of the matches.
         matches: Pairs of file and crystal; without any, a :class:`ConfigError` is raised.
-        models: Name and predictor of each model.
         config: Noise put on the predicted structures, which have neither a crystal nor a resolution.
-        bootstrap: How intervals are made, over predicted structures.
-        progress: Called after each file.
     """
     if not matches:
         raise ConfigError(

@@ -100,7 +100,6 @@ def model_views(
 
     Args:
         models: Name and predictor of each model; a name that comes twice is a :class:`ConfigError`.
-        crystal: Ways to treat the crystal.
         every_target: All targets of each model; else its first one.
     """
     count = Counter(name for name, _ in models)
@@ -182,11 +181,6 @@ def predict_entry(
     """Predict one entry by every view, and yield true and predicted values.
 
     Args:
-        store: A finished data store.
-        split: One of its splits.
-        row: Of the entry.
-        views: Models, with or without the crystal.
-        config: What the models see.
         sources: Graphs of this split that were built before, such as a cache, which rounds edge vectors
             to 0.0005 Å; used if the atoms are not disturbed.
     """
@@ -233,7 +227,6 @@ def disturb(structure: Structure, noise: float, seed: int = 0) -> Structure:
     Args:
         structure: Any structure; its name in ``source`` chooses the random numbers.
         noise: Standard deviation along each axis, Å; 0 returns the structure as it is.
-        seed: Another seed gives other noise.
     """
     if not noise:
         return structure
@@ -352,11 +345,7 @@ def _predicted(
 def _values(
     output: ModelOutput, graph: AtomGraph, target: Target, source: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return value and expected error of each item; normalized values and None without mean and sd.
-
-    Raises:
-        StructureError: a value is not finite, as ``debye predict`` refuses it.
-    """
+    """Return value and expected error of each item; normalized values and None without mean and sd."""
     found = output.values[target.name]
     if found.log_mean_sd is None and target.transform is Transform.Z:
         value, error = found.value.double().cpu().numpy(), None

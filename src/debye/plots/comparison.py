@@ -156,10 +156,7 @@ def plot_bars(
     """Draw one panel a split and one horizontal bar a model, with the standard deviation of its runs.
 
     Args:
-        rows: Models, from top to bottom.
         panels: Bars of every model, by the name of the split; NaN leaves the place empty.
-        axis: What the bars measure, with its unit.
-        digits: Decimals of the numbers next to the bars.
     """
     _check(rows, panels)
     figure = new_figure(2.0 + 2.6 * len(panels), 1.3 + 0.27 * len(rows), layout="constrained")
@@ -199,10 +196,7 @@ def plot_ridges(
     """Draw the distribution of a figure over structures, one ridge a model: density, quartiles and median.
 
     Args:
-        rows: Models, from top to bottom.
         values: (structures,) of each model; NaN is left out.
-        axis: What the values are.
-        band: Drawn behind all rows.
     """
     _check(rows, rows)
     figure = new_figure(8.5, 1.5 + 0.42 * len(rows), layout="constrained")
@@ -238,9 +232,7 @@ def plot_differences(
     Models that are trained, and all others, have panels and a scale of their own.
 
     Args:
-        rows: Models, from top to bottom.
         panels: Estimate, low and high end of every model, by the name of the split.
-        axis: What the differences are.
     """
     _check(rows, panels)
     # On one scale the small differences between trained models vanish next to those of baselines.

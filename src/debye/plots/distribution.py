@@ -74,7 +74,6 @@ def samples_of(table: pd.DataFrame, noun: str = "structure") -> list[RidgeSample
     """Return a sample for each model and crystal of a table with ``pearson``.
 
     Args:
-        table: Scores of one class of atoms, or of correlations.
         noun: What one row stands for.
     """
     samples = []
@@ -92,9 +91,6 @@ def plot_samples(
 
     On the left a ridge each, with one point a value, quartiles and mean; on the right the share of
     values at or below each r. Values that are not defined are counted in the labels.
-
-    Raises:
-        ConfigError: there is no sample.
     """
     if not samples:
         raise ConfigError("distribution", "no evaluation to draw", "Evaluate a model first")
@@ -147,10 +143,7 @@ def draw_ridge(
     Args:
         axes: Rows count downwards.
         values: At least one.
-        row: Place of the base line.
-        color: Of all parts.
         height: Of the highest point, in rows.
-        alpha: Of the area.
         zorder: Of the area; the other parts are just above it.
     """
     if len(values) >= FEWEST_FOR_SHAPE:
@@ -221,11 +214,7 @@ def _finish(left: Axes, right: Axes, labels: Sequence[str], axis: str) -> None:
 
 
 def plot_histograms(histograms: Sequence[Histogram], *, title: str = "") -> Figure:
-    """Draw one panel a quantity: the share of each split's entries in each bin, and the published means.
-
-    Raises:
-        ConfigError: there is no histogram.
-    """
+    """Draw one panel a quantity: the share of each split's entries in each bin, and the published means."""
     if not histograms:
         raise ConfigError("histograms", "no entry to draw", "Give a store with entries")
     rows = (len(histograms) + 1) // 2

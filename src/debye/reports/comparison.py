@@ -46,9 +46,7 @@ def write_report(
     ``runs.csv`` and the other tables.
 
     Args:
-        folder: Of the comparison.
         draw: Makes the figures; None: there are none.
-        bootstrap: How the intervals of the differences are made.
 
     Returns:
         The files written.

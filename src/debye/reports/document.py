@@ -59,7 +59,6 @@ def cell(row: Mapping[Any, Any], name: str, form: str) -> str:
     """Write one cell of a table.
 
     Args:
-        row: Values by column.
         name: Of the column; of an interval without ``_low`` and ``_high``.
         form: Empty for text; ``,`` for a count; ``3`` for a number with three decimals, ``+3`` with its sign,
             ``~3`` for an interval.

@@ -53,9 +53,6 @@ def evaluation_document(
 
     Args:
         scores: As :func:`debye.benchmark.store.evaluate_store` makes it.
-        target: What was scored.
-        provenance: Written into the report.
-        bootstrap: How intervals are made.
         failures: Structures that a model could not predict; all of their atoms count as unpredicted.
     """
     summaries = summarize(scores, bootstrap)
@@ -281,9 +278,6 @@ def correlation_document(
     """Return the report: the table, a CSV file of a row a predictor and item, and the means as JSON.
 
     Args:
-        found: Several predictors on the same items.
-        provenance: Written into the report.
-        failures: What could not be predicted or scored.
         references: Means over other items, rows of :meth:`Correlations.means`, below the table.
     """
     means = found.means()

@@ -38,10 +38,6 @@ class BootstrapConfig:
         """Return (repeats, structures) how often each structure is drawn.
 
         The generator starts anew each time: models scored on the same structures get the same draws.
-
-        Args:
-            clusters: Cluster of each structure.
-            by_cluster: Draw whole clusters instead of structures.
         """
         generator = np.random.default_rng(self.seed)
         if by_cluster:
@@ -74,8 +70,6 @@ def cluster_draws(
 
     Args:
         clusters: Cluster of each structure; an empty name stands for a cluster of its own.
-        repeats: Number of draws.
-        generator: Source of randomness.
 
     Returns:
         (repeats, structures) how often each structure is drawn.

@@ -121,7 +121,6 @@ def score_table(scores: Iterable[StructureScore], **labels: str) -> pd.DataFrame
     """Return scores as a table, a row each.
 
     Args:
-        scores: Of one model.
         labels: Columns to put first, by default those of :data:`RUN`.
     """
     table = pd.DataFrame(list(scores), columns=pd.Index(StructureScore._fields))

@@ -204,7 +204,6 @@ def measure(scores: pd.DataFrame, name: str, weights: Weights | None = None) -> 
 
     Args:
         scores: One row a structure, all of one atom class.
-        name: A row of :data:`MEASURES`.
         weights: How often each structure counts; each once if not given.
     """
     if name not in MEASURES:
@@ -313,8 +312,6 @@ def difference(
     Args:
         first: Scores of one model on one class of atoms, a row a structure.
         second: Those of another model, of the same class.
-        bootstrap: How the intervals are made.
-        name: A row of :data:`MEASURES`.
     """
     mine, theirs = (table.set_index("id").sort_index() for table in (first, second))
     own = MEASURES[name].column

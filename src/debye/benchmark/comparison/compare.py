@@ -158,11 +158,7 @@ class Comparison:
         return schedule.run([*trials, *direct])
 
     def plan(self, preparation: Sequence[tuple[float, float]]) -> Plan:
-        """Return what the report states about the comparison.
-
-        Args:
-            preparation: Start and duration of each time that graphs were built beforehand, s.
-        """
+        """Return what the report states about the comparison."""
         samples, config = self.samples, self.config
         scored_val = samples.scored.get(samples.val_split, ())
         return Plan(
@@ -359,11 +355,7 @@ def usual_jobs(device: str) -> int:
 
 
 def _shared_data(contenders: Sequence[Contender]) -> tuple[str, str, tuple[str, ...]]:
-    """Return the splits that all recipes train and validate on, and their targets.
-
-    Raises:
-        ConfigError: they do not agree.
-    """
+    """Return the splits that all recipes train and validate on, and their targets."""
     recipes = [each.recipe for each in contenders if each.recipe is not None]
     named = {(each.data.split, each.data.validation_split) for each in recipes}
     targets = {each.targets for each in recipes}

@@ -58,7 +58,6 @@ def read_contenders(words: Sequence[str], settings: Sequence[str] = ()) -> list[
     """Read recipes (paths that end in ``.toml``), and find checkpoints and baselines by name.
 
     Args:
-        words: Paths and names.
         settings: Changes of every recipe that is trained, ``section.key=value``.
 
     Raises:
@@ -143,10 +142,6 @@ def chosen_settings(
     """Return the settings of the finished trial of highest r on the validation sample; None without any.
 
     Of equal trials the first is chosen. A choice is kept in the folder, so that all seeds have the same.
-
-    Args:
-        folder: Of the contender.
-        trials: Folder and settings of each.
     """
     path = folder / CHOSEN_FILE
     if path.exists():

@@ -290,7 +290,6 @@ def main(folder: Path, *, watch_parent: bool = False) -> int:
     """Run the job of a folder; the reason of a failure is written there.
 
     Args:
-        folder: Of the run.
         watch_parent: End when standard input does: the process that started this one holds its other end.
     """
     if watch_parent:

@@ -165,14 +165,6 @@ def draw_samples(
     the last one may be cut. No recipe trains on an entry that another one filters out. Entries of the
     validation split that choose epochs and settings are not scored if there are other ones.
 
-    Args:
-        store: The data store.
-        config: Sizes and seed.
-        train: Split that is trained on.
-        val: Split that is validated on.
-        loaders: Of the recipes that are trained.
-        targets: Of these recipes.
-
     Raises:
         ConfigError: the store has no split to evaluate, or no entry that all recipes can train on.
         StoreError: a split that the store does not have.
@@ -217,9 +209,6 @@ def draw_pairs(
     """Return the pairs of crystals with an entry in the last scored split.
 
     With a limit, pairs are drawn until they have as many entries as a split is allowed to have.
-
-    Raises:
-        ConfigError: the table cannot be read, or has no such pair.
     """
     split, place = next(reversed(samples.scored)), locate_entries(store)
     pairs = read_pairs(path)
@@ -256,11 +245,8 @@ def write_dataset(
     """Write ``data.csv``: a row for the training data and for each scored split; the same table is kept.
 
     Args:
-        store: The data store.
-        samples: Entries by id.
         config: The graphs whose edges are counted, with symmetry mates; None: none are.
         edges_of: The owner of these graphs, in words.
-        folder: Of the comparison.
         target: Its mean and standard deviation are in the columns ``mean_b`` and ``std_b`` if it is B, else in
             ``mean_value`` and ``std_value``.
     """

@@ -100,7 +100,6 @@ def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Resu
     """Gather the results of the runs of a comparison, failures too, and write them into its folder.
 
     Args:
-        folder: Of the comparison.
         contenders: In the order of the report; folders of other ones are ignored.
         seeds: Runs of each recipe; runs of further seeds, which an earlier call made, are ignored.
     """

@@ -121,7 +121,6 @@ class Attempts(AbstractContextManager["Attempts"]):
 
     Args:
         path: The file; if it exists, its attempts come first.
-        beat: Seconds between touches.
     """
 
     def __init__(self, path: Path, beat: float = BEAT_SECONDS) -> None:
