@@ -65,9 +65,12 @@ class Band:
         known = values[np.isfinite(values)]
         if not known.size:
             return None
-        return cls(
-            label, *(round(float(edge), 6) for edge in np.quantile(known, [0.25, 0.5, 0.75]))
-        )
+        return cls(label, *np.quantile(known, [0.25, 0.5, 0.75]).round(6).tolist())
+
+
+def line_style(number: int) -> tuple[str, str]:
+    """Return color and line style of one of many lines."""
+    return PALETTE[number % len(PALETTE)], STYLES[number // len(PALETTE) % len(STYLES)]
 
 
 def samples_of(table: pd.DataFrame, noun: str = "structure") -> list[RidgeSample]:
@@ -97,18 +100,25 @@ def plot_samples(
     figure = new_figure(11, 1.9 + 0.75 * max(len(samples), 3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for row, sample in enumerate(samples):
-        color, style = PALETTE[row % len(PALETTE)], STYLES[row // len(PALETTE) % len(STYLES)]
-        _draw_sample(left, sample.values, row, color)
-        _draw_steps(right, sample.values, color, style, sample.label)
+        values, (color, style) = sample.values, line_style(row)
+        if values.size:
+            draw_ridge(left, values, row, color)
+            # Points below the ridge, moved apart evenly by rank: no random numbers in a figure.
+            shift = 0.09 + 0.2 * ((np.arange(len(values)) * 0.618) % 1)
+            left.scatter(values, row + shift, s=6, color=color, alpha=0.55, linewidths=0)
+            left.plot(values.mean(), row, "D", color=INK, markersize=4, zorder=2.3)
+            share, places = np.arange(len(values) + 1) / len(values), np.append(values[:1], values)
+            right.step(
+                places, share, where="post", color=color, linestyle=style, label=sample.label
+            )
     if band is not None:
         draw_band((left, right), band)
     _finish(left, right, [_label(sample) for sample in samples], axis)
     handles, labels = right.get_legend_handles_labels()
     if handles:
         # Below the axes: no corner of a cumulative curve is free for many models.
-        figure.legend(
-            handles, labels, frameon=False, fontsize=8, loc="outside lower right", ncols=3
-        )
+        place = "outside lower right"
+        figure.legend(handles, labels, frameon=False, fontsize=8, loc=place, ncols=3)
     if title:
         figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", fontsize=11)
     return figure
@@ -156,25 +166,6 @@ def draw_ridge(
     line.set_solid_capstyle("butt")
     (circle,) = axes.plot(middle, row, "o", color="white", markersize=5, zorder=zorder + 0.2)
     circle.set_markeredgecolor(color)
-
-
-def _draw_sample(axes: Axes, values: NDArray[np.float64], row: int, color: str) -> None:
-    if not values.size:
-        return
-    draw_ridge(axes, values, row, color)
-    # Points below the ridge, moved apart evenly by rank: no random numbers in a figure.
-    shift = 0.09 + 0.2 * ((np.arange(len(values)) * 0.618) % 1)
-    axes.scatter(values, row + shift, s=6, color=color, alpha=0.55, linewidths=0)
-    axes.plot(values.mean(), row, "D", color=INK, markersize=4, zorder=2.3)
-
-
-def _draw_steps(
-    axes: Axes, values: NDArray[np.float64], color: str, style: str, label: str
-) -> None:
-    if values.size:
-        share = np.arange(len(values) + 1) / len(values)
-        places = np.concatenate([values[:1], values])
-        axes.step(places, share, where="post", color=color, linestyle=style, label=label)
 
 
 def draw_band(panels: Sequence[Axes], band: Band) -> None:
@@ -233,17 +224,15 @@ def plot_histograms(histograms: Sequence[Histogram], *, title: str = "") -> Figu
 
 def _draw(axes: Axes, histogram: Histogram) -> None:
     for number, (split, counts) in enumerate(histogram.counts.items()):
-        color, style = PALETTE[number % len(PALETTE)], STYLES[number // len(PALETTE) % len(STYLES)]
+        color, style = line_style(number)
         share = 100 * counts / max(counts.sum(), 1)
-        axes.stairs(
-            share, histogram.edges, color=color, linestyle=style, linewidth=1.5, label=split
-        )
+        look = {"color": color, "linestyle": style, "linewidth": 1.5}
+        axes.stairs(share, histogram.edges, label=split, **look)
     for number, reference in enumerate(REFERENCES):
         mean = getattr(reference, histogram.quantity.published)
         style = ("--", ":")[number % 2]
-        axes.axvline(
-            mean, color=INK, linestyle=style, linewidth=1, label=f"mean of {reference.split}"
-        )
+        label = f"mean of {reference.split}"
+        axes.axvline(mean, color=INK, linestyle=style, linewidth=1, label=label)
     if histogram.quantity.has_wide_range:
         axes.set_xscale("log")
     axes.set_xlabel(histogram.quantity.label, color=INK)

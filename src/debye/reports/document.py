@@ -188,11 +188,6 @@ class Document:
     has_page: bool = False
     """Write an HTML page that needs no other file, and the figures."""
 
-    @property
-    def text_tables(self) -> list[TextTable]:
-        """All tables of the sections."""
-        return [table for each in self.sections for table in (*each.tables, *each.details)]
-
     def markdown(self) -> str:
         """Return it as Markdown."""
         lines = [f"# {self.title}", "", *(f"- {name}: {text}" for name, text in self.facts.items())]

@@ -37,6 +37,7 @@ WORST = 10
 """Structures of lowest r that are listed for each model."""
 NAMES: Cells = (("model", "model", ""), ("crystal", "crystal", ""))
 GROUP: Cells = (*NAMES, ("atoms of", "atom_class", ""), ("resolution", "stratum", ""))
+COUNTS: Cells = (("structures", "structures", ""), ("undefined", "undefined", ""))
 
 
 def evaluation_document(
@@ -137,8 +138,7 @@ def correlation_table(main: pd.DataFrame, target: Target) -> TextTable:
         ("10th pct.", "pearson_p10", "3"),
         ("Spearman", "spearman_mean", "3"),
         ("r in chain", "chain_pearson_mean", "3"),
-        ("structures", "structures", ""),
-        ("undefined", "undefined", ""),
+        *COUNTS,
     )
     note = (
         f"Pearson r of each structure over its {items_of(target)}, then the mean over structures. "
@@ -147,18 +147,24 @@ def correlation_table(main: pd.DataFrame, target: Target) -> TextTable:
     return TextTable.of(f"Correlation per structure, {items_of(target)}", main, columns, 2, note)
 
 
+def _mean_errors(target: Target) -> Cells:
+    mae = (in_unit("MAE", target.unit), "mae_mean", "2")
+    return (mae, ("oracle", "oracle_mae_mean", "2"), ("MAE, z", "z_mae", "3"))
+
+
+def _bounds(target: Target) -> Cells:
+    width = (in_unit("width", target.unit), "interval_width", "1")
+    return (("in 90 % bounds", "coverage_90", "3"), width, (f"{target.per}s", "atoms", ","))
+
+
 def error_table(main: pd.DataFrame, target: Target) -> TextTable:
     """Return errors within single structures, and how many atoms the bounds cover."""
     columns: Cells = (
         *NAMES,
-        (in_unit("MAE", target.unit), "mae_mean", "2"),
-        ("oracle", "oracle_mae_mean", "2"),
-        ("MAE, z", "z_mae", "3"),
+        *_mean_errors(target),
         ("MAPE / %", "mape_mean", "1"),
         ("RRSE", "rrse_mean", "3"),
-        ("in 90 % bounds", "coverage_90", "3"),
-        (in_unit("width", target.unit), "interval_width", "1"),
-        (f"{target.per}s", "atoms", ","),
+        *_bounds(target),
         ("unpredicted", "unpredicted", ","),
         ("unusable", "masked", ","),
         ("with mates", "with_crystal", ""),
@@ -205,8 +211,7 @@ def breakdown_table(summaries: pd.DataFrame, target: Target) -> TextTable:
         ("Spearman", "spearman_mean", "3"),
         ("pooled r", "pooled_pearson", "3"),
         ("oracle", "oracle_pooled_pearson", "3"),
-        ("structures", "structures", ""),
-        ("undefined", "undefined", ""),
+        *COUNTS,
         (f"{target.per}s", "atoms", ","),
     )
     note = " ".join(f"{name}: {ATOM_CLASSES[name].summary}." for name in classes_of(target))
@@ -217,16 +222,12 @@ def error_breakdown_table(summaries: pd.DataFrame, target: Target) -> TextTable:
     """Return errors, and how many atoms the bounds cover, by class of atoms and by resolution."""
     columns: Cells = (
         *GROUP,
-        (in_unit("MAE", target.unit), "mae_mean", "2"),
-        ("oracle", "oracle_mae_mean", "2"),
-        ("MAE, z", "z_mae", "3"),
+        *_mean_errors(target),
         ("RRSE", "rrse_mean", "3"),
         (in_unit("pooled MAE", target.unit), "pooled_mae", "2"),
         ("oracle", "oracle_pooled_mae", "2"),
         ("pooled MAE, z", "pooled_z_mae", "3"),
-        ("in 90 % bounds", "coverage_90", "3"),
-        (in_unit("width", target.unit), "interval_width", "1"),
-        (f"{target.per}s", "atoms", ","),
+        *_bounds(target),
     )
     note = (
         "Oracle: the mean of the class in the structure for each of its atoms. z: both sides standardized over "

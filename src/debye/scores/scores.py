@@ -37,20 +37,6 @@ RUN = ["model", "crystal"]
 """Columns of a score table that say which model made the predictions, and whether it used symmetry mates
 (``on`` or ``off``)."""
 
-MOMENTS = (
-    "mean_true",
-    "mean_predicted",
-    "variance_true",
-    "variance_predicted",
-    "covariance",
-    "squared_error",
-    "absolute_error",
-    "oracle_absolute_error",
-    "percent_error",
-    "oracle_percent_error",
-)
-"""Columns that pooled measures are made of, averages over the items of the structure."""
-
 
 class StructureScore(NamedTuple):
     """How well one class of atoms of one structure is predicted, in the unit of the target.
@@ -222,14 +208,14 @@ def _chain_pearson(
 
 def _bounds(values: StructureValues, scored: NDArray[np.bool_]) -> tuple[int, float, float]:
     """Count items with bounds, the share within them (ends included), and the mean width."""
-    if values.lower is None or values.upper is None or values.is_profile:
+    lower, upper = values.lower, values.upper
+    if lower is None or upper is None or values.is_profile:
         return 0, np.nan, np.nan
-    rows = scored & np.isfinite(values.lower) & np.isfinite(values.upper)
+    rows = scored & np.isfinite(lower) & np.isfinite(upper)
     if not rows.any():
         return 0, np.nan, np.nan
-    lower, upper, true = values.lower[rows], values.upper[rows], values.true[rows]
-    within = (lower <= true) & (true <= upper)
-    return int(rows.sum()), float(within.mean()), float((upper - lower).mean(dtype=np.float64))
+    within = ((lower <= values.true) & (values.true <= upper))[rows].mean()
+    return int(rows.sum()), float(within), float((upper[rows] - lower[rows]).mean(dtype=np.float64))
 
 
 def _moments(
@@ -237,23 +223,19 @@ def _moments(
 ) -> dict[str, float]:
     """Return what pooled measures need; zeros without items, which add nothing to the pool."""
     if not true.size:
-        return dict.fromkeys(MOMENTS, 0.0)
-    error, off_mean = predicted - true, true - true.mean()
-    large = above_floor(true, floor)
-    moments = (
-        true.mean(),
-        predicted.mean(),
-        true.var(),
-        predicted.var(),
-        (off_mean * (predicted - predicted.mean())).mean(),
-        np.square(error).mean(),
-        np.abs(error).mean(),
-        np.abs(off_mean).mean(),
-        _mean_percent(error[large], true[large]),
-        _mean_percent(off_mean[large], true[large]),
-    )
-    return dict(zip(MOMENTS, map(float, moments), strict=True))
-
-
-def _mean_percent(error: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    return float(100 * np.abs(error / true).mean()) if error.size else 0.0
+        predicted, true, floor = np.zeros(1), np.zeros(1), None
+    error, off_mean, large = predicted - true, true - true.mean(), above_floor(true, floor)
+    percent, oracle_percent = (100 * np.abs(x[large] / true[large]) for x in (error, off_mean))
+    moments = {
+        "mean_true": true.mean(),
+        "mean_predicted": predicted.mean(),
+        "variance_true": true.var(),
+        "variance_predicted": predicted.var(),
+        "covariance": (off_mean * (predicted - predicted.mean())).mean(),
+        "squared_error": np.square(error).mean(),
+        "absolute_error": np.abs(error).mean(),
+        "oracle_absolute_error": np.abs(off_mean).mean(),
+        "percent_error": percent.mean() if large.any() else 0.0,
+        "oracle_percent_error": oracle_percent.mean() if large.any() else 0.0,
+    }
+    return {name: float(value) for name, value in moments.items()}

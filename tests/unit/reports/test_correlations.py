@@ -76,7 +76,8 @@ def test_intervals_draw_whole_clusters():
 
 
 def test_the_table_counts_items_and_ends_with_the_references():
-    (table,) = correlation_document(make(), PROVENANCE, references=REFERENCE).text_tables
+    document = correlation_document(make(), PROVENANCE, references=REFERENCE)
+    (table,) = document.sections[0].tables
     assert table.header[2] == "mean r, every (4)"
     assert table.header[-1] == "some (2)"
     assert {len(row) for row in table.rows} == {len(table.header)}
