@@ -191,7 +191,9 @@ def write_report(result: TuningResult, facts: dict[str, str], folder: Path) -> l
         ),
         tables={
             "changes.csv": pd.DataFrame(list(changes.rows), columns=pd.Index(changes.header)),
-            "structures.csv": structures[[*STRUCTURES]].set_axis([*STRUCTURES.values()], axis=1),
+            "structures.csv": pd.DataFrame(structures[[*STRUCTURES]]).set_axis(
+                [*STRUCTURES.values()], axis=1
+            ),
         },
     )
     return document.write(folder)

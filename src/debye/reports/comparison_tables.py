@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from debye.benchmark.comparison.plan import TRAIN_SAMPLE
 from debye.benchmark.comparison.results import MATCH, PAIR, MeanSd, Overview
@@ -335,7 +336,7 @@ def pair_table(overview: Overview, split: str) -> TextTable | None:
         found = found if name == CEILING else rows_where(found, crystal=crystal)
         known = found.dropna(subset=["pearson"])
         groups = (found, *(rows_where(found, same_form=form) for form in (1, 0)))
-        median = number(float(known["pearson"].median()))
+        median = _median(column(known, "pearson"))
         count = len(known.drop_duplicates(PAIR))
         if len(found) or name == CEILING:
             rows.append((name, crystal, *map(_runs_mean, groups), median, str(count)))
@@ -364,9 +365,9 @@ def predicted_table(overview: Overview) -> TextTable | None:
     for name in (PHENIX, CONFIDENCE, *overview.contenders):
         found = rows_where(every, predictor=name)
         best = rows_where(found, best_match=1)
-        means = best.groupby("file")["pearson"].mean().dropna()
+        means = _means(best, "file")
         if len(found) or name not in overview.contenders:
-            middle = number(float(means.median())), str(len(means))
+            middle = _median(means), str(np.isfinite(means).sum())
             rows.append((name, _runs_mean(best), *middle, _runs_mean(found)))
     matches = len(every.drop_duplicates(MATCH))
     header = ("predictor", "r, best match", "median", "structures", f"r, all {matches} matches")
@@ -380,6 +381,16 @@ def predicted_table(overview: Overview) -> TextTable | None:
     return TextTable("Predicted structures", header, tuple(rows), 1, note)
 
 
+def _means(rows: pd.DataFrame, by: str) -> NDArray[np.float64]:
+    """Return the mean r of each group of rows, NaN if it has none."""
+    return column(pd.DataFrame(rows.groupby(by)[["pearson"]].mean()), "pearson")
+
+
 def _runs_mean(rows: pd.DataFrame) -> str:
     """Write the mean over items of each run, mean ± sd of the runs."""
-    return plus_minus(MeanSd.of(rows.groupby("run")["pearson"].mean().to_numpy(np.float64)))
+    return plus_minus(MeanSd.of(_means(rows, "run")))
+
+
+def _median(values: NDArray[np.float64]) -> str:
+    known = values[np.isfinite(values)]
+    return number(float(np.median(known)) if known.size else np.nan)

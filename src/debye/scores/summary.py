@@ -325,7 +325,8 @@ def difference(
         draws = measure(left, name, weights) - measure(right, name, weights)
         return percentile_interval(draws, bootstrap.level)
 
-    labels = ["{model}, crystal {crystal}".format(**table.iloc[0]) for table in (first, second)]
+    label = "{model}, crystal {crystal}".format
+    labels = label(**first.iloc[0]), label(**second.iloc[0])
     used = int(np.isfinite(column(left, own)).sum())
     left_out = len(mine.index.union(theirs.index)) - len(left)
     estimate = float(measure(left, name)[0] - measure(right, name)[0])

@@ -259,9 +259,10 @@ class Comparison:
 
     def _trials(self, contender: Contender) -> list[Task]:
         """Return the trials of a search: the first seed, a share of the budget, no evaluation."""
-        recipe = self._recipe(contender, 1)
-        tasks = []
-        for number, settings in enumerate(contender.trials if recipe else (), start=1):
+        recipe, tasks = self._recipe(contender, 1), list[Task]()
+        if recipe is None:
+            return []
+        for number, settings in enumerate(contender.trials, start=1):
             own = trial_recipe(recipe.changed(settings), self.store, self.config.share)
             job = self._job(contender, "search", str(number), 1, settings, own)
             folder = self.out / "runs" / contender.name / f"search-{number}"

@@ -104,7 +104,7 @@ def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Resu
         seeds: Runs of each recipe; runs of further seeds, which an earlier call made, are ignored.
     """
     found: list[list[pd.DataFrame]] = [[] for _ in FILES]
-    runs: list[dict[str, Any]] = []
+    runs, facts = list[dict[str, Any]](), dict[str, Any]()
     for contender in contenders:
         for path in sorted((folder / "runs" / contender).glob(f"*/{JOB_FILE}"), key=_run_order):
             run = path.parent
