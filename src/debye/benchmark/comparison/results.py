@@ -114,7 +114,7 @@ def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Resu
                 facts = _failed_row(read_failure(run))
             else:
                 continue
-            if (facts["seed"] or 0) > seeds:
+            if int(facts["seed"] or 0) > seeds:
                 continue
             runs.append(facts)
             labels = {name: facts[name] for name in RUN}
