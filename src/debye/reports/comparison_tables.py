@@ -16,7 +16,7 @@ from debye.benchmark.crystal_pairs import CEILING
 from debye.benchmark.predicted_models import CONFIDENCE, PHENIX
 from debye.reports.document import MISSING, TextTable, cell, in_unit, number, signed
 from debye.scores.strata import ATOM_CLASSES, RESOLUTION_STRATA
-from debye.scores.tables import rows_where
+from debye.scores.tables import column, rows_where
 from debye.targets.target import Target
 
 ORACLE = "each structure's own mean"
