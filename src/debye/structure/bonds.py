@@ -170,9 +170,7 @@ def _match_dictionary(
     return (wrong <= MISMATCH * count(residue)) & (unknown <= MISMATCH * names)
 
 
-def _templates(
-    atoms: AtomTable,
-) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]:
+def _templates(atoms: AtomTable) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]:
     """Bonds of each component, one component after the other, and where each starts.
 
     A bond is two rows of ``atoms.names`` and an order; bonds to names that no residue has are left

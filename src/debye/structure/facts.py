@@ -319,9 +319,7 @@ def looks_like_confidence(b_iso: NDArray[np.float32], residue: NDArray[np.int32]
     return bool(chain_like and constant and np.ptp(b_iso) > 0.01)
 
 
-def missing_copies(
-    operators: Iterable[tuple[bool, NDArray[np.float64]]],
-) -> NDArray[np.float64]:
+def missing_copies(operators: Iterable[tuple[bool, NDArray[np.float64]]]) -> NDArray[np.float64]:
     """Return those of the NCS operators whose copies the file lacks.
 
     Args:

@@ -283,10 +283,7 @@ def decode(data: bytes, encodings: list[Mapping[str, Any]]) -> NDArray:
     Example:
         >>> decode(
         ...     b"\\x02\\x03",
-        ...     [
-        ...         {"kind": "Delta", "origin": 10, "srcType": 3},
-        ...         {"kind": "ByteArray", "type": 1},
-        ...     ],
+        ...     [{"kind": "Delta", "origin": 10, "srcType": 3}, {"kind": "ByteArray", "type": 1}],
         ... ).tolist()
         [12, 15]
     """

@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from debye.errors import FormatError, StructureError
 from debye.structure.facts import CategoryFacts
 from debye.structure.formats.cif_tokens import CifColumn, CifTable, CifText, numbers_together
-from debye.structure.formats.columns import (
-    Category,
-    Column,
-    PlainColumn,
-    atom_columns,
-    tensors_of,
-)
+from debye.structure.formats.columns import Category, Column, PlainColumn, atom_columns, tensors_of
 from debye.structure.formats.new_text import TEXT, Edited, check_rows, format_b, splice
 from debye.structure.records import AtomRecords
 

@@ -158,11 +158,7 @@ class PdbFile:
         edited = np.frombuffer(data, np.uint8).copy()
         edited[line[is_long, None] + np.arange(_B.start, _B.stop)] = text[is_long]
         edits = [
-            (
-                int(first),
-                int(last),
-                data[first:last].ljust(_B.start)[: _B.start] + bytes(new_b),
-            )
+            (int(first), int(last), data[first:last].ljust(_B.start)[: _B.start] + bytes(new_b))
             for first, last, new_b in zip(
                 line[~is_long], line_end[~is_long], text[~is_long], strict=True
             )
