@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from debye.structure.components import ComponentClass, open_table
-from debye.structure.row_keys import equal_text, text_numbers
+from debye.structure.row_keys import text_numbers
 from debye.structure.structure import EntityKind
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -323,7 +323,7 @@ def known_elements(
         ... ).tolist()
         ['C', 'C', 'CA', 'H']
     """
-    unknown = np.flatnonzero(equal_text(element, "X") | equal_text(element, ""))
+    unknown = np.flatnonzero((element == "X") | (element == ""))
     if len(unknown) == 0:
         return element
     element = element.astype("U2")

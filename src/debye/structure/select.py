@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.structure.entities import HYDROGENS
 from debye.structure.row_keys import changes, row_keys, text_numbers
 from debye.structure.structure import EntityKind, Structure
 
-_HYDROGENS = ("H", "D", "T")
 _UNKNOWN_ELEMENTS = ("", "X", "*")
 
 
@@ -53,7 +53,7 @@ def select_atoms(structure: Structure) -> tuple[Structure, Selection]:
     kept = np.ones(len(structure), bool)
     for reason, unwanted in (
         ("other_models", structure.model != structure.model[:1]),
-        ("hydrogens", np.isin(structure.element, _HYDROGENS)),
+        ("hydrogens", np.isin(structure.element, HYDROGENS)),
         ("waters", structure.entity_kind == EntityKind.WATER),
         ("no_coordinates", ~np.isfinite(structure.position).all(axis=1)),
         ("unknown_elements", np.isin(structure.element, _UNKNOWN_ELEMENTS)),

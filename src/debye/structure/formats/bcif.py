@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 
 from debye.errors import FormatError
 from debye.structure.facts import CategoryFacts
-from debye.structure.formats.columns import Category, PlainColumn, atom_columns, tensors_of
+from debye.structure.formats.columns import Category, PlainColumn, atom_columns
 from debye.structure.formats.mmcif import (
     CONTRADICTING,
     B,
     no_atoms,
-    refuse_without_coordinates,
     unmatched_anisotropic,
 )
 from debye.structure.formats.new_text import (
@@ -156,14 +155,9 @@ class BcifFile:
         site = self.category("atom_site")
         if not site:
             raise no_atoms(self._source)
-        refuse_without_coordinates(site, self._source)
+        columns = atom_columns(site, self.category("atom_site_anisotrop"), self._source)
         facts = CategoryFacts(self)
-        return AtomRecords(
-            **atom_columns(site, self._source),
-            u_aniso=tensors_of(site, self.category("atom_site_anisotrop"), len(site["cartn_x"])),
-            partners=facts.partners(),
-            header=facts.header(),
-        )
+        return AtomRecords(columns, facts.partners(), facts.header())
 
     def annotated(self, b: NDArray[np.floating]) -> Edited:
         """Return the block as mmCIF text with new B-factors.

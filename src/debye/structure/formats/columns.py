@@ -14,10 +14,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.errors import FormatError
+from debye.errors import FormatError, StructureError
 from debye.structure.chemistry import clean_symbols
-from debye.structure.row_keys import equal_text
 
+AXES = ("cartn_x", "cartn_y", "cartn_z")
 _LARGEST_INTEGER = np.iinfo(np.int32).max
 _SPACE = ord(" ")
 _MINUS = ord("-")
@@ -64,7 +64,7 @@ class PlainColumn:
         if self.mask is not None:
             return self.mask != 0
         if self.values.dtype.kind == "U":
-            return equal_text(self.values, ".") | equal_text(self.values, "?")
+            return (self.values == ".") | (self.values == "?")
         return np.zeros(len(self.values), bool)
 
     def texts(self) -> NDArray[np.str_]:
@@ -94,61 +94,59 @@ class PlainColumn:
         return numbers
 
 
-def atom_columns(site: Category, source: str) -> dict[str, NDArray]:
+def atom_columns(site: Category, anisotropic: Category, source: str) -> dict[str, NDArray | None]:
     """Return the columns of the atom records; the label replaces a missing author's value.
 
     Args:
         site: The atom_site category.
+        anisotropic: The atom_site_anisotrop category.
         source: Named in error messages.
 
     Raises:
         FormatError: A residue or model number is not an integer.
+        StructureError: A Cartesian coordinate is missing.
     """
+    missing = [f"Cartn_{name[-1]}" for name in AXES if name not in site]
+    if missing:
+        problem = f"atom_site has no {', '.join(missing)}"
+        raise StructureError(source, problem, "Give Cartesian coordinates, not fractional ones")
     rows = len(site["cartn_x"])
     position = np.empty((rows, 3), np.float32)
-    for axis, name in enumerate(("cartn_x", "cartn_y", "cartn_z")):
+    for axis, name in enumerate(AXES):
         position[:, axis] = site[name].numbers()
-    occupancy = numbers_of(site, rows, "occupancy")
+    occupancy, b_iso = (
+        site[name].numbers() if name in site else np.full(rows, np.nan)
+        for name in ("occupancy", "b_iso_or_equiv")
+    )
     return {
-        "model": integers_of(site, rows, "pdbx_PDB_model_num", source=source, absent=1),
-        "chain": texts_of(site, rows, "auth_asym_id", "label_asym_id"),
-        "chain_label": texts_of(site, rows, "label_asym_id"),
-        "residue_number": integers_of(site, rows, "auth_seq_id", "label_seq_id", source=source),
-        "insertion_code": texts_of(site, rows, "pdbx_PDB_ins_code"),
-        "residue_name": texts_of(site, rows, "auth_comp_id", "label_comp_id"),
-        "atom_name": texts_of(site, rows, "auth_atom_id", "label_atom_id"),
-        "altloc": texts_of(site, rows, "label_alt_id"),
-        "element": clean_symbols(texts_of(site, rows, "type_symbol")),
+        "model": _integers(site, rows, "pdbx_PDB_model_num", source=source, absent=1),
+        "chain": _texts(site, rows, "auth_asym_id", "label_asym_id"),
+        "chain_label": _texts(site, rows, "label_asym_id"),
+        "residue_number": _integers(site, rows, "auth_seq_id", "label_seq_id", source=source),
+        "insertion_code": _texts(site, rows, "pdbx_PDB_ins_code"),
+        "residue_name": _texts(site, rows, "auth_comp_id", "label_comp_id"),
+        "atom_name": _texts(site, rows, "auth_atom_id", "label_atom_id"),
+        "altloc": _texts(site, rows, "label_alt_id"),
+        "element": clean_symbols(_texts(site, rows, "type_symbol")),
         "position": position,
         "occupancy": np.where(np.isnan(occupancy), 1.0, occupancy).astype(np.float32),
-        "b_iso": numbers_of(site, rows, "B_iso_or_equiv").astype(np.float32),
-        "is_hetero": equal_text(texts_of(site, rows, "group_PDB"), "HETATM"),
+        "b_iso": b_iso.astype(np.float32),
+        "is_hetero": _texts(site, rows, "group_PDB") == "HETATM",
+        "u_aniso": _tensors(site, anisotropic, rows),
     }
 
 
-def texts_of(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
+def _texts(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
     """Return the texts of the first column that exists, filled up from the next ones."""
-    texts = None
-    for column in _existing(site, names):
-        if texts is None:
-            texts = column.texts()
-        elif (empty := equal_text(texts, "")).any():
-            texts = np.where(empty, column.texts(), texts)
-    return np.zeros(rows, "U1") if texts is None else texts
+    texts = np.zeros(rows, "U1")
+    for name in names:
+        if name.lower() in site and (empty := texts == "").any():
+            found = site[name.lower()].texts()
+            texts = found if empty.all() else np.where(empty, found, texts)
+    return texts
 
 
-def numbers_of(site: Category, rows: int, *names: str) -> NDArray[np.float64]:
-    """Return the numbers of the first column that exists, filled up from the next ones; NaN if absent."""
-    numbers = None
-    for column in _existing(site, names):
-        if numbers is None:
-            numbers = column.numbers()
-        elif np.isnan(numbers).any():
-            numbers = np.where(np.isnan(numbers), column.numbers(), numbers)
-    return np.full(rows, np.nan) if numbers is None else numbers
-
-
-def integers_of(
+def _integers(
     site: Category, rows: int, *names: str, source: str, absent: int = 0
 ) -> NDArray[np.int32]:
     """Return the integers of the first column that exists, filled up from the next ones.
@@ -165,16 +163,12 @@ def integers_of(
     return np.where(np.isnan(integers), absent, integers).astype(np.int32)
 
 
-def _existing(site: Category, names: tuple[str, ...]) -> list[Column]:
-    return [site[name.lower()] for name in names if name.lower() in site]
-
-
 def _whole_numbers(column: Column, name: str, source: str) -> NDArray[np.float64]:
     """Return whole numbers, NaN where absent."""
     values = column.numbers()
     odd = np.flatnonzero(~((np.rint(values) == values) & (np.abs(values) <= _LARGEST_INTEGER)))
     if len(odd):
-        given = odd[~equal_text(column.texts()[odd], "")]
+        given = odd[column.texts()[odd] != ""]
         if len(given):
             value = str(column.texts()[given[0]])
             problem = (
@@ -201,7 +195,7 @@ def _number(text: str, absent: float) -> float:
         return absent
 
 
-def tensors_of(site: Category, anisotropic: Category, rows: int) -> NDArray[np.float32] | None:
+def _tensors(site: Category, anisotropic: Category, rows: int) -> NDArray[np.float32] | None:
     """Return (atoms, 6) anisotropic tensors, Å², joined to the atoms by identifier; None without any."""
     items = [f"u[{i}][{j}]" for i, j in ("11", "22", "33", "12", "13", "23")]
     if not {"id", *items} <= set(anisotropic) or "id" not in site:

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from debye.errors import FormatError, StructureError
 from debye.structure.facts import CategoryFacts
 from debye.structure.formats.cif_tokens import CifColumn, CifTable, CifText, numbers_together
-from debye.structure.formats.columns import Category, Column, PlainColumn, atom_columns, tensors_of
+from debye.structure.formats.columns import AXES, Column, PlainColumn, atom_columns
 from debye.structure.formats.new_text import TEXT, Edited, check_rows, format_b, splice
 from debye.structure.records import AtomRecords
 
 B, CONTRADICTING = "b_iso_or_equiv", ("u_iso_or_equiv", "aniso_b", "aniso_u")
 """The B column of atom_site, and the starts of columns that a new B contradicts: they become unknown."""
-_AXES = ("cartn_x", "cartn_y", "cartn_z")
-_TOGETHER = (_AXES, ("occupancy", B))
+_TOGETHER = (AXES, ("occupancy", B))
 _REST_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 
 _Edits = tuple[NDArray[np.int64], NDArray[np.int64], pa.Array]
@@ -62,24 +61,19 @@ class MmcifFile:
 
     def records(self) -> AtomRecords:
         """Return the atoms and facts; call it once: what only reading needs is dropped from memory."""
-        columns = self._atoms.columns
-        site: dict[str, Column] = {**columns}
-        refuse_without_coordinates(site, self._source)
+        atoms = self._atoms.columns
+        site: dict[str, Column] = {**atoms}
         for group in _TOGETHER:
-            if all(name in columns for name in group):
-                numbers = numbers_together([columns[name] for name in group])
+            if all(name in atoms for name in group):
+                numbers = numbers_together([atoms[name] for name in group])
                 site.update(zip(group, map(PlainColumn, numbers), strict=True))
         tensors = self._anisotropic.columns if self._anisotropic else {}
+        columns = atom_columns(site, tensors, self._source)
         facts = CategoryFacts(self)
-        records = AtomRecords(
-            **atom_columns(site, self._source),
-            u_aniso=tensors_of(site, tensors, self._atoms.rows),
-            partners=facts.partners(),
-            header=facts.header(),
-        )
+        records = AtomRecords(columns, facts.partners(), facts.header())
         self._text.forget()
-        written = {B, "id", next(reversed(list(columns)))}
-        written |= {name for name in columns if name.startswith(CONTRADICTING)}
+        written = {B, "id", next(reversed(atoms))}
+        written |= {name for name in atoms if name.startswith(CONTRADICTING)}
         self._atoms = self._atoms.with_only(written)
         if self._anisotropic:
             first = next(iter(self._anisotropic.columns))
@@ -164,14 +158,6 @@ def no_atoms(source: str, problem: str | None = None) -> StructureError:
     """Return the error for a file without atoms."""
     problem = problem or "there are no atoms in the file"
     return StructureError(source, problem, "Give a file with ATOM records or an atom_site category")
-
-
-def refuse_without_coordinates(site: Category, source: str) -> None:
-    """Raise :class:`StructureError` if atom_site lacks a Cartesian coordinate."""
-    usual = [f"Cartn_{name[-1]}" for name in _AXES if name not in site]
-    if usual:
-        problem = f"atom_site has no {', '.join(usual)}"
-        raise StructureError(source, problem, "Give Cartesian coordinates, not fractional ones")
 
 
 def unmatched_anisotropic(source: str) -> FormatError:

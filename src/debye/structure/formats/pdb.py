@@ -21,8 +21,7 @@ from debye.structure.chemistry import (
     element_of,
     element_of_padded_name,
 )
-from debye.structure.declared_links import Partner
-from debye.structure.facts import Header
+from debye.structure.facts import Header, Partner
 from debye.structure.formats.columns import fixed_numbers, fixed_texts, with_line_feeds
 from debye.structure.formats.new_text import Edited, check_rows, splice
 from debye.structure.records import AtomRecords
@@ -101,7 +100,7 @@ class PdbFile:
             FormatError: A record is damaged.
         """
         header, partners = _facts(self.head)
-        return AtomRecords(**self._columns(), partners=partners, header=header)
+        return AtomRecords(self._columns(), partners, header)
 
     def _columns(self) -> dict[str, Any]:
         if len(self.rows) and self.lengths[self.rows].min() < _SHORTEST:
