@@ -37,7 +37,7 @@ _REMEDY = "Give a structure as mmCIF, BinaryCIF or PDB, with or without gzip"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceFile:
-    """A structure file that was read: what :func:`~debye.structure.annotate.write_with_b` copies.
+    """A structure file that was read: what :func:`~debye.structure.write.write_with_b` copies.
 
     It holds the content of the file, so drop it with the structure when no copy is wanted.
     """
