@@ -89,18 +89,15 @@ class Bonds:
 def find_bonds(structure: Structure) -> Bonds:
     """Find all bonds of a structure with one conformer and no hydrogens.
 
-    Within a residue, bonds and orders are those of the Chemical Component Dictionary. Residues that
-    the dictionary lacks, or whose coordinates contradict it (another molecule under the same name),
-    and atoms with names it lacks, are bonded by distance, with orders by :data:`ORDER_BY_LENGTH`.
-    Between residues: peptide bonds, phosphodiesters, disulfides and other covalent links by distance,
-    and metal coordination, all ``SINGLE``. Symmetry mates are never bonded.
+    Within a residue, bonds and orders are those of the Chemical Component Dictionary. Residues that the
+    dictionary lacks, or whose coordinates contradict it (another molecule under the same name), and atoms with
+    names it lacks, are bonded by distance, with orders by :data:`ORDER_BY_LENGTH`. Between residues: peptide
+    bonds, phosphodiesters, disulfides and other covalent links by distance, and metal coordination, all
+    ``SINGLE``. Symmetry mates are never bonded.
 
-    The links that files list (LINK, SSBOND, struct_conn) are not used, so that the same atoms have
-    the same bonds in every format. Of those in 550 entries geometry finds 642 of 650 covalent ones; the
-    others, and most metal contacts it leaves out, are stretched or join two metals.
-
-    Args:
-        structure: What :func:`debye.structure.select.select_atoms` returns.
+    The links that files list (LINK, SSBOND, struct_conn) are not used, so that the same atoms have the same
+    bonds in every format. Of those in 550 entries geometry finds 642 of 650 covalent ones; the others, and
+    most metal contacts it leaves out, are stretched or join two metals.
 
     Example:
         >>> from debye.testing.peptide import build_peptide
@@ -108,23 +105,18 @@ def find_bonds(structure: Structure) -> Bonds:
         8
     """
     atoms = AtomTable.from_structure(structure)
-    near = near_pairs(atoms)
+    near = _near_pairs(atoms)
     known_pairs, known_order, known = _dictionary_bonds(atoms, near)
     within = near[atoms.same_residue(near) & ~known[near].all(axis=1)]
-    within = within[is_bonded(atoms, within)]
-    polymer = polymer_links(structure, atoms, near)
-    links = np.concatenate(
-        [
-            polymer,
-            other_links(structure, atoms, near, polymer),
-            metal_bonds(structure, atoms, known),
-        ]
-    )
+    within = within[_is_bonded(atoms, within)]
+    polymer = _polymer_links(structure, atoms, near)
+    others = _other_links(structure, atoms, near, polymer)
+    links = np.concatenate([polymer, others, _metal_bonds(structure, atoms, known)])
     pairs = np.sort(np.concatenate([known_pairs, within, links]), axis=1)
     single = np.full(len(links), BondOrder.SINGLE, np.int8)
     order = np.concatenate([known_order, _order_by_length(structure, atoms, within), single])
     # Of equal pairs the first stays: the dictionary gives the order.
-    _, first = np.unique(pairs[:, 0] * len(structure) + pairs[:, 1], return_index=True)
+    _, first = np.unique(pairs @ (len(structure), 1), return_index=True)
     return Bonds(pairs=pairs[first].astype(np.int32), order=order[first])
 
 
@@ -169,19 +161,19 @@ def _match_dictionary(
         atoms: The structure.
         near: Pairs of nonmetals near enough to be bonded.
         known: (atoms,) whether the dictionary entry has the atom's name.
-        pairs: (bonds, 2) what the dictionary bonds, and
+        pairs: (bonds, 2) what the dictionary bonds.
         residue: (bonds,) in which residue.
     """
+    names = np.bincount(atoms.residue)
 
     def count(rows: NDArray[np.intp]) -> NDArray[np.intp]:
         return np.bincount(rows, minlength=len(names))
 
-    names = np.bincount(atoms.residue)
     length, radii = atoms.length(pairs)
-    bonded = is_bonded(atoms, pairs) & ~atoms.metal[pairs].any(axis=1)
+    bonded = _is_bonded(atoms, pairs) & ~atoms.metal[pairs].any(axis=1)
     near = near[atoms.same_residue(near) & known[near].all(axis=1)]
     # Bonded by distance but not by the dictionary: all such contacts less those that are both.
-    surplus = count(atoms.residue[near[is_bonded(atoms, near), 0]]) - count(residue[bonded])
+    surplus = count(atoms.residue[near[_is_bonded(atoms, near), 0]]) - count(residue[bonded])
     wrong = count(residue[length > radii + STRETCHED]) + surplus
     unknown = count(atoms.residue[~known])
     return (wrong <= MISMATCH * count(residue)) & (unknown <= MISMATCH * names)
@@ -196,11 +188,14 @@ def _templates(atoms: AtomTable) -> tuple[NDArray[np.intp], NDArray[np.bool_], N
     number = {name: row for row, name in enumerate(atoms.names.tolist())}
     found = [(row, find_component(name)) for row, name in enumerate(atoms.components.tolist())]
     entries = [(row, entry) for row, entry in found if entry is not None]
-    names = np.array([len(entry.atom_names) for _, entry in entries], np.intp)
-    bonds = np.array([len(entry.order) for _, entry in entries], np.intp)
-    rows = np.array([row for row, _ in entries], np.intp)
-    name = np.array(
-        [number.get(name, -1) for _, entry in entries for name in entry.atom_names], np.intp
+    names, bonds, rows, name = (
+        np.array(values, np.intp)
+        for values in (
+            [len(entry.atom_names) for _, entry in entries],
+            [len(entry.order) for _, entry in entries],
+            [row for row, _ in entries],
+            [number.get(name, -1) for _, entry in entries for name in entry.atom_names],
+        )
     )
     known_name = np.zeros((len(atoms.components), len(atoms.names)), bool)
     known_name[np.repeat(rows, names)[name >= 0], name[name >= 0]] = True
@@ -234,13 +229,13 @@ def _order_by_length(
 ) -> NDArray[np.int8]:
     """Apply :data:`ORDER_BY_LENGTH`."""
     order = np.full(len(pairs), BondOrder.SINGLE, np.int8)
-    if len(pairs):
-        length, _ = atoms.length(pairs)
-        element = np.sort(structure.element[pairs], axis=1)
-        for elements, limits in ORDER_BY_LENGTH.items():
-            rows = np.flatnonzero((element == elements).all(axis=1))
-            orders = np.array([*(entry[1] for entry in limits), BondOrder.SINGLE], np.int8)
-            order[rows] = orders[np.searchsorted([entry[0] for entry in limits], length[rows])]
+    length, _ = atoms.length(pairs)
+    element = np.sort(structure.element[pairs], axis=1)
+    for elements, limits in ORDER_BY_LENGTH.items():
+        rows = np.flatnonzero((element == elements).all(axis=1))
+        longest, orders = zip(*limits, strict=True)
+        orders = np.array([*orders, BondOrder.SINGLE], np.int8)
+        order[rows] = orders[np.searchsorted(longest, length[rows])]
     return order
 
 
@@ -279,10 +274,9 @@ class AtomTable:
             names=names,
         )
 
-    def name_row(self, name: str) -> int:
-        """Row of an atom name in ``names``, -1 where no atom has it."""
-        row = int(np.searchsorted(self.names, name))
-        return row if row < len(self.names) and self.names[row] == name else -1
+    def named(self, name: str) -> NDArray[np.bool_]:
+        """(atoms,) whether an atom has a name."""
+        return np.isin(self.name, np.flatnonzero(self.names == name))
 
     def length(self, pairs: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Length of each pair, and the sum of its covalent radii, Å."""
@@ -295,7 +289,7 @@ class AtomTable:
         return self.residue[pairs[:, 0]] == self.residue[pairs[:, 1]]
 
 
-def near_pairs(atoms: AtomTable) -> NDArray[np.intp]:
+def _near_pairs(atoms: AtomTable) -> NDArray[np.intp]:
     """Pairs of nonmetals near enough for any rule below, each once."""
     rows = np.flatnonzero(~atoms.metal)
     if len(rows) < 2:
@@ -307,47 +301,38 @@ def near_pairs(atoms: AtomTable) -> NDArray[np.intp]:
     large = rows[is_large[rows]]
     if not len(large):
         return pairs
-    reach = 2 * float(atoms.radius[large].max()) + LARGE_TOLERANCE
-    first, second = _within_reach(tree, atoms.position[large], reach).T
-    far = np.column_stack([large[first], rows[second]])
+    far = _between(atoms, large, rows, 2 * float(atoms.radius[large].max()) + LARGE_TOLERANCE)
     far = far[~is_large[far[:, 1]] | (far[:, 0] < far[:, 1])]
-    length, _ = atoms.length(far)
-    return np.concatenate([pairs, far[length > LIGHT_REACH]])
+    return np.concatenate([pairs, far[atoms.length(far)[0] > LIGHT_REACH]])
 
 
-def is_bonded(atoms: AtomTable, pairs: NDArray[np.integer]) -> NDArray[np.bool_]:
+def _is_bonded(atoms: AtomTable, pairs: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Whether the distance alone makes a covalent bond between nonmetals."""
     length, radii = atoms.length(pairs)
     return (length <= radii + TOLERANCE) & (length >= SHORTEST * radii)
 
 
-def polymer_links(
+def _polymer_links(
     structure: Structure, atoms: AtomTable, near: NDArray[np.intp]
 ) -> NDArray[np.intp]:
     """Peptide bonds, phosphodiesters and disulfides: each atom with its nearest partner only."""
     pairs = near[~atoms.same_residue(near)]
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     length, _ = atoms.length(pairs)
-    name, kind = atoms.name[pairs], structure.entity_kind[pairs]
+    kind = structure.entity_kind[pairs]
 
     def select(left: str, right: str, polymer: EntityKind, longest: float) -> NDArray[np.intp]:
-        chosen = (length <= longest) & (length >= SHORTEST_LINK)
-        chosen &= (name[:, 0] == atoms.name_row(left)) & (name[:, 1] == atoms.name_row(right))
-        chosen &= (kind == polymer).all(axis=1)
+        chosen = (length <= longest) & (length >= SHORTEST_LINK) & (kind == polymer).all(axis=1)
+        chosen &= atoms.named(left)[pairs[:, 0]] & atoms.named(right)[pairs[:, 1]]
         return _mutual_nearest(pairs[chosen], length[chosen])
 
     peptides = select("C", "N", EntityKind.PROTEIN, PEPTIDE)
     longest = peptide_limit(atoms.length(peptides)[0])
     if longest > PEPTIDE:
         peptides = _wide_peptides(structure, atoms, longest)
-    return np.concatenate(
-        [
-            peptides,
-            select("O3'", "P", EntityKind.NUCLEIC, PHOSPHODIESTER),
-            select("O3*", "P", EntityKind.NUCLEIC, PHOSPHODIESTER),
-            select("SG", "SG", EntityKind.PROTEIN, DISULFIDE),
-        ]
-    )
+    links = [select(name, "P", EntityKind.NUCLEIC, PHOSPHODIESTER) for name in ("O3'", "O3*")]
+    disulfides = select("SG", "SG", EntityKind.PROTEIN, DISULFIDE)
+    return np.concatenate([peptides, *links, disulfides])
 
 
 def peptide_limit(length: NDArray[np.float64]) -> float:
@@ -369,16 +354,14 @@ def peptide_limit(length: NDArray[np.float64]) -> float:
 
 def _wide_peptides(structure: Structure, atoms: AtomTable, longest: float) -> NDArray[np.intp]:
     protein = structure.entity_kind == EntityKind.PROTEIN
-    carbon = np.flatnonzero(protein & (atoms.name == atoms.name_row("C")))
-    nitrogen = np.flatnonzero(protein & (atoms.name == atoms.name_row("N")))
-    pairs = _within_reach(KDTree(atoms.position[nitrogen]), atoms.position[carbon], longest)
-    pairs = np.column_stack([carbon[pairs[:, 0]], nitrogen[pairs[:, 1]]])
+    carbon, nitrogen = (np.flatnonzero(protein & atoms.named(name)) for name in "CN")
+    pairs = _between(atoms, carbon, nitrogen, longest)
     length, _ = atoms.length(pairs)
     chosen = ~atoms.same_residue(pairs) & (length >= SHORTEST_LINK)
     return _mutual_nearest(pairs[chosen], length[chosen])
 
 
-def other_links(
+def _other_links(
     structure: Structure, atoms: AtomTable, near: NDArray[np.intp], polymer: NDArray[np.intp]
 ) -> NDArray[np.intp]:
     """Other covalent links between residues: glycosidic, covalent inhibitors, isopeptides.
@@ -388,27 +371,24 @@ def other_links(
     halogens do not link either (they share a proton or clash), nor do waters and ions.
     """
     pairs = near[~atoms.same_residue(near)]
-    pairs = pairs[is_bonded(atoms, pairs)]
+    pairs = pairs[_is_bonded(atoms, pairs)]
     polymer = _distinct(polymer, len(structure))
     contacts = _distinct(np.concatenate([pairs, polymer]), len(structure))
     sides = np.sort(atoms.residue[contacts], axis=1)
-    _, row, count = np.unique(
-        sides[:, 0] * len(structure) + sides[:, 1], return_inverse=True, return_counts=True
-    )
+    _, row, count = np.unique(sides @ (len(structure), 1), return_inverse=True, return_counts=True)
     contacts = contacts[count[row] == 1]
-    linked = polymer[:, 0] * len(structure) + polymer[:, 1]
-    contacts = contacts[~np.isin(contacts[:, 0] * len(structure) + contacts[:, 1], linked)]
+    contacts = contacts[~np.isin(contacts @ (len(structure), 1), polymer @ (len(structure), 1))]
     crowded = np.isin(structure.element[contacts], CROWDED_BY_CHANCE).all(axis=1)
     single = (EntityKind.WATER, EntityKind.ION)
     loose = np.isin(structure.entity_kind[contacts], single).any(axis=1)
-    # A second peptide bond of one atom is the alternative that polymer_links did not take.
+    # A second peptide bond of one atom is the alternative that _polymer_links did not take.
     ends = np.sort(structure.atom_name[contacts], axis=1)
     peptide = (structure.entity_kind[contacts] == EntityKind.PROTEIN).all(axis=1)
     peptide &= (ends == ("C", "N")).all(axis=1)
     return contacts[~crowded & ~loose & ~peptide]
 
 
-def metal_bonds(
+def _metal_bonds(
     structure: Structure, atoms: AtomTable, known: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
     """Coordination of metals, within a residue only for atoms that are not in the dictionary.
@@ -421,8 +401,7 @@ def metal_bonds(
     if not len(metals) or not len(others):
         return np.zeros((0, 2), np.intp)
     reach = float(atoms.radius[metals].max() + atoms.radius[others].max()) + METAL_TOLERANCE
-    pairs = _within_reach(KDTree(atoms.position[others]), atoms.position[metals], reach)
-    pairs = np.column_stack([metals[pairs[:, 0]], others[pairs[:, 1]]])
+    pairs = _between(atoms, metals, others, reach)
     length, radii = atoms.length(pairs)
     carbon = structure.element[pairs[:, 1]] == "C"
     limit = radii + np.where(carbon, METAL_CARBON_TOLERANCE, METAL_TOLERANCE)
@@ -431,11 +410,14 @@ def metal_bonds(
     return pairs[keep & ~(atoms.same_residue(pairs) & known[pairs].all(axis=1))]
 
 
-def _within_reach(tree: KDTree, position: NDArray[np.float64], reach: float) -> NDArray[np.intp]:
-    """Pairs of a position and an atom of the tree, as rows of each."""
-    hits = tree.query_ball_point(position, reach)
-    first = np.repeat(np.arange(len(position)), [len(hit) for hit in hits])
-    return np.column_stack([first, np.concatenate([np.asarray(hit, np.intp) for hit in hits])])
+def _between(
+    atoms: AtomTable, first: NDArray[np.intp], second: NDArray[np.intp], reach: float
+) -> NDArray[np.intp]:
+    """Pairs of a row of ``first`` and one of ``second`` within reach, Å."""
+    tree = KDTree(atoms.position[second], balanced_tree=False, compact_nodes=False)
+    hits = tree.query_ball_point(atoms.position[first], reach)
+    partners = np.concatenate([np.asarray(hit, np.intp) for hit in hits])
+    return np.column_stack([np.repeat(first, list(map(len, hits))), second[partners]])
 
 
 def _mutual_nearest(pairs: NDArray[np.intp], length: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -449,6 +431,5 @@ def _mutual_nearest(pairs: NDArray[np.intp], length: NDArray[np.float64]) -> NDA
 
 def _distinct(pairs: NDArray[np.intp], atoms: int) -> NDArray[np.intp]:
     """Each pair once, lower row first."""
-    low, high = pairs.min(axis=1, initial=atoms), pairs.max(axis=1, initial=0)
-    key = np.unique(low * atoms + high)
+    key = np.unique(np.sort(pairs, axis=1) @ (atoms, 1))
     return np.column_stack([key // atoms, key % atoms])

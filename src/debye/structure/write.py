@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from debye.errors import FormatError, StructureError
 from debye.files import is_same_file, write_bytes
+from debye.structure.facts import CELL_ITEMS, OPERATOR_ITEMS
 from debye.structure.formats.new_text import Edited, check_rows
 from debye.structure.formats.pdb import LARGEST, SMALLEST, PdbFile
 from debye.structure.read import SourceFile, read_source
@@ -31,7 +32,6 @@ _ATOM_TAGS = (
     "Cartn_z", "occupancy", "B_iso_or_equiv", "auth_seq_id", "auth_asym_id", "pdbx_PDB_model_num",
 )  # fmt: skip
 _TENSOR = ("U[1][1]", "U[2][2]", "U[3][3]", "U[1][2]", "U[1][3]", "U[2][3]")
-_AXES = (1, 2, 3)
 _MOST_SERIALS = 99_999
 """Serial numbers of PDB files have five columns; TER records take some of them."""
 _WIDTHS = {
@@ -58,7 +58,7 @@ def write_structure(structure: Structure, target: Path | str) -> Path:
     in PDB. The same structure always gives the same bytes.
 
     Args:
-        structure: What to write; all atoms, in order.
+        structure: All its atoms are written, in order.
         target: ``.cif``, ``.pdb`` or ``.ent``, also with ``.gz``; an existing file is replaced.
 
     Raises:
@@ -70,10 +70,7 @@ def write_structure(structure: Structure, target: Path | str) -> Path:
     if kind not in writers:
         remedy = f"Name the file {', '.join(writers)}, with or without .gz"
         raise FormatError(str(target), f"cannot write the format {kind!r}", remedy)
-    content = writers[kind](structure).encode()
-    if target.name.endswith(".gz"):
-        content = gzip.compress(content, mtime=0)
-    write_bytes(target, content)
+    write_bytes(target, _packed(writers[kind](structure).encode(), target))
     return target
 
 
@@ -82,19 +79,18 @@ def cif_text(structure: Structure) -> str:
     document = gemmi.cif.Document()
     block = document.add_new_block((structure.entry.id or "built").upper())
     _add_entry(block, structure)
-    _add_crystal(block, structure)
     labels = np.where(structure.chain_label == "", structure.chain, structure.chain_label).tolist()
     entities = {label: index for index, label in enumerate(dict.fromkeys(labels), start=1)}
     _add_entities(block, structure, labels, entities)
     columns = _atom_columns(structure, labels, entities)
     loop = block.init_loop("_atom_site.", list(_ATOM_TAGS))
     loop.set_all_values([[_quoted(value) for value in column] for column in columns])
-    if structure.u_aniso is not None:
-        rows = np.flatnonzero(np.isfinite(structure.u_aniso).all(axis=1))
+    tensors = structure.u_aniso
+    if tensors is not None and len(rows := np.flatnonzero(np.isfinite(tensors).all(axis=1))):
         loop = block.init_loop("_atom_site_anisotrop.", ["id", "type_symbol", *_TENSOR])
-        tensors = [_numbers(column, 4) for column in structure.u_aniso[rows].T]
+        columns = [_numbers(column, 4) for column in tensors[rows].T]
         identifiers = [str(row + 1) for row in rows.tolist()]
-        loop.set_all_values([identifiers, structure.element[rows].tolist(), *tensors])
+        loop.set_all_values([identifiers, structure.element[rows].tolist(), *columns])
     _add_links(block, structure, labels)
     return document.as_string()
 
@@ -135,9 +131,8 @@ def _sequence_numbers(structure: Structure, labels: list[str]) -> list[int]:
     """Count the residues of every chain from 1, as label_seq_id does."""
     seen: dict[tuple[int, str], dict[int, int]] = {}
     numbers = []
-    for model, label, residue in zip(
-        structure.model.tolist(), labels, structure.residue_index.tolist(), strict=True
-    ):
+    columns = (structure.model.tolist(), labels, structure.residue_index.tolist())
+    for model, label, residue in zip(*columns, strict=True):
         chain = seen.setdefault((model, label), {})
         numbers.append(chain.setdefault(residue, len(chain) + 1))
     return numbers
@@ -145,29 +140,26 @@ def _sequence_numbers(structure: Structure, labels: list[str]) -> list[int]:
 
 def _add_entry(block: gemmi.cif.Block, structure: Structure) -> None:
     entry = structure.entry
-    block.set_pair("_entry.id", gemmi.cif.quote(block.name))
-    if entry.title:
-        block.set_pair("_struct.title", gemmi.cif.quote(entry.title))
-    if entry.method:
-        block.set_pair("_exptl.method", gemmi.cif.quote(entry.method))
-    if entry.resolution is not None:
-        block.set_pair("_refine.pdbx_refine_id", gemmi.cif.quote(entry.method or "unknown"))
-        block.set_pair("_refine.ls_d_res_high", f"{entry.resolution:.2f}")
-
-
-def _add_crystal(block: gemmi.cif.Block, structure: Structure) -> None:
     crystal = structure.crystal
+    texts = [
+        ("_entry.id", block.name),
+        ("_struct.title", entry.title),
+        ("_exptl.method", entry.method),
+    ]
+    if entry.resolution is not None:
+        texts.append(("_refine.pdbx_refine_id", entry.method or "unknown"))
+    for tag, text in texts:
+        if text:
+            block.set_pair(tag, gemmi.cif.quote(text))
+    if entry.resolution is not None:
+        block.set_pair("_refine.ls_d_res_high", f"{entry.resolution:.2f}")
     if crystal is None or crystal.nonstandard_frame:  # the matrix of the frame is not known here
         return
-    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    for name, value in zip(names, crystal.cell, strict=True):
+    for name, value in zip(CELL_ITEMS, crystal.cell, strict=True):
         block.set_pair(f"_cell.{name}", f"{value:.3f}")
     block.set_pair("_symmetry.space_group_name_H-M", gemmi.cif.quote(crystal.space_group))
     if len(crystal.ncs_operators):
-        tags = [
-            item for i in _AXES for item in (*(f"matrix[{i}][{j}]" for j in _AXES), f"vector[{i}]")
-        ]
-        loop = block.init_loop("_struct_ncs_oper.", ["id", "code", *tags])
+        loop = block.init_loop("_struct_ncs_oper.", ["id", "code", *OPERATOR_ITEMS])
         for number, operator in enumerate(crystal.ncs_operators, start=1):
             loop.add_row([str(number), "generate", *(f"{value:.8f}" for value in operator.ravel())])
 
@@ -200,11 +192,7 @@ def _add_links(block: gemmi.cif.Block, structure: Structure, labels: list[str]) 
 
 
 def pdb_text(structure: Structure) -> str:
-    """Return the structure as the text of a PDB file.
-
-    Raises:
-        FormatError: A field is too wide for its columns; nothing is ever cut.
-    """
+    """Return the structure as the text of a PDB file; :class:`FormatError` if a field is too wide for its columns."""
     last = _chain_ends(structure)
     problem = _pdb_problem(structure, last)
     if problem:
@@ -215,8 +203,7 @@ def pdb_text(structure: Structure) -> str:
     serials = np.zeros(len(structure), np.int64)
     for model in models:
         rows = np.flatnonzero(structure.model == model)
-        serials[rows] = np.arange(1, len(rows) + 1)
-        serials[rows] += np.cumsum(last[rows]) - last[rows]
+        serials[rows] = np.arange(1, len(rows) + 1) + np.cumsum(last[rows]) - last[rows]
     atoms = _pdb_atoms(structure, serials.tolist())
     lines = [*_pdb_header(structure), *_pdb_links(structure, atoms)]
     for model in models:
@@ -254,9 +241,7 @@ def _pdb_problem(structure: Structure, last: np.ndarray) -> str | None:
         column = getattr(structure, name)
         long = np.flatnonzero(np.char.str_len(column) > width)
         if len(long):
-            what = name.replace("_", " ").removesuffix(" code") + (
-                " name" if name == "chain" else ""
-            )
+            what = "chain name" if name == "chain" else name.removesuffix("_code").replace("_", " ")
             return f"{what} {str(column[long[0]])!r} has more than {limit}"
     for name, (low, high, limit) in _RANGES.items():
         column = getattr(structure, name)
@@ -283,7 +268,7 @@ def _pdb_header(structure: Structure) -> Iterator[str]:
     cell = f"CRYST1{a:9.3f}{b:9.3f}{c:9.3f}{alpha:7.2f}{beta:7.2f}{gamma:7.2f}"
     yield f"{cell} {crystal.space_group:<11}"
     for number, operator in enumerate(crystal.ncs_operators, start=1):
-        for axis, (*rotation, shift) in zip(_AXES, operator.tolist(), strict=True):
+        for axis, (*rotation, shift) in enumerate(operator.tolist(), start=1):
             turned = "".join(f"{value:10.6f}" for value in rotation)
             yield f"MTRIX{axis} {number:3d}{turned}{'':5}{shift:10.5f}"
 
@@ -328,10 +313,8 @@ def _pdb_atoms(structure: Structure, serials: Sequence[int]) -> list[str]:
 
 def _fixed(values: np.ndarray, width: int, decimals: int) -> list[str]:
     """Return numbers in columns of a width, blank for NaN."""
-    blank = " " * width
-    return [
-        blank if value != value else f"{value:{width}.{decimals}f}" for value in values.tolist()
-    ]
+    texts = (f"{value:{width}.{decimals}f}" for value in values.tolist())
+    return [" " * width if "nan" in text else text for text in texts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,12 +348,11 @@ def write_with_b(
 ) -> WriteReport:
     """Write a copy of a structure file with new B-factors.
 
-    The suffix of ``target`` chooses the format: ``.cif``, ``.mmcif``, ``.pdb`` or ``.ent``, each
-    also with ``.gz``. Within a format nothing but B changes: mmCIF keeps its layout byte by byte,
-    PDB keeps every byte outside columns 61-66. BinaryCIF becomes mmCIF text with every category.
-    Between PDB and mmCIF the structure is written anew; what does not fit a PDB file is refused.
-    Anisotropic records of replaced atoms are dropped and counted, in every format. The file appears
-    complete or not at all.
+    The suffix of ``target`` chooses the format: ``.cif``, ``.mmcif``, ``.pdb`` or ``.ent``, each also with
+    ``.gz``. Within a format nothing but B changes: mmCIF keeps its layout byte by byte, PDB every byte outside
+    columns 61-66. BinaryCIF becomes mmCIF text with every category. Between PDB and mmCIF the structure is
+    written anew; what does not fit a PDB file is refused. Anisotropic records of replaced atoms are dropped
+    and counted, in every format. The file appears complete or not at all.
 
     Args:
         source: File to copy: mmCIF, BinaryCIF or PDB, each also gzipped; already read, or a path.
@@ -388,11 +370,7 @@ def write_with_b(
         source = read_source(source)
     refuse_to_replace(source.path, target)
     edited = annotated(source, b, target_format)
-    data = edited.data
-    if target.name.endswith(".gz"):
-        # Without the time stamp the same input gives the same file.
-        data = gzip.compress(data, compresslevel=6, mtime=0)
-    write_bytes(target, data, StructureError)
+    write_bytes(target, _packed(edited.data, target, level=6), StructureError)
     return WriteReport(
         target=target,
         atoms=len(b),
@@ -403,10 +381,15 @@ def write_with_b(
     )
 
 
+def _packed(data: bytes, target: Path, level: int = 9) -> bytes:
+    # Without the time stamp the same input gives the same file.
+    return gzip.compress(data, level, mtime=0) if target.name.endswith(".gz") else data
+
+
 def annotated(
     source: SourceFile, b: NDArray[np.floating], target_format: Literal["cif", "pdb"]
 ) -> Edited:
-    """Return the content of a copy with new B-factors; arguments and errors as in :func:`write_with_b`."""
+    """Return the content of a copy; arguments and errors as in :func:`write_with_b`."""
     b = np.asarray(b)
     if np.isinf(b).any():
         problem = f"{int(np.isinf(b).sum())} of {len(b)} new B-factors are infinite"
@@ -430,29 +413,20 @@ def _converted(
     """Write the structure of a file in the other format."""
     structure = source.structure
     check_rows(len(structure), b, "atom records", structure.source)
-    new = np.isfinite(b)
-    clipped = 0
+    new, clipped, dropped = np.isfinite(b), 0, 0
     if target_format == "pdb":
         clipped = int(((b > LARGEST + 0.005) | (b < SMALLEST - 0.005)).sum())
         b = np.clip(b, SMALLEST, LARGEST)
-    tensors, dropped = structure.u_aniso, 0
+    tensors = structure.u_aniso
     if tensors is not None:
         dropped = int((np.isfinite(tensors).all(axis=1) & new).sum())
-        tensors = np.where(new[:, None], np.nan, tensors).astype(np.float32)
-        tensors = tensors if np.isfinite(tensors).any() else None
-    b_iso = np.where(new, b, structure.b_iso)
-    copy = replace(structure, b_iso=b_iso, u_aniso=tensors)
+        tensors = np.where(new[:, None], np.float32(np.nan), tensors)
+    copy = replace(structure, b_iso=np.where(new, b, structure.b_iso), u_aniso=tensors)
     text = pdb_text(copy) if target_format == "pdb" else cif_text(copy)
     return Edited(text.encode(), int(new.sum()), int((~new).sum()), dropped, clipped)
 
 
 def _target_format(target: Path) -> Literal["cif", "pdb"]:
-    """Return the format that a file name asks for.
-
-    Example:
-        >>> _target_format(Path("1abc.ent.gz"))
-        'pdb'
-    """
     suffix = Path(target.name.removesuffix(".gz")).suffix.lower()
     if suffix in TARGET_FORMATS:
         return TARGET_FORMATS[suffix]
