@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import gemmi
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from debye.errors import StructureError
@@ -76,10 +76,9 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
         return f"no cell has the angles of {cell}"
     if crystal.nonstandard_frame:
         return "the coordinates are in a frame of their own, not in that of the cell"
-    group = space_group(crystal)
-    if group is None:
+    if space_group(crystal) is None:
         return f"no space group is called {crystal.space_group!r}"
-    if _stretch(crystal, group) > STRETCH:
+    if _stretch(crystal) > STRETCH:
         return f"the cell {cell} contradicts the space group {crystal.space_group}"
     volume = volume_per_atom(crystal, max(1, n_atoms))
     if n_atoms and volume < SMALLEST_ATOM_VOLUME:
@@ -92,9 +91,7 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
 
 def volume_per_atom(crystal: Crystal, n_atoms: int) -> float:
     """Return the volume of a sound crystal for each heavy atom of its asymmetric unit, Å³."""
-    group = space_group(crystal)
-    assert group is not None  # crystal_problem has looked
-    copies = len(group.operations()) * (1 + len(crystal.ncs_operators))
+    copies = len(_operations(crystal)) * (1 + len(crystal.ncs_operators))
     return gemmi.UnitCell(*crystal.cell).volume / (copies * n_atoms)
 
 
@@ -128,11 +125,8 @@ def symmetry_mates(structure: Structure, radius: float) -> Mates:
     )
     clashing = np.unique(mates.source[distance < CLASH])
     if len(clashing) > CLASHING_SHARE * len(structure):
-        raise _unusable(
-            structure.source,
-            f"{len(clashing)} of {len(structure)} atoms clash with a mate: the cell and the "
-            "coordinates do not belong together",
-        )
+        problem = f"{len(clashing)} of {len(structure)} atoms clash with a mate: the cell and the coordinates"
+        raise _unusable(structure.source, f"{problem} do not belong together")
     return mates
 
 
@@ -172,11 +166,22 @@ def space_group(crystal: Crystal) -> gemmi.SpaceGroup | None:
     return gemmi.find_spacegroup_by_name(crystal.space_group.strip(), alpha, gamma)
 
 
-def _stretch(crystal: Crystal, group: gemmi.SpaceGroup) -> float:
-    """Return how far the operations of a space group are from rotations in this cell."""
+def _operations(crystal: Crystal) -> list[gemmi.Op]:
+    group = space_group(crystal)
+    assert group is not None  # crystal_problem has looked
+    return list(group.operations())
+
+
+def _matrices(crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the (3, 3) matrices to fractional and to Cartesian coordinates."""
     cell = gemmi.UnitCell(*crystal.cell)
-    orthogonal, fractional = np.array(cell.orth.mat.tolist()), np.array(cell.frac.mat.tolist())
-    rotations = np.array([np.array(o.rot) / o.DEN for o in group.operations()])
+    return np.array(cell.frac.mat.tolist()), np.array(cell.orth.mat.tolist())
+
+
+def _stretch(crystal: Crystal) -> float:
+    """Return how far the operations of the space group are from rotations in this cell."""
+    fractional, orthogonal = _matrices(crystal)
+    rotations = np.array([np.array(o.rot) / o.DEN for o in _operations(crystal)])
     cartesian = orthogonal @ rotations @ fractional
     return float(np.abs(cartesian.transpose(0, 2, 1) @ cartesian - np.eye(3)).max())
 
@@ -184,17 +189,12 @@ def _stretch(crystal: Crystal, group: gemmi.SpaceGroup) -> float:
 def operators(crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return rotations and shifts, Cartesian to fractional, of all copies up to cell translations.
 
-    The crystal must be sound; the group's operations come first, then they again after each
-    non-crystallographic operator.
+    The crystal must be sound. The group's operations come first, then these after each NCS operator.
     """
-    group = space_group(crystal)
-    assert group is not None  # crystal_problem has looked
-    fractional = np.array(gemmi.UnitCell(*crystal.cell).frac.mat.tolist())
-    operations = list(group.operations())
+    fractional, operations = _matrices(crystal)[0], _operations(crystal)
     rotation = np.array([o.rot for o in operations]) / gemmi.Op.DEN @ fractional
     shift = np.array([o.tran for o in operations]) / gemmi.Op.DEN
-    identity = np.concatenate([np.eye(3), np.zeros((3, 1))], axis=1)
-    ncs = [identity, *crystal.ncs_operators]
+    ncs = [np.eye(3, 4), *crystal.ncs_operators]
     return (
         np.concatenate([rotation @ one[:, :3] for one in ncs]),
         np.concatenate([rotation @ one[:, 3] + shift for one in ncs]),
@@ -214,22 +214,16 @@ def _copies(
     source, copy, moved = _candidates(crystal, points, radius, around, name)
     # A mate must be where the edges will see it: distances are taken after rounding to float32.
     moved = moved.astype(np.float32)
-    distance = _to_nearest(moved, points, radius if around is points else COINCIDENT)
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)  # for one search
+    limit = radius if around is points else COINCIDENT
+    # To the nearest atom; infinite beyond the limit.
+    distance = tree.query(moved, distance_upper_bound=np.nextafter(limit, np.inf))[0]
     near = distance > COINCIDENT
     if around is points:
         near &= np.isfinite(distance)
-    has_twins = len(crystal.ncs_operators) > 0 or bool((distance <= COINCIDENT).any())
-    if has_twins:
+    if len(crystal.ncs_operators) or (distance <= COINCIDENT).any():  # it may have twins
         near[near] = _first_of_twins(moved[near], copy[near])
     return Mates(source=source[near], position=moved[near], radius=radius), distance[near]
-
-
-def _to_nearest(
-    position: Float[np.ndarray, "copies 3"], atoms: Float[np.ndarray, "atoms 3"], limit: float
-) -> NDArray[np.float64]:
-    """Return the distance to the nearest atom, Å; infinite beyond the limit (inclusive)."""
-    tree = cKDTree(atoms, balanced_tree=False, compact_nodes=False)  # for one search
-    return tree.query(position, distance_upper_bound=np.nextafter(limit, np.inf))[0]
 
 
 def _candidates(
@@ -240,9 +234,7 @@ def _candidates(
     name: str,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], Float[np.ndarray, "candidates 3"]]:
     """Return source, copy number and position (Å) of all copies in the voxels near atoms."""
-    unit_cell = gemmi.UnitCell(*crystal.cell)
-    to_fractional = np.array(unit_cell.frac.mat.tolist())
-    to_cartesian = np.array(unit_cell.orth.mat.tolist())
+    to_fractional, to_cartesian = _matrices(crystal)
     points, around = points.astype(np.float64), around.astype(np.float64)
     target = around @ to_fractional.T
     # A sphere of this radius reaches so far along each fractional axis.
@@ -325,9 +317,7 @@ class _Voxels:
         occupied = np.zeros(shape, bool)
         occupied[tuple(((position - self.origin) / self.size).astype(int).T)] = True
         reach = int(np.ceil(radius / self.size))
-        for axis in range(3):
-            occupied = _dilated(occupied, axis, reach)
-        self.near = occupied
+        self.near = maximum_filter(occupied, 2 * reach + 1, mode="constant")
 
     def contain(self, position: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
         """Return which points may lie within the radius of an atom."""
@@ -335,18 +325,6 @@ class _Voxels:
         inside = ((voxel >= 0) & (voxel < self.near.shape)).all(axis=1)
         inside[inside] = self.near[tuple(voxel[inside].T)]
         return inside
-
-
-def _dilated(occupied: NDArray[np.bool_], axis: int, reach: int) -> NDArray[np.bool_]:
-    occupied = np.moveaxis(occupied, axis, 0)
-    reach, done = min(reach, len(occupied) - 1), 0
-    while done < reach:
-        step = min(done + 1, reach - done)
-        wider = occupied.copy()
-        wider[step:] |= occupied[:-step]
-        wider[:-step] |= occupied[step:]
-        occupied, done = wider, done + step
-    return np.moveaxis(occupied, 0, axis)
 
 
 def _first_of_twins(
@@ -389,9 +367,7 @@ def find_operations(
     Returns:
         The operations that occur, and for each atom which of them; -1 if none fits.
     """
-    cell = gemmi.UnitCell(*crystal.cell)
-    to_fractional = np.array(cell.frac.mat.tolist())
-    to_cartesian = np.array(cell.orth.mat.tolist())
+    to_fractional, to_cartesian = _matrices(crystal)
     original = original.astype(np.float64)
     place = copy.astype(np.float64) @ to_fractional.T
     key = np.full((len(original), 4), -1)
@@ -406,32 +382,13 @@ def find_operations(
     distinct, which = np.unique(key[known], axis=0, return_inverse=True)
     index = np.full(len(original), -1)
     index[known] = which.reshape(-1)
-    names = list(_triplets(crystal))
-    found = [
-        Operation(
-            name=_name(names[number][0], names[number][1], cells),
-            rotation=to_cartesian @ rotations[number],
-            shift=to_cartesian @ (shifts[number] + cells),
-        )
-        for number, *cells in distinct.tolist()
-    ]
+    operations = _operations(crystal)
+    found = []
+    for number, *cells in distinct.tolist():
+        ncs, row = divmod(number, len(operations))
+        moved = gemmi.Op(operations[row].triplet())
+        moved.tran = [part + n * moved.DEN for part, n in zip(moved.tran, cells, strict=True)]
+        name = (f"NCS {ncs}, " if ncs else "") + moved.triplet()
+        rotation, shift = rotations[number], shifts[number] + cells
+        found.append(Operation(name, to_cartesian @ rotation, to_cartesian @ shift))
     return found, index
-
-
-def _name(prefix: str, operation: gemmi.Op, cells: list[int]) -> str:
-    """Name an operation that is followed by a shift of whole cells."""
-    shifted = gemmi.Op(operation.triplet())
-    shifted.tran = [
-        part + count * shifted.DEN for part, count in zip(operation.tran, cells, strict=True)
-    ]
-    return prefix + shifted.triplet()
-
-
-def _triplets(crystal: Crystal) -> Iterator[tuple[str, gemmi.Op]]:
-    """Yield the prefix of the name and the group's operation, in the order of the operators."""
-    group = space_group(crystal)
-    if group is None:
-        return
-    for ncs in range(1 + len(crystal.ncs_operators)):
-        for operation in group.operations():
-            yield (f"NCS {ncs}, " if ncs else ""), operation
