@@ -52,8 +52,7 @@ def annotation_of(source: SourceFile) -> Annotation:
 def observed_sequences(structure: Structure) -> dict[str, str]:
     """Return the sequence of the protein residues that have atoms, by author chain, in the order of the file.
 
-    Args:
-        structure: One conformer of one model, as :func:`~debye.structure.select_atoms` returns it.
+    The structure is one conformer of one model, as :func:`~debye.structure.select_atoms` returns it.
     """
     protein = np.flatnonzero(structure.entity_kind == EntityKind.PROTEIN)
     _, first = np.unique(structure.residue_index[protein], return_index=True)
@@ -134,9 +133,8 @@ def match_chains(
 ) -> ChainMatch:
     """Pair the protein atoms of two chains, as the authors name these.
 
-    The observed residues are aligned from end to end, by name alone; a modified residue counts as the
-    one that it is made from (selenomethionine as methionine).
-    Only atoms of the same name in aligned residues are paired, in the order of the first chain.
+    The observed residues are aligned from end to end, by name alone; a modified residue counts as the one that
+    it is made from (selenomethionine as methionine). Atoms of the same name in aligned residues are paired.
     """
     mine, theirs = _residues(first, first_chain), _residues(second, second_chain)
     aligned = align_residues([name for name, _ in mine], [name for name, _ in theirs])
@@ -162,11 +160,10 @@ def align_residues(first: list[str], second: list[str]) -> list[tuple[int, int]]
     cigar = gemmi.align_string_sequences(first, second, []).cigar_str()
     pairs, left, right = [], 0, 0
     for count, kind in re.findall(r"(\d+)([MID])", cigar):
-        length = int(count)
+        ends = left + int(count) * (kind in "MI"), right + int(count) * (kind in "MD")
         if kind == "M":
-            pairs += [(left + step, right + step) for step in range(length)]
-        left += length if kind in "MI" else 0
-        right += length if kind in "MD" else 0
+            pairs += zip(range(left, ends[0]), range(right, ends[1]), strict=True)
+        left, right = ends
     return pairs
 
 
@@ -177,20 +174,9 @@ def _residues(structure: Structure, chain: str) -> list[tuple[str, dict[str, int
     )
     found: dict[int, tuple[str, dict[str, int]]] = {}
     columns = (structure.residue_index, structure.residue_name, structure.atom_name)
-    for row, residue, name, atom in zip(
-        rows.tolist(), *(column[rows].tolist() for column in columns), strict=True
-    ):
-        _, atoms = found.setdefault(residue, (_parent(name), {}))
-        atoms.setdefault(atom, row)
+    some = (column[rows].tolist() for column in columns)
+    for row, residue, name, atom in zip(rows.tolist(), *some, strict=True):
+        # The one-letter code of the residue that this one is, or is made from.
+        code = gemmi.find_tabulated_residue(name).one_letter_code.strip().upper()
+        found.setdefault(residue, (code or name, {}))[1].setdefault(atom, row)
     return list(found.values())
-
-
-def _parent(name: str) -> str:
-    """Return the one-letter code of the residue that this one is, or is made from; else its name.
-
-    Example:
-        >>> _parent("MSE"), _parent("MET"), _parent("XYZ")
-        ('M', 'M', 'XYZ')
-    """
-    code = gemmi.find_tabulated_residue(name).one_letter_code.strip()
-    return code.upper() or name
