@@ -19,10 +19,7 @@ from debye.structure.chemistry import clean_symbols
 
 AXES = ("cartn_x", "cartn_y", "cartn_z")
 _LARGEST_INTEGER = np.iinfo(np.int32).max
-_SPACE = ord(" ")
-_MINUS = ord("-")
-_POINT = ord(".")
-_ZERO = ord("0")
+_SPACE, _MINUS, _POINT, _ZERO = map(ord, " -.0")
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
@@ -58,37 +55,19 @@ class PlainColumn:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
-    def absent(self) -> NDArray[np.bool_]:
-        """(rows,) True where the file has ``.`` or ``?``, also as plain text."""
-        if self.mask is not None:
-            return self.mask != 0
-        if self.values.dtype.kind == "U":
-            return (self.values == ".") | (self.values == "?")
-        return np.zeros(len(self.values), bool)
-
     def texts(self) -> NDArray[np.str_]:
-        """Return texts, ``""`` where absent.
-
-        Example:
-            >>> PlainColumn(np.array(["A", ""]), np.array([0, 1], np.uint8)).texts().tolist()
-            ['A', '']
-        """
+        """Return texts, ``""`` where absent."""
         texts = self.values if self.values.dtype.kind == "U" else self.values.astype(np.str_)
-        absent = self.absent
+        if self.mask is not None:
+            absent = self.mask != 0
+        else:  # some writers have no masks and store the marks as plain text
+            absent = (texts == ".") | (texts == "?")
         return np.where(absent, "", texts) if absent.any() else texts
 
     def numbers(self, absent: float = np.nan) -> NDArray[np.float64]:
-        """Return floating-point numbers, with the given value where absent or not a number.
-
-        Example:
-            >>> PlainColumn(np.array(["1.5", "?"])).numbers().tolist()
-            [1.5, nan]
-        """
-        if self.values.dtype.kind == "U":
-            numbers = numbers_from(self.values, absent)
-        else:
-            numbers = self.values.astype(np.float64)
+        """Return numbers, with the given value where absent or not a number."""
+        is_text = self.values.dtype.kind == "U"
+        numbers = numbers_from(self.values, absent) if is_text else self.values.astype(np.float64)
         if self.mask is not None:
             numbers[self.mask != 0] = absent
         return numbers
@@ -149,11 +128,7 @@ def _texts(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
 def _integers(
     site: Category, rows: int, *names: str, source: str, absent: int = 0
 ) -> NDArray[np.int32]:
-    """Return the integers of the first column that exists, filled up from the next ones.
-
-    Raises:
-        FormatError: A value that is needed is not an integer of 32 bits.
-    """
+    """Return the integers of the first column that exists, filled up from the next ones."""
     integers = np.full(rows, np.nan)
     for name in names:
         # An invalid residue number must not become that of another numbering.
@@ -167,32 +142,31 @@ def _whole_numbers(column: Column, name: str, source: str) -> NDArray[np.float64
     """Return whole numbers, NaN where absent."""
     values = column.numbers()
     odd = np.flatnonzero(~((np.rint(values) == values) & (np.abs(values) <= _LARGEST_INTEGER)))
-    if len(odd):
-        given = odd[column.texts()[odd] != ""]
-        if len(given):
-            value = str(column.texts()[given[0]])
-            problem = (
-                f"{name} of row {given[0] + 1} is {value!r}, no integer up to {_LARGEST_INTEGER}"
-            )
+    for row, value in zip(
+        odd.tolist(), column.texts()[odd].tolist() if len(odd) else (), strict=True
+    ):
+        if value:
+            problem = f"{name} of row {row + 1} is {value!r}, no integer up to {_LARGEST_INTEGER}"
             raise FormatError(source, problem, "Repair it, or give '?' if there is none")
     return values
 
 
-def numbers_from(texts: NDArray[np.str_], absent: float = np.nan) -> NDArray[np.float64]:
-    """Read texts one by one; a standard uncertainty in parentheses is left out.
+def number_from(text: str, absent: float = np.nan) -> float:
+    """Return a number without its standard uncertainty in parentheses, ``absent`` if the text is not one.
 
     Example:
-        >>> numbers_from(np.array(["1.5", "1.25(3)", ""])).tolist()
+        >>> [number_from(text) for text in ("1.5", "1.25(3)", "")]
         [1.5, 1.25, nan]
     """
-    return np.array([_number(text, absent) for text in texts.tolist()], np.float64)
-
-
-def _number(text: str, absent: float) -> float:
     try:
-        return float(text.split("(")[0])  # 1.23(4) carries its standard uncertainty
+        return float(text.split("(")[0])
     except ValueError:
         return absent
+
+
+def numbers_from(texts: NDArray[np.str_], absent: float) -> NDArray[np.float64]:
+    """Return numbers, read one by one with :func:`number_from`."""
+    return np.array([number_from(text, absent) for text in texts.tolist()], np.float64)
 
 
 def _tensors(site: Category, anisotropic: Category, rows: int) -> NDArray[np.float32] | None:
@@ -201,8 +175,7 @@ def _tensors(site: Category, anisotropic: Category, rows: int) -> NDArray[np.flo
     if not {"id", *items} <= set(anisotropic) or "id" not in site:
         return None
     row_of = {identifier: row for row, identifier in enumerate(site["id"].texts().tolist())}
-    found = [row_of.get(identifier, -1) for identifier in anisotropic["id"].texts().tolist()]
-    row = np.array(found, np.int64)
+    row = np.array([row_of.get(name, -1) for name in anisotropic["id"].texts().tolist()], np.int64)
     values = np.full((rows, 6), np.nan, np.float32)
     tensors = np.column_stack([anisotropic[item].numbers() for item in items])
     values[row[row >= 0]] = tensors[row >= 0]
@@ -232,23 +205,16 @@ def fixed_texts(field: NDArray[np.uint8]) -> NDArray[np.str_]:
         ['CA', 'HG11']
     """
     width, rows = field.shape
-    characters = list(field)
     for _ in range(width - 1):
-        leading = characters[0] == _SPACE
+        leading = field[0] == _SPACE
         if not leading.any():
             break
-        following = [*characters[1:], np.full(rows, _SPACE, np.uint8)]
-        characters = [np.where(leading, b, a) for a, b in zip(characters, following, strict=True)]
-    trailing = np.ones(rows, bool)
-    for position in reversed(range(width)):
-        trailing &= characters[position] == _SPACE
-        characters[position] = characters[position] * ~trailing
-        if position and trailing.all():
-            width = position
-    table = np.empty((rows, width), np.uint32)
-    for position in range(width):
-        table[:, position] = characters[position]
-    return table.view(f"U{width}").reshape(-1)
+        following = np.concatenate([field[1:], np.full((1, rows), _SPACE, np.uint8)])
+        field = np.where(leading, following, field)
+    # Behind the last character of each text come zeros.
+    field = field * np.logical_or.accumulate(field[::-1] != _SPACE)[::-1]
+    width = max(1, int(field.any(axis=1).sum()))
+    return np.ascontiguousarray(field[:width].T, np.uint32).view(f"U{width}").reshape(-1)
 
 
 def fixed_numbers(

@@ -42,6 +42,10 @@ _ELEMENT = slice(76, 78)
 _UPPER = 0xDFDFDFDF
 """Clears the bit that makes ASCII letters lower case (and a space 0)."""
 _B = slice(60, 66)
+_TEXT_FIELDS = {
+    "atom_name": (12, 4), "altloc": (16, 1), "residue_name": (17, 3), "chain": (20, 2), "insertion_code": (26, 1),
+}  # fmt: skip
+"""First column, from 0, and width."""
 _IDENTITY = slice(12, 27)
 """Atom name, altloc, residue name, chain, residue number, insertion code."""
 _B_TYPE = re.compile(rb"B VALUE TYPE[^:\n]*:([^\n]*)")
@@ -113,17 +117,12 @@ class PdbFile:
         position = np.empty((atoms, 3), np.float32)
         for axis, start in enumerate((30, 38, 46)):
             position[:, axis] = fixed_numbers(_field(field, start, 8), 3, _number)
-        return {
+        text = {name: fixed_texts(_field(field, *place)) for name, place in _TEXT_FIELDS.items()}
+        number = fixed_numbers(_field(field, 22, 4), 0, self._residue_number)
+        return text | {
             "model": self.model(),
-            "chain": fixed_texts(_field(field, 20, 2)),
             "chain_label": np.zeros(atoms, "U1"),
-            "residue_number": fixed_numbers(_field(field, 22, 4), 0, self._residue_number).astype(
-                np.int32
-            ),
-            "insertion_code": fixed_texts(_field(field, 26, 1)),
-            "residue_name": fixed_texts(_field(field, 17, 3)),
-            "atom_name": fixed_texts(_field(field, 12, 4)),
-            "altloc": fixed_texts(_field(field, 16, 1)),
+            "residue_number": number.astype(np.int32),
             "element": self._elements(),
             "position": position,
             "occupancy": fixed_numbers(_field(field, 54, 6), 2, _occupancy).astype(np.float32),
@@ -156,11 +155,12 @@ class PdbFile:
         is_long = line_end - line >= _B.stop
         edited = np.frombuffer(data, np.uint8).copy()
         edited[line[is_long, None] + np.arange(_B.start, _B.stop)] = text[is_long]
+        short = zip(
+            line[~is_long].tolist(), line_end[~is_long].tolist(), text[~is_long], strict=True
+        )
         edits = [
-            (int(first), int(last), data[first:last].ljust(_B.start)[: _B.start] + bytes(new_b))
-            for first, last, new_b in zip(
-                line[~is_long], line_end[~is_long], text[~is_long], strict=True
-            )
+            (first, last, data[first:last].ljust(_B.start)[: _B.start] + bytes(new_b))
+            for first, last, new_b in short
         ]
         dropped = self._anisotropic_of(new)
         next_line = np.append(starts[1:], _behind_line_end(data, int(ends[-1])))
@@ -177,19 +177,14 @@ class PdbFile:
         """Return the lines of the ANISOU and SIGUIJ records whose atom gets a new B."""
         anisotropic = np.flatnonzero(np.isin(self.names, _ANISOTROPIC))
         before = np.searchsorted(self.rows, anisotropic) - 1
+        # Some programs collect the ANISOU records at the end of the chain: then the names are compared.
+        identities = map(self._identity, self.rows.tolist())
+        is_new = dict(zip(identities, new.tolist(), strict=True)) if len(anisotropic) else {}
         dropped = []
-        by_identity: dict[bytes, bool] | None = None
         for line, atom in zip(anisotropic.tolist(), before.tolist(), strict=True):
             identity = self._identity(line)
-            if atom >= 0 and self._identity(int(self.rows[atom])) == identity:
-                is_replaced = bool(new[atom])
-            else:
-                # Some programs collect the ANISOU records at the end of the chain.
-                if by_identity is None:
-                    identities = map(self._identity, self.rows.tolist())
-                    by_identity = dict(zip(identities, new.tolist(), strict=True))
-                is_replaced = by_identity.get(identity, False)
-            if is_replaced:
+            follows = atom >= 0 and self._identity(int(self.rows[atom])) == identity
+            if new[atom] if follows else is_new.get(identity, False):
                 dropped.append(line)
         return dropped
 
