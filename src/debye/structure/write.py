@@ -325,13 +325,10 @@ class WriteReport:
     atoms: int
     """Atom records in the file, all models."""
     replaced: int
-    """Atoms with a new B."""
+    """As the counts of :class:`~debye.structure.formats.new_text.Edited`, also the next three."""
     kept: int
-    """Atoms that keep the file's value, because none was given."""
     dropped_anisotropic: int
-    """Records (ANISOU, SIGUIJ, ``_atom_site_anisotrop``) that contradicted the new B."""
     clipped: int
-    """New values cut to what a PDB file can hold, -99.99 to 999.99 Å²."""
 
     def __str__(self) -> str:
         counts = (

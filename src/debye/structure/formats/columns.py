@@ -58,10 +58,8 @@ class PlainColumn:
     def texts(self) -> NDArray[np.str_]:
         """Return texts, ``""`` where absent."""
         texts = self.values if self.values.dtype.kind == "U" else self.values.astype(np.str_)
-        if self.mask is not None:
-            absent = self.mask != 0
-        else:  # some writers have no masks and store the marks as plain text
-            absent = (texts == ".") | (texts == "?")
+        # Some writers have no masks and store the marks as plain text.
+        absent = np.isin(texts, (".", "?")) if self.mask is None else self.mask != 0
         return np.where(absent, "", texts) if absent.any() else texts
 
     def numbers(self, absent: float = np.nan) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -81,12 +81,11 @@ class MmcifFile:
         return records
 
     def annotated(self, b: NDArray[np.floating]) -> Edited:
-        """Return the file with new values in ``_atom_site.B_iso_or_equiv``.
+        """Return the file with new values in ``_atom_site.B_iso_or_equiv``; all else stays as it is.
 
-        Every other category, comment and blank stays as it is. The rows of replaced atoms in
-        ``_atom_site_anisotrop`` are dropped (the whole table if none is left), and isotropic U or
-        anisotropic columns inside ``_atom_site`` become ``?`` for them. A file without a B column gets
-        one. Values have no upper limit here.
+        The rows of replaced atoms in ``_atom_site_anisotrop`` are dropped (the whole table if none is left), and
+        isotropic U or anisotropic columns inside ``_atom_site`` become ``?`` for them. A file without a B column
+        gets one. Values have no upper limit here.
 
         Args:
             b: (records,) new B-factor of each row of ``_atom_site`` in file order, Å²; NaN keeps the
@@ -94,16 +93,15 @@ class MmcifFile:
         """
         check_rows(self._atoms.rows, b, "rows of _atom_site", self._source)
         new = np.isfinite(b)
-        edits = [_b_edits(self._atoms, b, new), *_unknown_edits(self._atoms, new)]
+        edits = [_b_edits(self._atoms, b, new)]
+        for name, column in self._atoms.columns.items():
+            if name.startswith(CONTRADICTING):
+                edits.append(_ranges(column, new, ["?"] * int(new.sum())))
         removed, dropped = self._anisotropic_edits(new)
         starts, ends, texts = zip(*edits, removed, strict=True)
         texts = pa.concat_arrays(texts)
-        return Edited(
-            data=splice(self._raw, np.concatenate(starts), np.concatenate(ends), texts),
-            replaced=int(new.sum()),
-            kept=int((~new).sum()),
-            dropped_anisotropic=dropped,
-        )
+        data = splice(self._raw, np.concatenate(starts), np.concatenate(ends), texts)
+        return Edited(data, int(new.sum()), int((~new).sum()), dropped)
 
     def _anisotropic_edits(self, new: NDArray[np.bool_]) -> tuple[_Edits, int]:
         """Edits that drop the anisotropic rows of replaced atoms, and how many rows they drop."""
@@ -137,13 +135,6 @@ def _b_edits(table: CifTable, b: NDArray[np.floating], new: NDArray[np.bool_]) -
         return last, last, _binary([f"{tag} {values[0]}"])
     places = np.append(table.header_end, last)
     return places, places, _binary([tag, *(" " + values)])
-
-
-def _unknown_edits(table: CifTable, new: NDArray[np.bool_]) -> Iterator[_Edits]:
-    """Edits that make what contradicts the new values unknown."""
-    for name, column in table.columns.items():
-        if name.startswith(CONTRADICTING):
-            yield _ranges(column, new, ["?"] * int(new.sum()))
 
 
 def _ranges(column: CifColumn, rows: NDArray[np.bool_], texts: Sequence[str] | pa.Array) -> _Edits:
