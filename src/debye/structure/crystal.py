@@ -96,23 +96,20 @@ def volume_per_atom(crystal: Crystal, n_atoms: int) -> float:
 
 
 def symmetry_mates(structure: Structure, radius: float) -> Mates:
-    """Find every copy of an atom that lies within a radius of an atom of the structure.
+    """Find every copy of an atom within a radius of an atom, sorted by operator, then by source.
 
     Copies come from all space-group operations, all cell translations (the pure ones too) and all
-    non-crystallographic operators whose copies the file leaves out. A copy nearer than
-    :data:`COINCIDENT` to an atom of the file is not a mate: it is the atom itself on a special position, or
-    a symmetry copy that the file already contains. Of copies that coincide with each other, that of
-    the first operator stays. So the result does not depend on the order of the atoms.
+    non-crystallographic operators whose copies the file leaves out. A copy nearer than :data:`COINCIDENT` to an
+    atom of the file is not a mate: it is the atom itself on a special position, or a symmetry copy that the file
+    already contains. Of copies that coincide with each other, that of the first operator stays. So the result
+    does not depend on the order of the atoms.
 
     Args:
         structure: Atoms with a crystal.
         radius: Largest distance from a mate to the nearest atom, Å (inclusive).
 
-    Returns:
-        The mates, sorted by operator, then by source.
-
     Raises:
-        StructureError: the crystal cannot be built; the message gives the reason.
+        StructureError: The crystal cannot be built; the message gives the reason.
     """
     if radius <= 0:
         raise ValueError(f"radius must be positive (Å), got {radius}")

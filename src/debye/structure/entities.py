@@ -211,13 +211,7 @@ def _split_copies(
     """Take residues apart in which the same atom occurs twice: first, second, … copy.
 
     Whole copies are looked for: in residues with several runs of atoms, and in runs in which the first atom
-    comes again.
-
-    Args:
-        index: (atoms,) residue of each atom.
-        residue: (runs,) residue of each run of atoms.
-        starts: (runs,) first atom of each run.
-        names: (atoms,) columns that distinguish the atoms of a residue.
+    comes again. ``index`` is the residue of each atom, ``residue`` that of each run.
     """
     suspect = np.bincount(residue) > 1
     again = np.ones(len(index), bool)

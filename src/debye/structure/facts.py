@@ -242,14 +242,9 @@ def diffraction_method(method: str) -> str:
     Entries may name several methods, which all formats give as one text with semicolons. Resolution and
     refinement are those of the first that needs a crystal, so that one decides what the B-factors are.
 
-    Args:
-        method: Experimental methods in upper case.
-
     Example:
         >>> diffraction_method("SOLUTION SCATTERING; X-RAY DIFFRACTION; NEUTRON DIFFRACTION")
         'X-RAY DIFFRACTION'
-        >>> diffraction_method("SOLUTION NMR")
-        ''
     """
     methods = (text.strip() for text in method.split(";"))
     return next((text for text in methods if any(word in text for word in _DIFFRACTION)), "")
@@ -261,8 +256,6 @@ def b_kind_from(b_type: str, *, method: str, is_predicted: bool) -> BKind:
     Example:
         >>> b_kind_from("LIKELY RESIDUAL", method="X-RAY DIFFRACTION", is_predicted=False).name
         'RESIDUAL'
-        >>> b_kind_from("", method="SOLUTION NMR", is_predicted=False).name
-        'NOT_CRYSTALLOGRAPHIC'
     """
     if is_predicted or (method and not diffraction_method(method)):
         return BKind.NOT_CRYSTALLOGRAPHIC

@@ -26,15 +26,7 @@ class AtomRecords(NamedTuple):
 
 
 def structure_from(records: AtomRecords, source: str) -> Structure:
-    """Return the structure: residues, kinds and links are derived from the records.
-
-    Args:
-        records: In the order of the file.
-        source: Kept in the structure and named in error messages.
-
-    Raises:
-        StructureError: There is no atom, or none has coordinates.
-    """
+    """Return the structure: residues, kinds and links are derived; an error if no atom has coordinates."""
     tensors = records.columns.get("u_aniso")
     columns = {name: column for name, column in records.columns.items() if column is not None}
     position, atoms = columns["position"], len(columns["position"])

@@ -92,15 +92,7 @@ class BinaryColumn:
 
 
 class BcifFile:
-    """The first data block with atoms of a BinaryCIF file.
-
-    Args:
-        raw: The uncompressed file.
-        source: Named in error messages.
-
-    Raises:
-        FormatError: The bytes are not BinaryCIF, or are damaged.
-    """
+    """The first data block with atoms of an uncompressed BinaryCIF file; ``source`` is named in error messages."""
 
     def __init__(self, raw: bytes, source: str) -> None:
         self._source = source
@@ -240,18 +232,14 @@ def _replace_b(atoms: dict[str, pa.Array], b: NDArray[np.floating], new: NDArray
 def decode(data: bytes, encodings: list[Mapping[str, Any]]) -> NDArray:
     """Undo a chain of encodings, last one first.
 
-    Args:
-        data: What the file stores.
-        encodings: As the file lists them, in the order in which they were applied.
-
-    Raises:
-        ValueError: An encoding is not one of BinaryCIF 0.3.
+    Raises :class:`ValueError` for an encoding that is not one of BinaryCIF 0.3.
 
     Example:
-        >>> decode(
-        ...     b"\\x02\\x03",
-        ...     [{"kind": "Delta", "origin": 10, "srcType": 3}, {"kind": "ByteArray", "type": 1}],
-        ... ).tolist()
+        >>> chain = [
+        ...     {"kind": "Delta", "origin": 10, "srcType": 3},
+        ...     {"kind": "ByteArray", "type": 1},
+        ... ]
+        >>> decode(b"\\x02\\x03", chain).tolist()
         [12, 15]
     """
     values: Any = data

@@ -1,8 +1,7 @@
 """CIF text → the tables of its first data block with atoms, and the byte offsets of their values.
 
-A value is known by its offsets, so that the reader and the writer of new B-factors share one parse, and only
-the tables that a program asks for are cut into values. A table whose values contain no blanks is cut with
-numpy, any other one token by token.
+Reader and writer of new B-factors share one parse. Only tables that are needed are cut into values: with numpy
+if the values contain no blanks, else token by token.
 """
 
 from __future__ import annotations
@@ -138,27 +137,18 @@ class CifTable:
 
 
 def numbers_together(columns: Sequence[CifColumn]) -> list[NDArray[np.float64]]:
-    """Return the numbers of several columns of one table, NaN where absent; small tables gain from it.
-
-    Args:
-        columns: At least one, preferably written with the same number of decimals.
-    """
-    joined = CifColumn(
-        columns[0].content,
-        np.concatenate([column.starts for column in columns]),
-        np.concatenate([column.ends for column in columns]),
-    )
-    return np.split(joined.numbers(), len(columns))
+    """Return the numbers of several columns of one table, NaN where absent; small tables gain from it."""
+    starts = np.concatenate([column.starts for column in columns])
+    ends = np.concatenate([column.ends for column in columns])
+    return np.split(CifColumn(columns[0].content, starts, ends).numbers(), len(columns))
 
 
 class CifText:
     """CIF text and where its tags and keywords are; its tables are those of the first block with atoms.
 
     Example:
-        >>> text = CifText(
-        ...     b"data_x\\nloop_\\n_a.id\\n_a.b\\n1 C\\n2 'N'\\n#\\n_atom_site.id 1\\n", "x.cif"
-        ... )
-        >>> table = text.table("a")
+        >>> text = b"data_x\\nloop_\\n_a.id\\n_a.b\\n1 C\\n2 'N'\\n#\\n_atom_site.id 1\\n"
+        >>> table = CifText(text, "x.cif").table("a")
         >>> table.columns["b"].texts().tolist(), table.columns["id"].numbers().tolist()
         (['C', 'N'], [1.0, 2.0])
     """
@@ -189,14 +179,7 @@ class CifText:
         return any(name.startswith(f"_{start}".encode()) for name in self._first)
 
     def table(self, category: str) -> CifTable | None:
-        """Return a table of the block, or None if it has none of that name.
-
-        Args:
-            category: Name in lower case, e.g. ``atom_site``.
-
-        Raises:
-            FormatError: The table is damaged.
-        """
+        """Return a table by its name in lower case, or None; :class:`FormatError` if it is damaged."""
         prefix = f"_{category}.".encode()
         first = self._first.get(prefix[:-1])
         if first is None:

@@ -74,11 +74,6 @@ class PlainColumn:
 def atom_columns(site: Category, anisotropic: Category, source: str) -> dict[str, NDArray | None]:
     """Return the columns of the atom records; the label replaces a missing author's value.
 
-    Args:
-        site: The atom_site category.
-        anisotropic: The atom_site_anisotrop category.
-        source: Named in error messages.
-
     Raises:
         FormatError: A residue or model number is not an integer.
         StructureError: A Cartesian coordinate is missing.
@@ -193,10 +188,7 @@ def with_line_feeds(raw: bytes) -> bytes:
 
 
 def fixed_texts(field: NDArray[np.uint8]) -> NDArray[np.str_]:
-    """Return texts without the spaces around them.
-
-    Args:
-        field: (characters, rows).
+    """Return the texts of a field (characters, rows) without the spaces around them.
 
     Example:
         >>> fixed_texts(np.frombuffer(b" CA HG11", np.uint8).reshape(2, 4).T).tolist()

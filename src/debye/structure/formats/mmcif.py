@@ -26,16 +26,7 @@ _Edits = tuple[NDArray[np.int64], NDArray[np.int64], pa.Array]
 
 
 class MmcifFile:
-    """The first data block with atoms of an mmCIF file.
-
-    Args:
-        raw: The uncompressed file.
-        source: Named in error messages.
-
-    Raises:
-        FormatError: The table of the atoms is damaged.
-        StructureError: There are no atoms or no Cartesian coordinates.
-    """
+    """The first data block with atoms of an uncompressed mmCIF file; ``source`` is named in error messages."""
 
     def __init__(self, raw: bytes, source: str) -> None:
         self._raw, self._source = raw, source
@@ -85,11 +76,7 @@ class MmcifFile:
 
         The rows of replaced atoms in ``_atom_site_anisotrop`` are dropped (the whole table if none is left), and
         isotropic U or anisotropic columns inside ``_atom_site`` become ``?`` for them. A file without a B column
-        gets one. Values have no upper limit here.
-
-        Args:
-            b: (records,) new B-factor of each row of ``_atom_site`` in file order, Å²; NaN keeps the
-                file's value.
+        gets one. Values have no upper limit here. ``b`` (records,) is in file order, Å²; NaN keeps the file's value.
         """
         check_rows(self._atoms.rows, b, "rows of _atom_site", self._source)
         new = np.isfinite(b)
