@@ -135,12 +135,8 @@ def copies_near(
 ) -> Mates:
     """Find the copies of any points, e.g. centroids of residues; rules as :func:`symmetry_mates`.
 
-    Args:
-        crystal: One in which :func:`crystal_problem` sees no problem.
-        points: Cartesian coordinates, Å.
-        radius: Largest distance from a copy to the nearest atom, Å (inclusive).
-        around: Atoms near which copies are wanted, Å; the points themselves where not given. If given,
-            some farther copies are found too, which costs less than leaving them out.
+    The crystal must be sound; lengths in Å. ``around`` are the atoms near which copies are wanted, else the points
+    themselves. If given, some farther copies are found too, which costs less than leaving them out.
     """
     return _copies(crystal, points, radius, points if around is None else around, "crystal")[0]
 
@@ -276,9 +272,8 @@ def _inside(
 ) -> tuple[NDArray[np.intp], ...]:
     """Find all cell shifts that bring points into a box; all fractional.
 
-    Returns:
-        Operator, point and (3) shift of each hit, by operator and point; then (operators, 3) the lowest
-        shift that the operator may need and how many there are along each axis.
+    Returns operator, point and (3) shift of each hit, by operator and point; then (operators, 3) the lowest shift
+    that the operator may need and how many there are along each axis.
     """
     first, last = np.ceil(low[:, None] - image), np.floor(high[:, None] - image)
     lowest = first.min(axis=2)
@@ -356,13 +351,7 @@ def find_operations(
 ) -> tuple[list[Operation], Int[np.ndarray, " atoms"]]:
     """Find the operation that makes each copy of an atom; if two do (on an axis), the first.
 
-    Args:
-        crystal: One in which :func:`debye.structure.crystal.crystal_problem` sees no problem.
-        original: Atoms, Å.
-        copy: A copy of each of them, Å.
-
-    Returns:
-        The operations that occur, and for each atom which of them; -1 if none fits.
+    The crystal must be sound. Returns the operations that occur, and for each atom which of them; -1 if none fits.
     """
     to_fractional, to_cartesian = _matrices(crystal)
     original = original.astype(np.float64)

@@ -145,13 +145,11 @@ class CategoryFacts:
     def partners(self) -> list[tuple[Partner, Partner]]:
         """Return the links within one asymmetric unit, without hydrogen bonds."""
         ends = list(zip(self._ends(1), self._ends(2), strict=False))
-        blank = [""] * len(ends)
-        kinds = self.texts("struct_conn", "conn_type_id") or blank
-        here = self.texts("struct_conn", "ptnr1_symmetry") or blank
-        there = self.texts("struct_conn", "ptnr2_symmetry") or blank
+        items = ("conn_type_id", "ptnr1_symmetry", "ptnr2_symmetry")
+        columns = [self.texts("struct_conn", item) or [""] * len(ends) for item in items]
         return [
             (first, second)
-            for (first, second), kind, a, b in zip(ends, kinds, here, there, strict=True)
+            for (first, second), kind, a, b in zip(ends, *columns, strict=True)
             if first and second and kind.lower() != "hydrog" and a == b
         ]
 

@@ -88,11 +88,6 @@ def read_structure(path: str | Path) -> Structure:
     return read_source(path).structure
 
 
-def structure_from_bytes(content: bytes, source: str) -> Structure:
-    """Read all atoms from the content of a file; arguments as for :func:`source_from_bytes`."""
-    return source_from_bytes(content, source).structure
-
-
 def uncompressed(content: bytes, source: str) -> bytes:
     """Return the content of a file, unpacked if it is gzipped; :class:`FormatError` if that is damaged.
 
