@@ -26,11 +26,6 @@ TARGET_FORMATS: dict[str, Literal["cif", "pdb"]] = {
     ".pdb": "pdb",
     ".ent": "pdb",
 }
-_ATOM_TAGS = (
-    "group_PDB", "id", "type_symbol", "label_atom_id", "label_alt_id", "label_comp_id",
-    "label_asym_id", "label_entity_id", "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y",
-    "Cartn_z", "occupancy", "B_iso_or_equiv", "auth_seq_id", "auth_asym_id", "pdbx_PDB_model_num",
-)  # fmt: skip
 _TENSOR = ("U[1][1]", "U[2][2]", "U[3][3]", "U[1][2]", "U[1][3]", "U[2][3]")
 _MOST_SERIALS = 99_999
 """Serial numbers of PDB files have five columns; TER records take some of them."""
@@ -83,14 +78,14 @@ def cif_text(structure: Structure) -> str:
     entities = {label: index for index, label in enumerate(dict.fromkeys(labels), start=1)}
     _add_entities(block, structure, labels, entities)
     columns = _atom_columns(structure, labels, entities)
-    loop = block.init_loop("_atom_site.", list(_ATOM_TAGS))
-    loop.set_all_values([[_quoted(value) for value in column] for column in columns])
+    loop = block.init_loop("_atom_site.", list(columns))
+    loop.set_all_values([[_quoted(value) for value in column] for column in columns.values()])
     tensors = structure.u_aniso
     if tensors is not None and len(rows := np.flatnonzero(np.isfinite(tensors).all(axis=1))):
         loop = block.init_loop("_atom_site_anisotrop.", ["id", "type_symbol", *_TENSOR])
-        columns = [_numbers(column, 4) for column in tensors[rows].T]
+        values = [_numbers(column, 4) for column in tensors[rows].T]
         identifiers = [str(row + 1) for row in rows.tolist()]
-        loop.set_all_values([identifiers, structure.element[rows].tolist(), *columns])
+        loop.set_all_values([identifiers, structure.element[rows].tolist(), *values])
     _add_links(block, structure, labels)
     return document.as_string()
 
@@ -105,26 +100,28 @@ def _numbers(values: Iterable[float], decimals: int) -> list[str]:
 
 def _atom_columns(
     structure: Structure, labels: list[str], entities: dict[str, int]
-) -> list[list[str]]:
+) -> dict[str, list[str]]:
+    """Return the texts of the atoms by item of _atom_site."""
     numbers = zip(_sequence_numbers(structure, labels), structure.is_polymer, strict=True)
-    return [
-        ["HETATM" if hetero else "ATOM" for hetero in structure.is_hetero],
-        [str(row) for row in range(1, len(structure) + 1)],
-        structure.element.tolist(),
-        structure.atom_name.tolist(),
-        [altloc or "." for altloc in structure.altloc.tolist()],
-        structure.residue_name.tolist(),
-        labels,
-        [str(entities[label]) for label in labels],
-        [str(number) if is_polymer else "." for number, is_polymer in numbers],
-        [code or "?" for code in structure.insertion_code.tolist()],
-        *(_numbers(structure.position[:, axis], 3) for axis in range(3)),
-        _numbers(structure.occupancy, 2),
-        _numbers(structure.b_iso, 2),
-        [str(number) for number in structure.residue_number],
-        structure.chain.tolist(),
-        [str(number) for number in structure.model],
-    ]
+    xyz = zip("xyz", structure.position.T, strict=True)
+    return {
+        "group_PDB": ["HETATM" if hetero else "ATOM" for hetero in structure.is_hetero],
+        "id": [str(row) for row in range(1, len(structure) + 1)],
+        "type_symbol": structure.element.tolist(),
+        "label_atom_id": structure.atom_name.tolist(),
+        "label_alt_id": [altloc or "." for altloc in structure.altloc.tolist()],
+        "label_comp_id": structure.residue_name.tolist(),
+        "label_asym_id": labels,
+        "label_entity_id": [str(entities[label]) for label in labels],
+        "label_seq_id": [str(n) if is_polymer else "." for n, is_polymer in numbers],
+        "pdbx_PDB_ins_code": [code or "?" for code in structure.insertion_code.tolist()],
+        **{f"Cartn_{axis}": _numbers(column, 3) for axis, column in xyz},
+        "occupancy": _numbers(structure.occupancy, 2),
+        "B_iso_or_equiv": _numbers(structure.b_iso, 2),
+        "auth_seq_id": [str(number) for number in structure.residue_number],
+        "auth_asym_id": structure.chain.tolist(),
+        "pdbx_PDB_model_num": [str(number) for number in structure.model],
+    }
 
 
 def _sequence_numbers(structure: Structure, labels: list[str]) -> list[int]:
