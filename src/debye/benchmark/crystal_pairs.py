@@ -28,7 +28,7 @@ from debye.scores.bootstrap import BootstrapConfig
 from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY, RESOLUTION_STRATA, resolution_stratum
 from debye.scores.summary import Correlations, predictor_rows
-from debye.structure.align import ChainMatch, match_chains
+from debye.structure.sequences import ChainMatch, match_chains
 from debye.structure.structure import EntityKind
 from debye.targets.b_factor import B_FACTOR
 

@@ -26,8 +26,8 @@ from debye.scores.bootstrap import BootstrapConfig
 from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY
 from debye.scores.summary import Correlations, predictor_rows
-from debye.structure.align import match_chains
 from debye.structure.read import read_structure
+from debye.structure.sequences import match_chains
 from debye.structure.structure import EntityKind
 from debye.targets.b_factor import B_FACTOR
 

@@ -14,8 +14,7 @@ from debye.errors import StructureError
 from debye.explanation.surroundings import Kind
 from debye.files import replacing, write_bytes
 from debye.prediction.prediction import conditions_text
-from debye.structure.annotate import annotated, refuse_to_replace
-from debye.structure.write import cif_text
+from debye.structure.write import annotated, cif_text, refuse_to_replace
 
 if TYPE_CHECKING:
     from debye.explanation.explanation import Explanation

@@ -12,9 +12,8 @@ from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from debye.explanation.residues import Residue, list_residues
 from debye.structure.bonds import find_bonds
-from debye.structure.crystal import symmetry_mates
+from debye.structure.crystal import find_operations, symmetry_mates
 from debye.structure.structure import EntityKind, Structure
-from debye.structure.symmetry_operations import find_operations
 
 LIGANDS = (EntityKind.LIGAND, EntityKind.ION, EntityKind.SUGAR)
 
