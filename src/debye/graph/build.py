@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 from debye.errors import GraphError, StructureError
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.graph.neighbors import Neighbors, nearest_neighbors, radius_neighbors
+from debye.graph.neighbors import (
+    Neighbors,
+    ResidueEdges,
+    find_residue_edges,
+    nearest_neighbors,
+    radius_neighbors,
+)
 from debye.graph.node_features import (
     FeatureContext,
     find_feature,
     mate_reach,
     packing_radii,
 )
-from debye.graph.residue_edges import ResidueEdges, find_residue_edges
 from debye.graph.structure_features import structure_features
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates

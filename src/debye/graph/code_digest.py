@@ -11,13 +11,13 @@ from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from debye.graph import build, neighbors, node_features, residue_edges, structure_features
+from debye.graph import build, neighbors, node_features, structure_features
 from debye.graph.config import GraphConfig
 from debye.structure import components, crystal, row_keys
 from debye.version import library_version
 
 SHARED = (
-    *(build, neighbors, residue_edges, components, crystal, row_keys),
+    *(build, neighbors, components, crystal, row_keys),
     *(node_features.FeatureContext, node_features.packing_radii, node_features.mate_reach),
     structure_features.structure_features,
 )

@@ -1,4 +1,4 @@
-"""Neighbors of atoms: edges by radius or rank, contact numbers and densities."""
+"""Neighbors: edges between atoms by radius or rank, edges between residues, contact numbers and densities."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.spatial.distance import cdist
 
+from debye.structure.bonds import Bonds
 from debye.structure.crystal import Mates, copies_near
 from debye.structure.structure import Structure
 
@@ -106,6 +107,61 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
 
 
 @dataclass(frozen=True, slots=True)
+class ResidueEdges:
+    """Directed edges between residues, sorted by receiver, then sender, then mate, then length."""
+
+    near: Neighbors
+    is_bonded: Bool[np.ndarray, " edges"]
+    """True where a bond joins the two residues."""
+
+    @classmethod
+    def none(cls) -> ResidueEdges:
+        """Return no edges."""
+        empty = np.zeros(0, np.int32)
+        near = Neighbors(empty, empty, np.zeros((0, 3), np.float32), np.zeros(0, bool))
+        return cls(near, np.zeros(0, bool))
+
+
+def find_residue_edges(
+    structure: Structure, bonds: Bonds, radius: float, *, in_crystal: bool
+) -> ResidueEdges:
+    """Connect all residues whose centroids are within a radius (Å), ligands and ions included.
+
+    Args:
+        structure: Atoms.
+        bonds: Of the structure.
+        radius: Largest distance of two centroids, Å (inclusive).
+        in_crystal: Symmetry mates send edges too; the crystal must be sound.
+    """
+    centroid = residue_centroids(structure)
+    mates = Mates()
+    if in_crystal and structure.crystal is not None:
+        mates = copies_near(structure.crystal, centroid, radius)
+    near = radius_neighbors(centroid, mates, radius)
+    return ResidueEdges(near, _is_bonded(near, structure.residue_index, bonds))
+
+
+def residue_centroids(structure: Structure) -> Float[np.ndarray, "residues 3"]:
+    """Return the mean position of the atoms of each residue, Å, float32."""
+    count = np.maximum(np.bincount(structure.residue_index), 1)
+    sums = [np.bincount(structure.residue_index, axis) for axis in structure.position.T]
+    return (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
+
+
+def _is_bonded(
+    near: Neighbors, residue_index: Int[np.ndarray, " atoms"], bonds: Bonds
+) -> NDArray[np.bool_]:
+    n_residues = int(residue_index.max(initial=-1)) + 1
+    ends = residue_index[bonds.pairs].astype(np.int64)
+    ends = ends[ends[:, 0] != ends[:, 1]]
+    keys = np.unique(np.concatenate([ends @ [n_residues, 1], ends @ [1, n_residues]]))
+    edges = near.receiver.astype(np.int64) * n_residues + near.sender
+    place = np.minimum(np.searchsorted(keys, edges), max(0, len(keys) - 1))
+    joined = keys[place] == edges if len(keys) else np.zeros(len(edges), bool)
+    return joined & ~near.is_mate
+
+
+@dataclass(frozen=True, slots=True)
 class Packing:
     """Contact number and density of each atom."""
 
@@ -187,9 +243,7 @@ def weighted_contact_number(
     weight = _near_kernel(position[outer[:, 0]] - mates.position[outer[:, 1]])
     contacts = np.bincount(outer[:, 0], weight, minlength=len(position)).astype(np.float64)
 
-    count = np.bincount(structure.residue_index)
-    columns = [np.bincount(structure.residue_index, axis) for axis in position.T]
-    centroid = (np.stack(columns, axis=1) / np.maximum(count, 1)[:, None]).astype(np.float32)
+    count, centroid = np.bincount(structure.residue_index), residue_centroids(structure)
     isolated += _far_field(position, centroid, count) - LUMPED**-2
     if structure.crystal is not None and np.isfinite(mates.radius):
         copies = copies_near(structure.crystal, centroid, REACH, around=position)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel, ModelOutput
-from debye.models.layers.connectivity import EdgeChunk, Grouping, edge_chunks
+from debye.models.layers.connectivity import Grouping, MessageEdges, edge_chunks
 from debye.models.layers.encoders import AtomEncoder, EdgeEncoder, mlp
 from debye.models.layers.heads import Features, Heads, HeadWidths
 from debye.targets.target import Target
@@ -75,7 +75,7 @@ class MetaLayer(nn.Module):
         nodes: Float[Tensor, "atoms node"],
         edges: list[Float[Tensor, "_ edge"]],
         state: Float[Tensor, "structures global"],
-        chunks: list[EdgeChunk],
+        chunks: list[MessageEdges],
         structures: Grouping,
     ) -> tuple[Tensor, Tensor]:
         """Return new atoms and structures; the chunks of ``edges`` are replaced in place."""
@@ -88,7 +88,7 @@ class MetaLayer(nn.Module):
             hidden = self.edge_in(edges[i])
             hidden = hidden + chunk.gather_received(received) + chunk.gather_sent(sent)
             edges[i] = edges[i] + self.edge_out(F.silu(hidden))
-            totals.append(chunk.receivers.sum(edges[i]))
+            totals.append(chunk.into.sum(edges[i]))
         total = (torch.cat(totals) / self.usual_degree).to(normal.dtype)
         nodes = nodes + self.node_update(torch.cat([normal, total, around], dim=1))
         means = structures.mean(torch.cat([nodes, total], dim=1).float())

@@ -7,7 +7,7 @@ Named after Ivar Waller, of the Debye-Waller factor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -23,10 +23,8 @@ from debye.graph.graph import AtomGraph
 from debye.graph.node_features import category_size
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.baselines.elastic_network import kirchhoff_fluctuations
-from debye.models.layers.basis import GaussianBasis, cosine_cutoff, table_rows
-from debye.models.layers.connectivity import Grouping
-from debye.models.layers.convolution import PIECE_EDGES, MessageEdges
-from debye.models.layers.encoders import mlp
+from debye.models.layers.connectivity import PIECE_EDGES, Grouping, MessageEdges
+from debye.models.layers.encoders import GaussianBasis, cosine_cutoff, mlp, table_rows
 from debye.models.layers.heads import Features, Heads, HeadWidths
 from debye.models.layers.rigid_body import RigidBody
 from debye.structure.bonds import BondOrder

@@ -10,7 +10,7 @@ import torch
 
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
-from debye.graph.residue_edges import find_residue_edges, residue_centroids
+from debye.graph.neighbors import find_residue_edges, residue_centroids
 from debye.structure.bonds import find_bonds
 from debye.structure.structure import Structure
 

@@ -95,7 +95,7 @@ def subgraphs(
     """Cut a graph into pieces of about ``largest`` edges; with gradients there is one piece."""
     degree = torch.bincount(graph.edge_index[1], minlength=graph.n_atoms)
     found = []
-    for run, edges in receiver_runs(graph, largest):
+    for run, edges in receiver_runs(graph.receiver_pointer(), largest):
         index, atoms = graph.edge_index[:, edges], None
         if run != slice(0, graph.n_atoms):
             atoms, index = _renumbered(index, run, graph.n_atoms)
