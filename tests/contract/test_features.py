@@ -11,7 +11,7 @@ from debye.graph.node_features import NODE_FEATURES, FeatureContext, NodeFeature
 from debye.graph.structure_features import STRUCTURE_FEATURES, StructureFeature
 from debye.structure.crystal import symmetry_mates
 from debye.testing import check_feature
-from debye.testing.features import feature_context
+from debye.testing.rows import feature_context
 
 
 @pytest.mark.parametrize("name", NODE_FEATURES)
