@@ -121,24 +121,27 @@ def _property(name: str) -> NodeFeature:
         f"residue_{name}",
         "category",
         "code",
-        f"{name} class of the 20 amino acids, 'other' for all else; "
-        "debye.structure.chemistry.RESIDUE_PROPERTIES",
+        f"{name} class of the 20 amino acids, 'other' for all else; debye.structure.chemistry.RESIDUE_PROPERTIES",
         lambda context: chemistry.residue_property_code(context.structure.residue_name, name),
         size=len(chemistry.PROPERTY_CATEGORIES[name]),
     )
 
 
 def _packed(
-    radius: float, *, crystal: bool, quantity: str, usual: float, unit: str, meaning: str
+    quantity: Literal["contacts", "density"], radius: float, *, crystal: bool
 ) -> NodeFeature:
     """Describe a column of :class:`debye.graph.neighbors.Packing` by what it is divided by."""
+    name, unit, meaning, usual = {
+        "contacts": ("contact_number", "neighbors", "heavy atoms", USUAL_CONTACTS[radius]),
+        "density": ("density", "Å⁻²", "sum of 1/d² over heavy atoms", USUAL_DENSITY),
+    }[quantity]
 
     def compute(context: FeatureContext) -> NDArray[np.float32]:
         column = context.packing_radii.index(radius)
         found = getattr(context.packing()[crystal], quantity)[:, column]
         return (found / usual).astype(np.float32)
 
-    isolated = f"{'contact_number' if quantity == 'contacts' else quantity}_{radius:g}"
+    isolated = f"{name}_{radius:g}"
     return NodeFeature(
         f"crystal_{isolated}" if crystal else isolated,
         "scalar",
@@ -151,42 +154,18 @@ def _packed(
     )
 
 
-def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
-    return _packed(
-        radius,
-        crystal=crystal,
-        quantity="contacts",
-        usual=USUAL_CONTACTS[radius],
-        unit="neighbors",
-        meaning="heavy atoms",
-    )
-
-
-def _density(radius: float, *, crystal: bool) -> NodeFeature:
-    return _packed(
-        radius,
-        crystal=crystal,
-        quantity="density",
-        usual=USUAL_DENSITY,
-        unit="Å⁻²",
-        meaning="sum of 1/d² over heavy atoms",
-    )
-
-
 def _terminus(name: str, side: int) -> NodeFeature:
-    return NodeFeature(
-        name,
-        "scalar",
-        "1",
-        f"exp(-n/{TERMINUS_REACH:g}), n residues of the chain {('before', 'after')[side]}; 0 off chains",
-        lambda context: _terminus_decay(context, side),
-    )
+    def compute(context: FeatureContext) -> NDArray[np.float32]:
+        decay = np.exp(-context.chain_rank()[side] / TERMINUS_REACH)
+        return np.where(context.structure.is_polymer, decay, 0.0).astype(np.float32)
+
+    source = f"exp(-n/{TERMINUS_REACH:g}), n residues of the chain {('before', 'after')[side]}; 0 off chains"
+    return NodeFeature(name, "scalar", "1", source, compute)
 
 
-def _terminus_decay(context: FeatureContext, side: int) -> NDArray[np.float32]:
-    polymer = context.structure.is_polymer
-    decay = np.exp(-context.chain_rank()[side] / TERMINUS_REACH)
-    return np.where(polymer, decay, 0.0).astype(np.float32)
+def _locant(context: FeatureContext) -> NDArray[np.int64]:
+    atoms = context.structure
+    return chemistry.locant_code(atoms.atom_name, atoms.residue_name, atoms.entity_kind)
 
 
 def _bond_count(context: FeatureContext) -> NDArray[np.int64]:
@@ -224,11 +203,7 @@ _FEATURES = (
         "locant",
         chemistry.LOCANTS,
         "relative location in the residue: backbone atom or Greek letter of remoteness",
-        lambda context: chemistry.locant_code(
-            context.structure.atom_name,
-            context.structure.residue_name,
-            context.structure.entity_kind,
-        ),
+        _locant,
     ),
     _codes(
         "residue",
@@ -247,13 +222,13 @@ _FEATURES = (
         "bond_count",
         tuple(str(count) for count in range(MOST_BONDS + 1)),
         f"bonds to heavy atoms, metals included; more than {MOST_BONDS} count as that many",
-        lambda context: _bond_count(context),
+        _bond_count,
     ),
     _codes(
         "highest_bond",
         tuple(order.name.lower() for order in BondOrder),
         "highest debye.structure.BondOrder of the atom's bonds",
-        lambda context: _highest_bond(context),
+        _highest_bond,
     ),
     _codes(
         "secondary_structure",
@@ -266,11 +241,11 @@ _FEATURES = (
         "scalar",
         "neighbors / 20",
         "heavy atoms within 5 Å: the degree of Sarparast et al. (2024), arXiv:2408.12519",
-        _contact_number(5.0, crystal=False).compute,
+        _packed("contacts", 5.0, crystal=False).compute,
         packing_radius=5.0,
     ),
-    *(_contact_number(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
-    *(_density(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
+    *(_packed("contacts", r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
+    *(_packed("density", r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
     NodeFeature(
         "wcn",
         "scalar",
@@ -304,11 +279,7 @@ NODE_FEATURES = Catalog("atom feature", "debye.features", NodeFeature, _FEATURES
 
 
 def find_feature(name: str) -> NodeFeature:
-    """Look up a feature by name.
-
-    Raises:
-        ConfigError: no feature has this name.
-    """
+    """Look up a feature by name; a ConfigError says which names exist."""
     return NODE_FEATURES.find(name)
 
 
@@ -324,9 +295,9 @@ def packing_radii(names: Sequence[str]) -> tuple[float, ...]:
 
 
 def mate_reach(names: Sequence[str]) -> float:
-    """Return the distance (Å) up to which the named features need symmetry mates; 0 if they need none.
+    """Return the distance (Å) up to which the named features need symmetry mates; 0: none.
 
-    All radii of the packing are counted together, so that the largest one decides.
+    All radii of the packing are counted together: the largest one decides.
     """
     crystal = [row for row in map(find_feature, names) if row.isolated_as is not None]
     packed = packing_radii(names) if any(row.packing_radius for row in crystal) else ()

@@ -101,18 +101,13 @@ _FEATURES = (
         _other_coordinates,
     ),
 )
-STRUCTURE_FEATURES = Catalog(
-    "structure feature", "debye.structure_features", StructureFeature, _FEATURES
-)
+GROUP = "debye.structure_features"
+STRUCTURE_FEATURES = Catalog("structure feature", GROUP, StructureFeature, _FEATURES)
 
 
 def structure_features(
     context: FeatureContext, names: Sequence[str]
 ) -> Float[np.ndarray, "1 features"]:
-    """Compute the named features of one structure.
-
-    Raises:
-        ConfigError: no feature has this name.
-    """
+    """Compute the named features of one structure."""
     values = [STRUCTURE_FEATURES.find(name).compute(context) for name in names]
     return np.array([values], np.float32)
