@@ -110,11 +110,7 @@ CATALOG = Catalog(
 
 
 def find_model(name: str) -> ModelCard:
-    """Look up a model by name, or explain which names exist.
-
-    Raises:
-        ConfigError: no model has this name.
-    """
+    """Look up a model by name; a ConfigError says which names exist."""
     return CATALOG.find(name)
 
 
@@ -128,11 +124,8 @@ def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseMo
     try:
         return config.model_validate(dict(settings or {}))
     except ValidationError as error:
-        raise ConfigError(
-            f"settings of {name}",
-            explain_validation(error),
-            f"The settings are {', '.join(config.model_fields) or 'none'}",
-        ) from error
+        remedy = f"The settings are {', '.join(config.model_fields) or 'none'}"
+        raise ConfigError(f"settings of {name}", explain_validation(error), remedy) from error
 
 
 def build_model(
@@ -140,22 +133,17 @@ def build_model(
     settings: Mapping[str, Any] | None = None,
     targets: Sequence[Target] = (B_FACTOR,),
 ) -> AtomModel:
-    """Build an untrained model of some targets from its name and settings.
+    """Build an untrained model from its name and settings.
 
     Raises:
-        ConfigError: no such model, a setting is unknown or not valid, a dependency is missing, or the model
-            cannot predict the targets.
+        ConfigError: as :func:`model_config`, or the model cannot predict the targets.
     """
     config = model_config(name, settings)
     return _load(find_model(name))[0](config, targets)
 
 
 def model_class(name: str) -> type[AtomModel]:
-    """Return the class of a model.
-
-    Raises:
-        ConfigError: no such model, or a dependency is missing.
-    """
+    """Return the class of a model."""
     return _load(find_model(name))[0]
 
 

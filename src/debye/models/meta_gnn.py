@@ -51,8 +51,7 @@ class MetaLayer(nn.Module):
         x_i' &= x_i + \phi_v(x_i, \textstyle\sum_j e_{ij}' / c, u) \\
         u' &= u + \phi_u(u, \langle x' \rangle, \langle \textstyle\sum_j e_{ij}' / c \rangle)
 
-    The first linear map of :math:`\phi_e` is applied to atoms before they are gathered, which gives
-    the same sum with a fraction of the work.
+    The first linear map of :math:`\phi_e` is applied before atoms are gathered: the same sum with a fraction of the work.
 
     Reference: Battaglia et al. (2018), arXiv:1806.01261, algorithm 1.
     """
@@ -113,12 +112,10 @@ class MetaGNN(AtomModel):
         self.structures = nn.Linear(n_facts + config.node_width, config.global_width)
         self.layers = nn.ModuleList(MetaLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.node_width)
-        widths = HeadWidths(
-            atom=config.node_width + config.global_width,
-            atom_hidden=config.node_width,
-            structure=config.global_width,
+        node, state = config.node_width, config.global_width
+        self.heads = Heads(
+            targets, HeadWidths(atom=node + state, atom_hidden=node, structure=state)
         )
-        self.heads = Heads(targets, widths)
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict every target of a batch."""
@@ -130,8 +127,7 @@ class MetaGNN(AtomModel):
         edges = [self.edges(graph, chunk.edges) for chunk in chunks]
         for layer in self.layers:
             nodes, state = layer(nodes, edges, state, chunks, structures)
-        around = structures.gather(state).to(nodes.dtype)
-        atoms = torch.cat([self.norm(nodes), around], dim=1)
+        atoms = torch.cat([self.norm(nodes), structures.gather(state).to(nodes.dtype)], dim=1)
         return self.heads.read(graph, Features(atom=atoms, structure=state))
 
 

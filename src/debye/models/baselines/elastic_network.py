@@ -22,8 +22,8 @@ GNM_CUTOFF = 7.0  # Å, between Cα atoms
 ANM_CUTOFF = 15.0  # Å, between Cα atoms
 COINCIDENT = 1e-3  # Å
 HELD = 0.01
-"""Spring constants. A node whose contacts are weaker than this in some direction counts as loose. A choice, not fitted:
-three contacts within 3° of one plane are about this strong across it."""
+"""Spring constants. A node whose contacts are weaker than this in some direction is loose. A choice, not fitted: three
+contacts within 3° of one plane are about this strong across it."""
 BLOCK = 128
 """Rows that a block has at least: smaller ones cost more calls than arithmetic."""
 ANCHOR = 0.01
@@ -41,21 +41,17 @@ def gaussian_network(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the fluctuations of a Gaussian network model; NaN for a node without contacts.
 
+    Nodes are usually Cα atoms; positions and the largest distance of a contact (inclusive) in Å.
     Reference: Bahar, Atilgan & Erman (1997), doi:10.1016/S1359-0278(97)00024-2.
-
-    Args:
-        position: Of the nodes, usually Cα atoms, Å.
-        cutoff: Largest distance of a contact, Å (inclusive).
 
     Example:
         >>> ends, middle = gaussian_network(np.array([[0.0, 0, 0], [6, 0, 0], [12, 0, 0]]))[[0, 1]]
         >>> round(float(ends), 4), round(float(middle), 4)
         (0.5556, 0.2222)
     """
-    first, second = contacts(position, cutoff).T
-    return kirchhoff_fluctuations(
-        len(position), np.concatenate([first, second]), np.concatenate([second, first])
-    )
+    pairs = contacts(position, cutoff)
+    sender, receiver = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return kirchhoff_fluctuations(len(position), sender, receiver)
 
 
 def kirchhoff_fluctuations(
@@ -63,13 +59,9 @@ def kirchhoff_fluctuations(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the diagonal of the pseudo-inverse of a Kirchhoff matrix; NaN for a node without contacts.
 
-    Args:
-        n_nodes: Number of nodes.
-        sender: Of each contact, both directions listed. A contact listed twice (with two images of one
-            node) counts twice; one of a node with its own image exerts no force. Where the directions differ the
-            smaller number counts: a node on a symmetry element, whose images are itself, sees both images of a
-            node that sees it once.
-        receiver: Of each contact.
+    Contacts are listed in both directions. One that is listed twice (with two images of a node) counts twice, one of
+    a node with its own image exerts no force. If the directions differ the smaller number counts: a node on a symmetry
+    element, whose images are itself, has contacts with both images of a node that has one contact with it.
     """
     other = sender != receiver
     ones = np.ones(int(other.sum()))
@@ -90,16 +82,9 @@ def anisotropic_network(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the fluctuations of an anisotropic network model, summed over x, y, z; NaN for loose nodes.
 
-    Two nodes at one place have no direction, and so no contact. A node is loose where its contacts do not
-    hold it in three directions (:data:`HELD`), contacts with loose nodes not counted: it can leave its place
-    without any force.
-
-    Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001),
-    doi:10.1016/S0006-3495(01)76033-X.
-
-    Args:
-        position: Of the nodes, usually Cα atoms, Å.
-        cutoff: Largest distance of a contact, Å (inclusive).
+    Arguments are those of :func:`gaussian_network`. Two nodes at one place have no direction, and so no contact. A node
+    is loose if its contacts with other nodes than loose ones do not keep it in place in three directions (:data:`HELD`).
+    Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001), doi:10.1016/S0006-3495(01)76033-X.
     """
     place = np.asarray(position, np.float64)
     pairs = contacts(place, cutoff)
@@ -110,7 +95,9 @@ def anisotropic_network(
     while True:
         kept = held[pairs].all(axis=1)
         pairs, spring = pairs[kept], spring[kept]
-        hold = _stiffness(len(place), pairs, spring)
+        hold = np.zeros((len(place), 3, 3))
+        np.add.at(hold, pairs[:, 0], spring)
+        np.add.at(hold, pairs[:, 1], spring)
         loose = held & (np.linalg.eigvalsh(hold)[:, 0] < HELD)
         if not loose.any():
             break
@@ -141,15 +128,6 @@ def _parts(count: csr_array) -> list[NDArray[np.intp]]:
     return [part for part in parts if len(part) > 1]
 
 
-def _stiffness(
-    n_nodes: int, pairs: NDArray[np.int64], spring: NDArray[np.float64]
-) -> Float[np.ndarray, "nodes 3 3"]:
-    hold = np.zeros((n_nodes, 3, 3))
-    np.add.at(hold, pairs[:, 0], spring)
-    np.add.at(hold, pairs[:, 1], spring)
-    return hold
-
-
 def _hessian(
     pairs: NDArray[np.int64], spring: NDArray[np.float64], hold: Float[np.ndarray, "nodes 3 3"]
 ) -> csr_array:
@@ -164,7 +142,7 @@ def _hessian(
 
 
 def _rigid_motions(position: NDArray[np.float64]) -> Float[np.ndarray, "coordinates 6"]:
-    """Return an orthonormal basis of the shifts and turns of a body that is no line."""
+    """Return an orthonormal basis of the shifts and turns of a body that is not a line."""
     centered = position - position.mean(axis=0)
     turns = [np.cross(axis, centered).ravel() for axis in np.eye(3)]
     shifts = [np.tile(axis, len(position)) for axis in np.eye(3)]
@@ -179,12 +157,8 @@ def pseudo_inverse_diagonal(
     With :math:`D = U U^T` of the rank of the null space, acting on a few rows, :math:`G = (A + D)^{-1}` is a
     generalized inverse of :math:`A`, and :math:`A^+ = P G P`, where :math:`P` projects the null space out.
     The rows are ordered in shells about one of them, so that :math:`A` is block tridiagonal; of :math:`G`
-    only the diagonal blocks are computed. Memory grows with rows times the size of a shell.
-
-    Args:
-        matrix: Symmetric; its graph is connected.
-        null: Orthonormal basis of its null space. Where there are further zero modes the matrix is solved
-            densely, and these are left out too.
+    only the diagonal blocks are computed. Memory grows with rows times the size of a shell. A matrix with more zero
+    modes than ``null`` (an orthonormal basis) is solved densely.
 
     Raises:
         ValueError: the matrix is not symmetric.
@@ -197,12 +171,8 @@ def pseudo_inverse_diagonal(
         )
     try:
         return _in_shells(matrix, null)
-    except np.linalg.LinAlgError:
-        return _densely(matrix)
-
-
-def _densely(matrix: csr_array) -> NDArray[np.float64]:
-    rows = len(matrix.indptr) - 1
+    except np.linalg.LinAlgError:  # there are further zero modes
+        rows = len(matrix.indptr) - 1
     if rows > LARGEST_DENSE:
         raise GraphError(
             "elastic network",
@@ -233,13 +203,12 @@ def _in_shells(matrix: csr_array, null: NDArray[np.float64]) -> NDArray[np.float
 
 def _blocks(matrix: csr_array, null: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     """Return the rows in shells, neighbors at most one shell apart; the first can hold the zero modes."""
-    coupled = csr_array(
-        (np.ones(len(matrix.data)), matrix.indices, matrix.indptr), shape=matrix.shape
-    )
-    start = 0
+    ones = np.ones(len(matrix.data))
+    coupled = csr_array((ones, matrix.indices, matrix.indptr), shape=matrix.shape)
+    distance = dijkstra(coupled, unweighted=True, indices=0)
     for _ in range(2):  # from an end of the molecule the shells are small
-        start = int(dijkstra(coupled, unweighted=True, indices=start).argmax())
-    distance = dijkstra(coupled, unweighted=True, indices=start).astype(np.int64)
+        distance = dijkstra(coupled, unweighted=True, indices=int(distance.argmax()))
+    distance = distance.astype(np.int64)
     shells = np.split(np.argsort(distance, kind="stable"), np.cumsum(np.bincount(distance))[:-1])
     blocks: list[NDArray[np.intp]] = []
     for shell in shells:
@@ -291,11 +260,7 @@ def _inverse(pivot: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _factorize(matrix: csr_array, edge: NDArray[np.int64], null: NDArray[np.float64]) -> _Factors:
-    """Factorize the matrix plus springs that hold the first block.
-
-    Raises:
-        LinAlgError: there are more zero modes than ``null`` has columns.
-    """
+    """Factorize the matrix plus springs that hold the first block; LinAlgError if there are further zero modes."""
     scale = matrix.diagonal().mean()
     hold = np.linalg.svd(null, full_matrices=False)[0]
     schur = matrix[: edge[1], : edge[1]].toarray() + scale * hold @ hold.T

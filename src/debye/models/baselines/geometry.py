@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -59,8 +58,8 @@ class ContactNumber(BaselineModel):
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Standardize the last scalar: the contact number with mates, if they count."""
-        profile = standardize(-graph.scalars[:, -1], graph.structure_index, graph.n_structures)
-        return self.output(profile)
+        value = -graph.scalars[:, -1]
+        return self.output(standardize(value, graph.structure_index, graph.n_structures))
 
 
 class WeightedContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
@@ -69,8 +68,7 @@ class WeightedContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
     crystal: bool = True
     """Symmetry mates count if they are known."""
     smallest: PositiveFloat = 0.5
-    """Å⁻². A smaller weighted contact number counts as this: that of an ion far from everything is almost 0,
-    and its inverse would outweigh all others after standardization."""
+    """Å⁻². A smaller weighted contact number counts as this: the inverse of that of a lone ion would outweigh all."""
 
     @property
     def graph(self) -> GraphConfig:
@@ -88,8 +86,7 @@ class WeightedContactNumber(BaselineModel):
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Invert and standardize the last scalar: the sum with mates, if they count."""
         packed = (USUAL_WCN * graph.scalars[:, -1]).clamp(min=self.config.smallest)
-        profile = standardize(1 / packed, graph.structure_index, graph.n_structures)
-        return self.output(profile)
+        return self.output(standardize(1 / packed, graph.structure_index, graph.n_structures))
 
 
 class GNMConfig(BaseModel, frozen=True, extra="forbid"):
@@ -119,14 +116,12 @@ class GNM(BaselineModel):
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Solve each structure's network of edges between nodes."""
-        nodes = atom_nodes(graph) if self.config.level == "atom" else residue_nodes(graph)
-        sender, receiver = graph.edge_index.cpu().numpy()
-        joins = (nodes.atom[nodes.of_atom[sender]] == sender) & (
-            nodes.atom[nodes.of_atom[receiver]] == receiver
-        )
-        fluctuation = kirchhoff_fluctuations(
-            len(nodes.atom), nodes.of_atom[sender[joins]], nodes.of_atom[receiver[joins]]
-        )
+        every = np.arange(graph.n_atoms)
+        nodes = Nodes(every, every) if self.config.level == "atom" else residue_nodes(graph)
+        edges = graph.edge_index.cpu().numpy()
+        ends = nodes.of_atom[edges]
+        sender, receiver = ends[:, (nodes.atom[ends] == edges).all(axis=0)]
+        fluctuation = kirchhoff_fluctuations(len(nodes.atom), sender, receiver)
         return self.output(to_atoms(fluctuation, nodes, graph))
 
 
@@ -146,7 +141,7 @@ class ANM(BaselineModel):
     """Predicts the mean-square fluctuation of each residue from all modes, standardized in each structure.
 
     Symmetry mates are not used: an image moves along the rotated direction of its original, and edges do not contain
-    the rotation. Contacts come from positions: at 15 Å edges between all atoms would be a thousand times as many.
+    the rotation. Contacts come from positions: edges between all atoms would be a thousand times as many.
 
     Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001), doi:10.1016/S0006-3495(01)76033-X.
     """
@@ -163,20 +158,13 @@ class ANM(BaselineModel):
         return self.output(to_atoms(fluctuation, nodes, graph))
 
 
-@dataclass(frozen=True, slots=True)
-class Nodes:
+class Nodes(NamedTuple):
     """The nodes of all structures of a batch, sorted by structure."""
 
     atom: Int[np.ndarray, " nodes"]
     """Atom of each node."""
     of_atom: Int[np.ndarray, " atoms"]
     """Node of each atom."""
-
-
-def atom_nodes(graph: AtomGraph) -> Nodes:
-    """Make every atom a node."""
-    every = np.arange(graph.n_atoms)
-    return Nodes(every, every)
 
 
 def residue_nodes(graph: AtomGraph) -> Nodes:
@@ -221,16 +209,14 @@ def to_atoms(
     np.maximum.at(largest, structure[known], fluctuation[known])
     filled = np.where(known, fluctuation, largest[structure])
     value = torch.from_numpy(filled[nodes.of_atom]).to(graph.position.device)
-    profile = standardize(value, graph.structure_index, graph.n_structures)
-    return profile.to(graph.position.dtype)
+    value = standardize(value, graph.structure_index, graph.n_structures)
+    return value.to(graph.position.dtype)
 
 
 def standardize(
     value: Float[Tensor, " atoms"], structure_index: Int[Tensor, " atoms"], n_structures: int
 ) -> Float[Tensor, " atoms"]:
-    """Return how many standard deviations each value lies above the mean of its structure.
-
-    A structure whose values are all equal gets zeros.
+    """Return how many standard deviations each value lies above the mean of its structure; 0 if all are equal.
 
     Example:
         >>> standardize(torch.tensor([1.0, 3.0, 7.0]), torch.tensor([0, 0, 1]), 2).tolist()
