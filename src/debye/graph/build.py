@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 
 from debye.errors import GraphError, StructureError
 from debye.graph.config import GraphConfig
+from debye.graph.features import (
+    FeatureContext,
+    find_feature,
+    mate_reach,
+    packing_radii,
+    structure_features,
+)
 from debye.graph.graph import AtomGraph
 from debye.graph.neighbors import (
     NO_NEIGHBORS,
@@ -17,13 +24,6 @@ from debye.graph.neighbors import (
     nearest_neighbors,
     radius_neighbors,
 )
-from debye.graph.node_features import (
-    FeatureContext,
-    find_feature,
-    mate_reach,
-    packing_radii,
-)
-from debye.graph.structure_features import structure_features
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
 from debye.structure.row_keys import text_numbers

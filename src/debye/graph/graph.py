@@ -12,8 +12,7 @@ from torch import Tensor
 
 from debye.errors import GraphError
 from debye.graph.config import GraphConfig
-from debye.graph.node_features import find_feature
-from debye.graph.structure_features import OTHER_COORDINATES
+from debye.graph.features import OTHER_COORDINATES, find_feature
 from debye.structure.structure import EntityKind
 from debye.targets.target import Per
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_valida
 from torch import Tensor, nn
 
 from debye.graph.config import GraphConfig
+from debye.graph.features import category_size
 from debye.graph.graph import AtomGraph
-from debye.graph.node_features import category_size
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.baselines.elastic_network import kirchhoff_fluctuations
 from debye.models.layers.connectivity import PIECE_EDGES, Grouping, MessageEdges

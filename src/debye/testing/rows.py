@@ -16,8 +16,13 @@ from torch import Tensor
 from debye.archives.archive import Archive, Identifier
 from debye.archives.fetch import download, find_local
 from debye.archives.http import HttpClient, RemoteSettings
-from debye.graph.node_features import NODE_FEATURES, FeatureContext, NodeFeature, mate_reach
-from debye.graph.structure_features import StructureFeature
+from debye.graph.features import (
+    NODE_FEATURES,
+    FeatureContext,
+    NodeFeature,
+    StructureFeature,
+    mate_reach,
+)
 from debye.structure.bonds import find_bonds
 from debye.structure.crystal import symmetry_mates
 from debye.structure.structure import EntityKind, Structure

@@ -11,8 +11,8 @@ from pydantic import BaseModel, PositiveFloat, field_validator
 from torch import Tensor
 
 from debye.graph.config import GraphConfig
+from debye.graph.features import PACKING_RADII, USUAL_WCN
 from debye.graph.graph import AtomGraph
-from debye.graph.node_features import PACKING_RADII, USUAL_WCN
 from debye.models.base import BaselineModel, ModelOutput
 from debye.models.baselines.elastic_network import (
     ANM_CUTOFF,
@@ -30,7 +30,7 @@ class ContactNumberConfig(BaseModel, frozen=True, extra="forbid"):
     """Neighbors that count."""
 
     radius: float = 10.0
-    """Å; one of :data:`debye.graph.node_features.PACKING_RADII`."""
+    """Å; one of :data:`debye.graph.features.PACKING_RADII`."""
     crystal: bool = True
     """Symmetry mates count if they are known."""
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
+from debye.graph.features import category_size
 from debye.graph.graph import AtomGraph, item_count
-from debye.graph.node_features import category_size
 from debye.models.base import BaselineModel, ModelOutput, Sample, TableModel
 from debye.targets.target import Per, Target
 

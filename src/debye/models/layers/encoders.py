@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from debye.graph.config import GraphConfig
+from debye.graph.features import category_size
 from debye.graph.graph import AtomGraph
-from debye.graph.node_features import category_size
 from debye.structure.bonds import BondOrder
 
 USUAL_REACH = 5.0
