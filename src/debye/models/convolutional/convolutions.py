@@ -211,7 +211,7 @@ class SchNet(EdgeConvolutionalModel):
     ) -> Float[Tensor, "nodes width"]:
         """Sum the filtered neighbors."""
         # Beyond its cutoff the cosine of CFConv would rise again: bonds to metals may be that long.
-        length = edges.vector.norm(dim=-1).clamp(max=convolution.cutoff)
+        length = edges.vector.norm(dim=-1).clamp(max=convolution.cutoff)  # type: ignore[call-overload]
         return convolution(nodes, edges.index, length, edges.features)
 
 

@@ -53,8 +53,8 @@ class Head(nn.Module):
         self.exact = exact
         per, residue = target.per, widths.residue
         has_structure = per is Per.STRUCTURE or target.transform is Transform.Z
-        reads_residues = residue is not None and per is not Per.STRUCTURE
-        self.residue = mlp(residue, residue, 2) if reads_residues else None
+        reads_residues = per is not Per.STRUCTURE
+        self.residue = mlp(residue, residue, 2) if residue and reads_residues else None
         reads_atoms = per is Per.ATOM or (per is Per.RESIDUE and residue is None)
         self.atom = mlp(widths.atom, widths.atom_hidden, 2) if reads_atoms else None
         self.structure = mlp(widths.structure, widths.structure, 2) if has_structure else None
