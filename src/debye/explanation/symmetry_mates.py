@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
+from debye.graph.features import USUAL_WCN, FeatureContext, find_feature, packing_radii
 from debye.graph.neighbors import copy_contact_number
-from debye.graph.node_features import USUAL_WCN, FeatureContext, find_feature, packing_radii
 from debye.structure.bonds import Bonds
 from debye.structure.crystal import COINCIDENT, Mates
 
