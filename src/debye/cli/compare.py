@@ -130,9 +130,9 @@ def _run(
     options: dict[str, Any],
 ) -> None:
     """Run the comparison and write its report; exit with 1 if a run failed."""
-    from debye.cli.train import check_extra
+    from debye.cli.train import prepare_training
 
-    check_extra("debye compare")
+    prepare_training("debye compare")
     from debye.benchmark.comparison.compare import Comparison, usual_jobs
     from debye.benchmark.comparison.contenders import read_contenders
     from debye.dataset.store.store import Store
