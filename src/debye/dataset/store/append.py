@@ -242,7 +242,7 @@ def _commit(
     if search is not None:
         manifest["search"] = dict(search)
     for name in merged.changed:
-        os.replace(work / name, path / splits[name]["folder"])
+        os.replace(work / name, path / manifest["splits"][name]["folder"])
     # It only gains words, so the old arrays still mean the same.
     write_json(path / "vocabulary.json", merged.vocabulary)
     copy_inputs(recipe, path)

@@ -283,8 +283,8 @@ def _write_outcomes(
 ) -> list[dict[str, str]]:
     """Write and return a line for each entry, from the reasons by outcome and id."""
     split = {entry.id: name for name in store.splits for entry in store.entries(name)}
-    lines = [
-        dict(zip(REPORT_COLUMNS, (name, kind, split.get(name, ""), reason), strict=True))
+    lines: list[dict[str, str]] = [
+        {"id": name, "outcome": kind, "split": split.get(name, ""), "reason": reason}
         for kind, reasons in outcomes.items()
         for name, reason in reasons.items()
     ]
