@@ -13,6 +13,11 @@ from typing import Any
 
 from debye.errors import StructureError
 
+STRUCTURE_SUFFIXES = tuple(
+    kind + packed for kind in (".bcif", ".cif", ".pdb", ".ent", ".mmcif") for packed in (".gz", "")
+)
+"""Of the files that are read as structures, the preferred one first."""
+
 
 @contextmanager
 def replacing(

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from debye.errors import StructureError
+from debye.files import STRUCTURE_SUFFIXES
 
 OutputFormat = Literal["cif", "pdb", "csv", "parquet"]
 FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
-SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
-"""Names of structure files in folders, each also with ``.gz``."""
 BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
 """Size of a structure file per atom record, by the end of its name; rough, for planning only."""
 
@@ -112,12 +111,12 @@ def _files_below(folder: Path, exclude: Path | None) -> list[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+        and path.name.lower().endswith(STRUCTURE_SUFFIXES)
         and not path.name.startswith(".")
         and not (hidden and hidden != folder.resolve() and hidden in path.resolve().parents)
     ]
     if not files:
-        remedy = f"Structure files end in {', '.join(SUFFIXES)}, each also with .gz"
+        remedy = f"Structure files end in {', '.join(STRUCTURE_SUFFIXES[1::2])}, each also with .gz"
         raise StructureError(str(folder), "the folder has no structure files", remedy)
     return files
 
@@ -130,7 +129,7 @@ def stem_of(name: str) -> str:
         ['1abc', 'AF-P69905-F1', 'x.y', '4hhb']
     """
     plain = name[:-3] if name.lower().endswith(".gz") else name
-    suffix = next((suffix for suffix in SUFFIXES if plain.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in STRUCTURE_SUFFIXES if plain.lower().endswith(suffix)), "")
     return plain[: len(plain) - len(suffix)] or plain
 
 
