@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from debye.dataset.batches.graph_cache import GraphBuilder, GraphSource, open_graph_cache
 from debye.dataset.batches.loader import graph_items
-from debye.dataset.store.resumable_map import pack
+from debye.dataset.packing import pack
 from debye.dataset.store.store import Store
 from debye.graph.graph import AtomGraph, join
 from debye.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 # Nothing slow here: the parent of worker processes starts them at once.
-from debye.dataset.store.resumable_map import pack
+from debye.dataset.packing import pack
 from debye.errors import ConfigError, DebyeError
 from debye.files import is_same_file
 from debye.prediction.inputs import Input, OutputFormat

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from debye.dataset.batches.augment import AugmentConfig, augment, part_of
 from debye.dataset.batches.graph_cache import GraphSource
 from debye.dataset.batches.other_crystals import OtherCrystal, draw_other_crystal, rows_by_cluster
-from debye.dataset.store.resumable_map import pack
+from debye.dataset.packing import pack
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
 from debye.graph.graph import AtomGraph, item_count, join

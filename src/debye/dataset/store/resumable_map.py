@@ -28,29 +28,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def pack(items: Iterable[tuple[Item, int]], limit: int) -> Iterator[list[Item]]:
-    """Group items, each with its size, in order, so that the sizes of a group add up to at most ``limit``.
-
-    A larger item is a group of its own.
-
-    Example:
-        >>> list(pack([("a", 3), ("b", 4), ("c", 9), ("d", 1)], 8))
-        [['a', 'b'], ['c'], ['d']]
-        >>> list(pack(enumerate([3, 4, 9, 1]), 8))
-        [[0, 1], [2], [3]]
-    """
-    group: list[Item] = []
-    total = 0
-    for item, size in items:
-        if group and total + size > limit:
-            yield group
-            group, total = [], 0
-        group.append(item)
-        total += size
-    if group:
-        yield group
-
-
 def run_parts(
     work: Callable[..., Arrays],
     tasks: Sequence[tuple[Any, ...]],

@@ -15,7 +15,7 @@ from debye.dataset.batches.graph_cache import (
     encode_vectors,
     open_graph_cache,
 )
-from debye.dataset.store.resumable_map import pack
+from debye.dataset.packing import pack
 from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from debye.dataset.store.resumable_map import concatenate, open_flat, pack, run_parts
+from debye.dataset.packing import pack
+from debye.dataset.store.resumable_map import concatenate, open_flat, run_parts
 from debye.errors import StoreError
 
 
