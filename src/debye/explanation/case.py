@@ -139,7 +139,7 @@ def make_case(
         resolution=resolution,
         source_file=source_file,
     )
-    chosen = structure.take(prepared.rows)
+    chosen = prepared.selected
     found = find_residue(residue, chosen, structure)
     rows = atom_rows(chosen, found, atom)
     visible = replace(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from debye.errors import StructureError
 
 OutputFormat = Literal["cif", "pdb", "csv", "parquet"]
-FORMATS: tuple[OutputFormat, ...] = ("cif", "pdb", "csv", "parquet")
+FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
 """Names of structure files in folders, each also with ``.gz``."""
 BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
@@ -55,12 +56,9 @@ def expand_inputs(
 ) -> tuple[list[Input], list[StructureError]]:
     """Return the structures of all inputs, and an error for each input without any.
 
-    A file may have any suffix. A folder stands for every structure file below it, sorted by name. Any other
-    text must be a PDB identifier or an AlphaFold DB (UniProt) accession. Duplicates count once.
-
-    Args:
-        texts: Paths and identifiers.
-        exclude: Folder that is not searched, so that outputs never become inputs.
+    A file may have any suffix. A folder stands for every structure file below it, sorted by name; the folder
+    ``exclude`` is not searched, so that outputs never become inputs. Any other text must be a PDB identifier or an
+    AlphaFold DB (UniProt) accession. Duplicates count once.
     """
     found: dict[str, tuple[str, Path | None]] = {}
     failures: list[StructureError] = []
@@ -100,25 +98,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "debye"
 
 
-def _locate(text: str, exclude: Path | None) -> Iterator[tuple[str, Path | None]]:
+def _locate(text: str, exclude: Path | None) -> Sequence[tuple[str, Path | None]]:
     path = Path(text)
     if path.is_dir():
-        yield from ((str(item), item) for item in _files_below(path, exclude))
-        return
+        return [(str(item), item) for item in _files_below(path, exclude)]
     if path.is_file():
-        yield text, path
-        return
+        return [(text, path)]
     from debye.archives.catalog import ARCHIVES, find_identifier
 
     identifier = find_identifier(text)
     if identifier is None:
         titles = ", ".join(archive.title for archive in ARCHIVES.values())
-        raise StructureError(
-            text,
-            "no such file or folder, and not an identifier either",
-            f"Give a file, a folder, {titles}",
-        )
-    yield identifier.name, None
+        problem = "no such file or folder, and not an identifier either"
+        raise StructureError(text, problem, f"Give a file, a folder, {titles}")
+    return [(identifier.name, None)]
 
 
 def _files_below(folder: Path, exclude: Path | None) -> list[Path]:
@@ -156,15 +149,12 @@ def unique_stems(stems: Sequence[str]) -> list[str]:
         >>> unique_stems(["a", "A", "a_2", "a"])
         ['a', 'A_3', 'a_2', 'a_4']
     """
-    taken = {stem.lower() for stem in stems}
-    seen: set[str] = set()
-    unique = []
+    taken, seen, unique = {stem.lower() for stem in stems}, set(), []
     for stem in stems:
-        name, number = stem, 2
+        name = stem
         if stem.lower() in seen:
-            while f"{stem}_{number}".lower() in taken:
-                number += 1
-            name = f"{stem}_{number}"
+            numbered = (f"{stem}_{number}" for number in count(2))
+            name = next(name for name in numbered if name.lower() not in taken)
             taken.add(name.lower())
         seen.add(name.lower())
         unique.append(name)

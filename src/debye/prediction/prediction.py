@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,9 +37,8 @@ class Prediction:
     source_file: SourceFile | None
     """The file that was read, of which :meth:`write` makes annotated copies; None for structures made in memory."""
     model_name: str
-    """The model that predicted."""
     values: Mapping[str, PredictedValues]
-    """Values of each target of the model, by name; the first is the main one."""
+    """By name of the target; the first is the main one."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Number of atoms without a prediction, by reason; only reasons that occur."""
     resolution: float | None = None
@@ -47,21 +47,16 @@ class Prediction:
     """Why crystal contacts were not used; None: they were."""
 
     def __post_init__(self) -> None:
+        source = self.structure.source
         if not self.values:
-            raise StructureError(
-                self.structure.source, "no target", "Give the values of at least one"
-            )
-        for name, values in self.values.items():
-            per = values.target.per
+            raise StructureError(source, "no target", "Give the values of at least one")
+        for (name, values), column in product(self.values.items(), ("predicted", "lower", "upper")):
+            per, shape = values.target.per, getattr(values, column).shape
             count = per.count(self.structure)
-            for column in ("predicted", "lower", "upper"):
-                shape = getattr(values, column).shape
-                if shape != (count,):
-                    raise StructureError(
-                        self.structure.source,
-                        f"{count} {per}s, but {column} of {name} has shape {shape}",
-                        f"Give one value per {per}, NaN where there is none",
-                    )
+            if shape != (count,):
+                problem = f"{count} {per}s, but {column} of {name} has shape {shape}"
+                remedy = f"Give one value per {per}, NaN where there is none"
+                raise StructureError(source, problem, remedy)
 
     @property
     def main(self) -> PredictedValues:
@@ -78,11 +73,9 @@ class Prediction:
         for values in self.values.values():
             if values.target.in_b_column:
                 return values
-        raise StructureError(
-            self.structure.source,
-            f"{self.model_name} predicts {', '.join(self.values)}, no B-factors",
-            "Choose a model of B-factors, or read Prediction.values",
-        )
+        problem = f"{self.model_name} predicts {', '.join(self.values)}, no B-factors"
+        remedy = "Choose a model of B-factors, or read Prediction.values"
+        raise StructureError(self.structure.source, problem, remedy)
 
     @property
     def b_predicted(self) -> NDArray[np.float32]:
@@ -109,10 +102,9 @@ class Prediction:
         """(atoms,) True where there is a prediction of some target, for the atom or its residue."""
         found = np.zeros(len(self.structure), bool)
         for values in self.values.values():
-            if values.target.per is Per.ATOM:
-                found |= values.has_prediction
-            elif values.target.per is Per.RESIDUE:
-                found |= values.has_prediction[self.structure.residue_index]
+            own = values.has_prediction
+            if values.target.per is not Per.STRUCTURE:
+                found |= own if values.target.per is Per.ATOM else own[self.structure.residue_index]
         return found
 
     def correlation(self) -> float | None:
@@ -147,18 +139,12 @@ class Prediction:
         found = {values.target.per for values in self.values.values()}
         return tuple(per for per in Per if per in found)
 
-    def _columns(self, per: Per) -> dict[str, NDArray]:
-        return table_columns(self.structure, self.values.values(), per)
-
     def to_dataframe(self, per: Per | None = None) -> pd.DataFrame:
-        """Return a table as a pandas data frame, columns as in the CSV file.
-
-        Args:
-            per: Rows of the table; None: the finest that the model predicts.
-        """
+        """Return a table with the columns of the CSV file; ``per`` None: the finest that the model predicts."""
         import pandas as pd
 
-        return pd.DataFrame(self._columns(per or self.levels[0]))
+        per = per or self.levels[0]
+        return pd.DataFrame(table_columns(self.structure, self.values.values(), per))
 
     def write(self, path: str | Path, format: OutputFormat | None = None) -> Path:
         """Write the prediction to a file, which appears whole or not at all, and return its path.
@@ -176,10 +162,13 @@ class Prediction:
                 of a model without B-factors, or an entry that does not fit the PDB format.
         """
         target = Path(path)
-        kind = self._output_format(target, format)
+        kind = format or target.suffix.lower().lstrip(".")
+        if kind not in FORMATS:
+            problem = f"no output format is called {kind!r}"
+            raise StructureError(str(target), problem, f"Choose from {', '.join(FORMATS)}")
         if self.source_file is not None:
             refuse_to_replace(self.source_file.path, target)
-        if kind in ("cif", "pdb"):
+        if kind == "cif" or kind == "pdb":
             write_bytes(target, self._copy(kind), StructureError)
             return target
         write = write_csv if kind == "csv" else write_parquet
@@ -187,7 +176,7 @@ class Prediction:
             is_main = per is self.levels[0]
             file = target if is_main else target.with_name(f"{target.stem}.{per}{target.suffix}")
             with replacing(file, StructureError) as part:
-                write(self._columns(per), part)
+                write(table_columns(self.structure, self.values.values(), per), part)
         return target
 
     def _copy(self, kind: Literal["cif", "pdb"]) -> bytes:
@@ -200,26 +189,12 @@ class Prediction:
         by_record[self.structure.record] = self.b_predicted
         return annotated(self.source_file, by_record, kind).data
 
-    def _output_format(self, target: Path, format: OutputFormat | None) -> OutputFormat:
-        kind = format or target.suffix.lower().lstrip(".")
-        for known in FORMATS:
-            if kind == known:
-                return known
-        raise StructureError(
-            str(target), f"no output format is called {kind!r}", f"Choose from {', '.join(FORMATS)}"
-        )
-
 
 def conditions_text(crystal_problem: str | None, resolution: float | None) -> str:
     """Return what a model used besides atoms, such as ``crystal contacts used · resolution 2.00 Å``."""
-    crystal = (
-        "crystal contacts used"
-        if crystal_problem is None
-        else f"no crystal contacts ({crystal_problem})"
-    )
-    return f"{crystal} · " + (
-        f"resolution {resolution:.2f} Å" if resolution else "resolution unknown"
-    )
+    crystal = f"no crystal contacts ({crystal_problem})" if crystal_problem else None
+    known = f"resolution {resolution:.2f} Å" if resolution else "resolution unknown"
+    return f"{crystal or 'crystal contacts used'} · {known}"
 
 
 def _mean_text(values: PredictedValues) -> str:

@@ -163,9 +163,7 @@ def _fit_table(
     (target,) = targets
     model.fit(
         Sample(
-            batch.graph,
-            torch.where(labels.weight > 0, labels.value, torch.nan),
-            labels.log_mean_sd,
+            batch.graph, torch.where(labels.weight > 0, labels.value, torch.nan), labels.log_mean_sd
         )
         for batch in training_loader(recipe, store, targets, graphs, alone)
         for labels in [batch.labels[target.name]]
@@ -406,11 +404,7 @@ def _provenance(recipe: Recipe, store: Store, targets: Sequence[Target]) -> dict
 
 
 def _finish(
-    trainer: L.Trainer,
-    module: FitModule,
-    header: CheckpointHeader,
-    out: Path,
-    start: Start | None,
+    trainer: L.Trainer, module: FitModule, header: CheckpointHeader, out: Path, start: Start | None
 ) -> FitResult:
     """Write the best (or last) epoch's weights as a released-style checkpoint."""
     best = torch.load(out / "best.ckpt", map_location="cpu", weights_only=True)
