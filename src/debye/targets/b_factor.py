@@ -67,9 +67,9 @@ class ChainQuality:
     chain: str
     atoms: int
     usable: int
-    reasons: tuple[BReason, ...] = ()
+    reasons: tuple[BReason, ...]
     """Why the whole chain is refused; empty if only single atoms are masked."""
-    notes: tuple[BNote, ...] = ()
+    notes: tuple[BNote, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,36 +87,27 @@ class BQuality:
     def __str__(self) -> str:
         count = f"{int(self.usable.sum())} of {len(self.usable)} atoms usable"
         refused = [f"refused: {'; '.join(self.reasons)}"] if self.reasons else []
-        chains = [
-            f"chain {chain.chain} refused: {'; '.join(chain.reasons)}"
-            for chain in self.chains
-            if chain.reasons and not self.reasons
-        ]
+        chains = [] if self.reasons else [chain for chain in self.chains if chain.reasons]
+        refused += [f"chain {one.chain} refused: {'; '.join(one.reasons)}" for one in chains]
         masked = [f"{number} × {reason}" for reason, number in self.masked.items()]
         notes = sorted({str(note) for chain in self.chains for note in chain.notes})
-        return "; ".join([count, *refused, *chains, *masked, *notes])
+        return "; ".join([count, *refused, *masked, *notes])
 
 
 def assess_b(structure: Structure) -> BQuality:
     """Judge the B column of a structure, per atom, per chain and for the whole entry.
 
-    Call it on what :func:`~debye.structure.select_atoms` returns: hydrogens ride on their heavy
-    atoms and repeat the values of other models and conformers, so they would pass for groups.
-    Nothing is judged by the structure's quality, only by whether B is an individually refined,
-    full isotropic B-factor. An entry without a header is taken for X-ray.
+    The question is whether B is an individually refined, full isotropic B-factor, not how good the structure is.
+    The structure has the heavy atoms of one model and one conformer, as :func:`~debye.structure.select_atoms`
+    returns: hydrogens and other conformers repeat values, so they would pass for groups. Rules:
 
-    Rules, from the entry to the atom:
-
-    * entry: method is not X-ray (of several diffraction methods the first), a predicted model, residual B after TLS, U instead of B, B that
-      contradicts ANISOU (Touw & Vriend 2014, doi:10.1093/protein/gzu044), most residues in refused
-      chains, fewer than 50 usable atoms;
+    * entry: method is not X-ray (of several diffraction methods the first; none stated is X-ray), a predicted model,
+      residual B after TLS, U instead of B, B that contradicts ANISOU (Touw & Vriend 2014,
+      doi:10.1093/protein/gzu044), most residues in refused chains, fewer than 50 usable atoms;
     * chain: more than half of the atoms share one value, or more than a fifth of the residues have
       one value each. Two values per residue (backbone, side chain) are usable, and noted;
     * atom: no value, zero, negative or above 500 Å², occupancy zero, at the cap, or in a residue
       with one value.
-
-    Args:
-        structure: Heavy atoms of one model and one conformer.
     """
     b = structure.b_iso.astype(np.float64)
     reasons = _header_reasons(structure)
@@ -127,8 +118,7 @@ def assess_b(structure: Structure) -> BQuality:
     reasons += _value_reasons(structure, b, sound)
 
     residues = _Residues(structure, b, sound)
-    chains, chain_mask = [], np.zeros(len(b), bool)
-    grouped = np.zeros(len(b), bool)
+    chains, chain_mask, grouped = [], np.zeros(len(b), bool), np.zeros(len(b), bool)
     for name in dict.fromkeys(structure.chain.tolist()):
         rows = structure.chain == name
         why, notes = _judge_chain(b[rows & sound], residues, residues.chain == name)
@@ -163,16 +153,13 @@ def assess_b(structure: Structure) -> BQuality:
 def _header_reasons(structure: Structure) -> list[BReason]:
     """Reasons in the header; a file without one counts as X-ray with full B."""
     entry = structure.entry
-    reasons = []
+    residual = [BReason.RESIDUAL] if entry.b_kind == BKind.RESIDUAL else []
     if entry.is_predicted:
-        reasons.append(BReason.PREDICTED)
-    elif entry.method and "X-RAY" not in diffraction_method(entry.method.upper()):
-        reasons.append(BReason.NOT_XRAY)
-    elif entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
-        reasons.append(BReason.NOT_CRYSTALLOGRAPHIC)
-    if entry.b_kind == BKind.RESIDUAL:
-        reasons.append(BReason.RESIDUAL)
-    return reasons
+        return [BReason.PREDICTED, *residual]
+    if entry.method and "X-RAY" not in diffraction_method(entry.method.upper()):
+        return [BReason.NOT_XRAY, *residual]
+    is_other = entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC
+    return [BReason.NOT_CRYSTALLOGRAPHIC] if is_other else residual
 
 
 def _atom_masks(structure: Structure, b: NDArray[np.float64]) -> dict[BReason, NDArray[np.bool_]]:
@@ -227,14 +214,13 @@ class _Residues:
     def __init__(self, structure: Structure, b: NDArray[np.float64], sound: NDArray[np.bool_]):
         residues = structure.n_residues
         index = structure.residue_index
-        order = np.lexsort((b[sound], index[sound]))
-        rows = np.flatnonzero(sound)[order]
-        is_new = np.ones(len(rows), bool)
-        is_new[1:] = (index[rows][1:] != index[rows][:-1]) | (np.diff(b[rows]) > STEP)
+        rows = np.flatnonzero(sound)[np.lexsort((b[sound], index[sound]))]
+        is_new = np.diff(index[rows], prepend=-1).astype(bool) | (
+            np.diff(b[rows], prepend=0) > STEP
+        )
         atoms = np.bincount(index[rows], minlength=residues)
         values = np.bincount(index[rows][is_new], minlength=residues)
-        first = np.full(residues, -1)
-        first[index[::-1]] = np.arange(len(index))[::-1]
+        first = np.unique(index, return_index=True)[1]
         self.chain = structure.chain[first]
         """(residues,) author chain."""
         self.is_polymer = (atoms >= 4) & structure.is_polymer[first]
@@ -262,7 +248,7 @@ def _judge_chain(
         notes.append(BNote.FLOOR)
     if polymer.sum() < FEWEST_RESIDUES or not len(b):
         return reasons, notes
-    _, counts = np.unique(np.round(b, 2), return_counts=True)
+    counts = np.unique(np.round(b, 2), return_counts=True)[1]
     telling = mine & residues.tells_groups
     if counts.max() > SAME_VALUE_SHARE * len(b) or b.std() < 0.02 * b.mean():
         reasons.append(BReason.CONSTANT)
@@ -275,11 +261,10 @@ def _judge_chain(
 
 def _refused_chains(chains: Iterable[tuple], residues: _Residues) -> list[BReason]:
     """Reasons of the refused chains if these have most polymer residues: they then apply to the entry."""
-    refused = [(name, why) for name, _, why, _ in chains if why]
-    in_refused = np.isin(residues.chain[residues.is_polymer], [name for name, _ in refused])
-    if in_refused.sum() > 0.5 * residues.is_polymer.sum():
-        return [reason for _, why in refused for reason in why]
-    return []
+    refused = {name: why for name, _, why, _ in chains if why}
+    in_refused = np.isin(residues.chain[residues.is_polymer], list(refused))
+    is_most = in_refused.sum() > 0.5 * residues.is_polymer.sum()
+    return [reason for why in refused.values() for reason in why] if is_most else []
 
 
 def b_labels(structure: Structure) -> Labels:
@@ -328,9 +313,7 @@ B_FACTOR = Target(
     name="b_factor",
     unit="Å²",
     summary="Isotropic B-factor, standardized within its structure.",
-    source=LabelSource(
-        name="b_iso", compute=b_labels, value_column="b_iso", usable_column="usable"
-    ),
+    source=LabelSource("b_iso", b_labels, value_column="b_iso", usable_column="usable"),
     transform=Transform.Z,
     minimum=1.0,
     # Of the 2,526 training structures log mean lies between 1.58 and 4.77, log sd between 0.81 and 3.89.

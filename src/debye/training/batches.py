@@ -7,7 +7,8 @@ doi:10.1080/09540099550039318.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -37,8 +38,7 @@ REHEARSAL_SEED = 1_000_003
 """Added to the seed of rehearsal batches: else both streams would draw the same random numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessShare:
+class ProcessShare(NamedTuple):
     """Which part of each epoch this process trains on."""
 
     rank: int
@@ -46,10 +46,7 @@ class ProcessShare:
 
 
 class RememberedGraphs:
-    """Builds the graph of an entry on first use and keeps it in memory.
-
-    For a few chosen entries of a large split, of which a cache would build all.
-    """
+    """Keeps graphs in memory after their first use: for a few entries of a large split, of which a cache builds all."""
 
     def __init__(self, builder: GraphBuilder) -> None:
         self.builder = builder
@@ -66,18 +63,17 @@ def open_graphs(
     recipe: Recipe, store: Store, config: GraphConfig, progress: bool = False
 ) -> dict[str, GraphSource]:
     """Open, or build first, the graphs of the splits that a recipe trains and validates on."""
-    validated = [] if recipe.training.keep == "last" else [recipe.data.validation_split]
-    if recipe.data.loader.only:
-        return {
-            name: find_graph_cache(store, name, config)
-            or RememberedGraphs(GraphBuilder(store, name, config))
-            for name in dict.fromkeys([recipe.data.split, *validated])
-        }
+    splits = {recipe.data.split}
+    if recipe.training.keep == "best":
+        splits.add(recipe.data.validation_split)
     graphs: dict[str, GraphSource] = {}
-    for split in dict.fromkeys([recipe.data.split, *validated]):
-        total = len(store.entries(split))
+    for split in sorted(splits, key=lambda name: name != recipe.data.split):
+        if recipe.data.loader.only:
+            cache = find_graph_cache(store, split, config)
+            graphs[split] = cache or RememberedGraphs(GraphBuilder(store, split, config))
+            continue
         with Bar(disable=not progress) as bar:
-            task = bar.add_task(f"graphs of {split}", total=total)
+            task = bar.add_task(f"graphs of {split}", total=len(store.entries(split)))
             graphs[split] = open_graph_cache(
                 store,
                 split,
@@ -96,15 +92,13 @@ def training_loader(
     share: ProcessShare,
 ) -> DataLoader[Batch]:
     """Return the shuffled batches of the training split; ``training.seed`` sets the order."""
-    config = LoaderConfig.model_validate(
-        recipe.data.loader.model_dump() | {"seed": recipe.training.seed}
-    )
+    changes = {"seed": recipe.training.seed}
     return make_loader(
         store,
         recipe.data.split,
         targets,
         graphs,
-        config,
+        LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes),
         rank=share.rank,
         world_size=share.world_size,
         batches_per_epoch=recipe.data.batches_per_epoch,
@@ -121,11 +115,8 @@ def rehearsing_loader(
 ) -> DataLoader[Batch]:
     """Mix batches of a rehearsal store into those of a loader, under the same filters and batch size."""
     rehearsal = recipe.rehearsal or RehearsalConfig()
-    changes = {
-        "seed": recipe.training.seed + REHEARSAL_SEED,
-        "only": (),
-        "without": rehearsal.without,
-    }
+    seed = recipe.training.seed + REHEARSAL_SEED
+    changes = {"seed": seed, "only": (), "without": rehearsal.without}
     settings = LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes)
     # Building graphs on the fly costs little next to a step, and leaves the rehearsal store as it is.
     graphs = find_graph_cache(store, rehearsal.split, config)
@@ -147,8 +138,7 @@ def rehearsing_loader(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class MixedKey:
+class MixedKey(NamedTuple):
     """A batch of the run's own store, or of the rehearsal store."""
 
     is_rehearsal: bool
@@ -186,13 +176,12 @@ class MixedSampler(Sampler[MixedKey]):
         return len(self.own) + self.n_rehearsal
 
     def __iter__(self) -> Iterator[MixedKey]:
-        own = list(self.own)
+        own, given = list(self.own), 0
         stream = self.rehearsal.stream(self.own.epoch * self.n_rehearsal, self.n_rehearsal)
-        given = 0
         for number, key in enumerate(own, start=1):
             yield MixedKey(False, key)
             due = round(number * self.n_rehearsal / len(own))
-            yield from (MixedKey(True, next(stream)) for _ in range(due - given))
+            yield from (MixedKey(True, key) for key in islice(stream, due - given))
             given = due
 
 

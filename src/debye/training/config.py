@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from debye.config_files import read_toml
+from debye.config_files import read_toml, set_setting
 from debye.dataset.batches.loader import LoaderConfig
 from debye.errors import ConfigError, explain_validation
 from debye.models.catalog import model_config
@@ -191,18 +191,15 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             if not values:
                 raise ValueError(f"search of {key} has no value to try")
             if not _holds(known, key):
-                raise ValueError(
-                    f"search of {key}: no such setting; write section.key with a section of "
-                    f"{', '.join(SEARCHED)}"
-                )
+                sections = f"section.key with a section of {', '.join(SEARCHED)}"
+                raise ValueError(f"search of {key}: no such setting; write {sections}")
         for settings in self.combinations():
             try:
                 tried = self.changed(settings)
                 model_config(tried.model, tried.settings)
             except ValidationError as error:
-                raise ValueError(
-                    f"search cannot try {settings}: {explain_validation(error)}"
-                ) from error
+                problem = f"search cannot try {settings}: {explain_validation(error)}"
+                raise ValueError(problem) from error
         return self
 
     def combinations(self) -> list[dict[str, Any]]:
@@ -222,22 +219,18 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         """Return the recipe with some dotted settings changed, and without a search."""
         content = self.model_dump()
         for key, value in settings.items():
-            *parents, name = key.split(".")
-            section = content
-            for parent in parents:
-                section = section.setdefault(parent, {})
-            section[name] = value
+            set_setting(content, key, value)
         return Recipe.model_validate(content | {"search": {}})
 
 
 def _holds(settings: dict[str, Any], key: str) -> bool:
     """Return whether nested settings have a dotted key that is not a section."""
-    *parents, name = key.split(".")
-    for parent in parents:
-        settings = settings.get(parent, {})
-        if not isinstance(settings, dict):
+    found: Any = settings
+    for name in key.split("."):
+        if not isinstance(found, dict) or name not in found:
             return False
-    return bool(parents) and name in settings and not isinstance(settings[name], dict)
+        found = found[name]
+    return "." in key and not isinstance(found, dict)
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

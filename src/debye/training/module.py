@@ -1,10 +1,12 @@
-"""The Lightning module: training step, validation and learning-rate schedule."""
+"""The Lightning module: training step, validation, learning-rate schedule and cost."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import lightning as L
 import torch
@@ -38,11 +40,9 @@ class FitModule(L.LightningModule):
         self.model = model
         self.recipe = recipe
         self.steps = steps
-        decay = recipe.training.weight_average
-        self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
-        )
-        if self.average is not None:
+        self.average = None
+        if decay := recipe.training.weight_average:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
             # Otherwise several processes would wait for gradients that never come.
             self.average.requires_grad_(False)
         self._sums: dict[str, dict[str, Tensor]] = {}
@@ -99,10 +99,7 @@ class FitModule(L.LightningModule):
         return graph.without_resolution(hidden)
 
     def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any
     ) -> None:
         """Limit the gradient; skip a step whose gradient is not finite, and count it.
 
@@ -112,16 +109,9 @@ class FitModule(L.LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.training.gradient_clip)
         finite = bool(torch.isfinite(norm))
         if not finite:
-            for parameter in parameters:
-                parameter.grad = None  # the optimizer skips it
-        self.log(
-            "skipped",
-            float(not finite),
-            on_step=False,
-            on_epoch=True,
-            reduce_fx="sum",
-            sync_dist=True,
-        )
+            optimizer.zero_grad()  # to None, so that it skips every parameter
+        how: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("skipped", float(not finite), reduce_fx="sum", **how)
 
     def on_train_batch_end(self, *_: object) -> None:
         """Follow the weights with their moving average."""
@@ -155,10 +145,8 @@ class FitModule(L.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(training, self.steps, step)
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        schedule = {"scheduler": scheduler, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -190,21 +178,15 @@ def add_monitor_sums(sums: dict[str, Tensor], model: AtomModel, batch: Batch) ->
     """Predict a batch and add what the monitor of each target needs, by name."""
     output = model(batch.graph)
     for target in model.targets:
-        found = find_monitor(target).sums(
-            output.values[target.name],
-            batch.labels[target.name],
-            graph_items(batch.graph, target.per),
-        )
-        sums[target.name] = sums[target.name] + found if target.name in sums else found
+        name, items = target.name, graph_items(batch.graph, target.per)
+        found = find_monitor(target).sums(output.values[name], batch.labels[name], items)
+        sums[name] = sums[name] + found if name in sums else found
 
 
 def monitor_figure(model: AtomModel, sums: Mapping[str, Tensor]) -> float:
     """Return the mean over a model's targets of their monitors; 0 without any batch."""
-    found = [
-        find_monitor(target).figure(sums[target.name])
-        for target in model.targets
-        if target.name in sums
-    ]
+    targets = [target for target in model.targets if target.name in sums]
+    found = [find_monitor(target).figure(sums[target.name]) for target in targets]
     return sum(found) / len(found) if found else 0.0
 
 
@@ -212,3 +194,42 @@ def monitor_label(targets: Sequence[Target]) -> str:
     """Return the name of the figure that :func:`monitor_figure` returns."""
     labels = dict.fromkeys(find_monitor(target).label for target in targets)
     return " and ".join(labels) + (", averaged over targets" if len(targets) > 1 else "")
+
+
+class TrainingCost(L.Callback):
+    """Counts atoms and seconds of all training steps, including the loading of batches.
+
+    Validation, building of graphs and steps lost in a kill do not count.
+    """
+
+    def __init__(self) -> None:
+        self.atoms = 0
+        """Atoms in all batches so far, in this process."""
+        self.seconds = 0.0
+        self._mark = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Count one step."""
+        now = time.perf_counter()
+        self.seconds += now - self._mark
+        self._mark = now
+        self.atoms += batch.graph.n_atoms
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts so far."""
+        return {"atoms": self.atoms, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the counts of an interrupted run."""
+        self.atoms, self.seconds = state_dict["atoms"], state_dict["seconds"]

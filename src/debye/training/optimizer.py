@@ -23,7 +23,7 @@ class Together(Optimizer):
         self._adopt_groups()
 
     def _adopt_groups(self) -> None:
-        """Share the parameter groups of the parts, so that a learning rate changed here changes there."""
+        # A learning rate changed here changes in the parts too.
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     def step(self, closure: Any = None) -> Any:
@@ -56,15 +56,11 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     References: Loshchilov & Hutter (2019), arXiv:1711.05101; Jordan et al. (2024), Muon,
     https://kellerjordan.github.io/posts/muon; Liu et al. (2025), arXiv:2502.16982.
     """
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    trained = [layer.weight for layer in layers if layer.weight.requires_grad]
     hidden: list[Tensor] = []
     if config.optimizer == "muon":
-        hidden = [
-            module.weight
-            for module in model.modules()
-            if isinstance(module, nn.Linear)
-            and module.weight.requires_grad
-            and min(module.weight.shape) >= SMALLEST_SIDE
-        ]
+        hidden = [weight for weight in trained if min(weight.shape) >= SMALLEST_SIDE]
     chosen = {id(parameter) for parameter in hidden}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
     groups = [
@@ -74,10 +70,6 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     adamw = AdamW(groups, lr=config.learning_rate)
     if not hidden:
         return adamw
-    muon = Muon(
-        hidden,
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    rate, decay = config.learning_rate, config.weight_decay
+    muon = Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
     return Together(muon, adamw)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from debye.errors import ConfigError
@@ -31,10 +32,7 @@ class Start:
 
 
 def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
-    """Load the start weights of a recipe into a model, and freeze the weights that are not trained.
-
-    Returns:
-        The start weights; None if the recipe starts from random ones.
+    """Load the start weights of a recipe, if any, into a model, and freeze the weights that are not trained.
 
     Raises:
         CheckpointError: no such checkpoint.
@@ -48,7 +46,8 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
     _check(config, digest, checkpoint.header, recipe, model)
     weights = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
     for name in model.fact_weights:
-        weights[name] = _widened(weights[name], len(model.graph_config.structure_scalars))
+        added = len(model.graph_config.structure_scalars) - weights[name].shape[1]
+        weights[name] = F.pad(weights[name], (0, added))  # columns of zeros
     ours = model.state_dict()
     # A target that only one of the two has: its head is dropped, or starts from random weights.
     weights = {name: value for name, value in weights.items() if name in ours}
@@ -75,11 +74,8 @@ def freeze_body(model: AtomModel) -> None:
         ConfigError: it declares none.
     """
     if not model.head:
-        raise ConfigError(
-            type(model).__name__,
-            "declares no head",
-            "Train all weights, or name the modules of the head in the class",
-        )
+        remedy = "Train all weights, or name the modules of the head in the class"
+        raise ConfigError(type(model).__name__, "declares no head", remedy)
     model.requires_grad_(False)
     for name in model.head:
         model.get_submodule(name).requires_grad_(True)
@@ -91,11 +87,6 @@ def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
     for name, value in model.state_dict().items():
         if value.is_floating_point() and name in start:
             value.lerp_(start[name].to(value), 1 - share)
-
-
-def _widened(weight: Tensor, columns: int) -> Tensor:
-    """Append columns of zeros to a weight, up to a number of columns."""
-    return torch.cat([weight, weight.new_zeros(len(weight), columns - weight.shape[1])], dim=1)
 
 
 def _check(
@@ -115,18 +106,14 @@ def _check(
             expected["settings"] = str(wanted), str(found)
     for what, (wanted, found) in expected.items():
         if wanted != found:
-            raise ConfigError(
-                config.checkpoint,
-                f"its {what} is {found}, the recipe says {wanted}",
-                "Start from the checkpoint that the recipe was made for",
-            )
+            problem = f"its {what} is {found}, the recipe says {wanted}"
+            remedy = "Start from the checkpoint that the recipe was made for"
+            raise ConfigError(config.checkpoint, problem, remedy)
 
 
 def _narrowed(wanted: dict[str, Any], found: dict[str, Any], model: AtomModel) -> dict[str, Any]:
     """Return the wanted settings with the checkpoint's values for those that may differ."""
-    narrowed = dict(wanted)
-    if "dropout" in found:
-        narrowed["dropout"] = found["dropout"]
+    narrowed = wanted | {key: found[key] for key in ("dropout",) if key in found}
     if model.fact_weights:
         old, new = (one["graph"]["structure_scalars"] for one in (found, wanted))
         if old and old == new[: len(old)]:
