@@ -133,11 +133,7 @@ def make_case(
         problem = f"{target.name} has one value per {target.per}, which cannot be explained"
         raise CheckpointError(predictor.model_name, problem, "Choose a model of values per atom")
     prepared = prepare_structure(
-        structure,
-        predictor.graph_config,
-        crystal=crystal,
-        resolution=resolution,
-        source_file=source_file,
+        source_file or structure, predictor.graph_config, crystal=crystal, resolution=resolution
     )
     chosen = prepared.selected
     found = find_residue(residue, chosen, structure)

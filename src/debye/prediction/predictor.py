@@ -23,8 +23,9 @@ from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
 from debye.prediction.inputs import find_file
 from debye.prediction.prediction import Prediction
-from debye.prediction.prepare import CrystalUse, Prepared, prepare_file, prepare_structure
+from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
 from debye.prediction.table import PredictedValues
+from debye.structure.read import SourceFile, read_source
 from debye.targets.losses import LOG_ERROR_RANGE, TargetOutput
 from debye.targets.target import Target, Transform
 
@@ -89,19 +90,19 @@ class Predictor:
         self, path: str | Path, *, crystal: CrystalUse = "auto", resolution: float | None = None
     ) -> Prediction:
         """Predict a structure file; arguments as for :func:`predict`."""
-        path = Path(path)
-        return self.finish(
-            [prepare_file(path, self.graph_config, crystal=crystal, resolution=resolution)]
-        )[0]
+        return self.predict_structure(read_source(path), crystal=crystal, resolution=resolution)
 
     def predict_structure(
-        self, structure: Structure, *, crystal: CrystalUse = "auto", resolution: float | None = None
+        self,
+        source: Structure | SourceFile,
+        *,
+        crystal: CrystalUse = "auto",
+        resolution: float | None = None,
     ) -> Prediction:
-        """Predict a structure that is already in memory; arguments as for :func:`predict`."""
+        """Predict a structure or file that is already in memory; arguments as for :func:`predict`."""
         config = self.graph_config
-        return self.finish(
-            [prepare_structure(structure, config, crystal=crystal, resolution=resolution)]
-        )[0]
+        item = prepare_structure(source, config, crystal=crystal, resolution=resolution)
+        return self.finish([item])[0]
 
     def finish(self, batch: Sequence[Prepared]) -> list[Prediction]:
         """Run the model once over prepared structures and return their predictions, in order.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -14,14 +13,13 @@ from debye.errors import StructureError
 from debye.graph.build import build_graph
 from debye.scores.strata import error_classes, first_atoms
 from debye.structure.crystal import crystal_problem
-from debye.structure.read import read_source
+from debye.structure.read import SourceFile
 from debye.structure.select import select_atoms
 from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from debye.graph.config import GraphConfig
     from debye.graph.graph import AtomGraph
-    from debye.structure.read import SourceFile
     from debye.structure.structure import Structure
 
 CrystalUse = Literal["auto", "on", "off"]
@@ -61,48 +59,32 @@ class Prepared:
         return error_classes(self.selected, per)
 
 
-def prepare_file(
-    path: Path,
-    config: GraphConfig,
-    *,
-    crystal: CrystalUse = "auto",
-    resolution: float | None = None,
-) -> Prepared:
-    """Read a structure file and build its graph; arguments as for :func:`prepare_structure`."""
-    source = read_source(path)
-    return prepare_structure(
-        source.structure, config, crystal=crystal, resolution=resolution, source_file=source
-    )
-
-
 def prepare_structure(
-    structure: Structure,
+    source: Structure | SourceFile,
     config: GraphConfig,
     *,
     crystal: CrystalUse = "auto",
     resolution: float | None = None,
-    source_file: SourceFile | None = None,
 ) -> Prepared:
     """Select the atoms that get a prediction and build their graph.
 
     Args:
-        structure: All atoms of a file.
+        source: All atoms of a file; or the file that was read, of which copies can be written.
         config: Graphs that the model reads.
         crystal: ``auto`` uses crystal contacts if cell and space group are valid, ``on`` requires them, ``off`` hides them.
         resolution: Å; None: that of the file.
-        source_file: The file that the structure was read from.
 
     Raises:
         StructureError: nothing to predict, no usable crystal although ``crystal`` is ``on``, or an impossible
             resolution.
     """
+    source_file = source if isinstance(source, SourceFile) else None
+    structure = source.structure if isinstance(source, SourceFile) else source
     chosen, selection = select_atoms(structure)
     if not len(chosen):
-        raise StructureError(
-            structure.source,
-            f"none of {len(structure):,} atoms can get a prediction (heavy, not water)",
-            "Give a structure with protein, nucleic acid or ligand atoms",
-        )
+        problem = f"none of {len(structure):,} atoms can get a prediction (heavy, not water)"
+        remedy = "Give a structure with protein, nucleic acid or ligand atoms"
+        raise StructureError(structure.source, problem, remedy)
     resolution = usable_resolution(structure, resolution)
     problem = _crystal_problem(chosen, config, crystal)
     visible = replace(

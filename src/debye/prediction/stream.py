@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 # Nothing slow here: the parent of worker processes starts them at once.
 from debye.dataset.packing import pack
-from debye.errors import DebyeError
+from debye.errors import ConfigError, DebyeError
 from debye.files import is_same_file
 from debye.prediction.inputs import Input, OutputFormat
 
@@ -86,6 +86,33 @@ class Outcome:
     """Atoms with a prediction."""
     table: str = ""
     """Table of the residues, if it was wanted."""
+
+
+def usable_formats(
+    model: str, formats: tuple[OutputFormat, ...] | None = None
+) -> tuple[OutputFormat, ...]:
+    """Return the formats to write; if None are given, ``cif`` and ``csv``, or only ``csv`` where B is not predicted.
+
+    Raises:
+        ConfigError: a copy of the structure of a model without B-factors.
+        CheckpointError: no such model.
+    """
+    wanted: tuple[OutputFormat, ...] = formats or ("cif", "csv")
+    copies = [kind for kind in wanted if kind in ("cif", "pdb")]
+    # Released models predict B. Other headers are read in this process, which takes a second.
+    if not copies or not Path(model).is_file():
+        return wanted
+    from debye.models.checkpoint import read_header
+
+    targets = read_header(model).find_targets()
+    if any(target.in_b_column for target in targets):
+        return wanted
+    if formats is None:
+        return ("csv",)
+    problem = f"predicts {', '.join(target.name for target in targets)}, no B-factors"
+    raise ConfigError(
+        model, f"{problem}, so it writes no {' or '.join(copies)}", "Use --format csv or parquet"
+    )
 
 
 def predict_all(
@@ -181,14 +208,17 @@ def _prepare_worker() -> None:
 
 def _predict_group(group: Sequence[Input], plan: PredictionPlan) -> list[Outcome]:
     """Predict some inputs in one pass of the model and write their files."""
-    from debye.prediction.prepare import prepare_file
+    from debye.prediction.prepare import prepare_structure
+    from debye.structure.read import read_source
 
     predictor = _load_predictor(plan.model, plan.device, plan.precision)
     outcomes, prepared = [], []
     for item in group:
         try:
-            path, config = item.local_file(plan.mirror), predictor.graph_config
-            ready = prepare_file(path, config, crystal=plan.crystal, resolution=plan.resolution)
+            source = read_source(item.local_file(plan.mirror))
+            ready = prepare_structure(
+                source, predictor.graph_config, crystal=plan.crystal, resolution=plan.resolution
+            )
             prepared.append((item, ready))
         except Exception as error:
             outcomes.append(_failure(item, error))
