@@ -78,5 +78,7 @@ def _count(devices: str) -> int | str:
 def prepare_training(command: str) -> None:
     """Refuse to start without the packages that only training needs; silence what Lightning says of itself."""
     require_extra(command, "train", ("lightning", "tensorboard"))
+    import lightning.pytorch  # noqa: F401  # sets the levels of its loggers, which are changed here
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
