@@ -17,7 +17,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 def read_toml(
     path: Path, model: type[Settings], *, docs: str, overrides: Sequence[str] = ()
 ) -> Settings:
-    """Read a TOML file as settings of a model.
+    """Read a TOML file as settings of a model; a ``ConfigError`` if it cannot be read or a setting is not valid.
 
     ``base = "other.toml"`` at the top of a file, a path relative to it, takes all settings of the other file that
     this one does not have.
@@ -27,9 +27,6 @@ def read_toml(
         model: Which settings there are; its ``extra="forbid"`` refuses unknown ones.
         docs: Page that explains the settings, for the error message.
         overrides: ``section.key=value``, applied in this order; see :func:`apply_override`.
-
-    Raises:
-        ConfigError: The file cannot be read, is not TOML, or a setting is unknown or not valid.
     """
     content = _with_base(path)
     for override in overrides:
@@ -70,10 +67,7 @@ def _merged(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
-    """Write one ``section.key=value`` into nested settings; a value that is not TOML is taken as text.
-
-    Raises:
-        ConfigError: Not of this form.
+    """Write one ``section.key=value`` (else a ``ConfigError``); a value that is not TOML is taken as text.
 
     Example:
         >>> settings = {"training": {"seed": 1}}
@@ -96,11 +90,7 @@ def apply_override(content: dict[str, Any], override: str) -> None:
 
 
 def set_setting(content: dict[str, Any], key: str, value: Any) -> None:
-    """Write a dotted setting into nested settings.
-
-    Raises:
-        ValueError: A part of the key is a setting, not a section.
-    """
+    """Write a dotted setting into nested settings; a ``ValueError`` if a part of the key is not a section."""
     *parents, name = key.split(".")
     for parent in parents:
         content = content.setdefault(parent, {})

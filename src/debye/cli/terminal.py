@@ -34,12 +34,7 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar(title: str, *, has_lines: bool = False) -> Iterator[ProgressBar]:
-    """Show a bar until the block ends.
-
-    Args:
-        title: What is done.
-        has_lines: Lines are printed meanwhile: then the bar is shown on a terminal only, and vanishes.
-    """
+    """Show a bar until the block ends; if lines are printed meanwhile, on a terminal only, where it vanishes."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -44,17 +44,10 @@ class Residuals(NamedTuple):
 def calibrate_checkpoint(
     path: Path, store: Store, split: str, *, workers: int = 1, device: str = "cpu"
 ) -> None:
-    """Fit the bounds of a checkpoint on a split, and write them into its header.
+    """Fit the bounds of a checkpoint on a split that it was not trained on, and write them into its header.
 
     Every structure is predicted four times, with and without crystal contacts and resolution, since a user
-    may lack either.
-
-    Args:
-        path: Checkpoint, replaced by one that differs in ``header.calibration`` alone.
-        store: Data store.
-        split: Structures that the model was not trained on.
-        workers: Processes that build graphs which the cache lacks.
-        device: Where the model runs.
+    may lack either. ``workers`` processes build the graphs that the cache lacks.
     """
     checkpoint = load_checkpoint(path, device=device)
     graphs = open_graph_cache(store, split, checkpoint.model.graph_config, workers=workers)

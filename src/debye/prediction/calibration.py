@@ -47,14 +47,9 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         crystal_known: bool = False,
         minimum: float | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the lower and the upper bound of each atom, in the unit of ``predicted``.
+        """Return the lower and the upper bound of each atom, not below ``minimum``, in the unit of ``predicted``.
 
-        Args:
-            predicted: (atoms,) predictions.
-            width: (atoms,) expected size of the error, same unit.
-            atom_class: (atoms,) an :class:`ErrorClass` for each atom.
-            resolution_known: Whether the resolution was given to the model; ``crystal_known`` likewise.
-            minimum: Smallest possible value of the target; None: no limit.
+        Arrays are as in :func:`fit_calibration`; the flags are those of the whole structure.
         """
         quantiles = np.array(
             [self._quantiles(kind, resolution_known, crystal_known) for kind in ErrorClass]
@@ -89,21 +84,18 @@ def fit_calibration(
     resolution_known: NDArray[np.bool_],
     crystal_known: NDArray[np.bool_] | None = None,
 ) -> Calibration:
-    """Fit bounds to the errors on a validation set; atoms without a finite value do not count.
+    """Fit bounds to the errors on a validation set; atoms without a finite value and a positive width do not count.
 
     Quantiles are taken on both sides of the stated share (split conformal, Romano, Patterson and
     Candès 2019, arXiv:1905.03222, without their small-sample term: there are thousands of atoms).
 
     Args:
-        true: (atoms,) measured values.
-        predicted: (atoms,) predictions, same unit.
-        width: (atoms,) expected size of the error, same unit.
+        true: (atoms,) measured values; ``predicted`` and ``width``, the expected size of the error, in the same unit.
+        predicted: (atoms,)
+        width: (atoms,)
         atom_class: (atoms,) an :class:`ErrorClass` for each atom.
         resolution_known: (atoms,) whether the resolution of the entry was given to the model.
         crystal_known: (atoms,) whether symmetry mates were included; None: not distinguished.
-
-    Raises:
-        ValueError: no atom has a true value, a prediction and a positive width.
 
     Example:
         >>> rng = np.random.default_rng(0)

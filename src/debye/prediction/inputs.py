@@ -39,11 +39,7 @@ class Input:
         return self.path.stat().st_size // per_atom
 
     def local_file(self, mirror: Path | None = None) -> Path:
-        """Return the file; that of an identifier is looked up in the mirror, else downloaded.
-
-        Raises:
-            DownloadError: no such entry, or no connection.
-        """
+        """Return the file; that of an identifier is looked up in the mirror, else downloaded (``DownloadError``)."""
         if self.path is not None:
             return self.path
         from debye.archives.fetch import fetch
@@ -77,11 +73,7 @@ def expand_inputs(
 
 
 def find_file(text: str | Path, mirror: Path | None = None) -> Path:
-    """Return the file of the one structure that a path or an identifier stands for.
-
-    Raises:
-        StructureError: it stands for none or several, or cannot be downloaded.
-    """
+    """Return the file of the one structure of a path or an identifier; a ``StructureError`` if there is none or several."""
     inputs, failures = expand_inputs([text])
     if failures:
         raise failures[0]

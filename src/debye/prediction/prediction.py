@@ -1,4 +1,4 @@
-"""The last state object: predicted values with bounds, ready to be shown or written."""
+"""The last state object: predicted values with bounds, ready to be shown or written, also residue by residue."""
 
 from __future__ import annotations
 
@@ -65,11 +65,7 @@ class Prediction:
 
     @property
     def b_values(self) -> PredictedValues:
-        """The B-factors.
-
-        Raises:
-            StructureError: the model predicts none.
-        """
+        """The B-factors; a ``StructureError`` if the model predicts none."""
         for values in self.values.values():
             if values.target.in_b_column:
                 return values
@@ -158,8 +154,7 @@ class Prediction:
             format: One of :data:`FORMATS`; None: the suffix of ``path``.
 
         Raises:
-            StructureError: unknown format, a target that is the input itself or cannot be written, a copy
-                of a model without B-factors, or an entry that does not fit the PDB format.
+            StructureError: unknown format, a file that is the input or cannot be written, or values that do not fit it.
         """
         target = Path(path)
         kind = format or target.suffix.lower().lstrip(".")
@@ -206,3 +201,73 @@ def _mean_text(values: PredictedValues) -> str:
         lower, upper = values.lower[rows].mean(), values.upper[rows].mean()
         text += f" (5-95 %: {lower:.{digits}f}-{upper:.{digits}f})"
     return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidueTable:
+    """The main target per residue, in the order of the file and the target's unit.
+
+    Values are means over the predicted atoms, or the residue's own; so are the bounds: how far a typical atom may lie.
+    """
+
+    first_atom: NDArray[np.intp]
+    """(residues,) row of the residue's first atom, for its names."""
+    atoms: NDArray[np.intp]
+    """(residues,) number of atoms with a prediction."""
+    predicted: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    """(residues,) values of the file, over the same atoms; NaN where there are none."""
+
+
+def residue_table(prediction: Prediction) -> ResidueTable:
+    """Return the main target of each residue that has a predicted atom; a ``StructureError`` if it is per structure."""
+    values, structure = prediction.main, prediction.structure
+    target = values.target
+    if target.per is Per.STRUCTURE:
+        problem = f"{target.name} has no values of residues"
+        raise StructureError(structure.source, problem, "Read Prediction.values")
+    rows = np.flatnonzero(prediction.has_prediction)
+    residue_of_row = structure.residue_index[rows]
+    _, first, residue, counts = np.unique(
+        residue_of_row, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.argsort(first, kind="stable")
+
+    def mean(column: NDArray[np.float32]) -> NDArray[np.float64]:
+        of_atom = column[rows] if target.per is Per.ATOM else column[residue_of_row]
+        return (np.bincount(residue, of_atom, minlength=len(first)) / counts)[order]
+
+    return ResidueTable(
+        first_atom=rows[first[order]],
+        atoms=counts[order],
+        predicted=mean(values.predicted),
+        lower=mean(values.lower),
+        upper=mean(values.upper),
+        observed=mean(target.observe(structure)),
+    )
+
+
+def residue_text(prediction: Prediction) -> str:
+    """Return the main target of each residue as aligned text, one line each; means over atoms."""
+    structure, residues = prediction.structure, residue_table(prediction)
+    target = prediction.main.target
+    digits = max(1, target.decimals - 1)
+    columns = {
+        f"{target.title} predicted": residues.predicted,
+        "5 %": residues.lower,
+        "95 %": residues.upper,
+    }
+    if target.observed_column:
+        columns[f"{target.title} deposited"] = residues.observed
+    widths = [9 if name in ("5 %", "95 %") else max(13, len(name) + 2) for name in columns]
+    lines = ["chain  residue    atoms" + "".join(map(str.rjust, columns, widths))]
+    for i, row in enumerate(residues.first_atom):
+        number = f"{structure.residue_number[row]}{structure.insertion_code[row]}"
+        cells = [f"{x[i]:.{digits}f}" if np.isfinite(x[i]) else "" for x in columns.values()]
+        lines.append(
+            f"{structure.chain[row]:<5}  {structure.residue_name[row]:<4}{number:>6}"
+            f"{residues.atoms[i]:>6}{''.join(map(str.rjust, cells, widths))}"
+        )
+    return "\n".join(line.rstrip() for line in lines)

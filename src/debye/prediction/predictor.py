@@ -71,12 +71,9 @@ class Predictor:
         """Load a released model by its name, or any checkpoint by its path.
 
         Args:
-            name_or_path: E.g. ``waller``, or a ``.safetensors`` file.
+            name_or_path: E.g. ``waller``, or a ``.safetensors`` file; unreadable ones are a ``CheckpointError``.
             device: ``cpu``, ``cuda``, ``cuda:1``.
             precision: Of matrix products; ``auto`` chooses the fastest on the device.
-
-        Raises:
-            CheckpointError: no such checkpoint, or one that this version cannot read.
         """
         checkpoint = load_checkpoint(name_or_path, device=device)
         return cls(checkpoint, device=device, precision=precision)
@@ -105,10 +102,7 @@ class Predictor:
         return self.finish([item])[0]
 
     def finish(self, batch: Sequence[Prepared]) -> list[Prediction]:
-        """Run the model once over prepared structures and return their predictions, in order.
-
-        The predictions do not depend on what else is in the batch.
-        """
+        """Run the model once over prepared structures; each prediction is independent of what else is in the batch."""
         graph = join([item.graph for item in batch])
         output = run_model(self.model, graph, device=self.device, precision=self.precision)
         values: list[dict[str, PredictedValues]] = [{} for _ in batch]
@@ -216,17 +210,10 @@ def _threads_for(n_atoms: int) -> Iterator[None]:
 def restore_values(
     output: TargetOutput, structure_index: torch.Tensor, target: Target
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the value and the expected absolute error of each item, in the target's unit.
+    """Return the value and the expected absolute error of each item of a batch, in the target's unit.
 
-    Where a model predicts no error, it is one standard deviation.
-
-    Args:
-        output: The model's output for a batch.
-        structure_index: (items,) structure of each atom, residue or structure.
-        target: What the model was trained on.
-
-    Raises:
-        CheckpointError: the target needs mean and sd of each structure, and the model predicts none.
+    Where a model predicts no error, it is one standard deviation. A model that lacks the mean and sd that the target
+    needs is a ``CheckpointError``.
     """
     value = output.value.double().cpu().numpy()
     error = np.ones_like(value)

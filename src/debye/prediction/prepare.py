@@ -75,8 +75,7 @@ def prepare_structure(
         resolution: Å; None: that of the file.
 
     Raises:
-        StructureError: nothing to predict, no usable crystal although ``crystal`` is ``on``, or an impossible
-            resolution.
+        StructureError: nothing to predict, no usable crystal with ``on``, or an impossible resolution.
     """
     source_file = source if isinstance(source, SourceFile) else None
     structure = source.structure if isinstance(source, SourceFile) else source
@@ -112,11 +111,8 @@ def prepare_structure(
 def usable_resolution(structure: Structure, given: float | None) -> float | None:
     """Return the resolution that the model gets, Å, or None if unknown.
 
-    The user's value is used if given; otherwise the file's, for diffraction experiments only, since models were
-    not trained on resolutions of microscopy.
-
-    Raises:
-        StructureError: the user's resolution is impossible.
+    The user's value is used if given (outside :data:`FINEST` to :data:`COARSEST` a ``StructureError``); otherwise the
+    file's, for diffraction experiments only, since models were not trained on resolutions of microscopy.
     """
     if given is not None:
         if not FINEST <= given <= COARSEST:

@@ -93,9 +93,7 @@ def usable_formats(
 ) -> tuple[OutputFormat, ...]:
     """Return the formats to write; if None are given, ``cif`` and ``csv``, or only ``csv`` where B is not predicted.
 
-    Raises:
-        ConfigError: a copy of the structure of a model without B-factors.
-        CheckpointError: no such model.
+    Copies of structures by a model without B-factors are a ``ConfigError``.
     """
     wanted: tuple[OutputFormat, ...] = formats or ("cif", "csv")
     copies = [kind for kind in wanted if kind in ("cif", "pdb")]
@@ -242,7 +240,7 @@ def _finish(
 
 
 def _write(item: Input, prediction: Prediction, plan: PredictionPlan) -> Outcome:
-    from debye.prediction.table import residue_text
+    from debye.prediction.prediction import residue_text
 
     try:
         for kind, path in plan.missing(item).items():

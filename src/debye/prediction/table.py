@@ -1,4 +1,4 @@
-"""Tables of predictions: per atom, residue or structure of the file as CSV or Parquet; per residue as text."""
+"""Tables of predictions: per atom, residue or structure of the file as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.errors import StructureError
 from debye.structure.structure import Structure
 from debye.targets.target import Per, Target
 
 if TYPE_CHECKING:
     import pyarrow
-
-    from debye.prediction.prediction import Prediction
 
 RESIDUE_NAMES = ("model", "chain", "residue_number", "insertion_code", "residue_name")
 ATOM_NAMES = (*RESIDUE_NAMES, "atom_name", "altloc", "element")
@@ -97,77 +94,3 @@ def _arrow_table(table: Mapping[str, NDArray]) -> pyarrow.Table:
         empty = values == "" if values.dtype.kind == "U" else None
         columns[name] = pa.array(values, mask=empty, from_pandas=True)
     return pa.table(columns)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResidueTable:
-    """The main target per residue, in the order of the file and the target's unit.
-
-    Values are means over the predicted atoms, or the residue's own; so are the bounds: how far a typical atom may lie.
-    """
-
-    first_atom: NDArray[np.intp]
-    """(residues,) row of the residue's first atom, for its names."""
-    atoms: NDArray[np.intp]
-    """(residues,) number of atoms with a prediction."""
-    predicted: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    observed: NDArray[np.float64]
-    """(residues,) values of the file, over the same atoms; NaN where there are none."""
-
-
-def residue_table(prediction: Prediction) -> ResidueTable:
-    """Return the main target of each residue that has a predicted atom.
-
-    Raises:
-        StructureError: the main target has one value for the whole structure.
-    """
-    values, structure = prediction.main, prediction.structure
-    target = values.target
-    if target.per is Per.STRUCTURE:
-        problem = f"{target.name} has no values of residues"
-        raise StructureError(structure.source, problem, "Read Prediction.values")
-    rows = np.flatnonzero(prediction.has_prediction)
-    residue_of_row = structure.residue_index[rows]
-    _, first, residue, counts = np.unique(
-        residue_of_row, return_index=True, return_inverse=True, return_counts=True
-    )
-    order = np.argsort(first, kind="stable")
-
-    def mean(column: NDArray[np.float32]) -> NDArray[np.float64]:
-        of_atom = column[rows] if target.per is Per.ATOM else column[residue_of_row]
-        return (np.bincount(residue, of_atom, minlength=len(first)) / counts)[order]
-
-    return ResidueTable(
-        first_atom=rows[first[order]],
-        atoms=counts[order],
-        predicted=mean(values.predicted),
-        lower=mean(values.lower),
-        upper=mean(values.upper),
-        observed=mean(target.observe(structure)),
-    )
-
-
-def residue_text(prediction: Prediction) -> str:
-    """Return the main target of each residue as aligned text, one line each; means over atoms."""
-    structure, residues = prediction.structure, residue_table(prediction)
-    target = prediction.main.target
-    digits = max(1, target.decimals - 1)
-    columns = {
-        f"{target.title} predicted": residues.predicted,
-        "5 %": residues.lower,
-        "95 %": residues.upper,
-    }
-    if target.observed_column:
-        columns[f"{target.title} deposited"] = residues.observed
-    widths = [9 if name in ("5 %", "95 %") else max(13, len(name) + 2) for name in columns]
-    lines = ["chain  residue    atoms" + "".join(map(str.rjust, columns, widths))]
-    for i, row in enumerate(residues.first_atom):
-        number = f"{structure.residue_number[row]}{structure.insertion_code[row]}"
-        cells = [f"{x[i]:.{digits}f}" if np.isfinite(x[i]) else "" for x in columns.values()]
-        lines.append(
-            f"{structure.chain[row]:<5}  {structure.residue_name[row]:<4}{number:>6}"
-            f"{residues.atoms[i]:>6}{''.join(map(str.rjust, cells, widths))}"
-        )
-    return "\n".join(line.rstrip() for line in lines)

@@ -139,8 +139,7 @@ def within_structures(
 ) -> LossTerms:
     """Combine a robust error, the per-structure correlation, and the fits of expected error, mean and sd.
 
-    Every structure counts the same in the correlation and in mean and sd, every labelled item in the error
-    and in the likelihood.
+    Structures weigh the same in correlation, mean and sd; labelled items in the error and in the likelihood.
     """
     trust = 1.0 + config.quality * (labels.trust - 1.0)
     error = absolute_error(output, labels, items)

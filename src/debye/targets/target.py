@@ -197,22 +197,14 @@ class Target:
         return self.observed(structure)
 
     def scaled(self, location: float, scale: float) -> Target:
-        """Return the target with the mean and standard deviation of a training set.
-
-        Raises:
-            ConfigError: the numbers are not finite or the scale is not positive.
-        """
+        """Return the target with the mean and standard deviation of a training set, which must be usable numbers."""
         if not (np.isfinite([location, scale]).all() and scale > 0):
             problem = f"location {location}, scale {scale}"
             self._refuse(problem, "Give finite numbers, scale above 0")
         return replace(self, location=float(location), scale=float(scale))
 
     def standardize(self, labels: Labels) -> Standardized:
-        """Transform the values of one structure; only usable items count.
-
-        Raises:
-            ConfigError: no item is usable.
-        """
+        """Transform the values of one structure; only usable items count, and without any it is a ``ConfigError``."""
         value = np.asarray(labels.value, np.float64)
         usable = np.asarray(labels.usable, bool) & np.isfinite(value)
         if not usable.any():
@@ -236,10 +228,7 @@ class Target:
     def restore(self, standardized: Values, location: Any = None, scale: Any = None) -> Values:
         """Return values in the unit of the target, not below its minimum.
 
-        Args:
-            standardized: (items,) numpy array or torch tensor.
-            location: Number, or one per item, of the same kind; None: that of the target.
-            scale: The same.
+        Location and scale are numbers, or one per item, of the same kind as ``standardized``; None: those of the target.
 
         Example:
             >>> from debye.targets.catalog import find_target

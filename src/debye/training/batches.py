@@ -159,8 +159,7 @@ class MixedBatches(Dataset[Batch]):
 class MixedSampler(Sampler[MixedKey]):
     """One epoch of the run's own data, with ``share`` rehearsal batches after each batch (on average).
 
-    The rehearsal batches are an endless stream that continues from epoch to epoch; those of an epoch depend on seed
-    and epoch alone.
+    These are an endless stream that continues from epoch to epoch; those of an epoch depend on seed and epoch alone.
     """
 
     def __init__(self, own: BatchSampler, rehearsal: BatchSampler, share: float) -> None:

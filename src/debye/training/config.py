@@ -203,13 +203,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def combinations(self) -> list[dict[str, Any]]:
-        """Return every combination of the values that are searched, by dotted setting.
+        """Return every combination of the values that are searched, by dotted setting; one empty one without a search.
 
         Example:
             >>> Recipe(name="a", model="meta_gnn", search={"training.seed": [1, 2]}).combinations()
             [{'training.seed': 1}, {'training.seed': 2}]
-            >>> Recipe(name="a", model="meta_gnn").combinations()
-            [{}]
         """
         return [
             dict(zip(self.search, values, strict=True)) for values in product(*self.search.values())

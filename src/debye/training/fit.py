@@ -101,8 +101,7 @@ def fit(
         callbacks: Lightning callbacks, whose state is saved and resumed. Table models have no loop and call none.
 
     Raises:
-        ConfigError: the model or a setting is unknown, or ``out`` holds another run.
-        CheckpointError: the checkpoint to start from cannot be used.
+        ConfigError: the model or a setting is unknown, ``out`` has another run, or the start checkpoint does not fit.
     """
     config = model_config(recipe.model, recipe.settings)
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
@@ -172,11 +171,8 @@ def _fit_table(
 def scaled_targets(recipe: Recipe, store: Store) -> tuple[Target, ...]:
     """Return the targets of a recipe; those standardized over the training set get its mean and sd.
 
-    A target that the start checkpoint has too keeps the checkpoint's mean and sd, which fit its weights.
-
-    Raises:
-        ConfigError: there is no such target, or the training split has no usable label of it.
-        StoreError: the training split has no labels of a target.
+    A target that the start checkpoint has too keeps the checkpoint's mean and sd, which fit its weights. Unknown
+    targets, and splits without their labels, are errors.
     """
     known = {} if recipe.start is None else read_header(recipe.start.checkpoint).scales
     scaled = list(find_targets(recipe.targets))
@@ -254,12 +250,7 @@ def _check(recipe: Recipe, store: Store, model: AtomModel, rehearsal: Store | No
 
 
 def check_rehearsal(recipe: Recipe, store: Store, rehearsal: Store) -> None:
-    """Refuse to rehearse entries, by id, that validate the run or calibrate its bounds.
-
-    Raises:
-        ConfigError: there are such entries.
-        StoreError: a store has no such split.
-    """
+    """Refuse to rehearse entries, by id, that validate the run or calibrate its bounds (``ConfigError``)."""
     config = recipe.rehearsal or RehearsalConfig()
     held_out = {entry.id for entry in store.entries(recipe.data.validation_split)}
     if recipe.data.validation_only:
@@ -298,15 +289,12 @@ def _claim(out: Path, recipe: Recipe, store: Store, rehearsal: Store | None, res
 
 
 def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
-    """Write the description of a run into its folder; refuse a folder of another run.
+    """Write the description of a run into its folder; refuse a folder of another run, or of any without ``resume``.
 
     Args:
         path: File in the folder of the run.
         described: Plain values; settings that an older version lacked count as their defaults.
         resume: Accept a folder of the same run.
-
-    Raises:
-        ConfigError: the folder holds a run, of other content or without ``resume``.
     """
     out, described = path.parent, json.loads(json.dumps(described))  # tuples become lists
     if not path.exists():

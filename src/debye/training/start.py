@@ -34,9 +34,7 @@ class Start:
 def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
     """Load the start weights of a recipe, if any, into a model, and freeze the weights that are not trained.
 
-    Raises:
-        CheckpointError: no such checkpoint.
-        ConfigError: the checkpoint has another digest, model or settings than the recipe.
+    A checkpoint with another digest, model or settings than the recipe is a ``ConfigError``.
     """
     config = recipe.start
     if config is None:
@@ -68,11 +66,7 @@ def ancestor(header: CheckpointHeader, digest: str) -> dict[str, Any]:
 
 
 def freeze_body(model: AtomModel) -> None:
-    """Freeze all modules except the head of the model.
-
-    Raises:
-        ConfigError: it declares none.
-    """
+    """Freeze all modules except the head of the model; a ``ConfigError`` if it declares none."""
     if not model.head:
         remedy = "Train all weights, or name the modules of the head in the class"
         raise ConfigError(type(model).__name__, "declares no head", remedy)
