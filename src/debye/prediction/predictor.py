@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from debye.dataset.batches.loader import graph_items
 from debye.errors import CheckpointError, StructureError
-from debye.graph.graph import item_count, join
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph, item_count, join
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
@@ -26,13 +27,9 @@ from debye.prediction.prediction import Prediction
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
 from debye.prediction.table import PredictedValues
 from debye.structure.read import SourceFile, read_source
+from debye.structure.structure import Structure
 from debye.targets.losses import LOG_ERROR_RANGE, TargetOutput
 from debye.targets.target import Target, Transform
-
-if TYPE_CHECKING:
-    from debye.graph.config import GraphConfig
-    from debye.graph.graph import AtomGraph
-    from debye.structure.structure import Structure
 
 DEFAULT_MODEL = "waller"
 Precision = Literal["auto", "float32", "bfloat16"]

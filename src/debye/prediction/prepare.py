@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.graph.build import build_graph
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph
 from debye.scores.strata import error_classes, first_atoms
 from debye.structure.crystal import crystal_problem
 from debye.structure.read import SourceFile
 from debye.structure.select import select_atoms
+from debye.structure.structure import Structure
 from debye.targets.target import Per
-
-if TYPE_CHECKING:
-    from debye.graph.config import GraphConfig
-    from debye.graph.graph import AtomGraph
-    from debye.structure.structure import Structure
 
 CrystalUse = Literal["auto", "on", "off"]
 FINEST, COARSEST = 0.3, 30.0

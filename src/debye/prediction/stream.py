@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -151,9 +152,12 @@ def _in_processes(
     for _ in range(2):  # A death that no input has caused does not come twice.
         if unfinished:
             yield from _in_one_pool(unfinished, plan, min(workers, len(unfinished)))
-    for group in unfinished.values():
-        for item in group:
-            yield _alone(item, plan)
+    for item in chain.from_iterable(unfinished.values()):
+        alone = {0: [item]}
+        yield from _in_one_pool(alone, plan, 1)
+        if alone:
+            reason = "the process died, most likely out of memory. Free some memory."
+            yield Outcome(item.name, "failed", f"{item.name}: {reason}")
 
 
 def _in_one_pool(
@@ -173,15 +177,6 @@ def _in_one_pool(
                 yield from future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _alone(item: Input, plan: PredictionPlan) -> Outcome:
-    try:
-        with _pool(1) as pool:
-            return pool.submit(_predict_group, [item], plan).result()[0]
-    except BrokenProcessPool:
-        reason = f"{item.name}: the process died, most likely out of memory. Free some memory."
-        return Outcome(item.name, "failed", reason)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

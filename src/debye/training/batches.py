@@ -92,17 +92,10 @@ def training_loader(
     share: ProcessShare,
 ) -> DataLoader[Batch]:
     """Return the shuffled batches of the training split; ``training.seed`` sets the order."""
-    changes = {"seed": recipe.training.seed}
-    return make_loader(
-        store,
-        recipe.data.split,
-        targets,
-        graphs,
-        LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes),
-        rank=share.rank,
-        world_size=share.world_size,
-        batches_per_epoch=recipe.data.batches_per_epoch,
-    )
+    data, changes = recipe.data, {"seed": recipe.training.seed}
+    config = LoaderConfig.model_validate(data.loader.model_dump() | changes)
+    length = data.batches_per_epoch
+    return _loader(store, data.split, targets, graphs, config, share, length)
 
 
 def rehearsing_loader(
@@ -120,15 +113,8 @@ def rehearsing_loader(
     settings = LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes)
     # Building graphs on the fly costs little next to a step, and leaves the rehearsal store as it is.
     graphs = find_graph_cache(store, rehearsal.split, config)
-    rehearsed = make_loader(
-        store,
-        rehearsal.split,
-        targets,
-        graphs or GraphBuilder(store, rehearsal.split, config),
-        settings,
-        rank=share.rank,
-        world_size=share.world_size,
-    )
+    graphs = graphs or GraphBuilder(store, rehearsal.split, config)
+    rehearsed = _loader(store, rehearsal.split, targets, graphs, settings, share)
     return DataLoader(
         MixedBatches(own.dataset, rehearsed.dataset),  # type: ignore[arg-type]
         batch_size=None,
@@ -192,23 +178,32 @@ def validation_loaders(
     share: ProcessShare,
 ) -> list[DataLoader[Batch]]:
     """Return a loader for each of :data:`VALIDATIONS`: every entry, unclipped, in order."""
-    return [
-        make_loader(
-            store,
-            recipe.data.validation_split,
-            targets,
-            graphs,
-            LoaderConfig(
-                batch_atoms=recipe.data.loader.batch_atoms,
-                hide_crystal=1.0 if name == "isolated" else 0.0,
-                only=recipe.data.validation_only,
-                shuffle=False,
-                min_usable=1,
-                clip=False,
-                workers=recipe.data.loader.workers,
-            ),
-            rank=share.rank,
-            world_size=share.world_size,
+    split, own = recipe.data.validation_split, recipe.data.loader
+    configs = [
+        LoaderConfig(
+            batch_atoms=own.batch_atoms,
+            hide_crystal=1.0 if name == "isolated" else 0.0,
+            only=recipe.data.validation_only,
+            shuffle=False,
+            min_usable=1,
+            clip=False,
+            workers=own.workers,
         )
         for name in VALIDATIONS
     ]
+    return [_loader(store, split, targets, graphs, config, share) for config in configs]
+
+
+def _loader(
+    store: Store,
+    split: str,
+    targets: Sequence[Target],
+    graphs: GraphSource,
+    config: LoaderConfig,
+    share: ProcessShare,
+    length: int | None = None,
+) -> DataLoader[Batch]:
+    rank, size = share
+    return make_loader(
+        store, split, targets, graphs, config, rank=rank, world_size=size, batches_per_epoch=length
+    )
