@@ -77,10 +77,7 @@ def unknown_name(catalog: str, name: str, known: Iterable[str]) -> ConfigError:
 
 def require_extra(command: str, extra: str, packages: Sequence[str]) -> None:
     """Refuse to start, with a ``ConfigError``, without the packages of an extra."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    missing = " and ".join(name for name in packages if importlib.util.find_spec(name) is None)
     if missing:
-        raise ConfigError(
-            command,
-            f"needs the extra {extra}: {' and '.join(missing)} cannot be imported",
-            f"Install it with: pip install 'debye[{extra}]'",
-        )
+        problem = f"needs the extra {extra}: {missing} cannot be imported"
+        raise ConfigError(command, problem, f"Install it with: pip install 'debye[{extra}]'")

@@ -89,6 +89,4 @@ def write_csv(path: Path, names: Sequence[str], rows: Iterable[Iterable[object]]
 
 def is_same_file(first: Path | None, second: Path | None) -> bool:
     """Return whether two paths lead to one existing file; None is no path."""
-    if first is None or second is None:
-        return False
-    return first.exists() and second.exists() and first.samefile(second)
+    return bool(first and second and first.exists() and second.exists() and first.samefile(second))

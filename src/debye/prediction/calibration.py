@@ -54,12 +54,9 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         quantiles = np.array(
             [self._quantiles(kind, resolution_known, crystal_known) for kind in ErrorClass]
         )
-        lower = predicted + quantiles[atom_class, 0] * width
-        upper = predicted + quantiles[atom_class, 1] * width
+        lower, upper = (predicted + quantile * width for quantile in quantiles[atom_class].T)
         # A biased class may have both quantiles on one side; the prediction still lies between the bounds.
-        lower = np.minimum(lower, predicted)
-        if minimum is not None:
-            lower = lower.clip(min=minimum)
+        lower = np.minimum(lower, predicted).clip(min=-np.inf if minimum is None else minimum)
         return lower.astype(np.float32), np.maximum(upper, predicted).astype(np.float32)
 
     def _quantiles(
@@ -91,8 +88,6 @@ def fit_calibration(
 
     Args:
         true: (atoms,) measured values; ``predicted`` and ``width``, the expected size of the error, in the same unit.
-        predicted: (atoms,)
-        width: (atoms,)
         atom_class: (atoms,) an :class:`ErrorClass` for each atom.
         resolution_known: (atoms,) whether the resolution of the entry was given to the model.
         crystal_known: (atoms,) whether symmetry mates were included; None: not distinguished.
@@ -108,10 +103,8 @@ def fit_calibration(
     """
     usable = np.isfinite(true) & np.isfinite(predicted) & np.isfinite(width) & (width > 0)
     if not usable.any():
-        raise ValueError(
-            f"none of {len(usable)} atoms has a true value, a prediction and a width above 0: "
-            "calibrate on a split with measured values"
-        )
+        problem = f"none of {len(usable)} atoms has a true value, a prediction and a width above 0"
+        raise ValueError(f"{problem}: calibrate on a split with measured values")
     ratio = (true[usable] - predicted[usable]) / width[usable]
     kinds, known = atom_class[usable], resolution_known[usable]
     has_mates = np.zeros(len(ratio), bool) if crystal_known is None else crystal_known[usable]
@@ -123,9 +116,8 @@ def fit_calibration(
             continue
         for kind in ErrorClass:
             own = ratio[situation & (kinds == kind)]
-            lower, upper = np.quantile(
-                own if len(own) >= FEWEST_ATOMS else ratio[situation], tails
-            ).tolist()
+            shown = own if len(own) >= FEWEST_ATOMS else ratio[situation]
+            lower, upper = np.quantile(shown, tails).tolist()
             intervals.append(
                 Interval(
                     atom_class=kind,

@@ -126,12 +126,10 @@ class Predictor:
     def _values(
         self, target: Target, item: Prepared, value: NDArray, error: NDArray
     ) -> PredictedValues:
-        if not np.isfinite(value).all():
-            raise StructureError(
-                item.structure.source,
-                f"the model gave no finite value for {(~np.isfinite(value)).sum()} {target.per}s",
-                "Check the coordinates, or predict with another model",
-            )
+        if missing := (~np.isfinite(value)).sum():
+            problem = f"the model gave no finite value for {missing} {target.per}s"
+            remedy = "Check the coordinates, or predict with another model"
+            raise StructureError(item.structure.source, problem, remedy)
         lower = upper = np.full(len(value), np.nan)
         if target.name in self.calibrations:
             lower, upper = self.calibrations[target.name].bounds(
@@ -219,11 +217,13 @@ def restore_values(
     location, scale = np.full_like(value, target.location), np.full_like(value, target.scale)
     if target.transform is Transform.Z:
         if output.log_mean_sd is None:
-            raise CheckpointError(
-                target.name,
-                f"this model predicts no mean and sd of a structure, so nothing in {target.unit}",
-                "Choose a model that does, or score its normalized values with `debye evaluate`",
+            problem = (
+                f"this model predicts no mean and sd of a structure, so nothing in {target.unit}"
             )
+            remedy = (
+                "Choose a model that does, or score its normalized values with `debye evaluate`"
+            )
+            raise CheckpointError(target.name, problem, remedy)
         mean_sd = np.exp(output.log_mean_sd.double().cpu().numpy())
         location, scale = mean_sd[structure_index.cpu().numpy()].T
     value = target.restore(value, location, scale)

@@ -92,11 +92,13 @@ def prepare_structure(
     graph = build_graph(visible, config, resolution=resolution)
     if problem is None and not graph.crystal_known.all():
         problem = _refused_if_on("atoms clash with their symmetry mates", chosen, crystal)
+    row_of = np.empty(int(structure.record.max()) + 1, np.intp)
+    row_of[structure.record] = np.arange(len(structure))
     return Prepared(
         structure=structure,
         source_file=source_file,
         selected=chosen,
-        rows=_rows_of(chosen, structure),
+        rows=row_of[chosen.record],
         graph=graph,
         dropped={
             name.replace("_", " "): count for name, count in asdict(selection).items() if count
@@ -144,9 +146,3 @@ def _refused_if_on(problem: str | None, chosen: Structure, crystal: CrystalUse) 
         )
         raise StructureError(chosen.source, problem, remedy)
     return problem
-
-
-def _rows_of(chosen: Structure, structure: Structure) -> NDArray[np.intp]:
-    row_of = np.full(int(structure.record.max()) + 1, -1, np.intp)
-    row_of[structure.record] = np.arange(len(structure))
-    return row_of[chosen.record]

@@ -109,9 +109,8 @@ def usable_formats(
     if formats is None:
         return ("csv",)
     problem = f"predicts {', '.join(target.name for target in targets)}, no B-factors"
-    raise ConfigError(
-        model, f"{problem}, so it writes no {' or '.join(copies)}", "Use --format csv or parquet"
-    )
+    problem += f", so it writes no {' or '.join(copies)}"
+    raise ConfigError(model, problem, "Use --format csv or parquet")
 
 
 def predict_all(

@@ -6,9 +6,10 @@ doi:10.1080/09540099550039318.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -28,21 +29,13 @@ from debye.dataset.batches.loader import (
     make_loader,
 )
 from debye.dataset.store.store import Store
-from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.targets.target import Target
+from debye.models.base import AtomModel
 from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import VALIDATIONS
 
 REHEARSAL_SEED = 1_000_003
 """Added to the seed of rehearsal batches: else both streams would draw the same random numbers."""
-
-
-class ProcessShare(NamedTuple):
-    """Which part of each epoch this process trains on."""
-
-    rank: int
-    world_size: int
 
 
 class RememberedGraphs:
@@ -57,71 +50,6 @@ class RememberedGraphs:
         if row not in self._known:
             self._known[row] = self.builder.graph(row)
         return self._known[row]
-
-
-def open_graphs(
-    recipe: Recipe, store: Store, config: GraphConfig, progress: bool = False
-) -> dict[str, GraphSource]:
-    """Open, or build first, the graphs of the splits that a recipe trains and validates on."""
-    splits = {recipe.data.split}
-    if recipe.training.keep == "best":
-        splits.add(recipe.data.validation_split)
-    graphs: dict[str, GraphSource] = {}
-    for split in sorted(splits, key=lambda name: name != recipe.data.split):
-        if recipe.data.loader.only:
-            cache = find_graph_cache(store, split, config)
-            graphs[split] = cache or RememberedGraphs(GraphBuilder(store, split, config))
-            continue
-        with Bar(disable=not progress) as bar:
-            task = bar.add_task(f"graphs of {split}", total=len(store.entries(split)))
-            graphs[split] = open_graph_cache(
-                store,
-                split,
-                config,
-                workers=recipe.data.graph_workers,
-                progress=lambda done, _, task=task, bar=bar: bar.update(task, completed=done),
-            )
-    return graphs
-
-
-def training_loader(
-    recipe: Recipe,
-    store: Store,
-    targets: Sequence[Target],
-    graphs: GraphSource,
-    share: ProcessShare,
-) -> DataLoader[Batch]:
-    """Return the shuffled batches of the training split; ``training.seed`` sets the order."""
-    data, changes = recipe.data, {"seed": recipe.training.seed}
-    config = LoaderConfig.model_validate(data.loader.model_dump() | changes)
-    length = data.batches_per_epoch
-    return _loader(store, data.split, targets, graphs, config, share, length)
-
-
-def rehearsing_loader(
-    own: DataLoader[Batch],
-    recipe: Recipe,
-    store: Store,
-    targets: Sequence[Target],
-    config: GraphConfig,
-    share: ProcessShare,
-) -> DataLoader[Batch]:
-    """Mix batches of a rehearsal store into those of a loader, under the same filters and batch size."""
-    rehearsal = recipe.rehearsal or RehearsalConfig()
-    seed = recipe.training.seed + REHEARSAL_SEED
-    changes = {"seed": seed, "only": (), "without": rehearsal.without}
-    settings = LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes)
-    # Building graphs on the fly costs little next to a step, and leaves the rehearsal store as it is.
-    graphs = find_graph_cache(store, rehearsal.split, config)
-    graphs = graphs or GraphBuilder(store, rehearsal.split, config)
-    rehearsed = _loader(store, rehearsal.split, targets, graphs, settings, share)
-    return DataLoader(
-        MixedBatches(own.dataset, rehearsed.dataset),  # type: ignore[arg-type]
-        batch_size=None,
-        sampler=MixedSampler(own.sampler, rehearsed.sampler, rehearsal.share),  # type: ignore[arg-type]
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-    )
 
 
 class MixedKey(NamedTuple):
@@ -170,40 +98,93 @@ class MixedSampler(Sampler[MixedKey]):
             given = due
 
 
-def validation_loaders(
-    recipe: Recipe,
-    store: Store,
-    targets: Sequence[Target],
-    graphs: GraphSource,
-    share: ProcessShare,
-) -> list[DataLoader[Batch]]:
-    """Return a loader for each of :data:`VALIDATIONS`: every entry, unclipped, in order."""
-    split, own = recipe.data.validation_split, recipe.data.loader
-    configs = [
-        LoaderConfig(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBatches:
+    """The batches of a run, and of each epoch the part that one of several processes trains on."""
+
+    recipe: Recipe
+    store: Store
+    model: AtomModel
+    rank: int = 0
+    world_size: int = 1
+
+    def open_graphs(self, *, progress: bool = False) -> dict[str, GraphSource]:
+        """Open, or build first, the graphs of the splits that the recipe trains and validates on."""
+        store, config, data = self.store, self.model.graph_config, self.recipe.data
+        validated = [data.validation_split] if self.recipe.training.keep == "best" else []
+        graphs: dict[str, GraphSource] = {}
+        for split in dict.fromkeys([data.split, *validated]):
+            if data.loader.only:
+                cache = find_graph_cache(store, split, config)
+                graphs[split] = cache or RememberedGraphs(GraphBuilder(store, split, config))
+                continue
+            with Bar(disable=not progress) as bar:
+                task = bar.add_task(f"graphs of {split}", total=len(store.entries(split)))
+                graphs[split] = open_graph_cache(
+                    store,
+                    split,
+                    config,
+                    workers=data.graph_workers,
+                    progress=lambda done, _, task=task, bar=bar: bar.update(task, completed=done),
+                )
+        return graphs
+
+    def training(self, graphs: GraphSource) -> DataLoader[Batch]:
+        """Return the shuffled batches of the training split; ``training.seed`` sets the order."""
+        data, config = self.recipe.data, self._config(seed=self.recipe.training.seed)
+        return self._loader(self.store, data.split, graphs, config, data.batches_per_epoch)
+
+    def rehearsing(self, own: DataLoader[Batch], store: Store) -> DataLoader[Batch]:
+        """Mix batches of a rehearsal store into those of a loader, under the same filters and batch size."""
+        rehearsal = self.recipe.rehearsal or RehearsalConfig()
+        split, seed = rehearsal.split, self.recipe.training.seed + REHEARSAL_SEED
+        settings = self._config(seed=seed, only=(), without=rehearsal.without)
+        # Building graphs on the fly costs little next to a step, and leaves the rehearsal store as it is.
+        graphs = find_graph_cache(store, split, self.model.graph_config)
+        graphs = graphs or GraphBuilder(store, split, self.model.graph_config)
+        rehearsed = self._loader(store, split, graphs, settings)
+        return DataLoader(
+            MixedBatches(own.dataset, rehearsed.dataset),  # type: ignore[arg-type]
+            batch_size=None,
+            sampler=MixedSampler(own.sampler, rehearsed.sampler, rehearsal.share),  # type: ignore[arg-type]
+            num_workers=settings.workers,
+            persistent_workers=settings.workers > 0,
+        )
+
+    def validation(self, graphs: GraphSource) -> list[DataLoader[Batch]]:
+        """Return a loader for each of :data:`VALIDATIONS`: every entry, unclipped, in order."""
+        data, own = self.recipe.data, self.recipe.data.loader
+        config = LoaderConfig(
             batch_atoms=own.batch_atoms,
-            hide_crystal=1.0 if name == "isolated" else 0.0,
-            only=recipe.data.validation_only,
+            only=data.validation_only,
             shuffle=False,
             min_usable=1,
             clip=False,
             workers=own.workers,
         )
-        for name in VALIDATIONS
-    ]
-    return [_loader(store, split, targets, graphs, config, share) for config in configs]
+        shares = [1.0 if name == "isolated" else 0.0 for name in VALIDATIONS]
+        configs = [config.model_copy(update={"hide_crystal": share}) for share in shares]
+        split = data.validation_split
+        return [self._loader(self.store, split, graphs, config) for config in configs]
 
+    def _config(self, **changes: Any) -> LoaderConfig:
+        return LoaderConfig.model_validate(self.recipe.data.loader.model_dump() | changes)
 
-def _loader(
-    store: Store,
-    split: str,
-    targets: Sequence[Target],
-    graphs: GraphSource,
-    config: LoaderConfig,
-    share: ProcessShare,
-    length: int | None = None,
-) -> DataLoader[Batch]:
-    rank, size = share
-    return make_loader(
-        store, split, targets, graphs, config, rank=rank, world_size=size, batches_per_epoch=length
-    )
+    def _loader(
+        self,
+        store: Store,
+        split: str,
+        graphs: GraphSource,
+        config: LoaderConfig,
+        batches: int | None = None,
+    ) -> DataLoader[Batch]:
+        return make_loader(
+            store,
+            split,
+            self.model.targets,
+            graphs,
+            config,
+            rank=self.rank,
+            world_size=self.world_size,
+            batches_per_epoch=batches,
+        )

@@ -91,13 +91,12 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _divides_evenly(self) -> TrainingConfig:
+        multiple = f"epochs ({self.epochs}) is not a multiple of"
         if self.epochs % self.validate_every:
-            raise ValueError(
-                f"epochs ({self.epochs}) is not a multiple of validate_every ({self.validate_every}): "
-                "the last epochs would have no effect"
-            )
+            why = "the last epochs would have no effect"
+            raise ValueError(f"{multiple} validate_every ({self.validate_every}): {why}")
         if self.epochs % self.cycles:
-            raise ValueError(f"epochs ({self.epochs}) is not a multiple of cycles ({self.cycles})")
+            raise ValueError(f"{multiple} cycles ({self.cycles})")
         return self
 
 

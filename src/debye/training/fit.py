@@ -30,13 +30,7 @@ from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, read_header, save_checkpoint
 from debye.targets.catalog import find_targets
 from debye.targets.target import Target, Transform, robust_location_scale
-from debye.training.batches import (
-    ProcessShare,
-    open_graphs,
-    rehearsing_loader,
-    training_loader,
-    validation_loaders,
-)
+from debye.training.batches import RunBatches
 from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import (
     MONITOR,
@@ -114,16 +108,14 @@ def fit(
     if isinstance(model, TableModel):
         return _fit_table(model, recipe, store, out, config)
     trainer = _trainer(recipe, out, accelerator, devices, progress, callbacks)
-    graphs = open_graphs(recipe, store, model.graph_config, progress)
-    share = ProcessShare(rank=trainer.global_rank, world_size=trainer.world_size)
-    training = training_loader(recipe, store, targets, graphs[recipe.data.split], share)
+    rank, size = trainer.global_rank, trainer.world_size
+    batches = RunBatches(recipe=recipe, store=store, model=model, rank=rank, world_size=size)
+    graphs = batches.open_graphs(progress=progress)
+    training, validation = batches.training(graphs[recipe.data.split]), []
     if rehearsal is not None:
-        config_of = model.graph_config
-        training = rehearsing_loader(training, recipe, rehearsal, targets, config_of, share)
-    validation = []
+        training = batches.rehearsing(training, rehearsal)
     if recipe.training.keep == "best":
-        graphs_of_val = graphs[recipe.data.validation_split]
-        validation = validation_loaders(recipe, store, targets, graphs_of_val, share)
+        validation = batches.validation(graphs[recipe.data.validation_split])
     steps = recipe.training.epochs * len(training)
     module = FitModule(model, recipe, steps, start.weights if start else None)
     last = out / "last.ckpt"
@@ -146,20 +138,22 @@ def _fit_table(
     model: TableModel, recipe: Recipe, store: Store, out: Path, config: BaseModel
 ) -> FitResult:
     """Fit in one pass over the training split, and correlate once over the validation split."""
-    alone = ProcessShare(rank=0, world_size=1)
-    graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
+    batches = RunBatches(recipe=recipe, store=store, model=model)
+    training, validation = (
+        GraphBuilder(store, split, model.graph_config)
+        for split in (recipe.data.split, recipe.data.validation_split)
+    )
     targets = model.targets
     (target,) = targets
     model.fit(
         Sample(
             batch.graph, torch.where(labels.weight > 0, labels.value, torch.nan), labels.log_mean_sd
         )
-        for batch in training_loader(recipe, store, targets, graphs, alone)
+        for batch in batches.training(training)
         for labels in [batch.labels[target.name]]
     )
-    graphs = GraphBuilder(store, recipe.data.validation_split, model.graph_config)
     sums: dict[str, torch.Tensor] = {}
-    for batch in validation_loaders(recipe, store, targets, graphs, alone)[0]:
+    for batch in batches.validation(validation)[0]:
         add_monitor_sums(sums, model, batch)
     val_r = monitor_figure(model, sums)
     header = _header(recipe, config, store, targets, {"best_val_r": round(val_r, 4)})
@@ -257,12 +251,10 @@ def check_rehearsal(recipe: Recipe, store: Store, rehearsal: Store) -> None:
         held_out &= set(recipe.data.validation_only)
     seen = {entry.id for entry in rehearsal.entries(config.split)} - set(config.without)
     if both := seen & held_out:
-        raise ConfigError(
-            f"recipe {recipe.name}, rehearsal",
-            f"{len(both)} entries of the validation split are in split {config.split} of "
-            f"{rehearsal.path}, for example {min(both)}",
-            "List them in rehearsal.without, or give another split",
-        )
+        place = f"split {config.split} of {rehearsal.path}, for example {min(both)}"
+        problem = f"{len(both)} entries of the validation split are in {place}"
+        remedy = "List them in rehearsal.without, or give another split"
+        raise ConfigError(f"recipe {recipe.name}, rehearsal", problem, remedy)
 
 
 def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:

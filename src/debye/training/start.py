@@ -87,7 +87,7 @@ def _check(
     config: StartConfig, digest: str, header: CheckpointHeader, recipe: Recipe, model: AtomModel
 ) -> None:
     """Refuse a checkpoint that differs from what the recipe names."""
-    expected: dict[str, tuple[str, ...]] = {
+    expected: dict[str, tuple[Any, Any]] = {
         "sha256": (config.sha256 or digest, digest),
         "model": (recipe.model, header.model),
     }
@@ -97,7 +97,7 @@ def _check(
             for settings in (recipe.settings, header.config)
         )
         if _narrowed(wanted, found, model) != found:
-            expected["settings"] = str(wanted), str(found)
+            expected["settings"] = wanted, found
     for what, (wanted, found) in expected.items():
         if wanted != found:
             problem = f"its {what} is {found}, the recipe says {wanted}"
