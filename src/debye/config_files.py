@@ -23,7 +23,6 @@ def read_toml(
     this one does not have.
 
     Args:
-        path: The file.
         model: Which settings there are; its ``extra="forbid"`` refuses unknown ones.
         docs: Page that explains the settings, for the error message.
         overrides: ``section.key=value``, applied in this order; see :func:`apply_override`.

@@ -149,9 +149,7 @@ class Prediction:
         keep the file's value); ``csv`` and ``parquet`` are tables per atom. Values per residue or per structure go to
         ``NAME.residue.csv`` and ``NAME.structure.csv``, or to ``NAME.csv`` where a model predicts nothing finer.
 
-        Args:
-            path: The file to write; its folder is made.
-            format: One of :data:`FORMATS`; None: the suffix of ``path``.
+        The format is the suffix of ``path`` if not given; the folder is made.
 
         Raises:
             StructureError: unknown format, a file that is the input or cannot be written, or values that do not fit it.

@@ -48,7 +48,6 @@ class Predictor:
         self.trained_splits = trained_splits(checkpoint.header)
         """Splits that the model was trained on; scores on their entries are no test."""
         self.targets = checkpoint.model.targets
-        """What the model predicts."""
         self.device = device
         self.precision: Precision = precision
         self.calibrations = {

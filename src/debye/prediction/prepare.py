@@ -68,7 +68,6 @@ def prepare_structure(
 
     Args:
         source: All atoms of a file; or the file that was read, of which copies can be written.
-        config: Graphs that the model reads.
         crystal: ``auto`` uses crystal contacts if cell and space group are valid, ``on`` requires them, ``off`` hides them.
         resolution: Å; None: that of the file.
 

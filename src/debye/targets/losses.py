@@ -64,7 +64,7 @@ class TargetLabels:
 
     value: Float[Tensor, " items"]
     weight: Float[Tensor, " items"]
-    """1 where the label is usable, else 0, and so is ``value``."""
+    """1 where the label is usable; else 0, as is ``value``."""
     log_mean_sd: Float[Tensor, "structures 2"]
     """Log of the robust mean and standard deviation of each structure; 0 where the target has none."""
     trust: Float[Tensor, " structures"]

@@ -47,7 +47,6 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
     validation_only: tuple[str, ...] = ()
     """Validate on these entries of the split, by id; all if empty."""
     loader: TrainingLoaderConfig = TrainingLoaderConfig()
-    """Filters, batch size, hidden crystals."""
     batches_per_epoch: PositiveInt | None = None
     """An epoch is this many batches of the endless shuffled stream; None: one pass over the split.
     Validation and checkpoints happen between epochs."""
@@ -63,7 +62,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     seed: Annotated[int, Field(ge=0)] = 1
     epochs: PositiveInt = 30
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """See :func:`debye.training.optimizer.make_optimizer`."""
+    """See :func:`debye.training.module.make_optimizer`."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-3
     weight_decay: NonNegativeFloat = 0.01
     warmup: Share = 0.03

@@ -85,13 +85,10 @@ def fit(
     resume from), ``recipe.json``, and logs for TensorBoard and as CSV.
 
     Args:
-        recipe: What is trained, and how.
         store: Data store with labels of the recipe's targets.
-        out: Folder of the run.
         rehearsal: Store of the batches that ``[rehearsal]`` mixes in.
         resume: Continue a run that was stopped or killed.
         accelerator: ``auto``, ``cpu`` or ``gpu``; ``devices`` is the number of processes or GPUs, or ``auto``.
-        progress: Show a progress bar.
         callbacks: Lightning callbacks, whose state is saved and resumed. Table models have no loop and call none.
 
     Raises:
@@ -191,11 +188,7 @@ def _training_scale(recipe: Recipe, store: Store, target: Target) -> tuple[float
 
 
 def _header(
-    recipe: Recipe,
-    config: BaseModel,
-    store: Store,
-    targets: Sequence[Target],
-    more: dict[str, Any],
+    recipe: Recipe, config: BaseModel, store: Store, targets: Sequence[Target], more: dict[str, Any]
 ) -> CheckpointHeader:
     """Return the header of a checkpoint, with where it comes from and ``more`` of that."""
     _, left_out = choose_rows(store, recipe.data.split, targets, recipe.data.loader)
@@ -283,10 +276,7 @@ def _claim(out: Path, recipe: Recipe, store: Store, rehearsal: Store | None, res
 def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
     """Write the description of a run into its folder; refuse a folder of another run, or of any without ``resume``.
 
-    Args:
-        path: File in the folder of the run.
-        described: Plain values; settings that an older version lacked count as their defaults.
-        resume: Accept a folder of the same run.
+    The description has plain values; settings that an older version lacked count as their defaults.
     """
     out, described = path.parent, json.loads(json.dumps(described))  # tuples become lists
     if not path.exists():

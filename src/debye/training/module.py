@@ -1,4 +1,4 @@
-"""The Lightning module: training step, validation, learning-rate schedule and cost."""
+"""The Lightning module: training step, validation, optimizer and its schedule, cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from debye.dataset.batches.loader import Batch, graph_items
@@ -19,11 +20,12 @@ from debye.models.base import AtomModel
 from debye.targets.losses import find_loss, find_monitor
 from debye.targets.target import Target
 from debye.training.config import Recipe, TrainingConfig
-from debye.training.optimizer import make_optimizer
 
 VALIDATIONS = ("crystal", "isolated")
 """The two validation loaders, in order: with and without symmetry mates."""
 MONITOR = "val_r"
+SMALLEST_SIDE = 16
+"""Muon skips matrices with a shorter side: they read or write features, whose directions are not equivalent."""
 
 
 class FitModule(L.LightningModule):
@@ -82,12 +84,9 @@ class FitModule(L.LightningModule):
 
     def squared_distance(self) -> Tensor:
         """Return the squared distance of the weights that are trained from where they started."""
-        parts = [
-            (parameter - self._start[name]).square().sum()
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad and name in self._start
-        ]
-        return torch.stack(parts).sum()
+        trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        moved = [trained[name] - self._start[name] for name in trained if name in self._start]
+        return torch.stack([difference.square().sum() for difference in moved]).sum()
 
     def _hide_resolution(self, graph: AtomGraph) -> AtomGraph:
         """Hide the resolution of a share of structures, drawn anew at each step; a resumed run draws the same."""
@@ -98,9 +97,7 @@ class FitModule(L.LightningModule):
         hidden = hidden.to(graph.position.device) < self.recipe.data.hide_resolution
         return graph.without_resolution(hidden)
 
-    def configure_gradient_clipping(
-        self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any
-    ) -> None:
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Limit the gradient; skip a step whose gradient is not finite, and count it.
 
         In bfloat16 one odd structure can overflow; its step would turn every weight into NaN.
@@ -233,3 +230,64 @@ class TrainingCost(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the counts of an interrupted run."""
         self.atoms, self.seconds = state_dict["atoms"], state_dict["seconds"]
+
+
+class Together(Optimizer):
+    """Several optimizers, each with its own parameters, as one."""
+
+    def __init__(self, *parts: Optimizer) -> None:
+        super().__init__([p for part in parts for g in part.param_groups for p in g["params"]], {})
+        self.parts = parts
+        self._adopt_groups()
+
+    def _adopt_groups(self) -> None:
+        # A learning rate changed here changes in the parts too.
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure: Any = None) -> Any:
+        """Step every part; the closure is called once."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of the parts."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the states of the parts."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._adopt_groups()
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
+    """Return the optimizer of a recipe for the trainable parameters.
+
+    AdamW decays no vectors. Muon turns the step of a matrix between hidden layers into an orthogonal one, with
+    the root mean square of an AdamW step, so that a learning rate serves both; AdamW steps all else.
+
+    References: Loshchilov & Hutter (2019), arXiv:1711.05101; Jordan et al. (2024), Muon,
+    https://kellerjordan.github.io/posts/muon; Liu et al. (2025), arXiv:2502.16982.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    trained = [layer.weight for layer in layers if layer.weight.requires_grad]
+    hidden: list[Tensor] = []
+    if config.optimizer == "muon":
+        hidden = [weight for weight in trained if min(weight.shape) >= SMALLEST_SIDE]
+    chosen = {id(parameter) for parameter in hidden}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    groups = [
+        {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    adamw = AdamW(groups, lr=config.learning_rate)
+    if not hidden:
+        return adamw
+    rate, decay = config.learning_rate, config.weight_decay
+    muon = Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    return Together(muon, adamw)

@@ -57,12 +57,7 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
 
 def ancestor(header: CheckpointHeader, digest: str) -> dict[str, Any]:
     """Describe a checkpoint for the headers of those that are trained from it."""
-    return {
-        "name": header.name,
-        "sha256": digest,
-        "version": header.version,
-        "training": header.training,
-    }
+    return {"sha256": digest, **header.model_dump(include={"name", "version", "training"})}
 
 
 def freeze_body(model: AtomModel) -> None:
