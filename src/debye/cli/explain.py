@@ -52,14 +52,13 @@ def explain(
     ] = None,
     mirror: Mirror = None,
     workers: Annotated[
-        int | None,
-        typer.Option(help="Number of threads (default: number of CPU cores).", min=1),
+        int | None, typer.Option(help="Number of threads (default: number of CPU cores).", min=1)
     ] = None,
 ) -> None:
     """Show which neighbors, symmetry mates and features change the predicted B of a residue, in Å²."""
     from debye.cli.predict import count_cores
-    from debye.explanation.explain import explain as explain_residue
-    from debye.explanation.output import explanation_text, write_copy, write_table
+    from debye.explanation.explanation import explain as explain_residue
+    from debye.explanation.explanation import explanation_text, write_copy, write_table
 
     found = explain_residue(
         structure,

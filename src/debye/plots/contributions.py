@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
-from debye.explanation.surroundings import Kind
+from debye.explanation.neighbors import Kind
 from debye.plots.colors import BLUE, RED, WHITE, b_colors
 from debye.plots.drawing import (
     GRAY,
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from debye.explanation.explanation import Contribution, Explanation
+    from debye.explanation.case import Contribution
+    from debye.explanation.explanation import Explanation
 
 OWN = (0.2, 0.22, 0.24)
 """Color of the residue that is explained."""
@@ -77,18 +78,18 @@ def _draw_bars(
     panel.spines["bottom"].set_color(GRAY)
     panel.grid(axis="x", color=GRID, linewidth=0.7)
     panel.set_axisbelow(True)
-    title = explanation.target.title
+    title = explanation.case.target.title
     label = f"{_axis(explanation)}: below 0, {title} is lower because of it"
     panel.set_xlabel(label, fontsize=9, color=INK)
-    entry = explanation.structure.entry.id or Path(explanation.structure.source).name
+    entry = explanation.case.structure.entry.id or Path(explanation.case.structure.source).name
     panel.set_title(
-        f"{explanation.name} of {entry} · {explanation.values_text}",
+        f"{explanation.case.name} of {entry} · {explanation.values_text}",
         loc="left", fontsize=10, color=INK, fontweight="bold",
     )  # fmt: skip
 
 
 def _axis(explanation: Explanation) -> str:
-    target = explanation.target
+    target = explanation.case.target
     return f"Effect on {target.title}" + (f" ({target.unit})" if target.unit else "")
 
 
@@ -104,11 +105,11 @@ def _draw_scene(
     """Draw the residue in black among its neighbors, seen along the shortest axis of all."""
     panel.set_aspect("equal")
     panel.axis("off")
-    structure = explanation.structure
-    own = np.flatnonzero(structure.residue_index == explanation.residue.index)
+    structure = explanation.case.structure
+    own = np.flatnonzero(structure.residue_index == explanation.case.residue.index)
     groups = [own, *(item.neighbor.rows for item in shown)]
     places = [structure.position[own], *(item.neighbor.position for item in shown)]
-    center = structure.position[explanation.rows].mean(axis=0)
+    center = structure.position[explanation.case.rows].mean(axis=0)
     view = principal_axes(np.concatenate(places) - center)
     placed = [(position - center) @ view for position in places]
     effects = b_colors(np.array([item.effect for item in shown]), (-limit, limit))
@@ -125,7 +126,7 @@ def _draw_scene(
             )  # fmt: skip
     panel.autoscale_view()
     panel.margins(0.06)
-    names = [explanation.name, *(str(item.neighbor.residue) for item in shown)]
+    names = [explanation.case.name, *(str(item.neighbor.residue) for item in shown)]
     for group in _named(placed, dashed):
         x, y = placed[group][:, :2].mean(axis=0)
         panel.text(
