@@ -80,8 +80,8 @@ def list_residues(structure: Structure) -> list[Residue]:
     names = ("chain", "residue_number", "insertion_code", "residue_name", "entity_kind")
     columns = [getattr(structure, name)[first].tolist() for name in names]
     return [
-        Residue(*facts, EntityKind(kind))
-        for *facts, kind in zip(indices.tolist(), *columns, strict=True)
+        Residue(index, chain, number, code, name, EntityKind(kind))
+        for index, chain, number, code, name, kind in zip(indices.tolist(), *columns, strict=True)
     ]
 
 

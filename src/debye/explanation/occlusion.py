@@ -53,8 +53,9 @@ def occlude_neighbors(
     # Torch and numpy release the interpreter lock while they compute. The number of torch's threads is a
     # setting of each thread: predictions that all use every core would wait for each other.
     share = (max(1, before // workers),)
+    settings = {"initializer": torch.set_num_threads, "initargs": share}
     try:
-        with ThreadPoolExecutor(workers, None, torch.set_num_threads, share) as pool:
+        with ThreadPoolExecutor(workers, **settings) as pool:
             without = list(pool.map(partial(_without, case), neighbors))
     finally:
         torch.set_num_threads(before)
