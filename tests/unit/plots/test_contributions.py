@@ -11,8 +11,8 @@ from outputs import CountsContacts, predictor_of
 from debye.explanation.case import Contribution, FeatureEffect, make_case
 from debye.explanation.explanation import Explanation
 from debye.explanation.neighbors import Kind, Neighbor, list_residues
-from debye.plots.colors import BLUE, RED
 from debye.plots.contributions import plot_contributions, save_contributions
+from debye.plots.drawing import BLUE, RED
 
 
 @pytest.fixture
