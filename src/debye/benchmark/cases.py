@@ -154,8 +154,8 @@ def cases_from_store(
     Args:
         store: A finished data store.
         model: See ``debye plot structure``.
-        entries: Identifiers; none: all of the split.
-        split: Split that the entries are in; None: any.
+        entries: None: all of the split.
+        split: None: any.
 
     Raises:
         CheckpointError: no such model.

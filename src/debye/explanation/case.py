@@ -131,16 +131,9 @@ def make_case(
     resolution: float | None = None,
     source_file: SourceFile | None = None,
 ) -> Case:
-    """Predict a structure and find the residue to explain.
+    """Predict a structure, all atoms of a file, on the CPU, and find the residue to explain.
 
-    Args:
-        predictor: On the CPU.
-        structure: All atoms of a file.
-        residue: See :func:`debye.explanation.neighbors.find_residue`.
-        atom: Name of one atom; None: all atoms of the residue.
-        crystal: See :func:`debye.prediction.predictor.predict`.
-        resolution: Å; None: that of the file.
-        source_file: The file that the structure was read from.
+    Arguments are those of :func:`debye.explanation.explanation.explain`.
 
     Raises:
         StructureError: no such residue or atom, or nothing to predict.
@@ -155,11 +148,8 @@ def make_case(
     chosen = structure.take(prepared.rows)
     found = find_residue(residue, chosen, structure)
     rows = atom_rows(chosen, found, atom)
-    visible = replace(
-        chosen,
-        crystal=chosen.crystal if prepared.crystal_problem is None else None,
-        entry=replace(chosen.entry, resolution=prepared.resolution),
-    )
+    lattice = chosen.crystal if prepared.crystal_problem is None else None
+    entry = replace(chosen.entry, resolution=prepared.resolution)
     with torch.inference_mode():
         output = predictor.model(prepared.graph)
     if target.transform is Transform.Z and output.first.log_mean_sd is None:
@@ -170,7 +160,7 @@ def make_case(
         model_name=model_name,
         target=target,
         prepared=prepared,
-        structure=visible,
+        structure=replace(chosen, crystal=lattice, entry=entry),
         residue=found,
         atom=None if atom is None else str(chosen.atom_name[rows[0]]),
         rows=rows,

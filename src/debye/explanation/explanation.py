@@ -35,7 +35,7 @@ COLUMNS = (
 ).split()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Effects of neighbors, symmetry mates and features on the value of one residue or atom."""
 
@@ -82,16 +82,14 @@ def explain(
 ) -> Explanation:
     """Return the effects of neighbors, symmetry mates and features on the predicted B of a residue.
 
+    Input, model, crystal, resolution and mirror are those of :func:`debye.predict`.
+
     Args:
-        path_or_id: See :func:`debye.predict`.
+        path_or_id: The structure.
         residue: ``CHAIN:NUMBER``, see :func:`debye.explanation.neighbors.find_residue`.
         atom: Name of the only atom of interest; None: the mean of the residue's atoms.
-        model: Released model by name, or the path of a checkpoint.
-        crystal: See :func:`debye.predict`.
-        resolution: Å; None: that of the file.
         method: ``occlusion`` predicts again without each neighbor; ``gradients`` integrates gradients.
         reach: Distance within which neighbors are considered, Å.
-        mirror: Folder of entries that need not be downloaded.
         workers: Threads of ``occlusion``.
 
     Raises:
@@ -114,23 +112,16 @@ def explain_case(
     if not reach > 0:
         raise ConfigError("explain", f"a reach of {reach:g} Å", "Give more than 0")
     neighbors = find_neighbors(case.structure, case.rows, reach, in_crystal=case.in_crystal)
-    baseline, remainder = None, 0.0
+    path = ()
     if method == "gradients":
         attribution = integrate_gradients(case, neighbors)
         found, features = sum_attribution(case, attribution, neighbors)
-        baseline, remainder = attribution.baseline, attribution.remainder
+        path = attribution.baseline, attribution.remainder
     else:
         found = occlude_neighbors(case, neighbors, workers=workers)
         features = hide_features(case, neighbors)
-    return Explanation(
-        case=case,
-        method=method,
-        reach=reach,
-        contributions=tuple(sorted(found, key=lambda item: -abs(item.effect))),
-        features=tuple(features),
-        baseline=baseline,
-        remainder=remainder,
-    )
+    found = sorted(found, key=lambda item: -abs(item.effect))
+    return Explanation(case, method, reach, tuple(found), tuple(features), *path)
 
 
 def explanation_text(explanation: Explanation, top: int) -> str:

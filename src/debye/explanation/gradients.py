@@ -72,7 +72,7 @@ def integrate_gradients(
 
     Args:
         case: What is explained.
-        neighbors: From :func:`debye.explanation.surroundings.find_neighbors`: varied together with the residue.
+        neighbors: Varied together with the residue.
         fewest: Points of the first Gauss-Legendre rule.
         most: Points of the last one; its error is :attr:`Attribution.remainder`.
         tolerance: See :data:`TOLERANCE`.
@@ -127,7 +127,7 @@ def sum_attribution(
 
 
 def _group(fact: str) -> str | None:
-    """Return what a feature of the structure tells about; None: it is not varied."""
+    """Return the group of a feature of the structure; None: it is not varied."""
     return FACT_GROUPS.get(STRUCTURE_FEATURES.find(fact).hides_with or "")
 
 

@@ -41,12 +41,8 @@ def occlude_neighbors(
 
     A residue is removed as if it were not in the file: its symmetry copies go too, and every feature is
     computed again. If a symmetry copy is removed, all other copies stay. The mean and spread of B of the
-    structure are kept, so that an effect does not include the change of the mean of all atoms.
-
-    Args:
-        case: What is explained.
-        neighbors: From :func:`debye.explanation.neighbors.find_neighbors`.
-        workers: Threads, each with its own prediction; fewer for large structures.
+    structure are kept, so that an effect does not include the change of the mean of all atoms. Each worker is
+    a thread with its own prediction; there are fewer for large structures.
     """
     before, whole = torch.get_num_threads(), case.predicted
     workers = max(1, min(workers, ATOMS_AT_ONCE // len(case.structure)))
@@ -81,11 +77,6 @@ def without_copy(graph: AtomGraph, structure: Structure, copy: Neighbor) -> Atom
 
     All other copies and the edges of the original stay. Removing every copy in turn leaves the graph of the
     isolated molecule, except for the features of the whole structure.
-
-    Args:
-        graph: Of one structure in its crystal.
-        structure: The same atoms.
-        copy: A symmetry mate.
     """
     sends, residue_sends = edges_of_copy(graph, copy)
     scalars = graph.scalars.clone()

@@ -180,10 +180,8 @@ class TuningRun:
                 f"better: {', '.join(overlap.old_train)} of {self.old.split}; they were not rehearsed"
             )
         if overlap.old_val:
-            notes.append(
-                "Copies of new structures were left out of the old validation: "
-                f"{', '.join(overlap.old_val)}"
-            )
+            copies = ", ".join(overlap.old_val)
+            notes.append(f"Copies of new structures were left out of the old validation: {copies}")
         return notes
 
 

@@ -32,10 +32,7 @@ class Fold(NamedTuple):
 def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> tuple[Ids, Ids, Ids]:
     """Hold out a share of the groups: half of them choose the epoch, half are reported.
 
-    Args:
-        groups: Ids that must stay together: clusters, joined where they share copies of a structure.
-        hold_out: Share of the groups.
-        seed: Random seed.
+    Groups are ids that must stay together: clusters, joined where they share copies of a structure.
 
     Returns:
         Ids for training, to choose the epoch and calibrate the bounds, and for the report.
@@ -50,12 +47,12 @@ def divide(groups: Sequence[Sequence[str]], hold_out: float, seed: int) -> tuple
     """
     each = max(1, round(hold_out * len(groups) / 2))
     if len(groups) < 2 * each + 1:
-        raise ConfigError(
-            "finetune",
-            f"{len(groups)} groups of new entries cannot be divided into training, choice of the epoch and "
-            f"report (hold_out {hold_out})",
-            "Name splits with --val and --report, or use --family for a few crystals of one protein",
+        uses = f"training, choice of the epoch and report (hold_out {hold_out})"
+        problem = f"{len(groups)} groups of new entries cannot be divided into {uses}"
+        remedy = (
+            "Name splits with --val and --report, or use --family for a few crystals of one protein"
         )
+        raise ConfigError("finetune", problem, remedy)
     choose, report, train = _draw(groups, seed, each, 2 * each)
     return train, choose, report
 
@@ -67,21 +64,17 @@ def halve(groups: Sequence[Sequence[str]], seed: int) -> tuple[Ids, Ids]:
         ConfigError: there is only one.
     """
     if len(groups) < 2:
-        problem = (
-            "the held-out entries are 1 group, which cannot both choose the epoch and be reported"
-        )
+        uses = "both choose the epoch and be reported"
+        problem = f"the held-out entries are 1 group, which cannot {uses}"
         raise ConfigError("finetune", problem, "Name a split with --report")
     choose, report = _draw(groups, seed, len(groups) // 2)
     return choose, report
 
 
 def make_folds(groups: Sequence[Sequence[str]], folds: int | None, seed: int) -> list[Fold]:
-    """Leave out every group once, one by one or in parts of nearly equal size.
+    """Leave out every group of copies once, one by one or in parts of nearly equal size.
 
-    Args:
-        groups: Ids that must be left out together: copies of one structure.
-        folds: Number of parts; None: one a group up to :data:`LEAVE_ONE_OUT`, else :data:`MANY_FOLDS`.
-        seed: Random seed.
+    Without a number of folds there is one for each group up to :data:`LEAVE_ONE_OUT`, else :data:`MANY_FOLDS`.
 
     Raises:
         ConfigError: fewer than two groups, or more parts than groups.

@@ -73,10 +73,8 @@ def finetune_entries(
         residuals.append(find_residuals(trained, store, choose[0], rows, device=run.device))
     after = run.calibrate(residuals)
     run.on_message(f"new entries held out: {len(report[1])}")
-    meaning = (
-        "New entries used neither for training nor to choose the epoch "
-        f"({len(train[1])} for training, {len(choose[1])} to choose the epoch)."
-    )
+    counts = f"{len(train[1])} for training, {len(choose[1])} to choose the epoch"
+    meaning = f"New entries used neither for training nor to choose the epoch ({counts})."
     result = TuningResult(
         checkpoint=run.checkpoint,
         trained_on=train[1],
@@ -106,12 +104,9 @@ def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Ove
         forbidden.update(*fingerprints(run.old.store, run.old.val_split).values())
     kept = _without_copies(train, prints[splits.train], forbidden)
     if not kept or not choose[1] or not report[1]:
-        raise ConfigError(
-            "finetune",
-            f"{len(kept)} entries for training, {len(choose[1])} to choose the epoch, "
-            f"{len(report[1])} for the report",
-            "Give more entries with usable labels, or other splits",
-        )
+        uses = f"{len(choose[1])} to choose the epoch, {len(report[1])} for the report"
+        remedy = "Give more entries with usable labels, or other splits"
+        raise ConfigError("finetune", f"{len(kept)} entries for training, {uses}", remedy)
     notes = _notes(store, (splits.train, kept), report, len(train) - len(kept))
     return overlap, Parts((splits.train, kept), choose, report, notes)
 

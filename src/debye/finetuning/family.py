@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,10 @@ from debye.scores.tables import write_table
 
 SPLIT = "family"
 """Split of a store that is made from a folder."""
+MEANING = """\
+Each structure is predicted by a model fine-tuned on other structures only ({}). The change estimates the gain \
+for a further crystal of the same protein, not for other proteins; intervals are over these structures, which \
+resemble each other."""
 
 
 class Members(NamedTuple):
@@ -108,25 +112,22 @@ def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -
         recipe = run.recipe({"split": split, "only": ids}, overlap, choose=False)
         run.fit(recipe, store, run.out)
     after = run.calibrate(part.residuals for part in parts)
+    how = f"{len(folds)} parts, each left out once"
+    how = "leave-one-out" if len(folds) == len(groups) else how
+    copies = [", ".join(group) for group in groups if len(group) > 1]
+    notes = [f"Copies of one structure, left out together: {names}" for names in copies]
     result = TuningResult(
         checkpoint=run.checkpoint,
         trained_on=ids,
         new=BeforeAfter(
             title="left-out members",
-            meaning=_meaning(folds, groups),
+            meaning=MEANING.format(how),
             scores=pd.concat([part.scores for part in parts], ignore_index=True),
             failures=[failure for part in parts for failure in part.failures],
             bootstrap=run.bootstrap,
         ),
         old=run.forgetting(after, overlap),
-        notes=(
-            *(
-                f"Copies of one structure, left out together: {', '.join(group)}"
-                for group in groups
-                if len(group) > 1
-            ),
-            *run.old_notes(overlap),
-        ),
+        notes=(*notes, *run.old_notes(overlap)),
         refused=refused,
     )
     return replace(result, files=tuple(write_report(result, run, store)))
@@ -164,17 +165,6 @@ def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) ->
         scores=pd.read_parquet(folder / "scores.parquet"),
         failures=[EntryFailure(**failure) for failure in json.loads(done.read_text())],
         residuals={target: Residuals(**found) for target, found in columns_of.items()},
-    )
-
-
-def _meaning(folds: Sequence[Fold], groups: Sequence[Sequence[str]]) -> str:
-    how = (
-        "leave-one-out" if len(folds) == len(groups) else f"{len(folds)} parts, each left out once"
-    )
-    return (
-        f"Each structure is predicted by a model fine-tuned on other structures only ({how}). The change "
-        "estimates the gain for a further crystal of the same protein, not for other proteins; intervals are "
-        "over these structures, which resemble each other."
     )
 
 

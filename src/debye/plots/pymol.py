@@ -110,14 +110,9 @@ class PictureConfig:
 
 
 def render(case: StructureCase, config: PictureConfig, limits: tuple[float, float]) -> Panels:
-    """Draw one structure by PyMOL; without deposited B the prediction only.
+    """Draw one structure by PyMOL, with limits of the color scale in Å²; without deposited B the prediction only.
 
     PyMOL reads and writes files in a temporary folder, which is removed.
-
-    Args:
-        case: What is drawn.
-        config: How.
-        limits: Ends of the color scale, Å².
 
     Raises:
         ConfigError: no PyMOL.
@@ -137,14 +132,10 @@ def render(case: StructureCase, config: PictureConfig, limits: tuple[float, floa
                 crystal=None,  # PyMOL needs no cell
             )
             write_structure(colored, Path(name) / f"{side}.cif")
-        images = run_pymol(
-            scene_script(tuple(b_of), config, limits),
-            Path(name),
-            [f"{style}_{side}.png" for style, side in panels],
-            source=case.name,
-            program=config.program,
-            timeout=config.timeout,
-        )
+        script = scene_script(tuple(b_of), config, limits)
+        names = [f"{style}_{side}.png" for style, side in panels]
+        settings = {"program": config.program, "timeout": config.timeout}
+        images = run_pymol(script, Path(name), names, source=case.name, **settings)
     return dict(zip(panels, crop(images), strict=True))
 
 
@@ -237,14 +228,14 @@ def run_pymol(
     program: str | Path | None = None,
     timeout: float = 600.0,
 ) -> list[NDArray[np.uint8]]:
-    """Run a script in a folder and return its images, each (height, width, 3).
+    """Run a script of PyMOL commands in a folder and return its images, each (height, width, 3).
 
     Args:
-        script: PyMOL commands; file names in them are relative to the folder.
+        script: File names in it are relative to the folder.
         folder: Where the script is written and runs.
         images: PNG files that the script writes there.
         source: What is drawn, for error messages.
-        program: PyMOL; None: see :func:`find_pymol`.
+        program: See :func:`find_pymol`.
         timeout: Seconds; PyMOL is stopped after them.
 
     Raises:
@@ -255,15 +246,10 @@ def run_pymol(
     # c: no window, k: no settings of the user's, q: no banner.
     command = [find_pymol(program), "-ckq", "scene.pml"]
     log = folder / "pymol.log"
+    place = {"cwd": folder, "env": _environment(command[0]), "start_new_session": True}
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=_environment(command[0]),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **place
         )
         try:
             with _ended_by_sigterm():
@@ -309,8 +295,7 @@ def _environment(program: str) -> dict[str, str]:
 def _ended_by_sigterm() -> Iterator[None]:
     """Raise SystemExit on SIGTERM, so that the caller can stop PyMOL, which has a session of its own.
 
-    A handler that is already set stays, and so does the default one outside the main thread, where none can
-    be set.
+    A handler that is already set stays, and outside the main thread none can be set.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

@@ -26,6 +26,8 @@ from debye.plots.pymol import Panels, PictureConfig, Side, Style, find_pymol, re
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    Box = tuple[float, float, float, float]
+
 PERCENTILES = (2.0, 98.0)
 """Of all deposited and predicted values of a picture: the ends of its scale."""
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
@@ -58,13 +60,8 @@ def save_structures(
 ) -> Picture:
     """Draw structures, one row each, and write the picture whole or not at all.
 
-    A structure on which PyMOL fails is left out and reported.
-
-    Args:
-        cases: What to draw.
-        path: Its suffix gives the format: one of :data:`SUFFIXES`.
-        config: How.
-        progress: Called after each structure with the number done and the total.
+    A structure on which PyMOL fails is left out and reported. The suffix of the path, one of :data:`SUFFIXES`,
+    gives the format; ``progress`` is called with the number of structures done and the total.
 
     Raises:
         ConfigError: no structure, another suffix, or no PyMOL.
@@ -121,13 +118,7 @@ def compose(
     config: PictureConfig,
     limits: tuple[float, float],
 ) -> Figure:
-    """Put the images of all structures into one figure with one color bar.
-
-    Args:
-        drawn: Structures with their images.
-        config: How they were drawn.
-        limits: Ends of the color scale, Å².
-    """
+    """Put the images of all structures into one figure with one color bar, whose limits are in Å²."""
     sides: tuple[Side, ...] = ("deposited", "predicted")
     if not any(case.has_deposited for case, _ in drawn):
         sides = ("predicted",)
@@ -138,7 +129,7 @@ def compose(
     height = sum(heights) + len(heights) * TITLES + BAR
     figure = new_figure(width, height)
 
-    def box(left: float, bottom: float, wide: float, high: float) -> tuple[float, ...]:
+    def box(left: float, bottom: float, wide: float, high: float) -> Box:
         """Return a box given in inches as shares of the figure."""
         return left / width, bottom / height, wide / width, high / height
 
