@@ -93,7 +93,9 @@ def finetune(
         on_message=lambda line: typer.echo(line, err=True),
     )
     if family:
-        members = gather_members(run, data, split, _ids(ids))
+        is_file = ids is not None and Path(ids).is_file()
+        wanted = Path(ids or "").read_text().split() if is_file else names_in(ids)
+        members = gather_members(run, data, split, wanted)
         for name, reason in members.refused.items():
             typer.echo(f"refused: {name}: {reason}", err=True)
         result = finetune_family(run, members, resume=resume)
@@ -139,10 +141,3 @@ def _config(settings: list[str], mode: Mode, folds: int | None) -> FinetuneConfi
     except ValidationError as error:
         remedy = "See docs/finetuning.md for the settings"
         raise ConfigError("finetune", explain_validation(error), remedy) from error
-
-
-def _ids(text: str | None) -> list[str]:
-    """Return the ids of an option: those of a file, or those between commas."""
-    if text is not None and Path(text).is_file():
-        return Path(text).read_text().split()
-    return names_in(text)

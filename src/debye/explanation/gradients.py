@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,16 +211,13 @@ def _value(case: Case, inputs: Mapping[str, Tensor]) -> Tensor:
 def _replaced(model: AtomModel, give: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
     """Replace the output of each encoder by a function of its role and output."""
 
-    def hook(role: str) -> Callable[[nn.Module, object, Any], Any]:
-        def replaced(_module: nn.Module, _inputs: object, output: Any) -> Any:
-            if isinstance(output, Tensor):
-                return give(role, output)
-            return replace(output, value=give(role, output.value))
-
-        return replaced
+    def replaced(role: str, _module: nn.Module, _inputs: object, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return give(role, output)
+        return replace(output, value=give(role, output.value))
 
     handles = [
-        model.get_submodule(name).register_forward_hook(hook(role))
+        model.get_submodule(name).register_forward_hook(partial(replaced, role))
         for role, name in model.encoders.items()
     ]
     try:

@@ -213,9 +213,8 @@ def _mates(
     distance = around.query(mates.position, distance_upper_bound=np.nextafter(reach, np.inf))[0]
     near = np.isfinite(distance)
     source, distance = mates.source[near], distance[near]
-    operations, which = find_operations(
-        structure.crystal, structure.position[source], mates.position[near]
-    )
+    originals = structure.position[source]
+    operations, which = find_operations(structure.crystal, originals, mates.position[near])
     keys = np.column_stack([structure.residue_index[source], which])
     found = []
     for index, number in np.unique(keys[which >= 0], axis=0).tolist():

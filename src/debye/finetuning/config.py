@@ -97,8 +97,8 @@ def tuning_recipe(
 
     Args:
         name: Of the new checkpoint.
-        start: The start model.
-        config: Settings.
+        start: Its start model.
+        config: Its settings.
         entries: ``split``, ``only`` and ``without`` for training, ``validation_split`` and
             ``validation_only``, and ``old_split`` and ``old_without`` if old batches are mixed in.
         choose: Choose the epoch on the validation entries; False keeps the last one.

@@ -172,9 +172,7 @@ def _sticks(
     bonds: NDArray[np.int32], groups: list[NDArray[np.intp]], placed: list[NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return the two ends of each bond within a group, and the group."""
-    segments, of_group = [np.zeros((0, 2, 3))], [np.zeros(0, np.intp)]
-    for number, (rows, position) in enumerate(zip(groups, placed, strict=True)):
-        inside = bonds[np.isin(bonds, rows).all(axis=1)]
-        segments.append(position[np.searchsorted(rows, inside)])
-        of_group.append(np.full(len(inside), number))
-    return np.concatenate(segments), np.concatenate(of_group)
+    inside = [bonds[np.isin(bonds, rows).all(axis=1)] for rows in groups]
+    ends = map(np.searchsorted, groups, inside)
+    segments = [position[end] for position, end in zip(placed, ends, strict=True)]
+    return np.concatenate(segments), np.repeat(np.arange(len(groups)), [len(own) for own in inside])

@@ -55,23 +55,9 @@ _STYLES: dict[Style, str] = {
 STYLES: tuple[Style, ...] = tuple(_STYLES)
 # Highlights and shadows would be read as other B-factors: they are off.
 _SETTINGS = """\
-bg_color white
-set orthoscopic, on
-set depth_cue, off
-set ray_trace_fog, off
-set specular, off
-set ray_shadows, off
-set ambient, 0.45
-set ray_trace_mode, 0
-set ray_opaque_background, on
-set antialias, 2
-set max_threads, 1
-set stick_radius, 0.35
-set cartoon_loop_radius, 0.35
-set cartoon_gap_cutoff, 0
-set cartoon_putty_transform, 7
-set cartoon_putty_quality, 12
-set all_states, off"""
+orthoscopic=on depth_cue=off ray_trace_fog=off specular=off ray_shadows=off ambient=0.45 ray_trace_mode=0
+ray_opaque_background=on antialias=2 max_threads=1 stick_radius=0.35 cartoon_loop_radius=0.35
+cartoon_gap_cutoff=0 cartoon_putty_transform=7 cartoon_putty_quality=12 all_states=off""".split()
 
 
 class RenderError(StructureError):
@@ -145,7 +131,8 @@ def scene_script(sides: Sequence[Side], config: PictureConfig, limits: tuple[flo
     widest, height = max(high, 1.0), round(0.8 * config.size)
     colors = {f"debye_{n}": stop for n, stop in enumerate(color_stops(config.palette))}
     lines = [
-        _SETTINGS,
+        "bg_color white",
+        *(f"set {setting.replace('=', ', ')}" for setting in _SETTINGS),
         f"set cartoon_putty_radius, {THICKEST / widest:.6f}",
         f"set cartoon_putty_scale_min, {SLIMMEST * widest:.3f}",
         f"set cartoon_putty_scale_max, {widest:.3f}",
