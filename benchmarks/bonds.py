@@ -15,7 +15,7 @@ from pathlib import Path
 import biotite.structure as biotite_structure
 
 from debye.structure.bonds import find_bonds
-from debye.structure.components import open_table, unpack_block
+from debye.structure.components import find_component, open_table, unpack_block
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import Structure
@@ -54,6 +54,7 @@ def main() -> int:
     structures = [select_atoms(read_structure(path))[0] for path in arguments.files]
 
     open_table.cache_clear()
+    find_component.cache_clear()
     unpack_block.cache_clear()
     start = time.process_time()
     table = open_table()

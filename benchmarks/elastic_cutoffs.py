@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from debye.dataset.store.store import Store
 from debye.graph.build import build_graph
 from debye.models.baselines.elastic_network import anisotropic_network, kirchhoff_fluctuations
-from debye.models.baselines.networks import ANMConfig, GNMConfig, residue_nodes
+from debye.models.baselines.geometry import ANMConfig, GNMConfig, residue_nodes
 from debye.scores.bootstrap import percentile_interval, structure_draws
 from debye.scores.metrics import pearson
 from debye.structure.structure import EntityKind, Structure

@@ -16,8 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
 from debye.structure.write import write_structure
-from debye.testing.ideal_geometry import place_atom
-from debye.testing.peptide import build_peptide, combine, from_atoms, moved
+from debye.testing.peptide import build_peptide, combine, from_atoms, moved, place_atom
 
 TARGET = Path(__file__).with_name("designed_protein.cif")
 

@@ -21,8 +21,7 @@ from typer.main import get_command
 
 from debye.archives.catalog import ARCHIVES
 from debye.cli.main import app
-from debye.graph.node_features import NODE_FEATURES
-from debye.graph.structure_features import STRUCTURE_FEATURES
+from debye.graph.features import NODE_FEATURES, STRUCTURE_FEATURES
 from debye.models.catalog import CATALOG
 from debye.models.checkpoint import CheckpointHeader, read_header, released_checkpoints
 from debye.prediction.predictor import DEFAULT_MODEL

@@ -60,11 +60,7 @@ class Catalog(Mapping[str, AnyRow], Generic[AnyRow]):
         return len(self.builtin) + len(self._added())
 
     def find(self, name: str) -> AnyRow:
-        """Look up a row by name.
-
-        Raises:
-            ConfigError: no row has this name; names the nearest one, and the plugins that could not be used.
-        """
+        """Look up a row by name; a ConfigError names the nearest one, and the plugins that could not be used."""
         if name in self:
             return self[name]
         error = unknown_name(self.noun, name, self)
@@ -85,11 +81,6 @@ def load_rows(
     group: str, row_type: type[AnyRow], taken: Iterable[str] = ()
 ) -> tuple[dict[str, AnyRow], list[ConfigError]]:
     """Load the rows that installed packages add to a catalog.
-
-    Args:
-        group: Entry-point group, such as ``debye.models``.
-        row_type: Class of the rows.
-        taken: Names that a plugin must not use.
 
     Returns:
         Rows by name, and an error for each plugin that cannot be used: its import fails, it names an object

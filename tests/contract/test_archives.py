@@ -1,4 +1,4 @@
-"""Every row of the table of archives fulfils the contract of :mod:`debye.testing.archives`."""
+"""Every row of the table of archives fulfils the contract of :func:`debye.testing.check_archive`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from debye.archives.catalog import ALPHAFOLD, ARCHIVES, PDB
 from debye.archives.http import RemoteSettings
 from debye.archives.mirror import fetch_list
 from debye.dataset.store.index import find_file, read_index
-from debye.testing.archives import check_archive
+from debye.testing.rows import check_archive
 
 REDO = Archive(
     name="pdb_redo",

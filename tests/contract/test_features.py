@@ -7,11 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from debye.graph.node_features import NODE_FEATURES, FeatureContext, NodeFeature
-from debye.graph.structure_features import STRUCTURE_FEATURES, StructureFeature
+from debye.graph.features import (
+    NODE_FEATURES,
+    STRUCTURE_FEATURES,
+    FeatureContext,
+    NodeFeature,
+    StructureFeature,
+)
 from debye.structure.crystal import symmetry_mates
 from debye.testing import check_feature
-from debye.testing.features import feature_context
+from debye.testing.rows import feature_context
 
 
 @pytest.mark.parametrize("name", NODE_FEATURES)

@@ -17,7 +17,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from debye.benchmark.comparison.results import FILES
-from debye.benchmark.comparison.run_folder import source_digest
+from debye.benchmark.comparison.runs import source_digest
 from debye.cli.main import app
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store

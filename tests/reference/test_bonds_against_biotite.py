@@ -13,10 +13,9 @@ import biotite.structure as biotite_structure
 import numpy as np
 import pytest
 
-from debye.structure.bonds import BondOrder, find_bonds
+from debye.structure.bonds import PEPTIDE, PHOSPHODIESTER, BondOrder, find_bonds
 from debye.structure.chemistry import component_class, is_metal
 from debye.structure.components import ComponentClass, find_component
-from debye.structure.geometric_links import PEPTIDE, PHOSPHODIESTER
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import Structure

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from debye.testing.ideal_geometry import LETTERS
-from debye.testing.peptide import build_peptide
+from debye.testing.peptide import LETTERS, build_peptide
 
 info = pytest.importorskip("biotite.structure.info")
 

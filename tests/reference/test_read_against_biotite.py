@@ -130,9 +130,9 @@ def test_pdb_of_gemmi_gives_the_entry_of_its_mmcif(benchmark_data):
     path = benchmark_data / "formats" / "8u4l.cif.gz"
     structure = gemmi.read_structure(str(path), merge_chain_parts=False)
     text = structure.make_pdb_string(gemmi.PdbWriteOptions(ter_records=False))
-    from debye.structure.read import structure_from_bytes
+    from debye.structure.read import source_from_bytes
 
-    ours, again = read_structure(path), structure_from_bytes(text.encode(), "again")
+    ours, again = read_structure(path), source_from_bytes(text.encode(), "again").structure
     for name in ("chain", "residue_number", "residue_name", "atom_name", "element", "position", "b_iso",
                  "entity_kind", "residue_index", "links"):  # fmt: skip
         np.testing.assert_array_equal(getattr(ours, name), getattr(again, name), err_msg=name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from debye.scores.values import StructureValues
+from debye.scores.strata import StructureValues
 from debye.structure.structure import EntityKind
 from debye.targets.catalog import find_target
 

@@ -21,7 +21,7 @@ def _same(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Archive:
-    """One row of the table of archives; :func:`debye.testing.archives.check_archive` checks a row."""
+    """One row of the table of archives; :func:`debye.testing.check_archive` checks a row."""
 
     name: str
     """Lower case; files of the archive lie in the subfolder of this name, unless ``folder`` is given."""

@@ -1,6 +1,6 @@
 """The table of archives, and how identifiers and lists of them are read.
 
-To add an archive, add a row; :func:`debye.testing.archives.check_archive` says whether it is right.
+To add an archive, add a row; :func:`debye.testing.check_archive` says whether it is right.
 """
 
 from __future__ import annotations

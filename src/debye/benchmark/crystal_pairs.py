@@ -25,10 +25,10 @@ from debye.benchmark.store import (
 )
 from debye.errors import ConfigError
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations, predictor_rows
 from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY, RESOLUTION_STRATA, resolution_stratum
-from debye.structure.align import ChainMatch, match_chains
+from debye.scores.summary import Correlations, predictor_rows
+from debye.structure.sequences import ChainMatch, match_chains
 from debye.structure.structure import EntityKind
 from debye.targets.b_factor import B_FACTOR
 
@@ -69,11 +69,7 @@ class CrystalPair:
 
 
 def read_pairs(path: Path) -> list[CrystalPair]:
-    """Read a table of pairs; columns other than :data:`COLUMNS` are ignored.
-
-    Raises:
-        ConfigError: the file cannot be read, lacks a column or has no row.
-    """
+    """Read a table of pairs; columns other than :data:`COLUMNS` are ignored."""
     return [
         CrystalPair(
             ids=(row["id1"], row["id2"]),
@@ -87,20 +83,11 @@ def read_pairs(path: Path) -> list[CrystalPair]:
 
 def pair_table(pairs: Iterable[CrystalPair]) -> pd.DataFrame:
     """Return pairs as a table that :func:`read_pairs` reads from a CSV file."""
-    return pd.DataFrame(
-        [
-            (
-                pair.ids[0],
-                pair.chains[0],
-                pair.ids[1],
-                pair.chains[1],
-                int(pair.same_form),
-                pair.group,
-            )
-            for pair in pairs
-        ],
-        columns=pd.Index(COLUMNS),
-    )
+    rows = []
+    for pair in pairs:
+        (id1, id2), (chain1, chain2) = pair.ids, pair.chains
+        rows.append((id1, chain1, id2, chain2, int(pair.same_form), pair.group))
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -116,11 +103,8 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise ConfigError(str(path), f"cannot be read ({error})", "Give a CSV file") from error
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
-        raise ConfigError(
-            str(path),
-            f"no row with the columns {', '.join(missing)}",
-            f"Give a CSV file with {', '.join(columns)}",
-        )
+        problem = f"no row with the columns {', '.join(missing)}"
+        raise ConfigError(str(path), problem, f"Give a CSV file with {', '.join(columns)}")
     return rows
 
 
@@ -166,9 +150,8 @@ class _Entries:
 
     def predicted(self, entry_id: str) -> Sequence[NDArray[np.float32]]:
         if entry_id not in self._predicted:
-            outcomes = list(
-                predict_entry(self.store, *self.place[entry_id], self.views, self.config)
-            )
+            where = self.place[entry_id]
+            outcomes = list(predict_entry(self.store, *where, self.views, self.config))
             self._predicted[entry_id] = [values.predicted for values, _ in outcomes]
             self.failures += [failure for _, failure in outcomes if failure]
         return self._predicted[entry_id]
@@ -209,12 +192,8 @@ def evaluate_pairs(
 
     Args:
         store: Holds the entries; pairs of which it lacks one are counted as failures.
-        pairs: Pairs of crystals.
-        models: Name and predictor of each model of B.
         splits: Only pairs with an entry in one of these splits; empty: all pairs.
-        config: What the models see.
         bootstrap: How intervals are made, over the groups of pairs.
-        progress: Called after each pair.
         known: Predictions that were made before, by entry: (atoms,) for each of
             :func:`debye.benchmark.store.model_views`.
         from_other: Also score what each model predicts for a crystal from a chain of the other one, as
@@ -229,30 +208,39 @@ def evaluate_pairs(
         for view in model_views(models, config.crystal)
     ]
     entries = _Entries(store, views, config, known or {}, from_other=from_other)
+    place = entries.place
     wanted = [
         pair
         for pair in pairs
-        if not splits or any(entries.place.get(key, ("",))[0] in splits for key in pair.ids)
+        if not splits or any(place.get(key, ("",))[0] in splits for key in pair.ids)
     ]
-    facts: list[dict[str, object]] = []
+    facts: list[Mapping[str, object]] = []
     found: list[list[float]] = []
     for done, pair in enumerate(wanted, start=1):
-        problem = _problem(entries, pair)
-        if isinstance(problem, str):
-            failure = EntryFailure(CEILING, "", "-".join(pair.ids), problem)
-            entries.failures.append(failure)
+        problem = match = None
+        missing = [key for key in pair.ids if key not in place]
+        if missing:
+            problem = f"not in the store: {', '.join(missing)}"
         else:
-            atoms, values = _score(entries, pair, problem)
-            facts.append(_facts(entries, pair) | {"atoms": atoms})
+            first, second = map(entries.structure, pair.ids)
+            match = match_chains(first, pair.chains[0], second, pair.chains[1])
+            if match.identity < LEAST_IDENTITY:
+                problem = (
+                    f"{match.identity:.1%} of the aligned residues are the same: not one protein"
+                )
+        if match is None or problem:
+            reason = EntryFailure(CEILING, "", "-".join(pair.ids), problem or "")
+            entries.failures.append(reason)
+        else:
+            atoms, values = _score(entries, pair, match)
+            facts.append({**_facts(entries, pair), "atoms": atoms})
             found.append(values)
         if progress:
             progress(done, len(wanted))
     if not found:
-        raise ConfigError(
-            "pairs",
-            f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}",
-            "Give the store that holds these entries, or another split",
-        )
+        problem = f"none of {len(pairs)} pairs can be scored on {', '.join(splits) or 'the store'}"
+        remedy = "Give the store that holds these entries, or another split"
+        raise ConfigError("pairs", problem, remedy)
     made = _correlations(pd.DataFrame(facts), np.array(found), entries)
     return replace(made, bootstrap=bootstrap or BootstrapConfig()), entries.failures
 
@@ -262,18 +250,6 @@ def pairs_of(found: Correlations, splits: Collection[str]) -> Correlations | Non
     first, second = (np.isin(found.items[name], list(splits)) for name in ("split1", "split2"))
     chosen = np.asarray(first | second)
     return found.take(chosen) if chosen.any() else None
-
-
-def _problem(entries: _Entries, pair: CrystalPair) -> str | ChainMatch:
-    """Return how the chains match, or why the pair cannot be scored."""
-    missing = [key for key in pair.ids if key not in entries.place]
-    if missing:
-        return f"not in the store: {', '.join(missing)}"
-    first, second = map(entries.structure, pair.ids)
-    match = match_chains(first, pair.chains[0], second, pair.chains[1])
-    if match.identity < LEAST_IDENTITY:
-        return f"{match.identity:.1%} of the aligned residues are the same: not one protein"
-    return match
 
 
 def _is_unseen(entries: _Entries, ids: Iterable[str]) -> bool:
@@ -305,19 +281,14 @@ def _score(entries: _Entries, pair: CrystalPair, match: ChainMatch) -> tuple[int
     return int(both.sum()), found
 
 
-def _facts(entries: _Entries, pair: CrystalPair) -> dict[str, object]:
+def _facts(entries: _Entries, pair: CrystalPair) -> Mapping[str, object]:
     resolutions = [entries.resolution(key) for key in pair.ids]
-    known = [value for value in resolutions if value is not None]
-    facts: dict[str, object] = {}
-    for side, (key, chain) in enumerate(zip(pair.ids, pair.chains, strict=True), start=1):
-        facts |= {f"id{side}": key, f"chain{side}": chain}
-    splits = {f"split{side}": entries.place[key][0] for side, key in enumerate(pair.ids, start=1)}
-    worse = max(known) if len(known) == 2 else np.nan
-    return (
-        facts
-        | splits
-        | {"same_form": int(pair.same_form), "resolution": worse, "group": pair.group}
-    )
+    worse = float(np.max(np.array(resolutions, np.float64)))  # NaN if one is unknown
+    (id1, id2), (chain1, chain2) = pair.ids, pair.chains
+    facts = {"id1": id1, "chain1": chain1, "id2": id2, "chain2": chain2}
+    facts |= {"split1": entries.place[id1][0], "split2": entries.place[id2][0]}
+    own = {"same_form": int(pair.same_form), "resolution": worse, "group": pair.group}
+    return facts | own
 
 
 def _correlations(items: pd.DataFrame, pearson: NDArray, entries: _Entries) -> Correlations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +23,11 @@ from debye.benchmark.store import (
 )
 from debye.errors import ConfigError, DebyeError, StructureError
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations, predictor_rows
 from debye.scores.metrics import pearson
 from debye.scores.strata import ATOM_CLASSES, PRIMARY
-from debye.structure.align import match_chains
+from debye.scores.summary import Correlations, predictor_rows
 from debye.structure.read import read_structure
+from debye.structure.sequences import match_chains
 from debye.structure.structure import EntityKind
 from debye.targets.b_factor import B_FACTOR
 
@@ -52,7 +52,7 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class StructureMatch:
     """A predicted structure and a chain of a crystal of the same protein."""
 
@@ -67,18 +67,12 @@ class StructureMatch:
 
 
 def match_table(folder: Path) -> Path:
-    """Return the table of matches in a folder of predicted structures.
-
-    Raises:
-        ConfigError: it is not there.
-    """
+    """Return the table of matches in a folder of predicted structures, or raise a :class:`ConfigError`."""
     path = folder / USUAL_MATCHES
     if not path.is_file():
-        raise ConfigError(
-            str(folder),
-            f"has no {USUAL_MATCHES}, the table of predicted structures and crystals",
-            f"Give a CSV file with {', '.join(COLUMNS)} by --map",
-        )
+        problem = f"has no {USUAL_MATCHES}, the table of predicted structures and crystals"
+        remedy = f"Give a CSV file with {', '.join(COLUMNS)} by --map"
+        raise ConfigError(str(folder), problem, remedy)
     return path
 
 
@@ -90,24 +84,13 @@ def read_matches(path: Path) -> list[StructureMatch]:
     """
     rows = read_table(path, [name for name in COLUMNS if name != "crystal_id"])
     crystal = OLDER_COLUMN if OLDER_COLUMN in rows[0] else "crystal_id"
-    rows = read_table(path, (COLUMNS[0], crystal, *COLUMNS[2:]))
-    return [
-        StructureMatch(
-            file=row["model_file"],
-            entry=row[crystal],
-            chain=row["chain"],
-            is_best=row["best_match"] == "1",
-        )
-        for row in rows
-    ]
+    names = (COLUMNS[0], crystal, *COLUMNS[2:])
+    found = [[row[name] for name in names] for row in read_table(path, names)]
+    return [StructureMatch(*row[:3], is_best=row[3] == "1") for row in found]
 
 
 def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str | int]:
-    """Check that the files and entries of a table of matches exist; return counts and a digest of it.
-
-    Raises:
-        ConfigError: the table cannot be read, or something that it names is missing.
-    """
+    """Check that the files and entries of a table of matches exist; return counts and a digest of it."""
     matches = read_matches(table)
     place = locate_entries(store)
     files = [match.file for match in matches if not (folder / match.file).is_file()]
@@ -116,11 +99,9 @@ def describe_matches(store: Store, folder: Path, table: Path) -> dict[str, str |
         if missing:
             names = list(dict.fromkeys(missing))
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ConfigError(
-                str(table),
-                f"names {names[0]}{more}, not in {where}",
-                "Give a table of files and crystals that are there",
-            )
+            problem = f"names {names[0]}{more}, not in {where}"
+            remedy = "Give a table of files and crystals that are there"
+            raise ConfigError(str(table), problem, remedy)
     names = sorted({match.file for match in matches})
     digest = hashlib.sha256(table.read_bytes())
     for name in names:
@@ -151,8 +132,7 @@ def with_baselines(
     models: Sequence[tuple[str, Predictor]], *, device: str = "cpu"
 ) -> list[tuple[str, Predictor]]:
     """Add the :data:`BASELINES` that are not among the models."""
-    names = {name for name, _ in models}
-    missing = [name for name in BASELINES if name not in names]
+    missing = [name for name in BASELINES if name not in dict(models)]
     return [*models, *load_models(missing, device=device)]
 
 
@@ -171,16 +151,8 @@ def evaluate_predicted(
     A file, a model or a crystal that fails leaves its items without an r and is returned as a failure.
 
     Args:
-        store: Holds the crystals.
-        folder: Holds the files of the matches.
-        matches: Pairs of file and crystal.
-        models: Name and predictor of each model.
+        matches: Pairs of file and crystal; without any, a :class:`ConfigError` is raised.
         config: Noise put on the predicted structures, which have neither a crystal nor a resolution.
-        bootstrap: How intervals are made, over predicted structures.
-        progress: Called after each file.
-
-    Raises:
-        ConfigError: no match.
     """
     if not matches:
         raise ConfigError(
@@ -190,41 +162,48 @@ def evaluate_predicted(
     by_file: dict[str, list[StructureMatch]] = {}
     for match in matches:
         by_file.setdefault(match.file, []).append(match)
-    nothing = _Score(0.0, 0, [np.nan] * (len(models) + 2))
     place = locate_entries(store)
-    scored: list[tuple[StructureMatch, _Score]] = []
+    items: list[Mapping[str, object]] = []
+    found: list[list[float]] = []
     failures: list[EntryFailure] = []
     for done, (name, mine) in enumerate(by_file.items(), start=1):
         try:
-            structure = _read(folder / name)
-            columns, failed = _columns(structure, models, config)
+            read = _read(folder / name)
+            columns, failed = _columns(read, models, config)
             failures += failed
         except DebyeError as error:
+            read, columns = None, []
             failures.append(EntryFailure("all", "", name, str(error)))
-            scored += [(match, nothing) for match in mine]
-        else:
-            for match in mine:
-                try:
-                    crystal, true = _crystal(store, place, match)
-                    score = _score(structure, columns, match, crystal, true)
-                except DebyeError as error:
-                    where = f"{name} against {match.entry}"
-                    failures.append(EntryFailure("all", "", where, str(error)))
-                    score = nothing
-                scored.append((match, score))
+        for match in mine:
+            identity, atoms, r = 0.0, 0, [np.nan] * (len(models) + 2)
+            try:
+                if read is not None:
+                    identity, atoms, r = _score(read, columns, match, store, place)
+            except DebyeError as error:
+                failures.append(
+                    EntryFailure("all", "", f"{name} against {match.entry}", str(error))
+                )
+            facts = {"file": name, "entry": match.entry, "chain": match.chain}
+            facts |= {"best_match": int(match.is_best), "identity": identity, "atoms": atoms}
+            items.append(facts)
+            found.append(r)
         if progress:
             progress(done, len(by_file))
+    table = pd.DataFrame(items)
+    best, every = (table["best_match"] == 1).to_numpy(), np.ones(len(table), bool)
     names = [(name, "off") for name, _ in models] + [(CONFIDENCE, ""), (PHENIX, "")]
-    return _correlations(scored, names, bootstrap or BootstrapConfig()), failures
-
-
-@dataclass(frozen=True, slots=True)
-class _Score:
-    """One match: how well the chains agree, and the r of every predictor."""
-
-    identity: float
-    atoms: int
-    pearson: list[float]
+    rows = [predictor_rows(*name, r) for name, r in zip(names, np.array(found).T, strict=True)]
+    correlations = Correlations(
+        name="predicted_models",
+        title="Predicted structures against crystals of the same protein",
+        note=NOTE,
+        items=table,
+        clusters=tuple(table["file"]),
+        groups=({"best match": best} if best.any() else {}) | {"all matches": every},
+        scores=pd.concat(rows, ignore_index=True),
+        bootstrap=bootstrap or BootstrapConfig(),
+    )
+    return correlations, failures
 
 
 def _read(path: Path) -> Structure:
@@ -247,69 +226,28 @@ def _columns(
     return [*columns, -plddt, phenix_b(plddt)], failures
 
 
-def _crystal(
-    store: Store, place: dict[str, tuple[str, int]], match: StructureMatch
-) -> tuple[Structure, NDArray[np.float32]]:
-    """Return a crystal and the B of its atoms, NaN where not usable."""
+def _score(
+    structure: Structure,
+    columns: Sequence[NDArray[np.float64]],
+    match: StructureMatch,
+    store: Store,
+    place: dict[str, tuple[str, int]],
+) -> tuple[float, int, list[float]]:
+    """Return identity, atoms and the r of every predictor, over the chain of the file that fits best."""
     if match.entry not in place:
         raise StructureError(
             match.entry, "not in the store", "Give the store that holds the crystals of the table"
         )
     where = place[match.entry]
-    return store.structure(*where), true_labels(store, *where, B_FACTOR)
-
-
-def _score(
-    structure: Structure,
-    columns: Sequence[NDArray[np.float64]],
-    match: StructureMatch,
-    crystal: Structure,
-    true: NDArray[np.float32],
-) -> _Score:
-    """Correlate over the atoms of the chain of the file that fits the crystal's chain best."""
+    crystal, true = store.structure(*where), true_labels(store, *where, B_FACTOR)
     protein = structure.entity_kind == EntityKind.PROTEIN
     chains = dict.fromkeys(structure.chain[protein].tolist())
     found = [match_chains(structure, chain, crystal, match.chain) for chain in chains]
     best = max(found, key=lambda one: one.identity * len(one), default=None)
     if best is None or not len(best):
-        raise StructureError(
-            match.file,
-            f"no protein atom matches chain {match.chain} of {match.entry}",
-            "Correct the table of matches",
-        )
+        problem = f"no protein atom matches chain {match.chain} of {match.entry}"
+        raise StructureError(match.file, problem, "Correct the table of matches")
     true = true[best.second]
     minimum = ATOM_CLASSES[PRIMARY].minimum
     r = [pearson(column[best.first], true, minimum) for column in columns]
-    return _Score(best.identity, int(np.isfinite(true).sum()), r)
-
-
-def _correlations(
-    scored: Sequence[tuple[StructureMatch, _Score]],
-    names: Sequence[tuple[str, str]],
-    bootstrap: BootstrapConfig,
-) -> Correlations:
-    best = np.array([match.is_best for match, _ in scored])
-    every = np.ones(len(scored), bool)
-    found = np.array([score.pearson for _, score in scored], np.float64)
-    rows = [predictor_rows(*labels, values) for labels, values in zip(names, found.T, strict=True)]
-    items = [
-        {
-            "file": match.file,
-            "entry": match.entry,
-            "chain": match.chain,
-            "best_match": int(match.is_best),
-            "identity": score.identity,
-            "atoms": score.atoms,
-        }
-        for match, score in scored
-    ]
-    return Correlations(
-        name="predicted_models",
-        title="Predicted structures against crystals of the same protein",
-        note=NOTE,
-        items=pd.DataFrame(items),
-        clusters=tuple(match.file for match, _ in scored),
-        groups={"best match": best, "all matches": every} if best.any() else {"all matches": every},
-        scores=pd.concat(rows, ignore_index=True),
-        bootstrap=bootstrap,
-    )
+    return best.identity, int(np.isfinite(true).sum()), r

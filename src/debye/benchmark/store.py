@@ -30,8 +30,7 @@ from debye.prediction.predictor import Predictor
 from debye.prediction.prepare import prepare_structure, usable_resolution
 from debye.prediction.restore import restore_values
 from debye.scores.scores import StructureScore, score_structure, score_table
-from debye.scores.strata import error_classes, first_atoms, is_protein_backbone
-from debye.scores.values import StructureValues
+from debye.scores.strata import StructureValues, error_classes, first_atoms, is_protein_backbone
 from debye.targets.b_factor import B_FACTOR
 from debye.targets.target import Target, Transform
 
@@ -100,21 +99,15 @@ def model_views(
     """Return the rows of an evaluation, in the order of the models, crystal on before off.
 
     Args:
-        models: Name and predictor of each model.
-        crystal: Ways to treat the crystal.
+        models: Name and predictor of each model; a name that comes twice is a :class:`ConfigError`.
         every_target: All targets of each model; else its first one.
-
-    Raises:
-        ConfigError: two models have the same name.
     """
     count = Counter(name for name, _ in models)
     twice = sorted(name for name, times in count.items() if times > 1)
     if twice:
-        raise ConfigError(
-            "evaluate",
-            f"more than one model is called {', '.join(twice)}",
-            "Give each model once, and checkpoints different file names",
-        )
+        problem = f"more than one model is called {', '.join(twice)}"
+        remedy = "Give each model once, and checkpoints different file names"
+        raise ConfigError("evaluate", problem, remedy)
     wanted = {"on": (True,), "off": (False,), "both": (True, False)}[crystal]
     return [
         ModelView(predictor, name, use, target)
@@ -145,13 +138,6 @@ def evaluate_store(
 ) -> list[ScoredTarget]:
     """Score models on a split, with one pass over its entries and a graph shared where models agree.
 
-    Args:
-        store: A finished data store.
-        split: One of its splits.
-        models: Name and predictor of each model.
-        config: What the models see.
-        progress: Called after each entry.
-
     Returns:
         One for each target of the models; targets with the same labels (B, log B) are one.
 
@@ -167,22 +153,21 @@ def evaluate_store(
     failures: list[list[EntryFailure]] = [[] for _ in views]
     total = len(store.entries(split))
     for row in range(total):
-        for number, outcome in enumerate(predict_entry(store, split, row, views, config)):
-            values, failure = outcome
-            scores[number] += score_structure(values)
-            failures[number] += [failure] if failure else []
+        outcomes = predict_entry(store, split, row, views, config)
+        for own, failed, (values, failure) in zip(scores, failures, outcomes, strict=True):
+            own += score_structure(values)
+            failed += [failure] if failure else []
         if progress:
             progress(row + 1, total)
-    found: dict[str, ScoredTarget] = {}
-    for view, own, failed in zip(views, scores, failures, strict=True):
-        table = score_table(own, model=view.name, crystal=view.crystal)
-        known = found.get(view.target.source.name)
-        if known:
-            table = pd.concat([known.scores, table], ignore_index=True)
-            failed = [*known.failures, *failed]
-        target = known.target if known else view.target
-        found[view.target.source.name] = ScoredTarget(target, table, failed)
-    return list(found.values())
+    found = []
+    for source in dict.fromkeys(view.target.source.name for view in views):
+        places = [k for k, view in enumerate(views) if view.target.source.name == source]
+        labels = [{"model": views[k].name, "crystal": views[k].crystal} for k in places]
+        tables = [score_table(scores[k], **own) for k, own in zip(places, labels, strict=True)]
+        table = pd.concat(tables, ignore_index=True)
+        own = [failure for k in places for failure in failures[k]]
+        found.append(ScoredTarget(views[places[0]].target, table, own))
+    return found
 
 
 def predict_entry(
@@ -196,11 +181,6 @@ def predict_entry(
     """Predict one entry by every view, and yield true and predicted values.
 
     Args:
-        store: A finished data store.
-        split: One of its splits.
-        row: Of the entry.
-        views: Models, with or without the crystal.
-        config: What the models see.
         sources: Graphs of this split that were built before, such as a cache, which rounds edge vectors
             to 0.0005 Å; used if the atoms are not disturbed.
     """
@@ -224,7 +204,9 @@ def predict_entry(
             is_stored = key[0] in sources and (view.use_crystal or key[0].nearest is None)
             if key not in graphs and is_stored:
                 graph = sources[key[0]].graph(row)
-                graphs[key] = _shown(graph, view.use_crystal, resolution is not None)
+                if resolution is None:
+                    graph = graph.without_resolution(torch.ones(1, dtype=torch.bool))
+                graphs[key] = graph if view.use_crystal else graph.without_crystal()
             elif key not in graphs:
                 # Built as `debye predict` does: not from a cache, which rounds edge vectors.
                 shown = structure if view.use_crystal else replace(structure, crystal=None)
@@ -245,7 +227,6 @@ def disturb(structure: Structure, noise: float, seed: int = 0) -> Structure:
     Args:
         structure: Any structure; its name in ``source`` chooses the random numbers.
         noise: Standard deviation along each axis, Å; 0 returns the structure as it is.
-        seed: Another seed gives other noise.
     """
     if not noise:
         return structure
@@ -262,16 +243,11 @@ def values_of_coordinates(
 ) -> tuple[list[NDArray[np.float64]], list[EntryFailure]]:
     """Predict coordinates that are not those of the crystal with the true values.
 
-    The models see neither a crystal nor a resolution, and a structure that is marked as predicted.
-
-    Args:
-        structure: All atoms of a file.
-        models: Name and predictor of each model.
-        config: Noise on the coordinates; its other settings have no effect here.
-        target: What is predicted, per atom.
+    The models see neither a crystal nor a resolution, and a structure that is marked as predicted. Of
+    ``config`` only the noise applies.
 
     Returns:
-        (atoms,) values of each model, NaN where it has none, and the failures.
+        (atoms,) values of each model for a target per atom, NaN where it has none, and the failures.
     """
     entry = replace(structure.entry, resolution=None, is_predicted=True)
     shown = replace(structure, entry=entry, crystal=None)
@@ -295,22 +271,11 @@ def values_of_coordinates(
 
 
 def own_target(predictor: Predictor, name: str, target: Target) -> Target:
-    """Return the target of a model that has the labels of another target (B, log B).
-
-    Raises:
-        ConfigError: the model predicts none.
-    """
+    """Return the target of a model that has the labels of another target (B, log B), or raise an error."""
     for own in predictor.targets:
         if own.source.name == target.source.name:
             return own
     raise ConfigError(name, f"does not predict {target.title}", "Leave the model out")
-
-
-def _shown(graph: AtomGraph, crystal: bool, resolution: bool) -> AtomGraph:
-    """Hide the crystal or the resolution of a finished graph."""
-    if not resolution:
-        graph = graph.without_resolution(torch.ones(1, dtype=torch.bool))
-    return graph if crystal else graph.without_crystal()
 
 
 def true_labels(store: Store, split: str, row: int, target: Target) -> NDArray[np.float32]:
@@ -380,28 +345,18 @@ def _predicted(
 def _values(
     output: ModelOutput, graph: AtomGraph, target: Target, source: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return value and expected error of each item; normalized values and None without mean and sd.
-
-    Raises:
-        StructureError: a value is not finite, as ``debye predict`` refuses it.
-    """
+    """Return value and expected error of each item; normalized values and None without mean and sd."""
     found = output.values[target.name]
     if found.log_mean_sd is None and target.transform is Transform.Z:
-        return _finite(found.value.double().cpu().numpy(), source), None
-    index = graph_items(graph, target.per).structure_index
-    value, error = restore_values(found, index, target)
-    return _finite(value, source), error
-
-
-def _finite(values: NDArray[np.float64], source: str) -> NDArray[np.float64]:
-    """Refuse what ``debye predict`` refuses: a structure with a value that is not finite."""
-    if not np.isfinite(values).all():
-        raise StructureError(
-            source,
-            f"the model gave no finite value for {(~np.isfinite(values)).sum()} values",
-            "Check the coordinates, or evaluate another model",
-        )
-    return values
+        value, error = found.value.double().cpu().numpy(), None
+    else:
+        index = graph_items(graph, target.per).structure_index
+        value, error = restore_values(found, index, target)
+    if not np.isfinite(value).all():
+        problem = f"the model gave no finite value for {(~np.isfinite(value)).sum()} values"
+        remedy = "Check the coordinates, or evaluate another model"
+        raise StructureError(source, problem, remedy)
+    return value, error
 
 
 def load_models(
@@ -410,11 +365,7 @@ def load_models(
     """Load released models by name, checkpoints by path, and baselines by their name in the catalog.
 
     Returns:
-        The name and the predictor of each: the name of the checkpoint, or what the user typed if two
-        checkpoints share a name.
-
-    Raises:
-        CheckpointError: a name stands for nothing that can predict.
+        Name and predictor of each: what the user typed if two checkpoints share a name.
     """
     predictors = [
         Predictor(_find_model(name, device), device=device, precision=precision) for name in names
@@ -433,10 +384,7 @@ def _find_model(name: str, device: str) -> Checkpoint:
         return load_checkpoint(name, device=device)
     model = build_model(name)
     if isinstance(model, TableModel):
-        raise CheckpointError(
-            name,
-            "a table that was never fitted",
-            f"Give a checkpoint: debye train recipes/{name}.toml --data STORE",
-        )
+        remedy = f"Give a checkpoint: debye train recipes/{name}.toml --data STORE"
+        raise CheckpointError(name, "a table that was never fitted", remedy)
     header = CheckpointHeader(name=name, model=name, config={})
     return Checkpoint(model.to(device).eval(), header, "catalog")

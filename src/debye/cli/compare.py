@@ -13,8 +13,7 @@ from debye.cli.options import MatchTable, PairsTable, PredictedFolder
 from debye.errors import ConfigError
 
 if TYPE_CHECKING:
-    from debye.benchmark.comparison.plan import CompareConfig
-    from debye.benchmark.comparison.schedule import Step
+    from debye.benchmark.comparison.runs import Step
 
 
 def compare(
@@ -92,11 +91,9 @@ def compare(
         raise typer.BadParameter("needs --predicted", param_hint="--map")
     given = {"seeds": seeds, "subset": subset, "limit": limit, "share": share, "draw_seed": draw}
     given |= {"settings": settings or (), "device": device}
-    config = _config(
-        given | {"splits": [name for name in (splits or "").split(",") if name]}, quick
-    )
+    given |= {"splits": [name for name in (splits or "").split(",") if name]}
     options = {"pairs": pairs, "predicted": predicted, "matches": matches, "reference": reference}
-    return _run(recipes or [], data, out, config, jobs, options)
+    return _run(recipes or [], data, out, given, jobs, options | {"quick": quick})
 
 
 def _write_report(folder: Path) -> None:
@@ -107,31 +104,26 @@ def _write_report(folder: Path) -> None:
         typer.echo(str(path))
 
 
-def _config(given: dict[str, Any], quick: bool) -> CompareConfig:
-    """Return the checked settings of the command line."""
+def _run(
+    recipes: list[str],
+    data: Path,
+    out: Path,
+    given: dict[str, Any],
+    jobs: int | None,
+    options: dict[str, Any],
+) -> None:
+    """Run the comparison and write its report; exit with 1 if a run failed."""
     from pydantic import ValidationError
 
     from debye.benchmark.comparison.plan import CompareConfig
+    from debye.cli.train import check_extra
     from debye.errors import explain_validation
 
     try:
         config = CompareConfig.model_validate(given)
     except ValidationError as error:
         raise ConfigError("compare", explain_validation(error), "See docs/comparison.md") from error
-    return config.quick() if quick else config
-
-
-def _run(
-    recipes: list[str],
-    data: Path,
-    out: Path,
-    config: CompareConfig,
-    jobs: int | None,
-    options: dict[str, Any],
-) -> None:
-    """Run the comparison and write its report; exit with 1 if a run failed."""
-    from debye.cli.train import check_extra
-
+    config = config.quick() if options.pop("quick") else config
     check_extra("debye compare")
     from debye.benchmark.comparison.compare import Comparison, usual_jobs
     from debye.benchmark.comparison.contenders import read_contenders

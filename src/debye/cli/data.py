@@ -107,8 +107,8 @@ def stats(
     if csv is not None:
         write_statistics(rows, csv)
     if plot is not None:
+        from debye.plots.distribution import plot_histograms
         from debye.plots.drawing import save_figure
-        from debye.plots.histograms import plot_histograms
 
         typer.echo(f"wrote {save_figure(plot_histograms(histograms, title=title), plot)}")
 

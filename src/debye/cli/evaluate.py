@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from debye.prediction.predictor import Predictor
     from debye.reports.document import Document, Provenance
     from debye.scores.bootstrap import BootstrapConfig
-    from debye.scores.correlations import Correlations
+    from debye.scores.summary import Correlations
 
 
 def evaluate(
@@ -70,20 +70,21 @@ def evaluate(
     --split, --pairs and --predicted each make a report. Together, --pairs takes the pairs that have an
     entry in the split, or in the splits of the crystals of --predicted, and is drawn into the other figures.
     """
+    from debye.benchmark.predicted_models import match_table, read_matches
     from debye.benchmark.store import EvaluationConfig, load_models
     from debye.dataset.store.store import Store
     from debye.models.allocator import keep_freed_memory
+    from debye.plots.drawing import save_figure
     from debye.scores.bootstrap import BootstrapConfig
 
     keep_freed_memory()
-    names = models or []
-    _check(names, split, pairs, predicted, crystal)
+    _check(names := models or [], split, pairs, predicted, crystal)
     store = Store.open(data)
     if split is not None:
         store.entries(split)
     work = _Evaluation(
         store=store,
-        matches=_read_matches(predicted, matches) if predicted else [],
+        matches=read_matches(matches or match_table(predicted)) if predicted else [],
         models=load_models(names, device=device),
         config=EvaluationConfig(
             crystal=crystal, resolution=resolution, noise=noise, noise_seed=noise_seed
@@ -99,14 +100,15 @@ def evaluate(
                 show_table(table)
     if out is not None:
         for report in reports:
-            for path in report.write(out):
+            folder = out / report.folder
+            files = report.document.write(folder)
+            for path in (*files, save_figure(report.figure, folder / f"{report.stem}.png")):
                 typer.echo(str(path))
     failures = [failure for report in reports for failure in report.failures]
     report_failures([f"{each.model}, {each.id}: {each.reason}" for each in failures])
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
+class _Report(NamedTuple):
     """A document, and the figure next to it."""
 
     document: Document
@@ -116,13 +118,6 @@ class _Report:
     failures: list[EntryFailure]
     folder: str = ""
     """Within that of the evaluation."""
-
-    def write(self, out: Path) -> list[Path]:
-        """Write the document and the figure."""
-        from debye.plots.drawing import save_figure
-
-        out = out / self.folder
-        return [*self.document.write(out), save_figure(self.figure, out / f"{self.stem}.png")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +135,38 @@ class _Evaluation:
         self, split: str | None, pairs: Path | None, predicted: Path | None
     ) -> Iterator[_Report]:
         """Make the reports, each with the ceiling of its own split in the figure."""
-        from debye.benchmark.crystal_pairs import locate_entries, pairs_of
+        from debye.benchmark.crystal_pairs import (
+            evaluate_pairs,
+            locate_entries,
+            pairs_of,
+            read_pairs,
+        )
+        from debye.benchmark.predicted_models import evaluate_predicted, with_baselines
 
         own = {split} if split is not None else set()
         place = locate_entries(self.store) if self.matches else {}
         other = {place[match.entry][0] for match in self.matches if match.entry in place}
-        scored = self._pairs(pairs, sorted(own | other)) if pairs else None
-        found, failures = scored or (None, [])
+        how = {"config": self.config, "bootstrap": self.bootstrap}
+        ceiling, failures, on = None, [], sorted(own | other)
+        if pairs is not None:
+            with progress_bar(f"Comparing the crystals of {pairs.name}") as progress:
+                ceiling, failures = evaluate_pairs(
+                    self.store, read_pairs(pairs), self.models, splits=on, progress=progress, **how
+                )
         if split is not None:
-            yield from self._split(split, pairs_of(found, own) if found else None)
-        if found is not None:
-            provenance = self._provenance(", ".join(sorted(own | other)) or "all splits")
-            yield self._correlations(found, provenance, failures, found)
+            yield from self._split(split, pairs_of(ceiling, own) if ceiling else None)
+        if ceiling is not None:
+            provenance = self._provenance(", ".join(on) or "all splits")
+            yield self._correlations(ceiling, provenance, failures, ceiling)
         if predicted is not None:
-            yield self._predicted(predicted, pairs_of(found, other) if found else None)
+            models = with_baselines(self.models, device=self.settings["device"])
+            with progress_bar(f"Predicting the structures of {predicted.name}") as progress:
+                found, failures = evaluate_predicted(
+                    self.store, predicted, self.matches, models, progress=progress, **how
+                )
+            band = pairs_of(ceiling, other) if ceiling else None
+            provenance = self._provenance(predicted.name, is_predicted=True)
+            yield self._correlations(found, provenance, failures, band, is_reference=True)
 
     def _split(self, split: str, ceiling: Correlations | None) -> Iterator[_Report]:
         from debye.benchmark.store import evaluate_store
@@ -170,44 +183,12 @@ class _Evaluation:
             document = evaluation_document(
                 each.scores, each.target, provenance, self.bootstrap, each.failures
             )
-            figure = plot_samples(
-                samples_of(primary_scores(each.scores)),
-                axis=f"Pearson r per structure, {items_of(each.target)}",
-                title=f"{split} · {provenance.data}",
-                band=_band(ceiling),
-            )
+            axis = f"Pearson r per structure, {items_of(each.target)}"
+            title = f"{split} · {provenance.data}"
+            samples = samples_of(primary_scores(each.scores))
+            figure = plot_samples(samples, axis=axis, title=title, band=_band(ceiling))
             folder = each.target.name if len(scored) > 1 else ""
             yield _Report(document, figure, "distribution", each.failures, folder)
-
-    def _pairs(self, path: Path, splits: list[str]) -> tuple[Correlations, list[EntryFailure]]:
-        from debye.benchmark.crystal_pairs import evaluate_pairs, read_pairs
-
-        with progress_bar(f"Comparing the crystals of {path.name}") as progress:
-            return evaluate_pairs(
-                self.store,
-                read_pairs(path),
-                self.models,
-                splits=splits,
-                config=self.config,
-                bootstrap=self.bootstrap,
-                progress=progress,
-            )
-
-    def _predicted(self, folder: Path, ceiling: Correlations | None) -> _Report:
-        from debye.benchmark.predicted_models import evaluate_predicted, with_baselines
-
-        with progress_bar(f"Predicting the structures of {folder.name}") as progress:
-            found, failures = evaluate_predicted(
-                self.store,
-                folder,
-                self.matches,
-                with_baselines(self.models, device=self.settings["device"]),
-                config=self.config,
-                bootstrap=self.bootstrap,
-                progress=progress,
-            )
-        provenance = self._provenance(folder.name, is_predicted=True)
-        return self._correlations(found, provenance, failures, ceiling, is_reference=True)
 
     def _correlations(
         self,
@@ -220,7 +201,7 @@ class _Evaluation:
     ) -> _Report:
         """Make a report of correlations; the ceiling is in the figure, as a reference in the table too."""
         from debye.plots.distribution import plot_samples, samples_of
-        from debye.reports.correlations import correlation_document
+        from debye.reports.evaluation import correlation_document
 
         references = ceiling.means().head(1) if ceiling and is_reference else None
         document = correlation_document(found, provenance, failures, references)
@@ -265,37 +246,21 @@ def _band(ceiling: Correlations | None) -> Band | None:
     return Band.quartiles(rows["pearson"].to_numpy(), name)
 
 
-def _read_matches(folder: Path, table: Path | None) -> list[StructureMatch]:
-    from debye.benchmark.predicted_models import match_table, read_matches
-
-    return read_matches(table or match_table(folder))
-
-
 def _check(
-    names: list[str],
-    split: str | None,
-    pairs: Path | None,
-    predicted: Path | None,
-    crystal: str,
+    names: list[str], split: str | None, pairs: Path | None, predicted: Path | None, crystal: str
 ) -> None:
     from debye.errors import ConfigError
 
     if split is None and pairs is None and predicted is None:
-        raise ConfigError(
-            "evaluate",
-            "nothing to evaluate on",
-            "Give --split NAME, --pairs CSV or --predicted FOLDER",
-        )
+        remedy = "Give --split NAME, --pairs CSV or --predicted FOLDER"
+        raise ConfigError("evaluate", "nothing to evaluate on", remedy)
     if split is not None and not names:
-        raise ConfigError(
-            "evaluate", "no model is given", "Name at least one, or leave out --split"
-        )
+        remedy = "Name at least one, or leave out --split"
+        raise ConfigError("evaluate", "no model is given", remedy)
     if predicted is not None and split is None and pairs is None and crystal == "on":
-        raise ConfigError(
-            "evaluate",
-            "--crystal on, but a predicted structure has no crystal",
-            "Leave out --crystal, or name crystals to score with --split or --pairs",
-        )
+        problem = "--crystal on, but a predicted structure has no crystal"
+        remedy = "Leave out --crystal, or name crystals to score with --split or --pairs"
+        raise ConfigError("evaluate", problem, remedy)
 
 
 def _sources(models: list[str]) -> dict[str, str]:
@@ -305,11 +270,10 @@ def _sources(models: list[str]) -> dict[str, str]:
     from debye.errors import CheckpointError
     from debye.models.checkpoint import find_checkpoint
 
-    sources = {}
-    for name in models:
+    def source(name: str) -> str:
         try:
-            digest = hashlib.sha256(find_checkpoint(name).read_bytes()).hexdigest()
-            sources[f"model {name}"] = f"sha256 {digest}"
+            return f"sha256 {hashlib.sha256(find_checkpoint(name).read_bytes()).hexdigest()}"
         except CheckpointError:
-            sources[f"model {name}"] = "baseline of the catalog, default settings"
-    return sources
+            return "baseline of the catalog, default settings"
+
+    return {f"model {name}": source(name) for name in models}

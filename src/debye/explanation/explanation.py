@@ -20,9 +20,8 @@ from debye.files import write_bytes, write_text
 from debye.prediction.inputs import find_file, stem_of
 from debye.prediction.prediction import conditions_text
 from debye.prediction.predictor import DEFAULT_MODEL, Predictor
-from debye.structure.annotate import annotated, refuse_to_replace
 from debye.structure.read import read_source
-from debye.structure.write import cif_text
+from debye.structure.write import annotated, cif_text, refuse_to_replace
 
 if TYPE_CHECKING:
     from debye.prediction.prepare import CrystalUse

@@ -27,7 +27,7 @@ from debye.errors import CheckpointError
 from debye.explanation.case import Contribution, FeatureEffect
 from debye.explanation.neighbors import Kind, Neighbor
 from debye.explanation.occlusion import edges_of_copy
-from debye.graph.structure_features import STRUCTURE_FEATURES
+from debye.graph.features import STRUCTURE_FEATURES
 
 if TYPE_CHECKING:
     from debye.explanation.case import Case

@@ -13,9 +13,8 @@ from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from debye.errors import StructureError
 from debye.structure.bonds import find_bonds
-from debye.structure.crystal import symmetry_mates
+from debye.structure.crystal import find_operations, symmetry_mates
 from debye.structure.structure import EntityKind, Structure
-from debye.structure.symmetry_operations import find_operations
 
 MOST_LISTED = 20
 """Most runs of residues, or ligands, in an error message."""

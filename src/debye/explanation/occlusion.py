@@ -16,8 +16,8 @@ from torch import Tensor
 from debye.dataset.batches.augment import NAME_FEATURES
 from debye.explanation.case import Contribution, FeatureEffect
 from debye.explanation.neighbors import Kind, Neighbor
+from debye.graph.features import USUAL_WCN, FeatureContext, find_feature, packing_radii
 from debye.graph.neighbors import copy_contact_number
-from debye.graph.node_features import USUAL_WCN, FeatureContext, find_feature, packing_radii
 from debye.structure.bonds import Bonds
 from debye.structure.crystal import COINCIDENT, Mates
 

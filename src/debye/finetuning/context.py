@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +11,13 @@ import torch
 
 from debye.dataset.batches.loader import LoaderConfig, fewest_usable
 from debye.dataset.store.store import Store, StoreEntry
-from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.config import FinetuneConfig, StartModel, tuning_recipe
 from debye.finetuning.division import Fingerprint, find_copies
+from debye.finetuning.report import FEW, BeforeAfter, score_both
 from debye.models.checkpoint import read_header
 from debye.prediction.calibrate import Residuals, write_calibration
 from debye.prediction.predictor import Predictor
+from debye.reports.document import counted
 from debye.scores.bootstrap import BootstrapConfig
 from debye.targets.target import Per, Target
 from debye.training.config import Recipe
@@ -88,7 +88,19 @@ class TuningRun:
             "entries": entries,
             "old": old,
         }
-        claim_folder(self.out / "finetune.json", json.loads(json.dumps(described)), resume)
+        claim_folder(self.out / "finetune.json", described, resume)
+
+    def facts(self, store: Store, trained_on: Sequence[str]) -> dict[str, str]:
+        """Return what the report states about models and data; many entries are only counted."""
+        number = counted(len(trained_on), "entry", "entries")
+        few = f": {', '.join(trained_on)}" if len(trained_on) <= FEW else ""
+        return {
+            "start model": f"`{self.start.header.name}`, sha256 {self.start.sha256}",
+            "new data": f"`{store.path.name}`, digest {store.digest}",
+            "old data": f"digest {self.old.store.digest}" if self.old else "none",
+            "trained on": number + few,
+            "settings": f"`{self.config.model_dump(mode='json', exclude_none=True)}`",
+        }
 
     def recipe(self, entries: dict[str, Any], overlap: Overlap, *, choose: bool) -> Recipe:
         """Return the recipe of one training, with old batches if there are old data."""
@@ -138,7 +150,12 @@ class TuningRun:
         """Compare start model and new model on some entries of a split."""
         scores, failures = score_both(store, *part, self.predictor(), after)
         return BeforeAfter(
-            title=title, meaning=meaning, scores=scores, failures=failures, bootstrap=self.bootstrap
+            title=title,
+            meaning=meaning,
+            scores=scores,
+            failures=failures,
+            bootstrap=self.bootstrap,
+            target=self.targets[0],
         )
 
     def overlap(self, prints: Sequence[Fingerprint], ids: Sequence[str]) -> Overlap:

@@ -83,7 +83,8 @@ def finetune_entries(
         notes=(*notes, *run.old_notes(overlap)),
         refused=run.unusable(store, splits.train),
     )
-    return replace(result, files=tuple(write_report(result, run, store)))
+    files = write_report(result, run.facts(store, train[1]), run.out)
+    return replace(result, files=tuple(files))
 
 
 def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Overlap, Parts]:

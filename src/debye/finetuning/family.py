@@ -18,10 +18,9 @@ from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.errors import StoreError
 from debye.files import replacing, write_json
-from debye.finetuning.comparison import BeforeAfter, score_both
 from debye.finetuning.context import Overlap, TuningRun
 from debye.finetuning.division import Fold, fingerprint, group_copies, make_folds
-from debye.finetuning.report import TuningResult, write_report
+from debye.finetuning.report import BeforeAfter, TuningResult, score_both, write_report
 from debye.models.checkpoint import load_checkpoint
 from debye.prediction.calibrate import Residuals, find_residuals
 from debye.prediction.inputs import expand_inputs
@@ -125,12 +124,14 @@ def finetune_family(run: TuningRun, members: Members, *, resume: bool = False) -
             scores=pd.concat([part.scores for part in parts], ignore_index=True),
             failures=[failure for part in parts for failure in part.failures],
             bootstrap=run.bootstrap,
+            target=run.targets[0],
         ),
         old=run.forgetting(after, overlap),
         notes=(*notes, *run.old_notes(overlap)),
         refused=refused,
     )
-    return replace(result, files=tuple(write_report(result, run, store)))
+    files = write_report(result, run.facts(store, ids), run.out)
+    return replace(result, files=tuple(files))
 
 
 def _run_fold(run: TuningRun, members: Members, fold: Fold, overlap: Overlap) -> LeftOut:

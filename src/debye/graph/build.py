@@ -8,16 +8,22 @@ from numpy.typing import NDArray
 
 from debye.errors import GraphError, StructureError
 from debye.graph.config import GraphConfig
-from debye.graph.graph import AtomGraph
-from debye.graph.neighbors import Neighbors, nearest_neighbors, radius_neighbors
-from debye.graph.node_features import (
+from debye.graph.features import (
     FeatureContext,
     find_feature,
     mate_reach,
     packing_radii,
+    structure_features,
 )
-from debye.graph.residue_edges import ResidueEdges, find_residue_edges
-from debye.graph.structure_features import structure_features
+from debye.graph.graph import AtomGraph
+from debye.graph.neighbors import (
+    NO_NEIGHBORS,
+    Neighbors,
+    find_residue_edges,
+    merge,
+    nearest_neighbors,
+    radius_neighbors,
+)
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.crystal import Mates, crystal_problem, symmetry_mates
 from debye.structure.row_keys import text_numbers
@@ -25,7 +31,6 @@ from debye.structure.structure import Structure
 
 NEAREST_REACH = 12.0
 """Å. Distance up to which mates count among the nearest neighbors of an atom."""
-
 SHORTEST_REACH = 3.0
 """Å. Distance up to which mates are searched where only their presence matters."""
 
@@ -37,15 +42,15 @@ def build_graph(
     bonds: Bonds | None = None,
     resolution: float | None = None,
 ) -> AtomGraph:
-    """Connect the atoms of a structure and describe them.
+    """Connect the atoms of a structure and describe them; the B column is not read.
 
-    Symmetry mates take part where ``config.crystal`` is set and the crystal of the structure can be
-    used (:func:`debye.structure.crystal.crystal_problem`). The B column is not read.
+    Symmetry mates take part if ``config.crystal`` is set and the crystal of the structure can be used
+    (:func:`debye.structure.crystal.crystal_problem`).
 
     Args:
         structure: Heavy atoms of one conformer, see :func:`debye.structure.select.select_atoms`.
         config: Edges and features.
-        bonds: Found by :func:`debye.structure.bonds.find_bonds` if not given.
+        bonds: Of the structure; found if not given.
         resolution: Å; that of the entry if not given.
 
     Raises:
@@ -67,11 +72,12 @@ def build_graph(
         packing_radii=packing_radii(config.node_scalars),
     )
     edges, order = _edges(structure.position, mates, bonds, config)
-    contacts = ResidueEdges.none()
+    contacts, joined = NO_NEIGHBORS, NO_NEIGHBORS.is_mate
     if config.residue_radius is not None:
-        contacts = find_residue_edges(
+        contacts, joined = find_residue_edges(
             structure, bonds, config.residue_radius, in_crystal=mates is not None
         )
+    chain = np.unique(text_numbers(structure.chain), return_inverse=True)[1]
     return AtomGraph(
         source=(structure.source,),
         config=config,
@@ -79,7 +85,7 @@ def build_graph(
         categories=_columns(context, config.node_categories, np.int64),
         scalars=_columns(context, config.node_scalars, np.float32),
         residue_index=torch.from_numpy(structure.residue_index.astype(np.int64)),
-        chain_index=torch.from_numpy(_chain_index(structure)),
+        chain_index=torch.from_numpy(chain.astype(np.int64)),
         entity_kind=torch.from_numpy(structure.entity_kind.astype(np.int64)),
         structure_index=torch.zeros(len(structure), dtype=torch.long),
         structure_scalars=torch.from_numpy(structure_features(context, config.structure_scalars)),
@@ -87,10 +93,10 @@ def build_graph(
         edge_vector=torch.from_numpy(edges.vector),
         edge_bond=torch.from_numpy(order.astype(np.int64)),
         edge_mate=torch.from_numpy(edges.is_mate),
-        residue_edge_index=_edge_index(contacts.near),
-        residue_edge_vector=torch.from_numpy(contacts.near.vector),
-        residue_edge_bond=torch.from_numpy(contacts.is_bonded),
-        residue_edge_mate=torch.from_numpy(contacts.near.is_mate),
+        residue_edge_index=_edge_index(contacts),
+        residue_edge_vector=torch.from_numpy(contacts.vector),
+        residue_edge_bond=torch.from_numpy(joined),
+        residue_edge_mate=torch.from_numpy(contacts.is_mate),
         crystal_known=torch.tensor([mates is not None]),
     )
 
@@ -112,10 +118,6 @@ def _edge_index(edges: Neighbors) -> torch.Tensor:
     return torch.from_numpy(np.stack([edges.sender, edges.receiver]).astype(np.int64))
 
 
-def _chain_index(structure: Structure) -> NDArray[np.int64]:
-    return np.unique(text_numbers(structure.chain), return_inverse=True)[1].astype(np.int64)
-
-
 def _columns(context: FeatureContext, names: tuple[str, ...], dtype: type) -> torch.Tensor:
     atoms = len(context.structure)
     if not names:
@@ -134,8 +136,10 @@ def _edges(
         kinds.append(radius_neighbors(position, mates, config.radius))
     if config.nearest is not None:
         near = nearest_neighbors(position, mates, config.nearest)
-        kinds.append(_longer_than(near, config.radius) if config.radius is not None else near)
-    found = _merge(kinds) if len(kinds) != 1 else kinds[0]
+        if config.radius is not None:
+            near = near.take(np.flatnonzero((near.vector**2).sum(axis=1) > config.radius**2))
+        kinds.append(near)
+    found = kinds[0] if len(kinds) == 1 else merge(kinds)[0]
     both = np.concatenate([bonds.pairs, bonds.pairs[:, ::-1]])
     order = np.concatenate([bonds.order, bonds.order])
     edge_order = np.zeros(len(found), np.int8)
@@ -150,10 +154,8 @@ def _edges(
         vector=position[missing[:, 0]] - position[missing[:, 1]],
         is_mate=np.zeros(len(missing), bool),
     )
-    orders = np.concatenate([edge_order, order[place < 0]])
-    joined = _joined([found, extra])
-    by_receiver = _order(joined)
-    return _taken(joined, by_receiver), orders[by_receiver]
+    joined, rows = merge([found, extra])
+    return joined, np.concatenate([edge_order, order[place < 0]])[rows]
 
 
 def _find(edges: Neighbors, pairs: NDArray[np.integer], atoms: int) -> NDArray[np.int64]:
@@ -165,35 +167,3 @@ def _find(edges: Neighbors, pairs: NDArray[np.integer], atoms: int) -> NDArray[n
     # Edges are sorted by receiver, sender, mate: the first of equals is the one within the structure.
     place = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
     return np.where((key[place] == wanted) & ~edges.is_mate[place], place, -1)
-
-
-def _longer_than(edges: Neighbors, radius: float) -> Neighbors:
-    return _taken(edges, np.flatnonzero((edges.vector**2).sum(axis=1) > radius**2))
-
-
-def _joined(kinds: list[Neighbors]) -> Neighbors:
-    return Neighbors(
-        sender=np.concatenate([np.zeros(0, np.int32), *(kind.sender for kind in kinds)]),
-        receiver=np.concatenate([np.zeros(0, np.int32), *(kind.receiver for kind in kinds)]),
-        vector=np.concatenate([np.zeros((0, 3), np.float32), *(kind.vector for kind in kinds)]),
-        is_mate=np.concatenate([np.zeros(0, bool), *(kind.is_mate for kind in kinds)]),
-    )
-
-
-def _order(edges: Neighbors) -> NDArray[np.int64]:
-    length = (edges.vector**2).sum(axis=1)
-    return np.lexsort((length, edges.is_mate, edges.sender, edges.receiver))
-
-
-def _merge(kinds: list[Neighbors]) -> Neighbors:
-    joined = _joined(kinds)
-    return _taken(joined, _order(joined))
-
-
-def _taken(edges: Neighbors, rows: NDArray[np.integer]) -> Neighbors:
-    return Neighbors(
-        sender=edges.sender[rows],
-        receiver=edges.receiver[rows],
-        vector=edges.vector[rows],
-        is_mate=edges.is_mate[rows],
-    )

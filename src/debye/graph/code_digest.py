@@ -11,15 +11,15 @@ from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from debye.graph import build, neighbors, node_features, residue_edges, structure_features
+from debye.graph import build, features, neighbors
 from debye.graph.config import GraphConfig
 from debye.structure import components, crystal, row_keys
 from debye.version import library_version
 
 SHARED = (
-    *(build, neighbors, residue_edges, components, crystal, row_keys),
-    *(node_features.FeatureContext, node_features.packing_radii, node_features.mate_reach),
-    structure_features.structure_features,
+    *(build, neighbors, components, crystal, row_keys),
+    *(features.FeatureContext, features.packing_radii, features.mate_reach),
+    features.structure_features,
 )
 """Code on which every graph depends."""
 
@@ -32,8 +32,8 @@ def code_digest(config: GraphConfig) -> str:
     Comments and layout do not change it, another version of Python does.
     """
     names = (*config.node_categories, *config.node_scalars)
-    rows = [*map(node_features.find_feature, names)]
-    rows += [structure_features.STRUCTURE_FEATURES.find(name) for name in config.structure_scalars]
+    rows = [*map(features.find_feature, names)]
+    rows += [features.STRUCTURE_FEATURES.find(name) for name in config.structure_scalars]
     packages = {"debye", *(row.compute.__module__.split(".")[0] for row in rows)}
     digest = hashlib.sha256(library_version().encode())
     for text in _describe([*SHARED, *(row.compute for row in rows)], packages, set()):

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from debye.graph.node_features import find_feature
-from debye.graph.structure_features import STRUCTURE_FEATURES
+from debye.graph.features import STRUCTURE_FEATURES, find_feature
 
 SEED_CATEGORIES = (
     "element",
@@ -23,8 +22,8 @@ SEED_SCALARS = ("degree_5",)
 class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     """Which edges connect the atoms and which features describe them.
 
-    Names of atom features are rows of :data:`debye.graph.node_features.NODE_FEATURES`, those of structure features
-    of :data:`debye.graph.structure_features.STRUCTURE_FEATURES`.
+    Names of atom features are rows of :data:`debye.graph.features.NODE_FEATURES`, those of structure features
+    of :data:`debye.graph.features.STRUCTURE_FEATURES`.
     """
 
     covalent: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,8 +12,7 @@ from torch import Tensor
 
 from debye.errors import GraphError
 from debye.graph.config import GraphConfig
-from debye.graph.node_features import find_feature
-from debye.graph.structure_features import OTHER_COORDINATES
+from debye.graph.features import OTHER_COORDINATES, find_feature
 from debye.structure.structure import EntityKind
 from debye.targets.target import Per
 
@@ -23,6 +23,14 @@ PER_ATOM = (
     *("position", "categories", "scalars", "residue_index", "chain_index", "structure_index"),
     "entity_kind",
 )
+INDEXES = {
+    "residue_index": "n_residues",
+    "chain_index": "n_chains",
+    "structure_index": "n_structures",
+    "edge_index": "n_atoms",
+    "residue_edge_index": "n_residues",
+}
+"""What each index counts: in a batch it is counted on from structure to structure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,22 +83,17 @@ class AtomGraph:
     def __post_init__(self) -> None:
         atoms, edges = len(self.position), self.edge_index.shape[1]
         where = self.source[0] if self.source else "graph"
-        lengths = (
-            (PER_ATOM, atoms),
-            (PER_EDGE, edges),
-            (PER_RESIDUE_EDGE, self.residue_edge_index.shape[1]),
-            (PER_STRUCTURE, len(self.source)),
-        )
-        for names, length in lengths:
-            for name in names:
-                shape = tuple(getattr(self, name).shape)
-                if shape[0] != length:
-                    raise GraphError(
-                        where,
-                        f"{atoms} positions, {edges} edges, {len(self.source)} sources, but {name} has shape {shape}",
-                        "Build every tensor from the same atoms and edges",
-                    )
-
+        lengths = dict.fromkeys(PER_ATOM, atoms) | dict.fromkeys(PER_EDGE, edges)
+        lengths |= dict.fromkeys(PER_RESIDUE_EDGE, self.residue_edge_index.shape[1])
+        lengths |= dict.fromkeys(PER_STRUCTURE, len(self.source))
+        for name, length in lengths.items():
+            shape = tuple(getattr(self, name).shape)
+            if shape[0] != length:
+                raise GraphError(
+                    where,
+                    f"{atoms} positions, {edges} edges, {len(self.source)} sources, but {name} has shape {shape}",
+                    "Build every tensor from the same atoms and edges",
+                )
         # Not on other devices: it would wait for them, and the tensors were checked when they were made.
         on_cpu = self.edge_index.device.type == "cpu"
         if on_cpu and edges and not bool((self.edge_index[1].diff() >= 0).all()):
@@ -160,14 +163,14 @@ class AtomGraph:
         centroid = displacement.new_zeros(len(count), 3)
         centroid.index_add_(0, self.residue_index, displacement)
         centroid /= count.clamp(min=1)[:, None]
-        residue_sender, residue_receiver = self.residue_edge_index
+        from_residue, to_residue = self.residue_edge_index
         return replace(
             self,
             position=self.position + displacement,
             edge_vector=self.edge_vector + displacement[sender] - displacement[receiver],
             residue_edge_vector=self.residue_edge_vector
-            + centroid[residue_sender]
-            - centroid[residue_receiver],
+            + centroid[from_residue]
+            - centroid[to_residue],
         )
 
     def subset(self, keep: Bool[Tensor, " atoms"]) -> AtomGraph:
@@ -244,36 +247,33 @@ class AtomGraph:
             isolated = find_feature(name).isolated_as
             if isolated is not None:
                 scalars[:, column] = scalars[:, names.index(isolated)]
-        global_features = self.structure_scalars.clone()
-        global_features[:, self.config.hidden_with("crystal")] = 0.0
+        facts = self.structure_scalars.clone()
+        facts[:, self.config.hidden_with("crystal")] = 0.0
         return replace(
             self.keep_edges(~self.edge_mate).keep_residue_edges(~self.residue_edge_mate),
             scalars=scalars,
-            structure_scalars=global_features,
+            structure_scalars=facts,
             crystal_known=torch.zeros_like(self.crystal_known),
         )
 
     def without_resolution(self, hidden: Bool[Tensor, " structures"]) -> AtomGraph:
         """Hide the resolution of some structures."""
-        global_features = self.structure_scalars.clone()
+        facts = self.structure_scalars.clone()
         for column in self.config.hidden_with("resolution"):
-            global_features[hidden, column] = 0.0
-        return replace(self, structure_scalars=global_features)
+            facts[hidden, column] = 0.0
+        return replace(self, structure_scalars=facts)
 
     def as_transfer_query(self) -> AtomGraph:
-        """Return the graph for labels from another refinement: crystal and resolution hidden, a feature set to 1.
-
-        The feature is ``other_coordinates``, see :data:`debye.graph.structure_features.STRUCTURE_FEATURES`.
+        """Return the graph for labels of another refinement: no crystal, no resolution, ``other_coordinates`` set.
 
         Raises:
             GraphError: the graph has edges to nearest neighbors, which depend on the crystal.
         """
         graph = self.without_crystal() if bool(self.crystal_known.any()) else self
         graph = graph.without_resolution(torch.ones(graph.n_structures, dtype=torch.bool))
-        global_features = graph.structure_scalars.clone()
-        if OTHER_COORDINATES in graph.config.structure_scalars:
-            global_features[:, graph.config.structure_scalars.index(OTHER_COORDINATES)] = 1.0
-        return replace(graph, structure_scalars=global_features)
+        facts = graph.structure_scalars.clone()
+        facts[:, [name == OTHER_COORDINATES for name in graph.config.structure_scalars]] = 1.0
+        return replace(graph, structure_scalars=facts)
 
 
 def item_count(graph: AtomGraph, per: Per) -> int:
@@ -299,29 +299,15 @@ def join(graphs: Sequence[AtomGraph]) -> AtomGraph:
             "Build all graphs with the same GraphConfig",
         )
 
-    def stack(name: str) -> Tensor:
-        return torch.cat([getattr(graph, name) for graph in graphs])
-
-    def stack_shifted(name: str, counts: list[int], dim: int = 0) -> Tensor:
-        shifted, start = [], 0
-        for graph, count in zip(graphs, counts, strict=True):
-            shifted.append(getattr(graph, name) + start)
-            start += count
-        return torch.cat(shifted, dim=dim)
-
-    atoms = [graph.n_atoms for graph in graphs]
-    residues = [graph.n_residues for graph in graphs]
-    return AtomGraph(
-        source=tuple(name for graph in graphs for name in graph.source),
-        config=first.config,
-        **{
-            name: stack(name)
-            for name in ("position", "categories", "scalars", "entity_kind", *PER_STRUCTURE)
-        },
-        **{name: stack(name) for name in (*PER_EDGE, *PER_RESIDUE_EDGE)},
-        residue_index=stack_shifted("residue_index", residues),
-        chain_index=stack_shifted("chain_index", [graph.n_chains for graph in graphs]),
-        structure_index=stack_shifted("structure_index", [g.n_structures for g in graphs]),
-        edge_index=stack_shifted("edge_index", atoms, dim=1),
-        residue_edge_index=stack_shifted("residue_edge_index", residues, dim=1),
-    )
+    stacked = {
+        name: torch.cat([getattr(graph, name) for graph in graphs])
+        for name in (*PER_ATOM, *PER_EDGE, *PER_RESIDUE_EDGE, *PER_STRUCTURE)
+    }
+    for name, count in INDEXES.items():
+        starts = accumulate((getattr(graph, count) for graph in graphs), initial=0)
+        shifted = [
+            getattr(graph, name) + start for graph, start in zip(graphs, starts, strict=False)
+        ]
+        stacked[name] = torch.cat(shifted, dim=-1)
+    source = tuple(name for graph in graphs for name in graph.source)
+    return AtomGraph(source=source, config=first.config, **stacked)

@@ -1,4 +1,4 @@
-"""Neighbors of atoms: edges by radius or rank, contact numbers and densities."""
+"""Neighbors: edges between atoms by radius or rank, edges between residues, contact numbers and densities."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.spatial.distance import cdist
 
+from debye.structure.bonds import Bonds
 from debye.structure.crystal import Mates, copies_near
 from debye.structure.structure import Structure
 
@@ -42,18 +43,37 @@ class Neighbors:
     def __len__(self) -> int:
         return len(self.sender)
 
+    def take(self, rows: NDArray[np.integer]) -> Neighbors:
+        """Return some of the edges."""
+        columns = self.sender, self.receiver, self.vector, self.is_mate
+        return Neighbors(*(column[rows] for column in columns))
+
+
+NOTHING = np.zeros(0, np.int32)
+NO_NEIGHBORS = Neighbors(NOTHING, NOTHING, np.zeros((0, 3), np.float32), np.zeros(0, bool))
+
+
+def merge(kinds: Sequence[Neighbors]) -> tuple[Neighbors, NDArray[np.int64]]:
+    """Return edges of several kinds in one order, and which row of all of them each was."""
+    every = [NO_NEIGHBORS, *kinds]
+    joined = Neighbors(
+        sender=np.concatenate([kind.sender for kind in every]),
+        receiver=np.concatenate([kind.receiver for kind in every]),
+        vector=np.concatenate([kind.vector for kind in every]),
+        is_mate=np.concatenate([kind.is_mate for kind in every]),
+    )
+    length = (joined.vector**2).sum(axis=1)
+    order = np.lexsort((length, joined.is_mate, joined.sender, joined.receiver))
+    return joined.take(order), order
+
 
 def radius_neighbors(
     position: Float[np.ndarray, "atoms 3"], mates: Mates, radius: float
 ) -> Neighbors:
-    """Connect every atom to all atoms and mates within a radius.
+    """Connect every atom to all atoms and mates within a radius (Å, inclusive).
 
-    There is no cap on the number of neighbors: with a cap the graph depends on the order of the atoms.
-
-    Args:
-        position: Cartesian coordinates, Å.
-        mates: Symmetry mates; they send but do not receive.
-        radius: Largest distance that still makes an edge, Å (inclusive).
+    Mates send but do not receive. There is no cap on the number of neighbors: with a cap the graph depends on the
+    order of the atoms.
 
     Example:
         >>> edges = radius_neighbors(np.array([[0.0, 0, 0], [1, 0, 0], [9, 0, 0]]), Mates(), 2.0)
@@ -72,11 +92,6 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
 
     Atoms as near as the last one (within :data:`TIE`) all count, so that the order of the atoms does not.
     Beyond ``mates.radius`` no mates are known: choose it larger than the distances that matter.
-
-    Args:
-        position: Cartesian coordinates, Å.
-        mates: Symmetry mates; they send but do not receive.
-        k: Neighbors of each atom; fewer if the structure has fewer.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -99,10 +114,36 @@ def nearest_neighbors(position: Float[np.ndarray, "atoms 3"], mates: Mates, k: i
         receivers.append(np.repeat(receiver, wanted.sum(axis=1)))
         receiver = receiver[~complete]
         searched *= 2
-    empty = np.zeros(0, int)
-    return _sorted(
-        position, mates, np.concatenate([empty, *senders]), np.concatenate([empty, *receivers])
-    )
+    sender, receiver = (np.concatenate([np.zeros(0, int), *each]) for each in (senders, receivers))
+    return _sorted(position, mates, sender, receiver)
+
+
+def find_residue_edges(
+    structure: Structure, bonds: Bonds, radius: float, *, in_crystal: bool
+) -> tuple[Neighbors, Bool[np.ndarray, " edges"]]:
+    """Connect all residues whose centroids are within a radius (Å, inclusive), ligands and ions included.
+
+    With ``in_crystal`` symmetry mates send edges too; the crystal must be sound.
+
+    Returns:
+        Edges between residues, and whether a bond joins the two.
+    """
+    centroid, mates = residue_centroids(structure), Mates()
+    if in_crystal and structure.crystal is not None:
+        mates = copies_near(structure.crystal, centroid, radius)
+    near = radius_neighbors(centroid, mates, radius)
+    ends = structure.residue_index[bonds.pairs].astype(np.int64)
+    ends = ends[ends[:, 0] != ends[:, 1]]
+    bonded = np.concatenate([ends @ [len(centroid), 1], ends @ [1, len(centroid)]])
+    edges = near.receiver.astype(np.int64) * len(centroid) + near.sender
+    return near, np.isin(edges, bonded) & ~near.is_mate
+
+
+def residue_centroids(structure: Structure) -> Float[np.ndarray, "residues 3"]:
+    """Return the mean position of the atoms of each residue, Å, float32."""
+    count = np.maximum(np.bincount(structure.residue_index), 1)
+    sums = [np.bincount(structure.residue_index, axis) for axis in structure.position.T]
+    return (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +159,9 @@ class Packing:
 def packing(
     position: Float[np.ndarray, "atoms 3"], mates: Mates, radii: Sequence[float]
 ) -> tuple[Packing, Packing]:
-    """Count the neighbors of every atom at several radii: in isolation, then in the crystal.
+    """Count the neighbors of every atom within several radii (Å, inclusive): in isolation, then in the crystal.
 
     Time and memory grow linearly with the number of atoms. Distances below :data:`NEAREST` count as that.
-
-    Args:
-        position: Cartesian coordinates, Å.
-        mates: Symmetry mates up to at least the largest radius.
-        radii: Distances, Å (inclusive).
 
     Example:
         >>> isolated, _ = packing(
@@ -167,15 +203,11 @@ def weighted_contact_number(
 
     .. math:: w_i = \sum_{j \ne i} 1 / d_{ij}^2
 
-    B-factors go with 1/w. Atoms within :data:`LUMPED` count one by one, farther ones in the centroid of
-    their residue, up to :data:`REACH`. So the time is linear in the number of atoms, and the result
-    depends on neither pose nor order, as that of a grid would.
+    Atoms within :data:`LUMPED` count one by one, farther ones in the centroid of their residue, up to :data:`REACH`.
+    So the time is linear in the number of atoms, and the result depends on neither pose nor order, as that of a grid
+    would. ``mates`` are those up to at least :data:`LUMPED`.
 
     Reference: Lin, Shih, Hwang, Kao, Lee & Chen (2008), Proteins 72, 929-935.
-
-    Args:
-        structure: Atoms; its crystal is used if ``mates`` were made from it.
-        mates: Symmetry mates up to at least :data:`LUMPED`.
     """
     _check_radius(mates, LUMPED)
     position = structure.position
@@ -187,9 +219,7 @@ def weighted_contact_number(
     weight = _near_kernel(position[outer[:, 0]] - mates.position[outer[:, 1]])
     contacts = np.bincount(outer[:, 0], weight, minlength=len(position)).astype(np.float64)
 
-    count = np.bincount(structure.residue_index)
-    columns = [np.bincount(structure.residue_index, axis) for axis in position.T]
-    centroid = (np.stack(columns, axis=1) / np.maximum(count, 1)[:, None]).astype(np.float32)
+    count, centroid = np.bincount(structure.residue_index), residue_centroids(structure)
     isolated += _far_field(position, centroid, count) - LUMPED**-2
     if structure.crystal is not None and np.isfinite(mates.radius):
         copies = copies_near(structure.crystal, centroid, REACH, around=position)
@@ -200,12 +230,7 @@ def weighted_contact_number(
 def copy_contact_number(
     position: Float[np.ndarray, "atoms 3"], copy: Float[np.ndarray, "copies 3"]
 ) -> Float[np.ndarray, " atoms"]:
-    """Return the contribution of one symmetry copy of a residue to the weighted contact numbers, Å⁻².
-
-    Args:
-        position: Atoms, Å.
-        copy: The atoms of the copy, Å.
-    """
+    """Return the contribution of one symmetry copy of a residue to the weighted contact numbers, Å⁻²."""
     near = cKDTree(position).sparse_distance_matrix(cKDTree(copy), LUMPED, output_type="ndarray")
     weight = _near_kernel(position[near["i"]] - copy[near["j"]])
     added = np.bincount(near["i"], weight, minlength=len(position))
@@ -266,10 +291,9 @@ class _Scratch:
 def _blocks(
     position: Float[np.ndarray, "atoms 3"], others: Float[np.ndarray, "others 3"], radius: float
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield compact groups of atoms, each with all others that may be within a radius of one of them.
+    """Yield compact groups of atoms, each with all others that may be within a radius of one of them, if any.
 
-    Groups without any are left out. Distances inside a block are dense arrays: for hundreds of neighbors per atom
-    several times faster than lists.
+    Distances inside a block are dense arrays: for hundreds of neighbors per atom several times faster than lists.
     """
     if not len(position) or not len(others):
         return
@@ -349,8 +373,7 @@ def _sorted(
 ) -> Neighbors:
     """Sort edges whose senders are numbered on through the mates, and add their vectors."""
     atoms = len(position)
-    # Atoms and their mates in the order of senders: sorting plain numbers is fast, and twice as fast with
-    # 32 bits.
+    # Atoms and their mates in the order of senders: plain numbers are sorted fast, and twice as fast with 32 bits.
     origin = np.concatenate([np.arange(atoms, dtype=np.int32), mates.source])
     by_origin = np.argsort(origin, kind="stable")
     whole = np.int32 if atoms * len(origin) < 2**31 else np.int64

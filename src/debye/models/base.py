@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
-from debye.graph.graph import AtomGraph, item_count
+from debye.graph.graph import AtomGraph
 from debye.targets.losses import TargetOutput
 from debye.targets.target import Per, Target
 
@@ -39,12 +38,11 @@ class AtomModel(nn.Module, ABC):
     targets: tuple[Target, ...]
     """Targets that it predicts, in the order of its output."""
     encoders: ClassVar[Mapping[str, str]] = {}
-    """Submodules that describe ``atoms`` (called with the graph alone), ``edges`` and ``residue_edges``,
-    for :mod:`debye.explanation.gradients`; empty where there are none. With gradients each returns a row an
-    atom or edge: a tensor, or a dataclass with the tensor as ``value``."""
+    """Submodules that describe ``atoms`` (called with the graph alone), ``edges`` and ``residue_edges``, for
+    :mod:`debye.explanation.gradients`. With gradients each returns a row per atom or edge: a tensor, or a dataclass
+    with the tensor as ``value``."""
     head: ClassVar[tuple[str, ...]] = ()
-    """Submodules that only read predictions out of the features that the others compute. A learned model names at
-    least one, so that the others can be frozen in fine-tuning."""
+    """Submodules that only read predictions out of features: the others can be frozen in fine-tuning."""
     fact_weights: ClassVar[tuple[str, ...]] = ()
     """Weights with a column for each of the graph's ``structure_scalars``, in their order: a model with more of these
     can start from one with fewer, see :mod:`debye.training.start`."""
@@ -75,14 +73,10 @@ class BaselineModel(AtomModel):
                 f"Give it one target per {' or '.join(self.per)}",
             )
 
-    def output(
-        self,
-        value: Float[Tensor, " items"],
-        log_mean_sd: Float[Tensor, "structures 2"] | None = None,
-    ) -> ModelOutput:
-        """Return standardized values of the model's target."""
-        target = self.targets[0]
-        return ModelOutput(values={target.name: TargetOutput(value=value, log_mean_sd=log_mean_sd)})
+    def output(self, value: Tensor, log_mean_sd: Tensor | None = None) -> ModelOutput:
+        """Return standardized values of the model's target, (items,) and (structures, 2)."""
+        found = TargetOutput(value=value, log_mean_sd=log_mean_sd)
+        return ModelOutput(values={self.targets[0].name: found})
 
 
 class Sample(NamedTuple):
@@ -101,10 +95,3 @@ class TableModel(BaselineModel):
     @abstractmethod
     def fit(self, stream: Iterable[Sample]) -> None:
         """Replace what was fitted by a fit to each structure or batch of the stream."""
-
-
-def flat_values(graph: AtomGraph, per: Per) -> Float[Tensor, " items"]:
-    """Return a zero for each value of a batch."""
-    return torch.zeros(
-        item_count(graph, per), dtype=graph.position.dtype, device=graph.position.device
-    )

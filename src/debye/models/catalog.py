@@ -42,175 +42,75 @@ class ModelCard:
     """Optional dependencies of this package that the model needs."""
 
 
-def _convolutional(
-    name: str,
-    model: str,
-    config: str,
-    summary: str,
-    *,
-    edge_features: bool = False,
-    vectors: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name,
-        f"debye.models.convolutional.{'egnn' if vectors else 'convolutions'}",
-        summary,
-        model=model,
-        config=config,
-        edge_features=edge_features,
-        vectors=vectors,
-        extra="train",
-    )
+_CONVOLUTIONAL = """
+gcn               GCN              GCNConfig               -              Degree-normalized sum of the neighbors (Kipf & Welling 2017); ignores edge features.
+graphsage         GraphSAGE        ConvolutionalConfig     -              Mean of the neighbors; ignores edge features.
+gin               GIN              EdgeConvolutionalConfig edges          Sum of the neighbors, each shifted by its edge features.
+gatv2             GATv2            AttentionConfig         edges          Mean of the neighbors, weighted by attention with edge features.
+graph_transformer GraphTransformer AttentionConfig         edges          Dot-product attention with edge features in keys and values.
+nnconv            EdgeConditioned  NNConvConfig            edges          Mean of the neighbors, each multiplied by a matrix computed from its edge features.
+pna               PNA              PNAConfig               edges          Mean, extremes and standard deviation of the messages, scaled by degree.
+schnet            SchNet           EdgeConvolutionalConfig edges          Sum of the neighbors, filtered by functions of the edge features.
+egnn              EGNN             EdgeConvolutionalConfig edges+vectors  Messages that depend on distances and also displace the atoms.
+"""
+"""Name, class, class of the settings, what messages depend on, summary."""
+
+_BASELINES = """
+structure_mean          means             StructureMean         NoSettings                  The same value for every atom of a structure.
+train_mean              means             TrainMean             NoSettings                  The mean B of the training structures for every atom.
+locant_element_mean     means             LocantElementMean     LocantElementMeanConfig     Mean of each element and relative location in the residue over a training set.
+contact_number          geometry          ContactNumber         ContactNumberConfig         Negative number of heavy atoms within a radius, 10 Å if not set.
+weighted_contact_number geometry          WeightedContactNumber WeightedContactNumberConfig 1/WCN, the inverse of the sum of 1/d² over the atoms within 25 Å.
+gnm                     geometry          GNM                   GNMConfig                   Gaussian network of residues (or atoms), all modes, symmetry mates included.
+anm                     geometry          ANM                   ANMConfig                   Anisotropic network of residues, all modes.
+gradient_boosting       gradient_boosting GradientBoosting      GradientBoostingConfig      Gradient-boosted trees on the features of each atom.
+"""
+"""Name, module, class, class of the settings, summary."""
 
 
-def _baseline(name: str, module: str, model: str, config: str, summary: str) -> ModelCard:
-    where = f"debye.models.baselines.{module}"
-    return ModelCard(name, where, summary, model=model, config=config, learned=False)
+def _convolutional(line: str) -> ModelCard:
+    name, model, config, messages, summary = line.split(maxsplit=4)
+    kind = {"edge_features": "edges" in messages, "vectors": "vectors" in messages}
+    where = "debye.models.convolutional.convolutions"
+    return ModelCard(name, where, summary, model=model, config=config, extra="train", **kind)
 
 
+def _baseline(line: str) -> ModelCard:
+    name, module, model, config, summary = line.split(maxsplit=4)
+    where, extra = f"debye.models.baselines.{module}", {"gradient_boosting": "peers"}.get(name)
+    return ModelCard(name, where, summary, model=model, config=config, learned=False, extra=extra)
+
+
+_NETWORKS = (
+    ModelCard(
+        "waller",
+        "debye.models.waller",
+        "Messages between atoms, between residues and within rigid bodies, crystal contacts included.",
+        edge_features=True,
+        vectors=True,
+    ),
+    ModelCard(
+        "meta_gnn",
+        "debye.models.meta_gnn",
+        "Graph network with edge, node and global updates over bonds and contacts.",
+        edge_features=True,
+        vectors=False,
+    ),
+)
 CATALOG = Catalog(
     "model",
     "debye.models",
     ModelCard,
     (
-        ModelCard(
-            "waller",
-            "debye.models.waller",
-            "Messages between atoms, between residues and within rigid bodies, crystal contacts included.",
-            edge_features=True,
-            vectors=True,
-        ),
-        ModelCard(
-            "meta_gnn",
-            "debye.models.meta_gnn",
-            "Graph network with edge, node and global updates over bonds and contacts.",
-            edge_features=True,
-            vectors=False,
-        ),
-        _convolutional(
-            "gcn",
-            "GCN",
-            "GCNConfig",
-            "Degree-normalized sum of the neighbors (Kipf & Welling 2017); ignores edge features.",
-        ),
-        _convolutional(
-            "graphsage",
-            "GraphSAGE",
-            "ConvolutionalConfig",
-            "Mean of the neighbors; ignores edge features.",
-        ),
-        _convolutional(
-            "gin",
-            "GIN",
-            "EdgeConvolutionalConfig",
-            "Sum of the neighbors, each shifted by its edge features.",
-            edge_features=True,
-        ),
-        _convolutional(
-            "gatv2",
-            "GATv2",
-            "AttentionConfig",
-            "Mean of the neighbors, weighted by attention with edge features.",
-            edge_features=True,
-        ),
-        _convolutional(
-            "graph_transformer",
-            "GraphTransformer",
-            "AttentionConfig",
-            "Dot-product attention with edge features in keys and values.",
-            edge_features=True,
-        ),
-        _convolutional(
-            "nnconv",
-            "EdgeConditioned",
-            "NNConvConfig",
-            "Mean of the neighbors, each multiplied by a matrix computed from its edge features.",
-            edge_features=True,
-        ),
-        _convolutional(
-            "pna",
-            "PNA",
-            "PNAConfig",
-            "Mean, extremes and standard deviation of the messages, scaled by degree.",
-            edge_features=True,
-        ),
-        _convolutional(
-            "schnet",
-            "SchNet",
-            "EdgeConvolutionalConfig",
-            "Sum of the neighbors, filtered by functions of the edge features.",
-            edge_features=True,
-        ),
-        _convolutional(
-            "egnn",
-            "EGNN",
-            "EdgeConvolutionalConfig",
-            "Messages that depend on distances and also displace the atoms.",
-            edge_features=True,
-            vectors=True,
-        ),
-        _baseline(
-            "structure_mean",
-            "means",
-            "StructureMean",
-            "NoSettings",
-            "The same value for every atom of a structure.",
-        ),
-        _baseline(
-            "train_mean",
-            "means",
-            "TrainMean",
-            "NoSettings",
-            "The mean B of the training structures for every atom.",
-        ),
-        _baseline(
-            "locant_element_mean",
-            "means",
-            "LocantElementMean",
-            "LocantElementMeanConfig",
-            "Mean of each element and relative location in the residue over a training set.",
-        ),
-        _baseline(
-            "contact_number",
-            "packing",
-            "ContactNumber",
-            "ContactNumberConfig",
-            "Negative number of heavy atoms within a radius, 10 Å if not set.",
-        ),
-        _baseline(
-            "weighted_contact_number",
-            "packing",
-            "WeightedContactNumber",
-            "WeightedContactNumberConfig",
-            "1/WCN, the inverse of the sum of 1/d² over the atoms within 25 Å.",
-        ),
-        _baseline(
-            "gnm",
-            "networks",
-            "GNM",
-            "GNMConfig",
-            "Gaussian network of residues (or atoms), all modes, symmetry mates included.",
-        ),
-        _baseline(
-            "anm", "networks", "ANM", "ANMConfig", "Anisotropic network of residues, all modes."
-        ),
-        ModelCard(
-            "gradient_boosting",
-            "debye.models.baselines.gradient_boosting",
-            "Gradient-boosted trees on the features of each atom.",
-            learned=False,
-            extra="peers",
-        ),
+        *_NETWORKS,
+        *map(_convolutional, _CONVOLUTIONAL.strip().splitlines()),
+        *map(_baseline, _BASELINES.strip().splitlines()),
     ),
 )
 
 
 def find_model(name: str) -> ModelCard:
-    """Look up a model by name, or explain which names exist.
-
-    Raises:
-        ConfigError: no model has this name.
-    """
+    """Look up a model by name; a ConfigError says which names exist."""
     return CATALOG.find(name)
 
 
@@ -224,11 +124,8 @@ def model_config(name: str, settings: Mapping[str, Any] | None = None) -> BaseMo
     try:
         return config.model_validate(dict(settings or {}))
     except ValidationError as error:
-        raise ConfigError(
-            f"settings of {name}",
-            explain_validation(error),
-            f"The settings are {', '.join(config.model_fields) or 'none'}",
-        ) from error
+        remedy = f"The settings are {', '.join(config.model_fields) or 'none'}"
+        raise ConfigError(f"settings of {name}", explain_validation(error), remedy) from error
 
 
 def build_model(
@@ -236,22 +133,17 @@ def build_model(
     settings: Mapping[str, Any] | None = None,
     targets: Sequence[Target] = (B_FACTOR,),
 ) -> AtomModel:
-    """Build an untrained model of some targets from its name and settings.
+    """Build an untrained model from its name and settings.
 
     Raises:
-        ConfigError: no such model, a setting is unknown or not valid, a dependency is missing, or the model
-            cannot predict the targets.
+        ConfigError: as :func:`model_config`, or the model cannot predict the targets.
     """
     config = model_config(name, settings)
     return _load(find_model(name))[0](config, targets)
 
 
 def model_class(name: str) -> type[AtomModel]:
-    """Return the class of a model.
-
-    Raises:
-        ConfigError: no such model, or a dependency is missing.
-    """
+    """Return the class of a model."""
     return _load(find_model(name))[0]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from debye.errors import CheckpointError
 from debye.models.base import AtomModel
@@ -122,11 +122,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
 
 
 def checkpoint_digest(name_or_path: str | Path) -> str:
-    """Return the SHA-256 of a checkpoint's file.
-
-    Raises:
-        CheckpointError: neither a released name nor a file.
-    """
+    """Return the SHA-256 of a checkpoint's file."""
     return hashlib.sha256(find_checkpoint(name_or_path).read_bytes()).hexdigest()
 
 
@@ -154,50 +150,36 @@ def read_header(name_or_path: str | Path) -> CheckpointHeader:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = find_checkpoint(name_or_path)
+    path = str(find_checkpoint(name_or_path))
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("debye")
     except SafetensorError as error:
-        raise CheckpointError(
-            str(path), f"not a safetensors file ({error})", "Give a debye checkpoint"
-        ) from error
+        problem = f"not a safetensors file ({error})"
+        raise CheckpointError(path, problem, "Give a debye checkpoint") from error
     if text is None:
-        raise CheckpointError(
-            str(path),
-            "safetensors file without a debye header",
-            "Give a checkpoint written by `debye train`",
-        )
+        problem = "safetensors file without a debye header"
+        raise CheckpointError(path, problem, "Give a checkpoint written by `debye train`")
     try:
         content = json.loads(text)
         found = content.get("format")
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise CheckpointError(
-            str(path), f"broken header ({error})", "Get the file again"
-        ) from error
-    if found not in (1, FORMAT):
-        raise CheckpointError(
-            str(path),
-            f"checkpoint format {found}, this version reads 1 to {FORMAT}",
-            "Install the version of debye that wrote it, or train again",
-        )
-    try:
-        return CheckpointHeader.model_validate(_upgraded(content) if found == 1 else content)
-    except ValidationError as error:
-        raise CheckpointError(
-            str(path), f"broken header ({error})", "Get the file again"
-        ) from error
+        if found in (1, FORMAT):
+            return CheckpointHeader.model_validate(_upgraded(content) if found == 1 else content)
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(path, f"broken header ({error})", "Get the file again") from error
+    raise CheckpointError(
+        path,
+        f"checkpoint format {found}, this version reads 1 to {FORMAT}",
+        "Install the version of debye that wrote it, or train again",
+    )
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     """Return a header of format 1, of one target, with the fields of today."""
-    content = dict(content)
     target = content.pop("target", "b_factor")
     calibration = content.pop("calibration", None)
-    return content | {
-        "targets": (target,),
-        "calibration": {target: calibration} if calibration else {},
-    }
+    calibrations = {target: calibration} if calibration else {}
+    return content | {"targets": (target,), "calibration": calibrations}
 
 
 def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint:
@@ -211,9 +193,8 @@ def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint
     path = find_checkpoint(name_or_path)
     header = read_header(path)
     if header.model not in CATALOG:
-        raise CheckpointError(
-            str(path), f"unknown model {header.model!r}", f"This version knows {', '.join(CATALOG)}"
-        )
+        problem = f"unknown model {header.model!r}"
+        raise CheckpointError(str(path), problem, f"This version knows {', '.join(CATALOG)}")
     model = build_model(header.model, header.config, header.find_targets())
     weights = load_file(path, device=device)
     if header.format == 1 and find_model(header.model).learned:
@@ -221,9 +202,8 @@ def load_checkpoint(name_or_path: str | Path, device: str = "cpu") -> Checkpoint
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(
-            str(path), f"weights do not fit the header ({error})", "Train again"
-        ) from error
+        problem = f"weights do not fit the header ({error})"
+        raise CheckpointError(str(path), problem, "Train again") from error
     return Checkpoint(model.to(device).eval(), header, str(path))
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
 from debye.models.base import AtomModel, ModelOutput
-from debye.models.layers.connectivity import EdgeChunk, Grouping, edge_chunks
+from debye.models.layers.connectivity import Grouping, MessageEdges, edge_chunks
 from debye.models.layers.encoders import AtomEncoder, EdgeEncoder, mlp
 from debye.models.layers.heads import Features, Heads, HeadWidths
 from debye.targets.target import Target
@@ -51,8 +51,7 @@ class MetaLayer(nn.Module):
         x_i' &= x_i + \phi_v(x_i, \textstyle\sum_j e_{ij}' / c, u) \\
         u' &= u + \phi_u(u, \langle x' \rangle, \langle \textstyle\sum_j e_{ij}' / c \rangle)
 
-    The first linear map of :math:`\phi_e` is applied to atoms before they are gathered, which gives
-    the same sum with a fraction of the work.
+    The first linear map of :math:`\phi_e` is applied before atoms are gathered: the same sum with a fraction of the work.
 
     Reference: Battaglia et al. (2018), arXiv:1806.01261, algorithm 1.
     """
@@ -75,7 +74,7 @@ class MetaLayer(nn.Module):
         nodes: Float[Tensor, "atoms node"],
         edges: list[Float[Tensor, "_ edge"]],
         state: Float[Tensor, "structures global"],
-        chunks: list[EdgeChunk],
+        chunks: list[MessageEdges],
         structures: Grouping,
     ) -> tuple[Tensor, Tensor]:
         """Return new atoms and structures; the chunks of ``edges`` are replaced in place."""
@@ -88,7 +87,7 @@ class MetaLayer(nn.Module):
             hidden = self.edge_in(edges[i])
             hidden = hidden + chunk.gather_received(received) + chunk.gather_sent(sent)
             edges[i] = edges[i] + self.edge_out(F.silu(hidden))
-            totals.append(chunk.receivers.sum(edges[i]))
+            totals.append(chunk.into.sum(edges[i]))
         total = (torch.cat(totals) / self.usual_degree).to(normal.dtype)
         nodes = nodes + self.node_update(torch.cat([normal, total, around], dim=1))
         means = structures.mean(torch.cat([nodes, total], dim=1).float())
@@ -113,12 +112,10 @@ class MetaGNN(AtomModel):
         self.structures = nn.Linear(n_facts + config.node_width, config.global_width)
         self.layers = nn.ModuleList(MetaLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.node_width)
-        widths = HeadWidths(
-            atom=config.node_width + config.global_width,
-            atom_hidden=config.node_width,
-            structure=config.global_width,
+        node, state = config.node_width, config.global_width
+        self.heads = Heads(
+            targets, HeadWidths(atom=node + state, atom_hidden=node, structure=state)
         )
-        self.heads = Heads(targets, widths)
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Predict every target of a batch."""
@@ -130,8 +127,7 @@ class MetaGNN(AtomModel):
         edges = [self.edges(graph, chunk.edges) for chunk in chunks]
         for layer in self.layers:
             nodes, state = layer(nodes, edges, state, chunks, structures)
-        around = structures.gather(state).to(nodes.dtype)
-        atoms = torch.cat([self.norm(nodes), around], dim=1)
+        atoms = torch.cat([self.norm(nodes), structures.gather(state).to(nodes.dtype)], dim=1)
         return self.heads.read(graph, Features(atom=atoms, structure=state))
 
 

@@ -7,10 +7,10 @@ Named after Ivar Waller, of the Debye-Waller factor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,14 +19,12 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_valida
 from torch import Tensor, nn
 
 from debye.graph.config import GraphConfig
+from debye.graph.features import category_size
 from debye.graph.graph import AtomGraph
-from debye.graph.node_features import category_size
 from debye.models.base import AtomModel, ModelOutput
 from debye.models.baselines.elastic_network import kirchhoff_fluctuations
-from debye.models.layers.basis import GaussianBasis, cosine_cutoff, table_rows
-from debye.models.layers.connectivity import Grouping
-from debye.models.layers.convolution import PIECE_EDGES, MessageEdges
-from debye.models.layers.encoders import mlp
+from debye.models.layers.connectivity import PIECE_EDGES, Grouping, MessageEdges
+from debye.models.layers.encoders import GaussianBasis, cosine_cutoff, mlp, table_rows
 from debye.models.layers.heads import Features, Heads, HeadWidths
 from debye.models.layers.rigid_body import RigidBody
 from debye.structure.bonds import BondOrder
@@ -35,9 +33,9 @@ from debye.targets.target import Target
 USUAL_BOND = 1.45  # Å
 LARGEST_STRAIN = 0.8  # Å, from the usual bond; larger ones are limited to it
 ATOM_DEGREE, RESIDUE_DEGREE = 4.0, 6.0
-"""Sums over neighbors are divided by these (roots of usual degrees), so that they start near unit scale."""
+"""Sums over neighbors are divided by these, roots of usual degrees."""
 ELASTIC_CUTOFF = 12.0
-"""Å, between centroids. Between Cα atoms in the crystal it was the best of the cutoffs tried on the validation split."""
+"""Å, between centroids. The best cutoff of those tried between Cα atoms in the crystal on the validation split."""
 VECTOR_SIZE = 2.0
 """Å. Usual distance of an atom from the centroid of its residue."""
 
@@ -58,7 +56,7 @@ class WallerConfig(BaseModel, frozen=True, extra="forbid"):
     basis: Annotated[int, Field(ge=2)] = 16
     """Number of Gaussians that describe an edge's length."""
     vectors: NonNegativeInt = 8
-    """Directions of each residue, learned, against which those of its edges are measured."""
+    """Learned directions of each residue, against which those of its edges are measured."""
     rigid_terms: NonNegativeInt = 8
     """Weights from which each chain's quadratic function of position is pooled; 0: no such term."""
     mates: Literal["everywhere", "atoms", "residues"] = "everywhere"
@@ -92,8 +90,7 @@ class AtomEmbedding(nn.Module):
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, "atoms width"]:
         """Encode every atom of a graph."""
-        rows = graph.categories + self.offset
-        known = F.embedding_bag(rows, self.table.weight, mode="sum")
+        known = F.embedding_bag(graph.categories + self.offset, self.table.weight, mode="sum")
         if self.project is not None:
             known = known + self.project(graph.scalars)
         return known + self.mix(known)
@@ -101,7 +98,7 @@ class AtomEmbedding(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class EdgeDescriptions:
-    """Features of each edge. Edges may share a row, or be computed on demand."""
+    """Features of each edge; edges may share a row, or be computed on demand."""
 
     value: Float[Tensor, "rows width"]
     row: Int[Tensor, " edges"] | None = None
@@ -164,9 +161,8 @@ class AtomEdgeEncoder(nn.Module):
         fade = torch.where(bonded, 1.0, cosine_cutoff(length, self.reach))
         if not self.hears_mates:
             fade = fade * (kind < len(BondOrder))
-        return F.silu(described + self.kind(kind).to(described.dtype)) * fade[:, None].to(
-            described.dtype
-        )
+        described = F.silu(described + self.kind(kind).to(described.dtype))
+        return described * fade[:, None].to(described.dtype)
 
 
 class ResidueVectors(nn.Module):
@@ -182,7 +178,7 @@ class ResidueVectors(nn.Module):
         arm: Float[Tensor, "atoms 3"],
         residues: Grouping,
     ) -> Float[Tensor, "residues 3 vectors"]:
-        """Return the vectors, near unit scale; ``arm`` (Å) is each atom's place about the centroid."""
+        """Return the vectors, near unit scale; ``arm`` is that of :class:`Hierarchy`."""
         weight = self.weights(atoms).float()
         moments = (arm / VECTOR_SIZE)[:, :, None] * weight[:, None, :]
         return residues.mean(moments.flatten(1)).view(-1, 3, weight.shape[1])
@@ -210,19 +206,12 @@ class ResidueEdgeEncoder(nn.Module):
 
         def describe(edges: slice) -> Float[Tensor, "piece width"]:
             if torch.is_grad_enabled():  # then the piece is the whole
-                ends = neighborhood.into.gather(flat), neighborhood.gather_sent(flat)
-            else:
-                # On a CPU faster than flat[...].
-                ends = (
-                    flat.index_select(0, neighborhood.into.index[edges]),
-                    flat.index_select(0, neighborhood.sender[edges]),
-                )
-            return self.describe(
-                graph.residue_edge_vector[edges],
-                graph.residue_edge_bond[edges],
-                graph.residue_edge_mate[edges],
-                *ends,
-            )
+                ends = [neighborhood.into.gather(flat), neighborhood.gather_sent(flat)]
+            else:  # on a CPU faster than flat[...]
+                rows = neighborhood.into.index[edges], neighborhood.sender[edges]
+                ends = [flat.index_select(0, each) for each in rows]
+            names = ("residue_edge_vector", "residue_edge_bond", "residue_edge_mate")
+            return self.describe(*(getattr(graph, name)[edges] for name in names), *ends)
 
         return EdgeDescriptions.of_pieces(len(graph.residue_edge_vector), describe)
 
@@ -242,7 +231,10 @@ class ResidueEdgeEncoder(nn.Module):
             # The rotation of a mate is unknown here, so its own directions cannot be used.
             columns.append(_along(at_receiver, direction))
             columns.append(_along(at_sender, direction) * ~is_mate[:, None])
-        described = self._projected(length, columns)
+        if not _uses_tables(length):
+            described = self.project(torch.cat([self.basis(length), *columns], dim=1))
+        else:
+            described = self._projected(length, columns)
         kind = self.kind(is_bonded.long() + 2 * is_mate).to(described.dtype)
         fade = torch.where(is_bonded, 1.0, cosine_cutoff(length, self.reach))
         if not self.hears_mates:
@@ -252,24 +244,18 @@ class ResidueEdgeEncoder(nn.Module):
     def _projected(
         self, length: Float[Tensor, " edges"], columns: list[Float[Tensor, "edges _"]]
     ) -> Float[Tensor, "edges width"]:
-        """Project lengths and further columns; lengths through a table if that is exact enough."""
-        if not _uses_tables(length):
-            return self.project(torch.cat([self.basis(length), *columns], dim=1))
-        of_length = self.project.weight[:, : self.basis.size]
+        """Project lengths, through a table, and further columns."""
+        of_length, of_columns = self.project.weight.tensor_split([self.basis.size], dim=1)
         lengths = self.basis.table_distances()
         table = F.linear(self.basis(lengths), of_length, self.project.bias)
         added = table.index_select(0, table_rows(length, len(lengths)))
-        if not columns:
-            return added
-        return added + F.linear(
-            torch.cat(columns, dim=1), self.project.weight[:, self.basis.size :]
-        )
+        return added + F.linear(torch.cat(columns, dim=1), of_columns) if columns else added
 
 
 class Layer(nn.Module):
     """One round of messages: filtered sums over neighbors, then an update of the nodes."""
 
-    def __init__(self, width: int, config: WallerConfig, *, degree: float, extra: int = 0) -> None:
+    def __init__(self, width: int, config: WallerConfig, degree: float, extra: int = 0) -> None:
         super().__init__()
         self.degree = degree
         self.norm = nn.LayerNorm(width)
@@ -292,8 +278,7 @@ class Layer(nn.Module):
             total = neighborhood.filtered_sum(self.filters(edges.value), sent)
         else:
             total = neighborhood.piecewise_sum(edges.filters_of(self.filters), sent)
-        total = total / self.degree
-        known = [normal.to(total.dtype), total, *(part.to(total.dtype) for part in extra)]
+        known = [each.to(total.dtype) for each in (normal, total / self.degree, *extra)]
         return nodes + self.dropout(self.update(torch.cat(known, dim=1)))
 
 
@@ -320,7 +305,8 @@ class Hierarchy:
         chains = Grouping.of(graph.chain_index[first], graph.n_chains)
         structures = Grouping.of(graph.structure_index[first], graph.n_structures)
         # Relative to an atom of the structure: float32 is coarse far from the origin.
-        origin = graph.position[_first_of(graph.structure_index, graph.n_structures)]
+        number = torch.arange(graph.n_structures, device=graph.position.device)
+        origin = graph.position[torch.searchsorted(graph.structure_index, number)]
         position = graph.position - origin[graph.structure_index]
         centroid = residues.mean(position)
         center = chains.mean(centroid)
@@ -349,9 +335,7 @@ class Waller(AtomModel):
         atom, residue = config.atom_width, config.residue_width
         self.atoms = AtomEmbedding(config.graph, atom)
         self.atom_edges = AtomEdgeEncoder(config)
-        self.atom_layers = nn.ModuleList(
-            Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.atom_layers)
-        )
+        self.atom_layers = _layers(config.atom_layers, atom, config, ATOM_DEGREE)
         self.pool = nn.Linear(atom + 1 + config.elastic, residue)
         self.vectors = ResidueVectors(atom, config.vectors) if config.vectors else None
         self.residue_edges = ResidueEdgeEncoder(config)
@@ -360,18 +344,13 @@ class Waller(AtomModel):
         bodies = config.residue_layers if config.rigid_terms else 0
         self.bodies = nn.ModuleList(RigidBody(residue, config.rigid_terms) for _ in range(bodies))
         extra = residue + 3 * config.rigid_terms
-        self.residue_layers = nn.ModuleList(
-            Layer(residue, config, degree=RESIDUE_DEGREE, extra=extra)
-            for _ in range(config.residue_layers)
-        )
+        self.residue_layers = _layers(config.residue_layers, residue, config, RESIDUE_DEGREE, extra)
         self.state_updates = nn.ModuleList(
             mlp(2 * residue, residue, residue) for _ in range(config.residue_layers)
         )
         self.residue_norm = nn.LayerNorm(residue)
         self.spread_out = nn.Linear(residue, atom)
-        self.last_layers = nn.ModuleList(
-            Layer(atom, config, degree=ATOM_DEGREE) for _ in range(config.last_layers)
-        )
+        self.last_layers = _layers(config.last_layers, atom, config, ATOM_DEGREE)
         self.atom_norm = nn.LayerNorm(atom)
         widths = HeadWidths(atom=atom, atom_hidden=atom, residue=residue, structure=residue)
         self.heads = Heads(targets, widths, exact=True)
@@ -424,12 +403,12 @@ class Waller(AtomModel):
         return residues, state
 
 
-def _within_range(output: ModelOutput, targets: Sequence[Target]) -> ModelOutput:
-    """Replace log mean and log sd outside the range of a target by the usual ones.
+def _layers(number: int, *settings: Any) -> nn.ModuleList:
+    return nn.ModuleList(Layer(*settings) for _ in range(number))
 
-    Rigid bodies are a feedback without a bound: the mean of 1 of 652 structures came out at 1e29 Å². What lies
-    outside is meaningless.
-    """
+
+def _within_range(output: ModelOutput, targets: Sequence[Target]) -> ModelOutput:
+    """Replace log mean and sd outside the range of a target by the usual ones: rigid bodies gave a mean of 1e29 Å² once."""
     values = dict(output.values)
     for target in targets:
         value = values[target.name]
@@ -443,16 +422,11 @@ def _within_range(output: ModelOutput, targets: Sequence[Target]) -> ModelOutput
 
 
 def _elastic_motion(graph: AtomGraph) -> Float[Tensor, " residues"]:
-    """Return the log fluctuation of each residue in a Gaussian network; 0, above all others, for a residue without contacts."""
+    """Return the log fluctuation of each residue in a Gaussian network; 0, above all others, without contacts."""
     near = graph.residue_edge_vector.norm(dim=-1) <= ELASTIC_CUTOFF
     sender, receiver = graph.residue_edge_index[:, near].cpu().numpy()
     fluctuation = kirchhoff_fluctuations(graph.n_residues, sender, receiver)
     return torch.from_numpy(fluctuation).log().nan_to_num().to(graph.position)
-
-
-def _first_of(index: Tensor, n_groups: int) -> Tensor:
-    """Return the first member of each group of a non-decreasing index."""
-    return torch.searchsorted(index, torch.arange(n_groups, device=index.device))
 
 
 def _exactly(state: Float[Tensor, "structures width"]) -> torch.autocast:

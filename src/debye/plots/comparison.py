@@ -29,7 +29,11 @@ from debye.scores.tables import rows_where
 from debye.targets.target import Target
 
 TRAINED, OTHER, CHOSEN = "#2b6cb0", "#9aa5b1", "#c05621"
-"""Models trained here, others, the reference."""
+MEANINGS = {
+    CHOSEN: "reference",
+    TRAINED: "trained here",
+    OTHER: "fitted in one pass, or evaluated without training",
+}
 RIDGE_HEIGHT = 0.85
 """Of the highest point of a ridge, in rows."""
 DOTS_PER_INCH = 140
@@ -53,13 +57,8 @@ class ModelRow:
 
 def _explain_colors(figure: Figure, rows: Sequence[ModelRow]) -> None:
     """Explain the colors below the axes, if there is more than one."""
-    meanings = {
-        CHOSEN: "reference",
-        TRAINED: "trained here",
-        OTHER: "fitted in one pass, or evaluated without training",
-    }
-    shown = [color for color in meanings if color in {row.color for row in rows}]
-    handles = [Patch(color=color, label=meanings[color]) for color in shown]
+    used = {row.color for row in rows}
+    handles = [Patch(color=each, label=text) for each, text in MEANINGS.items() if each in used]
     if len(handles) > 1:
         place = "outside lower center"
         figure.legend(handles=handles, loc=place, frameon=False, fontsize=8, ncols=3)
@@ -79,20 +78,15 @@ def _rows(overview: Overview, reference: str, names: Sequence[str]) -> list[Mode
     return [ModelRow(name, overview.is_trained(name), name == reference) for name in names]
 
 
-def _picture(name: str, alt: str, figure: Figure) -> Picture:
-    return Picture(name, alt, png(figure, DOTS_PER_INCH))
-
-
 def _bars(overview: Overview, reference: str, figure: ComparedFigure) -> Picture:
     panels = {
         split: {name: overview.mean_sd(name, split, figure.measure) for name in overview.contenders}
         for split in overview.splits
     }
-    names = [
-        name
-        for name in overview.contenders
-        if any(np.isfinite(panel[name].mean) for panel in panels.values())
-    ] or overview.contenders
+    known = {
+        name for bars in panels.values() for name, bar in bars.items() if np.isfinite(bar.mean)
+    }
+    names = [name for name in overview.contenders if name in known] or overview.contenders
     drawn = plot_bars(
         _rows(overview, reference, names),
         {column_name(split): [panel[name] for name in names] for split, panel in panels.items()},
@@ -100,7 +94,8 @@ def _bars(overview: Overview, reference: str, figure: ComparedFigure) -> Picture
         digits=figure.digits,
     )
     alt = f"{figure.name} ({figure.meaning}) of {len(names)} models on {', '.join(panels)}"
-    return _picture(figure.name.lower(), f"Bars: {alt}; the lines are the sd of runs.", drawn)
+    alt = f"Bars: {alt}; the lines are the sd of runs."
+    return Picture(figure.name.lower(), alt, png(drawn, DOTS_PER_INCH))
 
 
 def _ridges(overview: Overview, reference: str, split: str) -> list[Picture]:
@@ -109,10 +104,8 @@ def _ridges(overview: Overview, reference: str, split: str) -> list[Picture]:
         name: overview.per_structure(name, split)["pearson"].to_numpy(np.float64)
         for name in overview.contenders
     }
-    names = sorted(
-        (name for name, found in values.items() if np.isfinite(found).any()),
-        key=lambda name: -float(np.nanmean(values[name])),
-    )
+    known = [name for name, found in values.items() if np.isfinite(found).any()]
+    names = sorted(known, key=lambda name: -float(np.nanmean(values[name])))
     if not names:
         return []
     pairs = ceiling_pairs(overview, split, CEILING)["pearson"].dropna().to_numpy(np.float64)
@@ -133,7 +126,7 @@ def _ridges(overview: Overview, reference: str, split: str) -> list[Picture]:
             "; the band, from quartile to quartile, is the agreement of one crystal with another of the same protein "
             f"in {len(pairs)} pairs (the table has the models on these)."
         )
-    return [_picture("per_structure", alt + behind, figure)]
+    return [Picture("per_structure", alt + behind, png(figure, DOTS_PER_INCH))]
 
 
 def _differences(overview: Overview, reference: str, differences: pd.DataFrame) -> list[Picture]:
@@ -153,7 +146,8 @@ def _differences(overview: Overview, reference: str, differences: pd.DataFrame) 
         f"Points with 95 % intervals: difference of the mean CC of each model from {reference} on "
         f"{', '.join(panels)}, paired bootstrap over structures; how runs differ is not in it."
     )
-    return [_picture("differences", alt, plot_differences(rows, panels, axis=axis))]
+    figure = plot_differences(rows, panels, axis=axis)
+    return [Picture("differences", alt, png(figure, DOTS_PER_INCH))]
 
 
 def plot_bars(
@@ -162,13 +156,7 @@ def plot_bars(
     """Draw one panel a split and one horizontal bar a model, with the standard deviation of its runs.
 
     Args:
-        rows: Models, from top to bottom.
         panels: Bars of every model, by the name of the split; NaN leaves the place empty.
-        axis: What the bars measure, with its unit.
-        digits: Decimals of the figures beside the bars.
-
-    Raises:
-        ConfigError: there is no model or no split.
     """
     _check(rows, panels)
     figure = new_figure(2.0 + 2.6 * len(panels), 1.3 + 0.27 * len(rows), layout="constrained")
@@ -203,22 +191,12 @@ def _draw_bars(axes: Axes, rows: Sequence[ModelRow], bars: Sequence[MeanSd], dig
 
 
 def plot_ridges(
-    rows: Sequence[ModelRow],
-    values: Sequence[NDArray[np.float64]],
-    *,
-    axis: str,
-    band: Band | None = None,
+    rows: Sequence[ModelRow], values: Sequence[NDArray], *, axis: str, band: Band | None = None
 ) -> Figure:
     """Draw the distribution of a figure over structures, one ridge a model: density, quartiles and median.
 
     Args:
-        rows: Models, from top to bottom.
         values: (structures,) of each model; NaN is left out.
-        axis: What the values are.
-        band: Drawn behind all rows.
-
-    Raises:
-        ConfigError: there is no model.
     """
     _check(rows, rows)
     figure = new_figure(8.5, 1.5 + 0.42 * len(rows), layout="constrained")
@@ -230,7 +208,12 @@ def plot_ridges(
         known = np.sort(found[np.isfinite(found)])
         if known.size:
             low = min(low, float(np.quantile(known, 0.01)))
-            _draw_ridge(axes, known, place, row.color)
+            zorder, color = place + 2, row.color  # later rows over earlier ones
+            draw_ridge(axes, known, place, color, height=RIDGE_HEIGHT, alpha=0.45, zorder=zorder)
+            if len(known) < FEWEST_FOR_SHAPE:
+                axes.plot(known, np.full(len(known), place), "|", color=color, zorder=zorder)
+            axes.text(1.005, place - 0.05, f"{known.mean():.3f}", fontsize=8, color=INK, va="center",
+                      transform=axes.get_yaxis_transform())  # fmt: skip
     _name_rows(axes, rows, space=1.0)
     _tidy(axes)
     axes.set_xlim(max(-1.0, low - 0.05), 1.0)
@@ -241,40 +224,21 @@ def plot_ridges(
     return figure
 
 
-def _draw_ridge(axes: Axes, known: NDArray[np.float64], place: int, color: str) -> None:
-    """Draw one sorted sample, later rows over earlier ones."""
-    zorder = place + 2
-    draw_ridge(axes, known, place, color, height=RIDGE_HEIGHT, alpha=0.45, zorder=zorder)
-    if len(known) < FEWEST_FOR_SHAPE:
-        axes.plot(known, np.full(len(known), place), "|", color=color, zorder=zorder)
-    axes.text(1.005, place - 0.05, f"{known.mean():.3f}", fontsize=8, color=INK, va="center",
-              transform=axes.get_yaxis_transform())  # fmt: skip
-
-
 def plot_differences(
-    rows: Sequence[ModelRow],
-    panels: Mapping[str, Sequence[Sequence[float]]],
-    *,
-    axis: str,
+    rows: Sequence[ModelRow], panels: Mapping[str, Sequence[Sequence[float]]], *, axis: str
 ) -> Figure:
     """Draw differences from the reference with their intervals, one panel a split.
 
     Models that are trained, and all others, have panels and a scale of their own.
 
     Args:
-        rows: Models, from top to bottom.
         panels: Estimate, low and high end of every model, by the name of the split.
-        axis: What the differences are.
-
-    Raises:
-        ConfigError: there is no model or no split.
     """
     _check(rows, panels)
-    # On one scale the small differences between trained models vanish beside those of baselines.
+    # On one scale the small differences between trained models vanish next to those of baselines.
+    kinds = np.array([row.is_trained for row in rows])
     groups = [
-        places
-        for kind in (True, False)
-        if (places := [place for place, row in enumerate(rows) if row.is_trained == kind])
+        places.tolist() for kind in (True, False) if (places := np.flatnonzero(kinds == kind)).size
     ]
     size = (2.0 + 2.9 * len(panels), 0.7 + 0.6 * len(groups) + 0.27 * len(rows))
     figure = new_figure(*size, layout="constrained")
@@ -291,10 +255,9 @@ def plot_differences(
         for axes, found in zip(line, panels.values(), strict=True):
             _draw_differences(axes, shown, [found[place] for place in places])
         _name_rows(line[0], shown)
-    for axes, name in zip(grid[0], panels, strict=True):
-        axes.set_title(name, fontsize=10, color=INK, fontweight="bold", loc="left")
-    for axes in grid[-1]:
-        axes.set_xlabel(axis, fontsize=8, color=INK)
+    for top, bottom, name in zip(grid[0], grid[-1], panels, strict=True):
+        top.set_title(name, fontsize=10, color=INK, fontweight="bold", loc="left")
+        bottom.set_xlabel(axis, fontsize=8, color=INK)
     _explain_colors(figure, rows)
     return figure
 

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from debye.dataset.store.statistics import REFERENCES, Histogram
 from debye.errors import ConfigError
 from debye.plots.drawing import INK, new_figure
 from debye.reports.document import counted
@@ -18,6 +19,7 @@ from debye.scores.scores import by_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
 
 # Okabe & Ito's palette, told apart with every common color vision; repeated with other line styles.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -63,16 +65,18 @@ class Band:
         known = values[np.isfinite(values)]
         if not known.size:
             return None
-        return cls(
-            label, *(round(float(edge), 6) for edge in np.quantile(known, [0.25, 0.5, 0.75]))
-        )
+        return cls(label, *np.quantile(known, [0.25, 0.5, 0.75]).round(6).tolist())
+
+
+def line_style(number: int) -> tuple[str, str]:
+    """Return color and line style of one of many lines."""
+    return PALETTE[number % len(PALETTE)], STYLES[number // len(PALETTE) % len(STYLES)]
 
 
 def samples_of(table: pd.DataFrame, noun: str = "structure") -> list[RidgeSample]:
     """Return a sample for each model and crystal of a table with ``pearson``.
 
     Args:
-        table: Scores of one class of atoms, or of correlations.
         noun: What one row stands for.
     """
     samples = []
@@ -90,29 +94,31 @@ def plot_samples(
 
     On the left a ridge each, with one point a value, quartiles and mean; on the right the share of
     values at or below each r. Values that are not defined are counted in the labels.
-
-    Raises:
-        ConfigError: there is no sample.
     """
     if not samples:
-        raise ConfigError(
-            "distribution", problem="no evaluation to draw", remedy="Evaluate a model first"
-        )
+        raise ConfigError("distribution", "no evaluation to draw", "Evaluate a model first")
     figure = new_figure(11, 1.9 + 0.75 * max(len(samples), 3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for row, sample in enumerate(samples):
-        color, style = PALETTE[row % len(PALETTE)], STYLES[row // len(PALETTE) % len(STYLES)]
-        _draw_sample(left, sample.values, row, color)
-        _draw_steps(right, sample.values, color, style, sample.label)
+        values, (color, style) = sample.values, line_style(row)
+        if values.size:
+            draw_ridge(left, values, row, color)
+            # Points below the ridge, moved apart evenly by rank: no random numbers in a figure.
+            shift = 0.09 + 0.2 * ((np.arange(len(values)) * 0.618) % 1)
+            left.scatter(values, row + shift, s=6, color=color, alpha=0.55, linewidths=0)
+            left.plot(values.mean(), row, "D", color=INK, markersize=4, zorder=2.3)
+            share, places = np.arange(len(values) + 1) / len(values), np.append(values[:1], values)
+            right.step(
+                places, share, where="post", color=color, linestyle=style, label=sample.label
+            )
     if band is not None:
         draw_band((left, right), band)
     _finish(left, right, [_label(sample) for sample in samples], axis)
     handles, labels = right.get_legend_handles_labels()
     if handles:
         # Below the axes: no corner of a cumulative curve is free for many models.
-        figure.legend(
-            handles, labels, frameon=False, fontsize=8, loc="outside lower right", ncols=3
-        )
+        place = "outside lower right"
+        figure.legend(handles, labels, frameon=False, fontsize=8, loc=place, ncols=3)
     if title:
         figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", fontsize=11)
     return figure
@@ -147,10 +153,7 @@ def draw_ridge(
     Args:
         axes: Rows count downwards.
         values: At least one.
-        row: Place of the base line.
-        color: Of all parts.
         height: Of the highest point, in rows.
-        alpha: Of the area.
         zorder: Of the area; the other parts are just above it.
     """
     if len(values) >= FEWEST_FOR_SHAPE:
@@ -163,25 +166,6 @@ def draw_ridge(
     line.set_solid_capstyle("butt")
     (circle,) = axes.plot(middle, row, "o", color="white", markersize=5, zorder=zorder + 0.2)
     circle.set_markeredgecolor(color)
-
-
-def _draw_sample(axes: Axes, values: NDArray[np.float64], row: int, color: str) -> None:
-    if not values.size:
-        return
-    draw_ridge(axes, values, row, color)
-    # Points below the ridge, moved apart evenly by rank: no random numbers in a figure.
-    shift = 0.09 + 0.2 * ((np.arange(len(values)) * 0.618) % 1)
-    axes.scatter(values, row + shift, s=6, color=color, alpha=0.55, linewidths=0)
-    axes.plot(values.mean(), row, "D", color=INK, markersize=4, zorder=2.3)
-
-
-def _draw_steps(
-    axes: Axes, values: NDArray[np.float64], color: str, style: str, label: str
-) -> None:
-    if values.size:
-        share = np.arange(len(values) + 1) / len(values)
-        places = np.concatenate([values[:1], values])
-        axes.step(places, share, where="post", color=color, linestyle=style, label=label)
 
 
 def draw_band(panels: Sequence[Axes], band: Band) -> None:
@@ -218,3 +202,40 @@ def _finish(left: Axes, right: Axes, labels: Sequence[str], axis: str) -> None:
     left.set_title(
         "thick line: quartiles · circle: median · diamond: mean", loc="left", fontsize=8, color=INK
     )
+
+
+def plot_histograms(histograms: Sequence[Histogram], *, title: str = "") -> Figure:
+    """Draw one panel a quantity: the share of each split's entries in each bin, and the published means."""
+    if not histograms:
+        raise ConfigError("histograms", "no entry to draw", "Give a store with entries")
+    rows = (len(histograms) + 1) // 2
+    figure = new_figure(10, 0.8 + 2.9 * rows, layout="constrained")
+    panels = np.ravel(figure.subplots(rows, 2))
+    for axes, histogram in zip(panels, histograms, strict=False):
+        _draw(axes, histogram)
+    for axes in panels[len(histograms) :]:
+        axes.set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", fontsize=10)
+    return figure
+
+
+def _draw(axes: Axes, histogram: Histogram) -> None:
+    for number, (split, counts) in enumerate(histogram.counts.items()):
+        color, style = line_style(number)
+        share = 100 * counts / max(counts.sum(), 1)
+        look = {"color": color, "linestyle": style, "linewidth": 1.5}
+        axes.stairs(share, histogram.edges, label=split, **look)
+    for number, reference in enumerate(REFERENCES):
+        mean = getattr(reference, histogram.quantity.published)
+        style = ("--", ":")[number % 2]
+        label = f"mean of {reference.split}"
+        axes.axvline(mean, color=INK, linestyle=style, linewidth=1, label=label)
+    if histogram.quantity.has_wide_range:
+        axes.set_xscale("log")
+    axes.set_xlabel(histogram.quantity.label, color=INK)
+    axes.set_ylabel("% of the split's entries", color=INK)
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)

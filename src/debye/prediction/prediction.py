@@ -14,10 +14,9 @@ from debye.errors import StructureError
 from debye.files import replacing, write_bytes
 from debye.prediction.inputs import FORMATS, OutputFormat
 from debye.prediction.table import PredictedValues, table_columns, write_csv, write_parquet
-from debye.structure.annotate import annotated, refuse_to_replace
 from debye.structure.read import SourceFile
 from debye.structure.structure import BKind, EntityKind, Structure
-from debye.structure.write import cif_text, pdb_text
+from debye.structure.write import annotated, cif_text, pdb_text, refuse_to_replace
 from debye.targets.target import Per
 
 if TYPE_CHECKING:

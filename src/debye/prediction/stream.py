@@ -32,7 +32,7 @@ PRELOADED = [
     "debye.dataset.store.resumable_map",
     "debye.models.waller",
     "debye.prediction.predictor",
-    "debye.structure.annotate",
+    "debye.structure.write",
     "pyarrow.csv",
     "safetensors.torch",
 ]

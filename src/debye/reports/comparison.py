@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from debye.benchmark.comparison.plan import Plan
+from debye.benchmark.comparison.plan import DATA_FILE, Plan
 from debye.benchmark.comparison.results import Overview, collect_results, read_results
-from debye.benchmark.comparison.sample import DATA_FILE
-from debye.benchmark.comparison.schedule import duration
+from debye.benchmark.comparison.runs import duration
 from debye.errors import ConfigError
 from debye.reports.comparison_tables import (
     class_table,
@@ -28,7 +27,7 @@ from debye.reports.comparison_tables import (
     search_table,
     stratum_table,
 )
-from debye.reports.document import Document, Picture, Section, counted
+from debye.reports.document import Document, Picture, Section, TextTable, counted
 from debye.scores.bootstrap import BootstrapConfig
 from debye.targets.catalog import find_target
 from debye.targets.target import Target
@@ -47,9 +46,7 @@ def write_report(
     ``runs.csv`` and the other tables.
 
     Args:
-        folder: Of the comparison.
         draw: Makes the figures; None: there are none.
-        bootstrap: How the intervals of the differences are made.
 
     Returns:
         The files written.
@@ -59,24 +56,17 @@ def write_report(
     """
     plan = Plan.read(folder)
     target = find_target(plan.target)
-    has_runs = (folder / "runs").is_dir()
-    results = (
-        collect_results(folder, plan.contenders, plan.seeds) if has_runs else read_results(folder)
-    )
+    if (folder / "runs").is_dir():
+        results = collect_results(folder, plan.contenders, plan.seeds)
+    else:
+        results = read_results(folder)
     overview = Overview(results, plan.contenders)
     if not overview.contenders:
-        failed = overview.failed
-        reasons = [
-            ": ".join(row) for row in zip(failed["contender"], failed["reason"], strict=True)
-        ]
-        raise ConfigError(
-            str(folder),
-            f"no run has a result: {'; '.join(reasons)}",
-            "Mend what failed and run it again",
-        )
-    reference = plan.reference
-    if reference not in overview.contenders:
-        reference = overview.contenders[0]
+        reasons = "; ".join(overview.failed["contender"] + ": " + overview.failed["reason"])
+        problem = f"no run has a result: {reasons}"
+        raise ConfigError(str(folder), problem, "Mend what failed and run it again")
+    has_reference = plan.reference in overview.contenders
+    reference = plan.reference if has_reference else overview.contenders[0]
     bootstrap = bootstrap or BootstrapConfig()
     differences = overview.differences(reference, bootstrap)
     pictures = draw(overview, reference, differences, target) if draw else {}
@@ -101,64 +91,48 @@ def _sections(
 ) -> list[Section]:
     """Return the parts of the report, in order; empty ones are left out."""
 
-    def drawn(name: str) -> tuple[Picture, ...]:
-        return (pictures[name],) if name in pictures else ()
+    def section(
+        title: str,
+        *tables: TextTable | None,
+        picture: str = "",
+        details: Sequence[TextTable] = (),
+    ) -> Section:
+        drawn = (pictures[picture],) if picture in pictures else ()
+        shown = tuple(table for table in tables if table)
+        return Section(title, pictures=drawn, tables=shown, details=tuple(details))
 
-    shown, figures = overview.scored[-1], compared_figures(target)
-    ceiling, predicted = pair_table(overview, shown), predicted_table(overview)
-    sections = [Section("Data", tables=(data_table(data),))]
+    scored, figures = overview.scored, compared_figures(target)
+    shown, predicted = scored[-1], predicted_table(overview)
+    sections = [section("Data", data_table(data, target))]
     for each in figures:
-        sections.append(
-            Section(
-                each.label,
-                pictures=drawn(each.name.lower()),
-                tables=(figure_table(overview, each),),
-                details=(figure_table(overview, each, pooled=True),),
-            )
-        )
-    sections.append(
-        Section(
-            f"CC of each structure, {shown}",
-            pictures=drawn("per_structure"),
-            tables=(ceiling,) if ceiling else (),
-        )
-    )
+        table, pooled = figure_table(overview, each), figure_table(overview, each, pooled=True)
+        sections.append(section(each.label, table, picture=each.name.lower(), details=[pooled]))
+    title, ceiling = f"CC of each structure, {shown}", pair_table(overview, shown)
+    sections.append(section(title, ceiling, picture="per_structure"))
     if predicted:
-        sections.append(Section(predicted.title, tables=(predicted,)))
+        sections.append(section(predicted.title, predicted))
     if len(differences):
-        tables = [
-            difference_table(overview, differences, reference, split, target)
-            for split in overview.scored
+        found = [
+            difference_table(overview, differences, reference, each, target) for each in scored
         ]
-        title = f"Differences from {reference}"
-        sections.append(Section(title, pictures=drawn("differences"), tables=tuple(tables)))
-    classes = [
-        class_table(overview, split, each)
-        for split in reversed(overview.scored)
-        for each in figures[:2]
-    ]
-    strata = [stratum_table(overview, split) for split in (shown, *overview.scored[:-1])]
+        sections.append(section(f"Differences from {reference}", *found, picture="differences"))
+    classes = [class_table(overview, each, fig) for each in scored[::-1] for fig in figures[:2]]
+    strata = [stratum_table(overview, split) for split in (shown, *scored[:-1])]
     sections += [
-        Section("Cost", tables=(cost_table(overview),)),
-        Section("Crystal contacts", tables=(crystal_table(overview),)),
-        Section("Classes of atoms", tables=tuple(classes[:2]), details=tuple(classes[2:])),
-        Section("Resolution", tables=tuple(strata[:1]), details=tuple(strata[1:])),
+        section("Cost", cost_table(overview)),
+        section("Crystal contacts", crystal_table(overview)),
+        section("Classes of atoms", *classes[:2], details=classes[2:]),
+        section("Resolution", strata[0], details=strata[1:]),
     ]
     if len(overview.trials):
-        sections.append(Section("Search", details=(search_table(overview),)))
+        sections.append(section("Search", details=[search_table(overview)]))
     if len(overview.failed):
-        sections.append(Section("Failed and left out", tables=(failure_table(overview),)))
+        sections.append(section("Failed and left out", failure_table(overview)))
     return sections
 
 
 def comparison_facts(plan: Plan, done: pd.DataFrame, bootstrap: BootstrapConfig) -> dict[str, str]:
-    """Return what is needed to make the report again, and what it cost.
-
-    Args:
-        plan: Of the comparison.
-        done: Finished runs, rows of ``runs.csv``.
-        bootstrap: How the intervals of the differences were made.
-    """
+    """Return what is needed to make the report again, and what it cost; ``done`` is the finished runs."""
     times = [(began, took) for text in done["attempts"] for began, took in json.loads(text)]
     scored = ", ".join(f"{count} of {name}" for name, count in plan.scored.items())
     subset = f"all {plan.train_split_entries} entries of {plan.train_split}"
@@ -191,11 +165,8 @@ def comparison_facts(plan: Plan, done: pd.DataFrame, bootstrap: BootstrapConfig)
     if plan.pairs:
         facts["pairs of crystals"] = f"`{plan.pairs}`"
     if plan.predicted:
-        facts["predicted structures"] = (
-            "{structures} in `{folder}`, {matches} matches with crystals, digest `{digest}`".format(
-                **plan.predicted.model_dump()
-            )
-        )
+        text = "{structures} in `{folder}`, {matches} matches with crystals, digest `{digest}`"
+        facts["predicted structures"] = text.format(**plan.predicted.model_dump())
     return facts
 
 
@@ -246,10 +217,7 @@ def _budget(runs: pd.DataFrame) -> str:
 
 
 def busy_seconds(times: Sequence[tuple[float, float]]) -> float:
-    """Return how long at least one run was active: a comparison may have been stopped in between.
-
-    Args:
-        times: Start and duration of each run, s.
+    """Return how long at least one run was active, from start and duration (s) of each.
 
     Example:
         >>> busy_seconds([(0.0, 10.0), (5.0, 10.0), (100.0, 1.0)])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from debye.benchmark.comparison.plan import TRAIN_SAMPLE
 from debye.benchmark.comparison.results import MATCH, PAIR, MeanSd, Overview
-from debye.benchmark.comparison.sample import TRAIN_SAMPLE
 from debye.benchmark.crystal_pairs import CEILING
 from debye.benchmark.predicted_models import CONFIDENCE, PHENIX
 from debye.reports.document import MISSING, TextTable, cell, in_unit, number, signed
@@ -48,11 +48,9 @@ class ComparedFigure:
 
 def compared_figures(target: Target) -> tuple[ComparedFigure, ...]:
     """Return the four figures of a target."""
-    floor = (
-        ""
-        if target.percent_floor is None
-        else f" over values of at least {target.percent_floor:g} {target.unit}"
-    )
+    floor = ""
+    if target.percent_floor is not None:
+        floor = f" over values of at least {target.percent_floor:g} {target.unit}"
     return (
         ComparedFigure(
             "CC", "", 3, "pearson_mean", "pooled_pearson", None,
@@ -91,17 +89,14 @@ def column_name(split: str) -> str:
     return "train (sample)" if split == TRAIN_SAMPLE else split
 
 
-def data_table(data: pd.DataFrame) -> TextTable:
+def data_table(data: pd.DataFrame, target: Target) -> TextTable:
     """Return what was trained on and scored, the table of the published comparison."""
-    known = data.reindex(columns=[*data.columns.union(["edges", "edges_of"])])
-    rows = known.assign(
-        per_structure=known["atoms"] / known["structures"].clip(lower=1),
-        value=[
-            f"{number(mean, 1)} ± {number(sd, 1)}"
-            for mean, sd in zip(known["mean_b"], known["std_b"].astype(float), strict=True)
-        ],
-    )
-    whose = known["edges_of"].iloc[0]
+    rows = data.reindex(columns=[*data.columns.union(["edges", "edges_of"])])
+    rows["per_structure"] = rows["atoms"] / rows["structures"].clip(lower=1)
+    suffix = "b" if "mean_b" in rows else "value"
+    values = rows[[f"mean_{suffix}", f"std_{suffix}"]].astype(float).to_numpy()
+    rows["value"] = [" ± ".join(number(value, 1) for value in pair) for pair in values]
+    whose = rows["edges_of"].iloc[0]
     whose = "the first trained recipe" if pd.isna(whose) or not whose else whose
     columns = (
         ("split", "split", ""),
@@ -112,11 +107,11 @@ def data_table(data: pd.DataFrame) -> TextTable:
         ("edges", "edges", ","),
         ("atoms per structure", "per_structure", "0"),
         ("resolution / Å", "mean_resolution", "2"),
-        ("B / Å²", "value", ""),
+        (in_unit(target.title, target.unit), "value", ""),
     )
     note = (
         f"Heavy atoms without waters; directed edges of the graphs of {whose}, those from symmetry mates "
-        "included. B: means over structures of mean and standard deviation."
+        f"included. {target.title}: means over structures of mean and standard deviation."
     )
     return TextTable.of("What was trained on and scored", rows, columns, 2, note)
 
@@ -147,18 +142,18 @@ def figure_table(overview: Overview, figure: ComparedFigure, *, pooled: bool = F
         )
     last, oracle = [], f"oracle_{figure.pooled}" if pooled else figure.oracle
     if oracle:
-        first = overview.contenders[0]
-        values = [
-            overview.mean_sd(first, split, oracle).mean if isinstance(oracle, str) else oracle
-            for split in overview.splits
-        ]
-        last = [(ORACLE, "", "", *(number(value, figure.digits) for value in values))]
+        last = [ORACLE, "", ""]
+        for split in overview.splits:
+            value = oracle
+            if isinstance(value, str):
+                value = overview.mean_sd(overview.contenders[0], split, value).mean
+            last.append(number(value, figure.digits))
     how = "over all atoms of all structures" if pooled else "per structure, then the mean"
     dash = CONSTANT if figure.name == "CC" and not pooled else NO_LEVEL
     meaning = figure.meaning[0].upper() + figure.meaning[1:]
     note = f"{meaning}; {how}. Mean ± sd of runs. {dash}"
     title = f"{figure.label}, {'pooled' if pooled else 'per structure'}"
-    return _model_table(title, overview, columns, note, *last, labels=3)
+    return _model_table(title, overview, columns, note, *([tuple(last)] if last else []), labels=3)
 
 
 def crystal_table(overview: Overview) -> TextTable:
@@ -167,13 +162,12 @@ def crystal_table(overview: Overview) -> TextTable:
     for split in overview.scored:
         header += [f"{split}, on", f"{split}, off", "on − off"]
     for name in [each for each in overview.contenders if overview.crystal(each) == "on"]:
-        cells = []
+        cells = [name]
         for split in overview.scored:
-            on, off = (
-                overview.mean_sd(name, split, "pearson_mean", crystal=use) for use in ("on", "off")
-            )
+            on = overview.mean_sd(name, split, "pearson_mean", crystal="on")
+            off = overview.mean_sd(name, split, "pearson_mean", crystal="off")
             cells += [plus_minus(on), plus_minus(off), signed(on.mean - off.mean)]
-        rows.append((name, *cells))
+        rows.append(tuple(cells))
     note = (
         "CC per structure. Off: the model does not see the crystal, as for a predicted structure."
     )
@@ -224,7 +218,10 @@ def difference_table(
             cells += [cell(row, "estimate", f"+{digits}"), cell(row, "interval", f"~{digits}")]
             if row["measure"] == "pearson_mean":
                 cells.append(cell(row, "cluster_interval", "~3"))
-                cells.append(number(_error_of_runs(overview, (str(name), reference), split)))
+                # Standard error of the difference of two means of runs; NaN if one has a single run.
+                both = [overview.mean_sd(str(n), split, "pearson_mean") for n in (name, reference)]
+                error = np.sqrt(sum(each.sd**2 / max(each.runs, 1) for each in both))
+                cells.append(number(float(error)))
             cells.append(str(row["structures"]))
         rows.append((str(name), *cells))
     header = (
@@ -239,12 +236,6 @@ def difference_table(
         "which both models have the figure; a constant has errors, but no CC."
     )
     return TextTable(f"Differences from {reference}, {split}", header, tuple(rows), 1, note)
-
-
-def _error_of_runs(overview: Overview, names: Sequence[str], split: str) -> float:
-    """Return the standard error of the difference of two means of runs; NaN if one has a single run."""
-    means = [overview.mean_sd(name, split, "pearson_mean") for name in names]
-    return float(np.sqrt(sum(each.sd**2 / max(each.runs, 1) for each in means)))
 
 
 def cost_table(overview: Overview) -> TextTable:
@@ -338,12 +329,17 @@ def pair_table(overview: Overview, split: str) -> TextTable | None:
     pairs = ceiling_pairs(overview, split)
     if pairs.empty:
         return None
-    rows = [_pair_row(CEILING, "", rows_where(pairs, predictor=CEILING))]
-    for name in overview.contenders:
-        crystal = overview.crystal(name)
-        found = rows_where(pairs, predictor=name, crystal=crystal)
-        if len(found):
-            rows.append(_pair_row(name, crystal, found))
+    rows = []
+    for name in (CEILING, *overview.contenders):
+        crystal = "" if name == CEILING else overview.crystal(name)
+        found = rows_where(pairs, predictor=name)
+        found = found if name == CEILING else rows_where(found, crystal=crystal)
+        known = found.dropna(subset=["pearson"])
+        groups = (found, *(rows_where(found, same_form=form) for form in (1, 0)))
+        median = _median(column(known, "pearson"))
+        count = len(known.drop_duplicates(PAIR))
+        if len(found) or name == CEILING:
+            rows.append((name, crystal, *map(_runs_mean, groups), median, str(count)))
     header = ("predictor", "mates", "mean r", "same form", "other form", "median r", "pairs")
     note = (
         "Pairs of crystals of one protein, r over the matched protein atoms: the deposited B of one crystal "
@@ -360,20 +356,6 @@ def ceiling_pairs(overview: Overview, split: str, predictor: str = "") -> pd.Dat
     return rows_where(pairs, predictor=predictor) if predictor else pairs
 
 
-def _pair_row(name: str, crystal: str, rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the means over pairs of each run, mean ± sd of the runs."""
-    groups = (rows, *(rows_where(rows, same_form=form) for form in (1, 0)))
-    known = rows.dropna(subset=["pearson"])
-    pairs = len(known.drop_duplicates(PAIR))
-    return (
-        name,
-        crystal,
-        *map(_runs_mean, groups),
-        number(float(np.median(column(known, "pearson"))) if len(known) else np.nan),
-        str(pairs),
-    )
-
-
 def predicted_table(overview: Overview) -> TextTable | None:
     """Return what models, and pLDDT, reach where only a predicted structure is known."""
     every = overview.predicted
@@ -384,9 +366,8 @@ def predicted_table(overview: Overview) -> TextTable | None:
         found = rows_where(every, predictor=name)
         best = rows_where(found, best_match=1)
         means = _means(best, "file")
-        means = means[np.isfinite(means)]
         if len(found) or name not in overview.contenders:
-            middle = number(float(np.median(means)) if len(means) else np.nan), str(len(means))
+            middle = _median(means), str(np.isfinite(means).sum())
             rows.append((name, _runs_mean(best), *middle, _runs_mean(found)))
     matches = len(every.drop_duplicates(MATCH))
     header = ("predictor", "r, best match", "median", "structures", f"r, all {matches} matches")
@@ -400,11 +381,16 @@ def predicted_table(overview: Overview) -> TextTable | None:
     return TextTable("Predicted structures", header, tuple(rows), 1, note)
 
 
+def _means(rows: pd.DataFrame, by: str) -> NDArray[np.float64]:
+    """Return the mean r of each group of rows, NaN if it has none."""
+    return column(pd.DataFrame(rows.groupby(by)[["pearson"]].mean()), "pearson")
+
+
 def _runs_mean(rows: pd.DataFrame) -> str:
     """Write the mean over items of each run, mean ± sd of the runs."""
     return plus_minus(MeanSd.of(_means(rows, "run")))
 
 
-def _means(rows: pd.DataFrame, by: str) -> NDArray[np.float64]:
-    """Return the mean r of each group of rows, NaN if it has none."""
-    return column(pd.DataFrame(rows.groupby(by)[["pearson"]].mean()), "pearson")
+def _median(values: NDArray[np.float64]) -> str:
+    known = values[np.isfinite(values)]
+    return number(float(np.median(known)) if known.size else np.nan)

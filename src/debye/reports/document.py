@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,31 +40,25 @@ class TextTable:
         cls, title: str, data: pd.DataFrame, columns: Cells, labels: int = 1, note: str = ""
     ) -> TextTable:
         """Make the table from rows of data."""
-        rows = tuple(
-            tuple(cell(row, name, form) for _, name, form in columns)
-            for row in data.to_dict("records")
-        )
-        return cls(title, tuple(heading for heading, _, _ in columns), rows, labels, note)
+        records = data.to_dict("records")
+        rows = [tuple(cell(row, name, form) for _, name, form in columns) for row in records]
+        return cls(title, tuple(heading for heading, *_ in columns), tuple(rows), labels, note)
 
     def markdown(self, level: int = 2) -> str:
         """Write as GitHub-flavored Markdown, below a heading of some level."""
         align = ["---" if column < self.labels else "---:" for column in range(len(self.header))]
         lines = [f"{'#' * level} {self.title}", ""]
         for row in (self.header, tuple(align), *self.rows):
-            lines.append("| " + " | ".join(map(_markdown_cell, row)) + " |")
+            # A line break would end the table.
+            cells = [" ".join(text.splitlines()).replace("|", "\\|") for text in row]
+            lines.append("| " + " | ".join(cells) + " |")
         return "\n".join([*lines, "", self.note, ""] if self.note else [*lines, ""])
-
-
-def _markdown_cell(text: str) -> str:
-    """Return text that stays within one cell: a line break would end the table."""
-    return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 def cell(row: Mapping[Any, Any], name: str, form: str) -> str:
     """Write one cell of a table.
 
     Args:
-        row: Values by column.
         name: Of the column; of an interval without ``_low`` and ``_high``.
         form: Empty for text; ``,`` for a count; ``3`` for a number with three decimals, ``+3`` with its sign,
             ``~3`` for an interval.
@@ -194,11 +188,6 @@ class Document:
     has_page: bool = False
     """Write an HTML page that needs no other file, and the figures."""
 
-    @property
-    def text_tables(self) -> list[TextTable]:
-        """All tables of the sections."""
-        return [table for each in self.sections for table in (*each.tables, *each.details)]
-
     def markdown(self) -> str:
         """Return it as Markdown."""
         lines = [f"# {self.title}", "", *(f"- {name}: {text}" for name, text in self.facts.items())]
@@ -220,16 +209,16 @@ class Document:
     def write(self, folder: Path) -> list[Path]:
         """Write all files into a folder, which is made, and return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        texts: dict[str, Callable[[], str]] = {f"{self.stem}.md": self.markdown}
+        texts = {f"{self.stem}.md": self.markdown()}
         if self.has_page:
-            texts[f"{self.stem}.html"] = self.html
+            texts[f"{self.stem}.html"] = self.html()
             (folder / FIGURES).mkdir(exist_ok=True)
             for picture in [picture for each in self.sections for picture in each.pictures]:
                 (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.content)
         if self.record is not None:
-            texts[f"{self.stem}.json"] = lambda: to_json(self.record)
-        for name, make in texts.items():
-            write_text(folder / name, make())
+            texts[f"{self.stem}.json"] = to_json(self.record)
+        for name, text in texts.items():
+            write_text(folder / name, text)
         for name, table in self.tables.items():
             write_table(folder / name, table)
         return [folder / name for name in (*texts, *self.tables)]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from debye.benchmark.store import EntryFailure
 from debye.reports.document import (
+    MISSING,
     Cells,
     Document,
     Provenance,
@@ -22,18 +23,21 @@ from debye.scores.strata import ATOM_CLASSES, PRIMARY, classes_of
 from debye.scores.summary import (
     MEASURES,
     PRIMARY_MEASURE,
+    Correlations,
     differences_from_first,
     primary_scores,
     primary_summaries,
     summarize,
     worst_structures,
 )
+from debye.scores.tables import rows_where
 from debye.targets.target import Per, Target
 
 WORST = 10
 """Structures of lowest r that are listed for each model."""
 NAMES: Cells = (("model", "model", ""), ("crystal", "crystal", ""))
 GROUP: Cells = (*NAMES, ("atoms of", "atom_class", ""), ("resolution", "stratum", ""))
+COUNTS: Cells = (("structures", "structures", ""), ("undefined", "undefined", ""))
 
 
 def evaluation_document(
@@ -50,13 +54,7 @@ def evaluation_document(
 
     Args:
         scores: As :func:`debye.benchmark.store.evaluate_store` makes it.
-        target: What was scored.
-        provenance: Written into the report.
-        bootstrap: How intervals are made.
         failures: Structures that a model could not predict; all of their atoms count as unpredicted.
-
-    Raises:
-        ConfigError: nothing was scored, or a structure comes twice.
     """
     summaries = summarize(scores, bootstrap)
     main = primary_summaries(summaries)
@@ -140,8 +138,7 @@ def correlation_table(main: pd.DataFrame, target: Target) -> TextTable:
         ("10th pct.", "pearson_p10", "3"),
         ("Spearman", "spearman_mean", "3"),
         ("r in chain", "chain_pearson_mean", "3"),
-        ("structures", "structures", ""),
-        ("undefined", "undefined", ""),
+        *COUNTS,
     )
     note = (
         f"Pearson r of each structure over its {items_of(target)}, then the mean over structures. "
@@ -150,27 +147,31 @@ def correlation_table(main: pd.DataFrame, target: Target) -> TextTable:
     return TextTable.of(f"Correlation per structure, {items_of(target)}", main, columns, 2, note)
 
 
+def _mean_errors(target: Target) -> Cells:
+    mae = (in_unit("MAE", target.unit), "mae_mean", "2")
+    return (mae, ("oracle", "oracle_mae_mean", "2"), ("MAE, z", "z_mae", "3"))
+
+
+def _bounds(target: Target) -> Cells:
+    width = (in_unit("width", target.unit), "interval_width", "1")
+    return (("in 90 % bounds", "coverage_90", "3"), width, (f"{target.per}s", "atoms", ","))
+
+
 def error_table(main: pd.DataFrame, target: Target) -> TextTable:
     """Return errors within single structures, and how many atoms the bounds cover."""
     columns: Cells = (
         *NAMES,
-        (in_unit("MAE", target.unit), "mae_mean", "2"),
-        ("oracle", "oracle_mae_mean", "2"),
-        ("MAE, z", "z_mae", "3"),
+        *_mean_errors(target),
         ("MAPE / %", "mape_mean", "1"),
         ("RRSE", "rrse_mean", "3"),
-        ("in 90 % bounds", "coverage_90", "3"),
-        (in_unit("width", target.unit), "interval_width", "1"),
-        (f"{target.per}s", "atoms", ","),
+        *_bounds(target),
         ("unpredicted", "unpredicted", ","),
         ("unusable", "masked", ","),
         ("with mates", "with_crystal", ""),
     )
-    floor = (
-        ""
-        if target.percent_floor is None
-        else f"MAPE covers values of at least {_amount(target)}. "
-    )
+    floor = ""
+    if target.percent_floor is not None:
+        floor = f"MAPE covers values of at least {_amount(target)}. "
     note = (
         f"Means over structures, but the share of {target.per}s in their bounds. Oracle: the MAE of each "
         f"structure's own mean. z: both sides standardized within the structure. {floor}RRSE: RMSE over that "
@@ -181,18 +182,18 @@ def error_table(main: pd.DataFrame, target: Target) -> TextTable:
 
 def pooled_table(main: pd.DataFrame, target: Target) -> TextTable:
     """Return measures over all atoms, each followed by that of the structure-mean oracle."""
-    columns = list(NAMES)
-    for heading, name, digits in (
-        ("r, raw values", "pearson", "3"),
-        (in_unit("MAE", target.unit), "mae", "2"),
-        ("MAPE / %", "mape", "1"),
-        ("RRSE", "rrse", "3"),
-    ):
-        columns += [
-            (heading, f"pooled_{name}", digits),
-            ("oracle", f"oracle_pooled_{name}", digits),
-        ]
-    columns.append(("r, z-scores", "pooled_z_pearson", "3"))
+    columns: Cells = (
+        *NAMES,
+        ("r, raw values", "pooled_pearson", "3"),
+        ("oracle", "oracle_pooled_pearson", "3"),
+        (in_unit("MAE", target.unit), "pooled_mae", "2"),
+        ("oracle", "oracle_pooled_mae", "2"),
+        ("MAPE / %", "pooled_mape", "1"),
+        ("oracle", "oracle_pooled_mape", "1"),
+        ("RRSE", "pooled_rrse", "3"),
+        ("oracle", "oracle_pooled_rrse", "3"),
+        ("r, z-scores", "pooled_z_pearson", "3"),
+    )
     note = (
         "The oracle knows each structure's true mean and nothing else: pooled numbers mostly measure how the "
         f"means of structures differ. RRSE: RMSE over that of the mean of all {target.per}s."
@@ -210,8 +211,7 @@ def breakdown_table(summaries: pd.DataFrame, target: Target) -> TextTable:
         ("Spearman", "spearman_mean", "3"),
         ("pooled r", "pooled_pearson", "3"),
         ("oracle", "oracle_pooled_pearson", "3"),
-        ("structures", "structures", ""),
-        ("undefined", "undefined", ""),
+        *COUNTS,
         (f"{target.per}s", "atoms", ","),
     )
     note = " ".join(f"{name}: {ATOM_CLASSES[name].summary}." for name in classes_of(target))
@@ -222,23 +222,18 @@ def error_breakdown_table(summaries: pd.DataFrame, target: Target) -> TextTable:
     """Return errors, and how many atoms the bounds cover, by class of atoms and by resolution."""
     columns: Cells = (
         *GROUP,
-        (in_unit("MAE", target.unit), "mae_mean", "2"),
-        ("oracle", "oracle_mae_mean", "2"),
-        ("MAE, z", "z_mae", "3"),
+        *_mean_errors(target),
         ("RRSE", "rrse_mean", "3"),
         (in_unit("pooled MAE", target.unit), "pooled_mae", "2"),
         ("oracle", "oracle_pooled_mae", "2"),
         ("pooled MAE, z", "pooled_z_mae", "3"),
-        ("in 90 % bounds", "coverage_90", "3"),
-        (in_unit("width", target.unit), "interval_width", "1"),
-        (f"{target.per}s", "atoms", ","),
+        *_bounds(target),
     )
     note = (
         "Oracle: the mean of the class in the structure for each of its atoms. z: both sides standardized over "
         f"the whole structure. Pooled: over {target.per}s, else means over structures."
     )
-    title = "Errors by class of atoms and resolution"
-    return TextTable.of(title, summaries, columns, 4, note)
+    return TextTable.of("Errors by class of atoms and resolution", summaries, columns, 4, note)
 
 
 def worst_table(scores: pd.DataFrame, target: Target, count: int = WORST) -> TextTable:
@@ -273,3 +268,55 @@ def difference_table(differences: pd.DataFrame) -> TextTable:
     )
     note = "Paired bootstrap: both are drawn on the same structures."
     return TextTable.of("Differences", differences, columns, 2, note)
+
+
+def correlation_document(
+    found: Correlations,
+    provenance: Provenance,
+    failures: Sequence[EntryFailure] = (),
+    references: pd.DataFrame | None = None,
+) -> Document:
+    """Return the report: the table, a CSV file of a row a predictor and item, and the means as JSON.
+
+    Args:
+        references: Means over other items, rows of :meth:`Correlations.means`, below the table.
+    """
+    means = found.means()
+    references = means.iloc[:0] if references is None else references
+    return Document(
+        title=found.title,
+        facts=provenance.facts(found.bootstrap),
+        sections=(
+            Section(tables=(_table(found, means, references),)),
+            *failure_sections(failures),
+        ),
+        tables={f"{found.name}.csv": found.table()},
+        record={
+            "provenance": asdict(provenance),
+            "note": found.note,
+            "bootstrap": asdict(found.bootstrap),
+            "means": [*means.to_dict("records"), *references.to_dict("records")],
+            "failures": [asdict(row) for row in failures],
+        },
+        stem=found.name,
+    )
+
+
+def _table(found: Correlations, means: pd.DataFrame, references: pd.DataFrame) -> TextTable:
+    """Return the primary group with its interval, then the means of the other groups."""
+    primary, *others = found.groups
+    size = {name: f"{name} ({int(mask.sum())})" for name, mask in found.groups.items()}
+    columns: Cells = (
+        ("predictor", "model", ""),
+        ("crystal", "crystal", ""),
+        (f"mean r, {size[primary]}", "mean", "3"),
+        ("95 %, clusters", "", "~3"),
+        ("median r", "median", "3"),
+        ("undefined", "undefined", ""),
+        *((size[name], name, "3") for name in others),
+    )
+    by_group = {name: rows_where(means, group=name) for name in found.groups}
+    rows = by_group[primary].assign(**{name: by_group[name]["mean"].to_numpy() for name in others})
+    rows = pd.concat([rows, references]).rename(columns={"low": "_low", "high": "_high"})
+    rows["crystal"] = rows["crystal"].replace("", MISSING)
+    return TextTable.of(found.title, rows, columns, 2, found.note)

@@ -27,11 +27,9 @@ class BootstrapConfig:
 
     def __post_init__(self) -> None:
         if self.repeats < 0 or self.seed < 0 or not 0 < self.level < 1:
-            raise ConfigError(
-                "bootstrap",
-                f"repeats {self.repeats}, seed {self.seed}, level {self.level}",
-                "Give repeats and seed of at least 0, and a level between 0 and 1",
-            )
+            problem = f"repeats {self.repeats}, seed {self.seed}, level {self.level}"
+            remedy = "Give repeats and seed of at least 0, and a level between 0 and 1"
+            raise ConfigError("bootstrap", problem, remedy)
 
     def __str__(self) -> str:
         return f"{self.repeats} draws, seed {self.seed}"
@@ -40,10 +38,6 @@ class BootstrapConfig:
         """Return (repeats, structures) how often each structure is drawn.
 
         The generator starts anew each time: models scored on the same structures get the same draws.
-
-        Args:
-            clusters: Cluster of each structure.
-            by_cluster: Draw whole clusters instead of structures.
         """
         generator = np.random.default_rng(self.seed)
         if by_cluster:
@@ -76,8 +70,6 @@ def cluster_draws(
 
     Args:
         clusters: Cluster of each structure; an empty name stands for a cluster of its own.
-        repeats: Number of draws.
-        generator: Source of randomness.
 
     Returns:
         (repeats, structures) how often each structure is drawn.

@@ -91,9 +91,6 @@ def mape(
     """Mean absolute error relative to the true value, %.
 
     Args:
-        predicted: Values.
-        true: Values, of the same unit.
-        minimum: Pairs below which the result is NaN.
         floor: Smallest true value that counts, so that nothing is divided by almost zero; None: NaN.
 
     Example:

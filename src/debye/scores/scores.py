@@ -24,27 +24,18 @@ from debye.scores.metrics import (
     spearman,
     z_scores,
 )
-from debye.scores.strata import ATOM_CLASSES, AtomClass, classes_of, resolution_stratum
-from debye.scores.values import StructureValues
+from debye.scores.strata import (
+    ATOM_CLASSES,
+    AtomClass,
+    StructureValues,
+    classes_of,
+    resolution_stratum,
+)
 from debye.targets.target import Per
 
 RUN = ["model", "crystal"]
 """Columns of a score table that say which model made the predictions, and whether it used symmetry mates
 (``on`` or ``off``)."""
-
-MOMENTS = (
-    "mean_true",
-    "mean_predicted",
-    "variance_true",
-    "variance_predicted",
-    "covariance",
-    "squared_error",
-    "absolute_error",
-    "oracle_absolute_error",
-    "percent_error",
-    "oracle_percent_error",
-)
-"""Columns that pooled measures are made of, averages over the items of the structure."""
 
 
 class StructureScore(NamedTuple):
@@ -116,7 +107,6 @@ def score_table(scores: Iterable[StructureScore], **labels: str) -> pd.DataFrame
     """Return scores as a table, a row each.
 
     Args:
-        scores: Of one model.
         labels: Columns to put first, by default those of :data:`RUN`.
     """
     table = pd.DataFrame(list(scores), columns=pd.Index(StructureScore._fields))
@@ -138,41 +128,29 @@ def check_scores(scores: pd.DataFrame) -> None:
         ConfigError: it is empty, or has a structure twice.
     """
     if scores.empty:
-        raise ConfigError(
-            "evaluate",
-            "no atom of any structure can be scored",
-            "Choose a split of structures with atoms",
-        )
+        problem = "no atom of any structure can be scored"
+        raise ConfigError("evaluate", problem, "Choose a split of structures with atoms")
     twice = scores.loc[scores.duplicated([*RUN, "id", "atom_class"])]
     if len(twice):
-        raise ConfigError(
-            str(twice["model"].iloc[0]),
-            f"structures that come more than once: {', '.join(sorted(set(twice['id']))[:5])}",
-            "Evaluate every structure once, or the intervals are too narrow",
-        )
+        problem = f"structures that come more than once: {', '.join(sorted(set(twice['id']))[:5])}"
+        remedy = "Evaluate every structure once, or the intervals are too narrow"
+        raise ConfigError(str(twice["model"].iloc[0]), problem, remedy)
 
 
 def score_structure(
     values: StructureValues, classes: Iterable[str] | None = None
 ) -> list[StructureScore]:
     """Score the classes of atoms that the structure has; None: all that the target has figures for."""
-    scores = []
-    z_error = _z_errors(values)
-    for name in classes_of(values.target) if classes is None else classes:
-        row = ATOM_CLASSES[name]
-        mask = row.select(values)
-        if mask.any():
-            scores.append(_score(values, row, mask, z_error[mask]))
-    return scores
-
-
-def _z_errors(values: StructureValues) -> NDArray[np.float64]:
-    """Return the absolute difference of z-scores of each item, NaN if one is missing."""
     both = np.isfinite(values.true) & np.isfinite(values.predicted)
-    first, second = (
-        z_scores(np.where(both, side, np.nan)) for side in (values.predicted, values.true)
-    )
-    return np.abs(first - second)
+    first, second = (z_scores(np.where(both, x, np.nan)) for x in (values.predicted, values.true))
+    z_error = np.abs(first - second)
+    rows = [ATOM_CLASSES[name] for name in classes or classes_of(values.target)]
+    masks = [row.select(values) for row in rows]
+    return [
+        _score(values, row, mask, z_error[mask])
+        for row, mask in zip(rows, masks, strict=True)
+        if mask.any()
+    ]
 
 
 def _score(
@@ -220,28 +198,24 @@ def _score(
 
 
 def _chain_pearson(
-    predicted: NDArray[np.float64],
-    true: NDArray[np.float64],
-    chain: NDArray[np.int32],
-    minimum: int,
+    predicted: NDArray[np.float64], true: NDArray[np.float64], chain: NDArray, minimum: int
 ) -> float:
-    each = np.array(
-        [pearson(predicted[chain == c], true[chain == c], minimum) for c in np.unique(chain)]
-    )
+    own = [chain == name for name in np.unique(chain)]
+    each = np.array([pearson(predicted[rows], true[rows], minimum) for rows in own])
     each = each[np.isfinite(each)]
     return float(each.mean()) if each.size else np.nan
 
 
 def _bounds(values: StructureValues, scored: NDArray[np.bool_]) -> tuple[int, float, float]:
     """Count items with bounds, the share within them (ends included), and the mean width."""
-    if values.lower is None or values.upper is None or values.is_profile:
+    lower, upper = values.lower, values.upper
+    if lower is None or upper is None or values.is_profile:
         return 0, np.nan, np.nan
-    rows = scored & np.isfinite(values.lower) & np.isfinite(values.upper)
+    rows = scored & np.isfinite(lower) & np.isfinite(upper)
     if not rows.any():
         return 0, np.nan, np.nan
-    lower, upper, true = values.lower[rows], values.upper[rows], values.true[rows]
-    within = (lower <= true) & (true <= upper)
-    return int(rows.sum()), float(within.mean()), float((upper - lower).mean(dtype=np.float64))
+    within = ((lower <= values.true) & (values.true <= upper))[rows].mean()
+    return int(rows.sum()), float(within), float((upper[rows] - lower[rows]).mean(dtype=np.float64))
 
 
 def _moments(
@@ -249,23 +223,19 @@ def _moments(
 ) -> dict[str, float]:
     """Return what pooled measures need; zeros without items, which add nothing to the pool."""
     if not true.size:
-        return dict.fromkeys(MOMENTS, 0.0)
-    error, off_mean = predicted - true, true - true.mean()
-    large = above_floor(true, floor)
-    moments = (
-        true.mean(),
-        predicted.mean(),
-        true.var(),
-        predicted.var(),
-        (off_mean * (predicted - predicted.mean())).mean(),
-        np.square(error).mean(),
-        np.abs(error).mean(),
-        np.abs(off_mean).mean(),
-        _mean_percent(error[large], true[large]),
-        _mean_percent(off_mean[large], true[large]),
-    )
-    return dict(zip(MOMENTS, map(float, moments), strict=True))
-
-
-def _mean_percent(error: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    return float(100 * np.abs(error / true).mean()) if error.size else 0.0
+        predicted, true, floor = np.zeros(1), np.zeros(1), None
+    error, off_mean, large = predicted - true, true - true.mean(), above_floor(true, floor)
+    percent, oracle_percent = (100 * np.abs(x[large] / true[large]) for x in (error, off_mean))
+    moments = {
+        "mean_true": true.mean(),
+        "mean_predicted": predicted.mean(),
+        "variance_true": true.var(),
+        "variance_predicted": predicted.var(),
+        "covariance": (off_mean * (predicted - predicted.mean())).mean(),
+        "squared_error": np.square(error).mean(),
+        "absolute_error": np.abs(error).mean(),
+        "oracle_absolute_error": np.abs(off_mean).mean(),
+        "percent_error": percent.mean() if large.any() else 0.0,
+        "oracle_percent_error": oracle_percent.mean() if large.any() else 0.0,
+    }
+    return {name: float(value) for name, value in moments.items()}

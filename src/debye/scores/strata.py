@@ -1,22 +1,80 @@
-"""The groups that results are broken down by: classes of atoms, ranges of resolution."""
+"""What is scored, and how results are broken down: values of one structure, classes of atoms, ranges of resolution."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.errors import StructureError
 from debye.structure.chemistry import BACKBONE, COFACTORS, STANDARD_RESIDUES
 from debye.structure.structure import EntityKind
 from debye.targets.target import Per, Target
 
 if TYPE_CHECKING:
-    from debye.scores.values import StructureValues
     from debye.structure.structure import Structure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureValues:
+    """True and predicted values of the items of one structure, in the unit of the target.
+
+    An item is an atom, a residue or the structure, as ``target.per`` says; row ``i`` of every array
+    describes item ``i``. An item is scored if both values are finite; one that lacks only the prediction
+    is counted.
+    """
+
+    id: str
+    """Entry identifier, unique within a split."""
+    target: Target
+    """Unit, kind of item, and the smallest true value that percentage errors cover."""
+    true: NDArray[np.float32]
+    """(items,) NaN where there is no usable value."""
+    predicted: NDArray[np.float32]
+    """(items,) NaN where the model gives no value."""
+    entity_kind: NDArray[np.int8]
+    """(items,) a :class:`debye.structure.structure.EntityKind`."""
+    is_backbone: NDArray[np.bool_]
+    """(items,) True for N, CA, C, O and OXT of protein residues."""
+    residue_name: NDArray[np.str_]
+    """(items,) component identifier, e.g. ``ALA``, ``ATP``."""
+    residue_index: NDArray[np.int32]
+    """(items,) residue, or single ligand, of each item."""
+    chain_index: NDArray[np.int32]
+    """(items,) chain of each item."""
+    lower: NDArray[np.float32] | None = None
+    """(items,) lower bound of the 90 % interval; None if the model gives no bounds."""
+    upper: NDArray[np.float32] | None = None
+    """(items,) upper bound of the 90 % interval."""
+    resolution: float | None = None
+    """High-resolution limit, Å; None if unknown."""
+    cluster: str = ""
+    """Sequence cluster; structures of one cluster are not independent. Empty: a cluster of its own."""
+    group: str = ""
+    """Free label of the structure, for example its protein family."""
+    has_crystal: bool = False
+    """Symmetry mates took part in the prediction."""
+    is_profile: bool = False
+    """``predicted`` has no unit, because the model does not predict the level: only correlations count."""
+
+    def __post_init__(self) -> None:
+        items = len(self.true)
+        for column in fields(self):
+            value = getattr(self, column.name)
+            if isinstance(value, np.ndarray) and value.shape != (items,):
+                problem = f"{items} true values, but {column.name} has shape {value.shape}"
+                raise StructureError(self.id, problem, "Build every array from the same items")
+        if (self.lower is None) != (self.upper is None):
+            problem = "only one of the two bounds is given"
+            raise StructureError(self.id, problem, "Give lower and upper, or neither")
+
+    def __len__(self) -> int:
+        return len(self.true)
+
 
 LIGAND_SIZE = 7
 """Heavy atoms that make a non-polymer component a ligand; smaller ones are mostly buffer and cryoprotectant."""
@@ -91,16 +149,13 @@ def _ligand(values: StructureValues) -> NDArray[np.bool_]:
 
 
 def _cofactor(values: StructureValues) -> NDArray[np.bool_]:
-    return (values.entity_kind == EntityKind.LIGAND) & _named(values, COFACTORS)
+    named = np.isin(values.residue_name, list(COFACTORS))
+    return (values.entity_kind == EntityKind.LIGAND) & named
 
 
 def _modified(values: StructureValues) -> NDArray[np.bool_]:
     polymer = np.isin(values.entity_kind, (EntityKind.PROTEIN, EntityKind.NUCLEIC))
-    return polymer & ~_named(values, STANDARD_RESIDUES)
-
-
-def _named(values: StructureValues, names: Iterable[str]) -> NDArray[np.bool_]:
-    return np.isin(values.residue_name, list(names))
+    return polymer & ~np.isin(values.residue_name, list(STANDARD_RESIDUES))
 
 
 def _protein_beside_ligand(values: StructureValues) -> NDArray[np.bool_]:
@@ -134,50 +189,29 @@ ATOM_CLASSES = {
         AtomClass(PRIMARY, "protein heavy atoms", 10, _of_kind(EntityKind.PROTEIN)),
         AtomClass("backbone", "N, CA, C, O, OXT of protein residues", 10, _backbone, False),
         AtomClass("side chain", "other protein atoms", 10, _side_chain, False),
-        AtomClass(
-            "modified residue",
-            "residues of chains other than the 20 amino acids and 8 nucleotides",
-            5,
-            _modified,
-        ),
+        AtomClass("modified residue", "residues of chains other than the 20 amino acids and 8 nucleotides",
+                  5, _modified),
         AtomClass("nucleic", "nucleotides", 10, _of_kind(EntityKind.NUCLEIC)),
-        AtomClass(
-            "ligand",
-            f"components of at least {LIGAND_SIZE} heavy atoms, where a structure has "
-            f"{LIGAND_ATOMS} such atoms in all",
-            LIGAND_ATOMS,
-            _ligand,
-            False,
-        ),
+        AtomClass("ligand", f"components of at least {LIGAND_SIZE} heavy atoms, where a structure has "
+                  f"{LIGAND_ATOMS} such atoms in all", LIGAND_ATOMS, _ligand, False),
         AtomClass("cofactor", "ligands that enzymes work with: heme, NAD, ATP, …", 10, _cofactor),
         AtomClass("sugar", "saccharides", 10, _of_kind(EntityKind.SUGAR)),
         AtomClass("ion", "single-atom components but water", 3, _of_kind(EntityKind.ION)),
-        AtomClass(
-            "protein + ligand",
-            "protein and ligand atoms of structures that have ligands",
-            10,
-            _protein_and_ligand,
-            False,
-        ),
-        AtomClass(
-            "protein beside ligand",
-            "protein atoms of the same structures",
-            10,
-            _protein_beside_ligand,
-            False,
-        ),
+        AtomClass("protein + ligand", "protein and ligand atoms of structures that have ligands",
+                  10, _protein_and_ligand, False),
+        AtomClass("protein beside ligand", "protein atoms of the same structures",
+                  10, _protein_beside_ligand, False),
         AtomClass(EVERY_ATOM, "every scored atom", 10, lambda values: np.ones(len(values), bool)),
     )
-}
+}  # fmt: skip
 
 
 def classes_of(target: Target) -> tuple[str, ...]:
     """Return the classes that a target has figures for; the first is the primary one."""
     if target.per is Per.STRUCTURE:
         return (EVERY_ATOM,)
-    return tuple(
-        row.name for row in ATOM_CLASSES.values() if target.per is Per.ATOM or row.of_residues
-    )
+    rows = ATOM_CLASSES.values()
+    return tuple(row.name for row in rows if target.per is Per.ATOM or row.of_residues)
 
 
 EVERY_STRATUM = "all"

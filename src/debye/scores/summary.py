@@ -6,8 +6,9 @@ Counting each once gives the estimate, bootstrap draws give its interval: one fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from debye.scores.bootstrap import BootstrapConfig, percentile_interval
-from debye.scores.scores import by_run, check_scores
+from debye.scores.scores import RUN, by_run, check_scores
 from debye.scores.strata import (
     ATOM_CLASSES,
     EVERY_ATOM,
@@ -51,13 +52,10 @@ def weighted_quantile(
         ... ).tolist()
         [2.0, 5.0]
     """
-    known = np.isfinite(values)
-    order = np.argsort(values[known], kind="stable")
-    ranked = values[known][order]
-    until = np.cumsum(weights[:, known][:, order], axis=1)
-    result = np.full(len(weights), np.nan)
+    order = np.argsort(values, kind="stable")[: np.isfinite(values).sum()]  # NaN comes last
+    ranked, until = values[order], np.cumsum(weights[:, order], axis=1)
     if not ranked.size:
-        return result
+        return np.full(len(weights), np.nan)
     total = until[:, -1]
     place = np.maximum(total - 1, 0) * quantile
     below = np.floor(place)
@@ -175,52 +173,28 @@ MEASURES = {
         Measure("chain_pearson_mean", "mean Pearson r within chains", _structure_mean("chain_pearson"), "chain_pearson"),
         Measure("mae_mean", "mean over structures of MAE{unit}", _structure_mean("mae"), "mae"),
         Measure("oracle_mae_mean", _ORACLE, _structure_mean("oracle_mae"), "oracle_mae"),
-        Measure(
-            "z_mae",
-            "mean over structures of the MAE of z-scores, standardized over the whole structure",
-            _structure_mean("z_mae"),
-            "z_mae",
-        ),
+        Measure("z_mae", "mean over structures of the MAE of z-scores, standardized over the whole structure",
+                _structure_mean("z_mae"), "z_mae"),
         Measure("mape_mean", "mean over structures of MAPE, %", _structure_mean("mape"), "mape"),
-        Measure(
-            "rrse_mean",
-            "mean over structures of RRSE against the structure's own mean",
-            _structure_mean("rrse"),
-            "rrse",
-        ),
+        Measure("rrse_mean", "mean over structures of RRSE against the structure's own mean",
+                _structure_mean("rrse"), "rrse"),
         Measure("pooled_pearson", "Pearson r over all {items}", _pooled_pearson),
         Measure("oracle_pooled_pearson", _ORACLE, _oracle_pearson),
-        Measure(
-            "pooled_z_pearson",
-            "Pearson r over all {items} of z-scores, standardized over the class in each structure",
-            _pooled_z_pearson,
-        ),
-        Measure(
-            "pooled_z_mae",
-            "MAE over all {items} of z-scores, standardized over the whole structure",
-            _atom_mean("z_absolute_error", "z_atoms"),
-            "z_mae",
-        ),
+        Measure("pooled_z_pearson", "Pearson r over all {items} of z-scores, standardized over the class in each structure",
+                _pooled_z_pearson),
+        Measure("pooled_z_mae", "MAE over all {items} of z-scores, standardized over the whole structure",
+                _atom_mean("z_absolute_error", "z_atoms"), "z_mae"),
         Measure("pooled_mae", "MAE over all {items}{unit}", _atom_mean("absolute_error"), "mae"),
         Measure("oracle_pooled_mae", _ORACLE, _atom_mean("oracle_absolute_error"), "oracle_mae"),
-        Measure(
-            "pooled_mape", "MAPE over all {items}, %", _atom_mean("percent_error", "percent_atoms"), "mape"
-        ),
+        Measure("pooled_mape", "MAPE over all {items}, %", _atom_mean("percent_error", "percent_atoms"), "mape"
+                ),
         Measure("oracle_pooled_mape", _ORACLE, _atom_mean("oracle_percent_error", "percent_atoms"), "oracle_mae"),
         Measure("pooled_rrse", "RRSE over all {items} against the pooled mean", _pooled_rrse, "rrse"),
         Measure("oracle_pooled_rrse", _ORACLE, _oracle_rrse, "oracle_mae"),
-        Measure(
-            "coverage_90",
-            "share of {items} within their 90 % interval",
-            _atom_mean("bounded_share", "bounded_atoms"),
-            "coverage",
-        ),
-        Measure(
-            "interval_width",
-            "mean over structures of the width of the interval{unit}",
-            _structure_mean("interval_width"),
-            "interval_width",
-        ),
+        Measure("coverage_90", "share of {items} within their 90 % interval",
+                _atom_mean("bounded_share", "bounded_atoms"), "coverage"),
+        Measure("interval_width", "mean over structures of the width of the interval{unit}",
+                _structure_mean("interval_width"), "interval_width"),
     )
 }  # fmt: skip
 
@@ -230,7 +204,6 @@ def measure(scores: pd.DataFrame, name: str, weights: Weights | None = None) -> 
 
     Args:
         scores: One row a structure, all of one atom class.
-        name: A row of :data:`MEASURES`.
         weights: How often each structure counts; each once if not given.
     """
     if name not in MEASURES:
@@ -339,8 +312,6 @@ def difference(
     Args:
         first: Scores of one model on one class of atoms, a row a structure.
         second: Those of another model, of the same class.
-        bootstrap: How the intervals are made.
-        name: A row of :data:`MEASURES`.
     """
     mine, theirs = (table.set_index("id").sort_index() for table in (first, second))
     own = MEASURES[name].column
@@ -354,20 +325,14 @@ def difference(
         draws = measure(left, name, weights) - measure(right, name, weights)
         return percentile_interval(draws, bootstrap.level)
 
-    (low, high), (cluster_low, cluster_high) = interval(False), interval(True)
-    labels = ["{model}, crystal {crystal}".format(**table.iloc[0]) for table in (first, second)]
+    label = "{model}, crystal {crystal}".format
+    labels = label(**first.iloc[0]), label(**second.iloc[0])
+    used = int(np.isfinite(column(left, own)).sum())
+    left_out = len(mine.index.union(theirs.index)) - len(left)
+    estimate = float(measure(left, name)[0] - measure(right, name)[0])
+    ends = *interval(False), *interval(True)
     return Difference(
-        name,
-        str(first["atom_class"].iloc[0]),
-        labels[0],
-        labels[1],
-        int(np.isfinite(column(left, own)).sum()),
-        len(mine.index.union(theirs.index)) - len(left),
-        float(measure(left, name)[0] - measure(right, name)[0]),
-        low,
-        high,
-        cluster_low,
-        cluster_high,
+        name, str(first["atom_class"].iloc[0]), *labels, used, left_out, estimate, *ends
     )
 
 
@@ -378,3 +343,84 @@ def differences_from_first(
     tables = [rows for _, _, rows in by_run(primary_scores(scores))]
     found = [difference(table, tables[0], bootstrap, name) for table in tables[1:]]
     return pd.DataFrame(found, columns=pd.Index(Difference._fields))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlations:
+    """Several predictors on items other than the structures of a split: pairs of crystals, predicted structures.
+
+    Groups of items are averaged side by side.
+    """
+
+    name: str
+    """Stem of the files."""
+    title: str
+    note: str
+    """What one item is and how it is scored."""
+    items: pd.DataFrame
+    """Facts about each item, a row each; the index counts from 0."""
+    clusters: tuple[str, ...]
+    """Cluster of each item; items of one cluster are not independent."""
+    groups: Mapping[str, NDArray[np.bool_]]
+    """Name to (items,) mask; the first is the primary one."""
+    scores: pd.DataFrame
+    """Made by :func:`predictor_rows`: ``model``, ``crystal``, ``item`` (row of ``items``), ``pearson``, ``counted``."""
+    bootstrap: BootstrapConfig
+
+    def means(self) -> pd.DataFrame:
+        """Average every predictor over every group; items without an r are counted and left out.
+
+        Returns:
+            ``model``, ``crystal``, ``group``, ``items``, ``undefined`` (items without an r), ``mean``,
+            ``median``, and ``low`` and ``high`` of the mean: bootstrap over clusters.
+        """
+        found = []
+        for (model, crystal, rows), group in product(by_run(self.scores), self.groups):
+            item = rows["item"].to_numpy()
+            chosen = self.groups[group][item] & rows["counted"].to_numpy()
+            values = column(rows, "pearson")[chosen]
+            known = values[np.isfinite(values)]
+            low = high = mean = median = np.nan
+            if known.size:
+                mean, median = float(known.mean()), float(np.median(known))
+            if known.size and self.bootstrap.repeats:
+                names = [self.clusters[place] for place in item[chosen]]
+                draws = weighted_mean(values, self.bootstrap.draws(names, by_cluster=True))
+                low, high = percentile_interval(draws, self.bootstrap.level)
+            row = {"model": model, "crystal": crystal, "group": group, "items": len(values)}
+            row |= {"undefined": len(values) - len(known), "mean": mean}
+            found.append(row | {"median": median, "low": low, "high": high})
+        return pd.DataFrame(found)
+
+    def table(self) -> pd.DataFrame:
+        """Return a row a predictor and item: ``model``, ``crystal``, the facts of the item, ``pearson``."""
+        rows = rows_where(self.scores, counted=True)
+        facts = self.items.loc[rows["item"]].set_axis(rows.index)
+        return pd.concat([pd.DataFrame(rows[RUN]), facts, rows["pearson"]], axis=1)
+
+    def take(self, chosen: NDArray[np.bool_]) -> Correlations:
+        """Return the same predictors on some of the items, e.g. those of one split."""
+        rows = self.scores[chosen[self.scores["item"]]]
+        return replace(
+            self,
+            items=self.items[chosen].reset_index(drop=True),
+            clusters=tuple(np.array(self.clusters, object)[chosen]),
+            groups={name: mask[chosen] for name, mask in self.groups.items()},
+            scores=rows.assign(item=(np.cumsum(chosen) - 1)[rows["item"]]),
+        )
+
+
+def predictor_rows(
+    model: str, crystal: str, pearson: NDArray[np.float64], counted: NDArray[np.bool_] | None = None
+) -> pd.DataFrame:
+    """Return the rows of one predictor for :attr:`Correlations.scores`, one an item.
+
+    Args:
+        model: Its name.
+        crystal: ``on``, ``off``, ``other`` for coordinates of another crystal, or empty.
+        pearson: (items,) NaN if not defined.
+        counted: (items,) whether it is scored on an item; None: on all. The other items are not undefined.
+    """
+    labels = {"model": model, "crystal": crystal, "item": np.arange(len(pearson))}
+    scores = {"pearson": pearson, "counted": True if counted is None else counted}
+    return pd.DataFrame(labels | scores)

@@ -11,18 +11,35 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
+from debye.structure.chemistry import COVALENT_RADIUS, covalent_radius, is_metal, unique_text
 from debye.structure.components import find_component
-from debye.structure.geometric_links import (
-    AtomTable,
-    is_bonded,
-    metal_bonds,
-    near_pairs,
-    other_links,
-    polymer_links,
-)
-from debye.structure.structure import Structure
+from debye.structure.structure import EntityKind, Structure
 
+TOLERANCE = 0.3
+"""How much longer than the sum of covalent radii a bond between nonmetals may be, Å."""
+METAL_TOLERANCE = 0.5
+"""The same between a metal and a donor, Å: Zn-O up to 2.38, Mg-O up to 2.57, Ca-O up to 2.92."""
+METAL_CARBON_TOLERANCE = 0.1
+"""The same between a d-block metal and carbon, Å: Fe-CO and Co-CH2 yes, a carbon near Ca no."""
+LARGEST_CARBON_BINDER = 1.7
+"""Covalent radius above which a metal is not taken to bind carbon, Å (alkali, alkaline earth, f)."""
+SHORTEST = 0.6
+"""Shortest bond by distance, in sums of covalent radii: nearer atoms overlap by mistake."""
+PEPTIDE, PHOSPHODIESTER, DISULFIDE = 2.0, 2.2, 2.5
+"""Longest polymer links, Å; generous, for poorly refined entries."""
+WIDEST_PEPTIDE = 2.6
+"""Å. Where the peptide bonds of a structure scatter, as those of a rough model do, longer ones count up to this."""
+USUAL_PEPTIDE, SCATTERS = 1.33, 7.4
+"""Å, and median absolute deviations above it (5 standard deviations) that still make a peptide bond."""
+SHORTEST_LINK = 0.5
+"""Shortest polymer link, Å."""
+
+LIGHT_REACH = 2.0  # covers any two atoms of radius up to 0.85 Å: C, N, O, F, B
+LARGE_TOLERANCE = max(TOLERANCE, DISULFIDE - 2 * COVALENT_RADIUS["S"])
+DONORS = ("N", "O", "F", "S", "CL", "SE", "BR", "I")
+CROWDED_BY_CHANCE = ("N", "O", "F", "CL", "BR", "I")
 STRETCHED = 0.6
 """A dictionary bond longer than the sum of covalent radii by this much, Å, contradicts its entry."""
 MISMATCH = 0.25
@@ -72,18 +89,15 @@ class Bonds:
 def find_bonds(structure: Structure) -> Bonds:
     """Find all bonds of a structure with one conformer and no hydrogens.
 
-    Within a residue, bonds and orders are those of the Chemical Component Dictionary. Residues that
-    the dictionary lacks, or whose coordinates contradict it (another molecule under the same name),
-    and atoms with names it lacks, are bonded by distance, with orders by :data:`ORDER_BY_LENGTH`.
-    Between residues: peptide bonds, phosphodiesters, disulfides and other covalent links by distance,
-    and metal coordination, all ``SINGLE``. Symmetry mates are never bonded.
+    Within a residue, bonds and orders are those of the Chemical Component Dictionary. Residues that the
+    dictionary lacks, or whose coordinates contradict it (another molecule under the same name), and atoms with
+    names it lacks, are bonded by distance, with orders by :data:`ORDER_BY_LENGTH`. Between residues: peptide
+    bonds, phosphodiesters, disulfides and other covalent links by distance, and metal coordination, all
+    ``SINGLE``. Symmetry mates are never bonded.
 
-    The links that files list (LINK, SSBOND, struct_conn) are not used, so that the same atoms have
-    the same bonds in every format. Of those in 550 entries geometry finds 642 of 650 covalent ones; the
-    others, and most metal contacts it leaves out, are stretched or join two metals.
-
-    Args:
-        structure: What :func:`debye.structure.select.select_atoms` returns.
+    The links that files list (LINK, SSBOND, struct_conn) are not used, so that the same atoms have the same
+    bonds in every format. Of those in 550 entries geometry finds 642 of 650 covalent ones; the others, and
+    most metal contacts it leaves out, are stretched or join two metals.
 
     Example:
         >>> from debye.testing.peptide import build_peptide
@@ -91,23 +105,18 @@ def find_bonds(structure: Structure) -> Bonds:
         8
     """
     atoms = AtomTable.from_structure(structure)
-    near = near_pairs(atoms)
+    near = _near_pairs(atoms)
     known_pairs, known_order, known = _dictionary_bonds(atoms, near)
     within = near[atoms.same_residue(near) & ~known[near].all(axis=1)]
-    within = within[is_bonded(atoms, within)]
-    polymer = polymer_links(structure, atoms, near)
-    links = np.concatenate(
-        [
-            polymer,
-            other_links(structure, atoms, near, polymer),
-            metal_bonds(structure, atoms, known),
-        ]
-    )
+    within = within[_is_bonded(atoms, within)]
+    polymer = _polymer_links(structure, atoms, near)
+    others = _other_links(structure, atoms, near, polymer)
+    links = np.concatenate([polymer, others, _metal_bonds(structure, atoms, known)])
     pairs = np.sort(np.concatenate([known_pairs, within, links]), axis=1)
     single = np.full(len(links), BondOrder.SINGLE, np.int8)
     order = np.concatenate([known_order, _order_by_length(structure, atoms, within), single])
     # Of equal pairs the first stays: the dictionary gives the order.
-    _, first = np.unique(pairs[:, 0] * len(structure) + pairs[:, 1], return_index=True)
+    _, first = np.unique(pairs @ (len(structure), 1), return_index=True)
     return Bonds(pairs=pairs[first].astype(np.int32), order=order[first])
 
 
@@ -152,27 +161,25 @@ def _match_dictionary(
         atoms: The structure.
         near: Pairs of nonmetals near enough to be bonded.
         known: (atoms,) whether the dictionary entry has the atom's name.
-        pairs: (bonds, 2) what the dictionary bonds, and
+        pairs: (bonds, 2) what the dictionary bonds.
         residue: (bonds,) in which residue.
     """
+    names = np.bincount(atoms.residue)
 
     def count(rows: NDArray[np.intp]) -> NDArray[np.intp]:
         return np.bincount(rows, minlength=len(names))
 
-    names = np.bincount(atoms.residue)
     length, radii = atoms.length(pairs)
-    bonded = is_bonded(atoms, pairs) & ~atoms.metal[pairs].any(axis=1)
+    bonded = _is_bonded(atoms, pairs) & ~atoms.metal[pairs].any(axis=1)
     near = near[atoms.same_residue(near) & known[near].all(axis=1)]
     # Bonded by distance but not by the dictionary: all such contacts less those that are both.
-    surplus = count(atoms.residue[near[is_bonded(atoms, near), 0]]) - count(residue[bonded])
+    surplus = count(atoms.residue[near[_is_bonded(atoms, near), 0]]) - count(residue[bonded])
     wrong = count(residue[length > radii + STRETCHED]) + surplus
     unknown = count(atoms.residue[~known])
     return (wrong <= MISMATCH * count(residue)) & (unknown <= MISMATCH * names)
 
 
-def _templates(
-    atoms: AtomTable,
-) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]:
+def _templates(atoms: AtomTable) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]:
     """Bonds of each component, one component after the other, and where each starts.
 
     A bond is two rows of ``atoms.names`` and an order; bonds to names that no residue has are left
@@ -181,11 +188,14 @@ def _templates(
     number = {name: row for row, name in enumerate(atoms.names.tolist())}
     found = [(row, find_component(name)) for row, name in enumerate(atoms.components.tolist())]
     entries = [(row, entry) for row, entry in found if entry is not None]
-    names = np.array([len(entry.atom_names) for _, entry in entries], np.intp)
-    bonds = np.array([len(entry.order) for _, entry in entries], np.intp)
-    rows = np.array([row for row, _ in entries], np.intp)
-    name = np.array(
-        [number.get(name, -1) for _, entry in entries for name in entry.atom_names], np.intp
+    names, bonds, rows, name = (
+        np.array(values, np.intp)
+        for values in (
+            [len(entry.atom_names) for _, entry in entries],
+            [len(entry.order) for _, entry in entries],
+            [row for row, _ in entries],
+            [number.get(name, -1) for _, entry in entries for name in entry.atom_names],
+        )
     )
     known_name = np.zeros((len(atoms.components), len(atoms.names)), bool)
     known_name[np.repeat(rows, names)[name >= 0], name[name >= 0]] = True
@@ -219,11 +229,207 @@ def _order_by_length(
 ) -> NDArray[np.int8]:
     """Apply :data:`ORDER_BY_LENGTH`."""
     order = np.full(len(pairs), BondOrder.SINGLE, np.int8)
-    if len(pairs):
-        length, _ = atoms.length(pairs)
-        element = np.sort(structure.element[pairs], axis=1)
-        for elements, limits in ORDER_BY_LENGTH.items():
-            rows = np.flatnonzero((element == elements).all(axis=1))
-            orders = np.array([*(entry[1] for entry in limits), BondOrder.SINGLE], np.int8)
-            order[rows] = orders[np.searchsorted([entry[0] for entry in limits], length[rows])]
+    length, _ = atoms.length(pairs)
+    element = np.sort(structure.element[pairs], axis=1)
+    for elements, limits in ORDER_BY_LENGTH.items():
+        rows = np.flatnonzero((element == elements).all(axis=1))
+        longest, orders = zip(*limits, strict=True)
+        orders = np.array([*orders, BondOrder.SINGLE], np.int8)
+        order[rows] = orders[np.searchsorted(longest, length[rows])]
     return order
+
+
+@dataclass(frozen=True, slots=True)
+class AtomTable:
+    """Columns of a structure that the bond rules share."""
+
+    position: NDArray[np.float64]
+    """(atoms, 3) Å."""
+    radius: NDArray[np.float64]
+    """(atoms,) covalent radius, Å."""
+    metal: NDArray[np.bool_]
+    residue: NDArray[np.intp]
+    """(atoms,) residue index and name together: a residue modelled as two kinds counts as two."""
+    component: NDArray[np.intp]
+    """(atoms,) row in ``components``."""
+    components: NDArray[np.str_]
+    name: NDArray[np.intp]
+    """(atoms,) row in ``names``."""
+    names: NDArray[np.str_]
+
+    @classmethod
+    def from_structure(cls, structure: Structure) -> AtomTable:
+        """Look up radii and number the names."""
+        components, component = unique_text(structure.residue_name)
+        names, name = unique_text(structure.atom_name)
+        residue = structure.residue_index.astype(np.int64) * max(len(components), 1) + component
+        return cls(
+            position=structure.position.astype(np.float64),
+            radius=covalent_radius(structure.element).astype(np.float64),
+            metal=is_metal(structure.element),
+            residue=np.unique(residue, return_inverse=True)[1],
+            component=component,
+            components=components,
+            name=name,
+            names=names,
+        )
+
+    def named(self, name: str) -> NDArray[np.bool_]:
+        """(atoms,) whether an atom has a name."""
+        return np.isin(self.name, np.flatnonzero(self.names == name))
+
+    def length(self, pairs: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Length of each pair, and the sum of its covalent radii, Å."""
+        first, second = pairs.T
+        step = self.position[first] - self.position[second]
+        return np.sqrt(np.einsum("ij,ij->i", step, step)), self.radius[first] + self.radius[second]
+
+    def same_residue(self, pairs: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Whether both atoms of each pair belong to one residue."""
+        return self.residue[pairs[:, 0]] == self.residue[pairs[:, 1]]
+
+
+def _near_pairs(atoms: AtomTable) -> NDArray[np.intp]:
+    """Pairs of nonmetals near enough for any rule below, each once."""
+    rows = np.flatnonzero(~atoms.metal)
+    if len(rows) < 2:
+        return np.zeros((0, 2), np.intp)
+    tree = KDTree(atoms.position[rows], balanced_tree=False, compact_nodes=False)  # few searches
+    pairs = rows[tree.query_pairs(LIGHT_REACH, output_type="ndarray")]
+    # Few atoms are large (S, P, Cl, Br, I, Se): only these need the longer search.
+    is_large = atoms.radius > (LIGHT_REACH - TOLERANCE) / 2
+    large = rows[is_large[rows]]
+    if not len(large):
+        return pairs
+    far = _between(atoms, large, rows, 2 * float(atoms.radius[large].max()) + LARGE_TOLERANCE)
+    far = far[~is_large[far[:, 1]] | (far[:, 0] < far[:, 1])]
+    return np.concatenate([pairs, far[atoms.length(far)[0] > LIGHT_REACH]])
+
+
+def _is_bonded(atoms: AtomTable, pairs: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether the distance alone makes a covalent bond between nonmetals."""
+    length, radii = atoms.length(pairs)
+    return (length <= radii + TOLERANCE) & (length >= SHORTEST * radii)
+
+
+def _polymer_links(
+    structure: Structure, atoms: AtomTable, near: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Peptide bonds, phosphodiesters and disulfides: each atom with its nearest partner only."""
+    pairs = near[~atoms.same_residue(near)]
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    length, _ = atoms.length(pairs)
+    kind = structure.entity_kind[pairs]
+
+    def select(left: str, right: str, polymer: EntityKind, longest: float) -> NDArray[np.intp]:
+        chosen = (length <= longest) & (length >= SHORTEST_LINK) & (kind == polymer).all(axis=1)
+        chosen &= atoms.named(left)[pairs[:, 0]] & atoms.named(right)[pairs[:, 1]]
+        return _mutual_nearest(pairs[chosen], length[chosen])
+
+    peptides = select("C", "N", EntityKind.PROTEIN, PEPTIDE)
+    longest = peptide_limit(atoms.length(peptides)[0])
+    if longest > PEPTIDE:
+        peptides = _wide_peptides(structure, atoms, longest)
+    links = [select(name, "P", EntityKind.NUCLEIC, PHOSPHODIESTER) for name in ("O3'", "O3*")]
+    disulfides = select("SG", "SG", EntityKind.PROTEIN, DISULFIDE)
+    return np.concatenate([peptides, *links, disulfides])
+
+
+def peptide_limit(length: NDArray[np.float64]) -> float:
+    """Return the longest peptide bond of a structure from those found up to :data:`PEPTIDE`, Å.
+
+    In a crystal structure they scatter by some hundredths of an Å; with coordinate errors of 0.2 Å one in
+    fifty is longer than 2 Å, and each that is missed looks like the end of a chain.
+
+    Example:
+        >>> lengths = np.array([1.32, 1.33, 1.34, 1.33])
+        >>> peptide_limit(lengths), round(peptide_limit(1.33 + 20 * (lengths - 1.33)), 2)
+        (2.0, 2.07)
+    """
+    if not len(length):
+        return PEPTIDE
+    scatter = float(np.median(np.abs(length - np.median(length))))
+    return float(np.clip(USUAL_PEPTIDE + SCATTERS * scatter, PEPTIDE, WIDEST_PEPTIDE))
+
+
+def _wide_peptides(structure: Structure, atoms: AtomTable, longest: float) -> NDArray[np.intp]:
+    protein = structure.entity_kind == EntityKind.PROTEIN
+    carbon, nitrogen = (np.flatnonzero(protein & atoms.named(name)) for name in "CN")
+    pairs = _between(atoms, carbon, nitrogen, longest)
+    length, _ = atoms.length(pairs)
+    chosen = ~atoms.same_residue(pairs) & (length >= SHORTEST_LINK)
+    return _mutual_nearest(pairs[chosen], length[chosen])
+
+
+def _other_links(
+    structure: Structure, atoms: AtomTable, near: NDArray[np.intp], polymer: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Other covalent links between residues: glycosidic, covalent inhibitors, isopeptides.
+
+    Two residues share at most one: those in contact at several places, or at one besides their peptide
+    bond, lie on top of each other by mistake or as alternatives, and get none. Two atoms of N, O and
+    halogens do not link either (they share a proton or clash), nor do waters and ions.
+    """
+    pairs = near[~atoms.same_residue(near)]
+    pairs = pairs[_is_bonded(atoms, pairs)]
+    polymer = _distinct(polymer, len(structure))
+    contacts = _distinct(np.concatenate([pairs, polymer]), len(structure))
+    sides = np.sort(atoms.residue[contacts], axis=1)
+    _, row, count = np.unique(sides @ (len(structure), 1), return_inverse=True, return_counts=True)
+    contacts = contacts[count[row] == 1]
+    contacts = contacts[~np.isin(contacts @ (len(structure), 1), polymer @ (len(structure), 1))]
+    crowded = np.isin(structure.element[contacts], CROWDED_BY_CHANCE).all(axis=1)
+    single = (EntityKind.WATER, EntityKind.ION)
+    loose = np.isin(structure.entity_kind[contacts], single).any(axis=1)
+    # A second peptide bond of one atom is the alternative that _polymer_links did not take.
+    ends = np.sort(structure.atom_name[contacts], axis=1)
+    peptide = (structure.entity_kind[contacts] == EntityKind.PROTEIN).all(axis=1)
+    peptide &= (ends == ("C", "N")).all(axis=1)
+    return contacts[~crowded & ~loose & ~peptide]
+
+
+def _metal_bonds(
+    structure: Structure, atoms: AtomTable, known: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Coordination of metals, within a residue only for atoms that are not in the dictionary.
+
+    Metals bind N, O, S, Se and halogens; metals up to ``LARGEST_CARBON_BINDER`` also carbon; never each
+    other.
+    """
+    binder = np.isin(structure.element, (*DONORS, "C"))
+    metals, others = np.flatnonzero(atoms.metal), np.flatnonzero(binder)
+    if not len(metals) or not len(others):
+        return np.zeros((0, 2), np.intp)
+    reach = float(atoms.radius[metals].max() + atoms.radius[others].max()) + METAL_TOLERANCE
+    pairs = _between(atoms, metals, others, reach)
+    length, radii = atoms.length(pairs)
+    carbon = structure.element[pairs[:, 1]] == "C"
+    limit = radii + np.where(carbon, METAL_CARBON_TOLERANCE, METAL_TOLERANCE)
+    keep = (length <= limit) & (length >= SHORTEST * radii)
+    keep &= ~carbon | (atoms.radius[pairs[:, 0]] <= LARGEST_CARBON_BINDER)
+    return pairs[keep & ~(atoms.same_residue(pairs) & known[pairs].all(axis=1))]
+
+
+def _between(
+    atoms: AtomTable, first: NDArray[np.intp], second: NDArray[np.intp], reach: float
+) -> NDArray[np.intp]:
+    """Pairs of a row of ``first`` and one of ``second`` within reach, Å."""
+    tree = KDTree(atoms.position[second], balanced_tree=False, compact_nodes=False)
+    hits = tree.query_ball_point(atoms.position[first], reach)
+    partners = np.concatenate([np.asarray(hit, np.intp) for hit in hits])
+    return np.column_stack([np.repeat(first, list(map(len, hits))), second[partners]])
+
+
+def _mutual_nearest(pairs: NDArray[np.intp], length: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Pairs in which each end is the nearest partner of the other."""
+    pairs = pairs[np.argsort(length, kind="stable")]
+    best = np.zeros((len(pairs), 2), bool)
+    for end in (0, 1):
+        best[np.unique(pairs[:, end], return_index=True)[1], end] = True
+    return pairs[best.all(axis=1)]
+
+
+def _distinct(pairs: NDArray[np.intp], atoms: int) -> NDArray[np.intp]:
+    """Each pair once, lower row first."""
+    key = np.unique(np.sort(pairs, axis=1) @ (atoms, 1))
+    return np.column_stack([key // atoms, key % atoms])

@@ -7,8 +7,7 @@ the number of categories is the length of the tuple. Lengths in Å, volumes in �
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import gemmi
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from debye.structure.components import ComponentClass, open_table
-from debye.structure.row_keys import equal_text, text_numbers
+from debye.structure.row_keys import text_numbers
 from debye.structure.structure import EntityKind
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -43,7 +42,6 @@ RESIDUES = (
 )
 """Residue identities: the 20 amino acids, selenomethionine, the eight nucleotides."""
 
-
 STANDARD_RESIDUES = tuple(name for name in RESIDUES if name not in (OTHER, "MSE"))
 """The 20 amino acids and the eight nucleotides."""
 
@@ -59,41 +57,28 @@ Fischer, Holliday & Thornton 2010, doi:10.1093/bioinformatics/btq442), and the n
 phosphate, with their stable analogs."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResidueProperties:
+class ResidueProperties(NamedTuple):
     """Properties of one amino acid residue, as numbers and (below) as categories."""
 
     size: float
     """Partial molar volume of the residue, Å³ (Zamyatnin, 1972, Prog. Biophys. Mol. Biol. 24, 107)."""
     hydrophilicity: float
     """Hydrophilicity, kcal/mol scale (Hopp & Woods, 1981, doi:10.1073/pnas.78.6.3824)."""
-    charge: int
+    charge: float
     """Charge at pH 7, elementary charges; histidine counts as neutral (side chain pKa near 6)."""
-    aromaticity: int
+    aromaticity: float
     """1 for an aromatic ring in the side chain, else 0."""
 
 
+_PROPERTIES = """
+ALA  88.6 -0.5  0 0   ARG 173.4  3.0  1 0   ASN 114.1  0.2  0 0   ASP 111.1  3.0 -1 0   CYS 108.5 -1.0  0 0
+GLN 143.8  0.2  0 0   GLU 138.4  3.0 -1 0   GLY  60.1  0.0  0 0   HIS 153.2 -0.5  0 1   ILE 166.7 -1.8  0 0
+LEU 166.7 -1.8  0 0   LYS 168.6  3.0  1 0   MET 162.9 -1.3  0 0   PHE 189.9 -2.5  0 1   PRO 112.7  0.0  0 0
+SER  89.0  0.3  0 0   THR 116.1 -0.4  0 0   TRP 227.8 -3.4  0 1   TYR 193.6 -2.3  0 1   VAL 140.0 -1.5  0 0
+""".split()
 RESIDUE_PROPERTIES = {
-    "ALA": ResidueProperties(88.6, -0.5, 0, 0),
-    "ARG": ResidueProperties(173.4, 3.0, 1, 0),
-    "ASN": ResidueProperties(114.1, 0.2, 0, 0),
-    "ASP": ResidueProperties(111.1, 3.0, -1, 0),
-    "CYS": ResidueProperties(108.5, -1.0, 0, 0),
-    "GLN": ResidueProperties(143.8, 0.2, 0, 0),
-    "GLU": ResidueProperties(138.4, 3.0, -1, 0),
-    "GLY": ResidueProperties(60.1, 0.0, 0, 0),
-    "HIS": ResidueProperties(153.2, -0.5, 0, 1),
-    "ILE": ResidueProperties(166.7, -1.8, 0, 0),
-    "LEU": ResidueProperties(166.7, -1.8, 0, 0),
-    "LYS": ResidueProperties(168.6, 3.0, 1, 0),
-    "MET": ResidueProperties(162.9, -1.3, 0, 0),
-    "PHE": ResidueProperties(189.9, -2.5, 0, 1),
-    "PRO": ResidueProperties(112.7, 0.0, 0, 0),
-    "SER": ResidueProperties(89.0, 0.3, 0, 0),
-    "THR": ResidueProperties(116.1, -0.4, 0, 0),
-    "TRP": ResidueProperties(227.8, -3.4, 0, 1),
-    "TYR": ResidueProperties(193.6, -2.3, 0, 1),
-    "VAL": ResidueProperties(140.0, -1.5, 0, 0),
+    name: ResidueProperties(*map(float, values))
+    for name, *values in zip(*(_PROPERTIES[column::5] for column in range(5)), strict=True)
 }
 
 PROPERTY_CATEGORIES = {
@@ -142,7 +127,6 @@ BACKBONE = (*MAIN_CHAIN, "O", "OXT")
 _PROTEIN_BACKBONE = {**dict(zip(BACKBONE, BACKBONE, strict=True)), "OT1": "O", "OT2": "OXT"}
 _SELENIUM = {"MSE": "D", "SEC": "G", "CSE": "G"}
 _PHOSPHATE = frozenset("P OP1 OP2 OP3 O1P O2P O3P O5' O3' O5* O3* SP S1P S2P".split())
-
 
 SYMBOLS = np.array([gemmi.Element(number).name.upper() for number in range(120)])
 """Chemical symbols by gemmi's element numbers; ``X`` is unknown, ``D`` has a number of its own."""
@@ -219,11 +203,8 @@ def locant_code(
 ) -> NDArray[np.int64]:
     """Position of each atom's relative location in :data:`LOCANTS`.
 
-    Args:
-        atom_name: (atoms,) e.g. ``CG2``.
-        residue_name: (atoms,) distinguishes the selenium of selenomethionine (delta) from that of selenocysteine.
-        entity_kind: (atoms,) an :class:`EntityKind`: only proteins and nucleic acids have locants, so that
-            calcium (``CA``) is not taken for an alpha carbon.
+    Only proteins and nucleic acids have locants, so that calcium (``CA``) is not taken for an alpha carbon. The
+    residue name distinguishes the selenium of selenomethionine (delta) from that of selenocysteine.
 
     Example:
         >>> protein = np.full(4, EntityKind.PROTEIN, np.int8)
@@ -288,6 +269,10 @@ def _positions(names: tuple[str, ...]) -> Callable[[str], int]:
     return lambda name: rows.get(name, 0)
 
 
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text)).upper()
+
+
 def clean_symbols(symbols: NDArray[np.str_]) -> NDArray[np.str_]:
     """Return symbols in upper case, without charges; ``X`` replaces anything but a symbol.
 
@@ -295,35 +280,23 @@ def clean_symbols(symbols: NDArray[np.str_]) -> NDArray[np.str_]:
         >>> clean_symbols(np.array(["C", "Zn2+", "", "Q"])).tolist()
         ['C', 'ZN', '', 'X']
     """
-    words = text_numbers(symbols)
-    distinct = np.unique(words)
-    clean = []
-    for word in distinct.tolist():
-        text = str(symbols[np.argmax(words == word)])
-        letters = "".join(character for character in text if character.isalpha()).upper()
-        clean.append(letters if not letters or letters in _KNOWN_SYMBOLS else "X")
-    return np.array(clean, np.str_)[np.searchsorted(distinct, words)]
+    distinct, row = unique_text(symbols)
+    clean = [_letters(text) for text in distinct.tolist()]
+    known = [text if not text or text in _KNOWN_SYMBOLS else "X" for text in clean]
+    return np.array(known, np.str_)[row]
 
 
 def known_elements(
     element: NDArray[np.str_], atom_name: NDArray[np.str_], residue_name: NDArray[np.str_]
 ) -> NDArray[np.str_]:
-    """Return the elements; unknown ones are derived from the atom names.
-
-    Args:
-        element: (atoms,) upper case; ``X`` or empty where unknown.
-        atom_name: (atoms,).
-        residue_name: (atoms,).
+    """Return the elements; unknown ones (``X`` or empty) are derived from the names of atom and residue.
 
     Example:
-        >>> known_elements(
-        ...     np.array(["C", "X", "", ""]),
-        ...     np.array(["CA", "CA", "CA", "1HB"]),
-        ...     np.array(["ALA", "ALA", "CA", "ALA"]),
-        ... ).tolist()
+        >>> element, atom = np.array(["C", "X", "", ""]), np.array(["CA", "CA", "CA", "1HB"])
+        >>> known_elements(element, atom, np.array(["ALA", "ALA", "CA", "ALA"])).tolist()
         ['C', 'C', 'CA', 'H']
     """
-    unknown = np.flatnonzero(equal_text(element, "X") | equal_text(element, ""))
+    unknown = np.flatnonzero((element == "X") | (element == ""))
     if len(unknown) == 0:
         return element
     element = element.astype("U2")
@@ -339,34 +312,23 @@ def element_of(atom_name: str, residue_name: str) -> str:
     only two letters make an element.
 
     Example:
-        >>> (
-        ...     element_of("CA", "GLY"),
-        ...     element_of("ZN", "ZN"),
-        ...     element_of("FE1", "SF4"),
-        ...     element_of("UNK", "UNX"),
-        ... )
-        ('C', 'ZN', 'FE', 'X')
+        >>> element_of("CA", "GLY"), element_of("ZN", "ZN"), element_of("FE1", "SF4")
+        ('C', 'ZN', 'FE')
     """
-    letters = "".join(character for character in atom_name.upper() if character.isalpha())
+    letters = _letters(atom_name)
     component = residue_name.upper().rstrip("0123456789")
     if residue_name.upper() in ("UNX", "UNL", "DUM") or not letters:
         return "X"
     if letters == component and letters in _KNOWN_SYMBOLS:
         return letters
-    if letters[0] in _ORGANIC:
-        return _two_letters(letters, residue_name)
+    if (
+        letters[0] in _ORGANIC
+    ):  # FE, SE and CL of cofactors and modified residues are not F, S and C
+        selenium = letters[:2] == "SE" and residue_name.upper() in ("MSE", "SEC")
+        return letters[:2] if selenium or letters[:2] in ("FE", "CL") else letters[0]
     if letters[:2] in _KNOWN_SYMBOLS:
         return letters[:2]
     return letters[0] if letters[0] in _ONE_LETTER else "X"
-
-
-def _two_letters(letters: str, residue_name: str) -> str:
-    """Return the element: FE, SE and CL of cofactors and modified residues are not F, S and C."""
-    if letters[:2] in ("FE", "CL") or (
-        letters[:2] == "SE" and residue_name.upper() in ("MSE", "SEC")
-    ):
-        return letters[:2]
-    return letters[0]
 
 
 def element_of_padded_name(name: str) -> str:
@@ -385,6 +347,4 @@ def element_of_padded_name(name: str) -> str:
         return one if one in _KNOWN_SYMBOLS else "X"
     if not one.isalpha() or (name[3] != " " and name[0] in "HD"):
         return name[0] if name[0] in _KNOWN_SYMBOLS else "X"
-    if two in _KNOWN_SYMBOLS:
-        return two
-    return name[0] if name[0] in _KNOWN_SYMBOLS else "X"
+    return next((symbol for symbol in (two, name[0]) if symbol in _KNOWN_SYMBOLS), "X")

@@ -84,6 +84,7 @@ def open_table() -> ComponentTable:
         )
 
 
+@lru_cache(maxsize=4096)
 def find_component(name: str) -> Component | None:
     """Return a component; None if the dictionary has none of that identifier.
 
@@ -106,17 +107,10 @@ def unpack_block(block: int) -> _Block:
     """Unpack one block of components."""
     table = open_table()
     first = int(table.block_ends[block - 1]) if block else 0
-    raw = lzma.decompress(
-        table.blocks[first : int(table.block_ends[block])],
-        format=lzma.FORMAT_RAW,
-        filters=BLOCK_FILTERS,
-    )
-    last = (
-        int(table.block_starts[block + 1])
-        if block + 1 < len(table.block_starts)
-        else len(table.row)
-    )
-    return _Block(raw, last - int(table.block_starts[block]), table.names)
+    packed = table.blocks[first : int(table.block_ends[block])]
+    raw = lzma.decompress(packed, format=lzma.FORMAT_RAW, filters=BLOCK_FILTERS)
+    components = np.diff(table.block_starts, append=len(table.row))[block]
+    return _Block(raw, int(components), table.names)
 
 
 class _Block:
@@ -131,14 +125,8 @@ class _Block:
         start = 4 * components + 2 * atoms
         columns = np.frombuffer(raw, np.uint8, 3 * bonds, start).reshape(3, bonds)
         self.steps, self.spans, self.orders = columns
-        self.found: dict[int, Component] = {}
 
     def __getitem__(self, row: int) -> Component:
-        if row not in self.found:
-            self.found[row] = self._cut(row)
-        return self.found[row]
-
-    def _cut(self, row: int) -> Component:
         atoms = slice(self.atom_ends[row - 1] if row else 0, self.atom_ends[row])
         bonds = slice(self.bond_ends[row - 1] if row else 0, self.bond_ends[row])
         first = np.cumsum(self.steps[bonds], dtype=np.int16)

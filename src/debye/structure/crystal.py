@@ -1,4 +1,4 @@
-"""Symmetry mates: the copies of a structure that surround it in its crystal."""
+"""Symmetry mates: the copies of a structure that surround it in its crystal, and the operations that make them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from debye.errors import StructureError
@@ -28,6 +29,8 @@ POINTS_AT_ONCE = 2_000_000
 """Images of points that are made at once: enough to hide the cost of calls, not of memory."""
 MOST_CELLS = 20_000
 """A structure that spans more unit cells than this is not one molecule in a crystal."""
+NEAR = 0.02
+"""Å. A copy is this near to where its operation puts it; float32 rounds to 1e-4 Å at most."""
 SMALLEST_ATOM_VOLUME = 5.0
 """Å³ of crystal for each heavy atom; solvent-free protein has 17, ice 30, rock salt 22."""
 
@@ -73,10 +76,9 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
         return f"no cell has the angles of {cell}"
     if crystal.nonstandard_frame:
         return "the coordinates are in a frame of their own, not in that of the cell"
-    group = space_group(crystal)
-    if group is None:
+    if space_group(crystal) is None:
         return f"no space group is called {crystal.space_group!r}"
-    if _stretch(crystal, group) > STRETCH:
+    if _stretch(crystal) > STRETCH:
         return f"the cell {cell} contradicts the space group {crystal.space_group}"
     volume = volume_per_atom(crystal, max(1, n_atoms))
     if n_atoms and volume < SMALLEST_ATOM_VOLUME:
@@ -89,30 +91,25 @@ def crystal_problem(crystal: Crystal | None, n_atoms: int = 0) -> str | None:
 
 def volume_per_atom(crystal: Crystal, n_atoms: int) -> float:
     """Return the volume of a sound crystal for each heavy atom of its asymmetric unit, Å³."""
-    group = space_group(crystal)
-    assert group is not None  # crystal_problem has looked
-    copies = len(group.operations()) * (1 + len(crystal.ncs_operators))
+    copies = len(_operations(crystal)) * (1 + len(crystal.ncs_operators))
     return gemmi.UnitCell(*crystal.cell).volume / (copies * n_atoms)
 
 
 def symmetry_mates(structure: Structure, radius: float) -> Mates:
-    """Find every copy of an atom that lies within a radius of an atom of the structure.
+    """Find every copy of an atom within a radius of an atom, sorted by operator, then by source.
 
     Copies come from all space-group operations, all cell translations (the pure ones too) and all
-    non-crystallographic operators whose copies the file leaves out. A copy nearer than
-    :data:`COINCIDENT` to an atom of the file is not a mate: it is the atom itself on a special position, or
-    a symmetry copy that the file already contains. Of copies that coincide with each other, that of
-    the first operator stays. So the result does not depend on the order of the atoms.
+    non-crystallographic operators whose copies the file leaves out. A copy nearer than :data:`COINCIDENT` to an
+    atom of the file is not a mate: it is the atom itself on a special position, or a symmetry copy that the file
+    already contains. Of copies that coincide with each other, that of the first operator stays. So the result
+    does not depend on the order of the atoms.
 
     Args:
         structure: Atoms with a crystal.
         radius: Largest distance from a mate to the nearest atom, Å (inclusive).
 
-    Returns:
-        The mates, sorted by operator, then by source.
-
     Raises:
-        StructureError: the crystal cannot be built; the message gives the reason.
+        StructureError: The crystal cannot be built; the message gives the reason.
     """
     if radius <= 0:
         raise ValueError(f"radius must be positive (Å), got {radius}")
@@ -125,11 +122,8 @@ def symmetry_mates(structure: Structure, radius: float) -> Mates:
     )
     clashing = np.unique(mates.source[distance < CLASH])
     if len(clashing) > CLASHING_SHARE * len(structure):
-        raise _unusable(
-            structure.source,
-            f"{len(clashing)} of {len(structure)} atoms clash with a mate: the cell and the "
-            "coordinates do not belong together",
-        )
+        problem = f"{len(clashing)} of {len(structure)} atoms clash with a mate: the cell and the coordinates"
+        raise _unusable(structure.source, f"{problem} do not belong together")
     return mates
 
 
@@ -141,12 +135,8 @@ def copies_near(
 ) -> Mates:
     """Find the copies of any points, e.g. centroids of residues; rules as :func:`symmetry_mates`.
 
-    Args:
-        crystal: One in which :func:`crystal_problem` sees no problem.
-        points: Cartesian coordinates, Å.
-        radius: Largest distance from a copy to the nearest atom, Å (inclusive).
-        around: Atoms near which copies are wanted, Å; the points themselves where not given. If given,
-            some farther copies are found too, which costs less than leaving them out.
+    The crystal must be sound; lengths in Å. ``around`` are the atoms near which copies are wanted, else the points
+    themselves. If given, some farther copies are found too, which costs less than leaving them out.
     """
     return _copies(crystal, points, radius, points if around is None else around, "crystal")[0]
 
@@ -169,11 +159,22 @@ def space_group(crystal: Crystal) -> gemmi.SpaceGroup | None:
     return gemmi.find_spacegroup_by_name(crystal.space_group.strip(), alpha, gamma)
 
 
-def _stretch(crystal: Crystal, group: gemmi.SpaceGroup) -> float:
-    """Return how far the operations of a space group are from rotations in this cell."""
+def _operations(crystal: Crystal) -> list[gemmi.Op]:
+    group = space_group(crystal)
+    assert group is not None  # crystal_problem has looked
+    return list(group.operations())
+
+
+def _matrices(crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the (3, 3) matrices to fractional and to Cartesian coordinates."""
     cell = gemmi.UnitCell(*crystal.cell)
-    orthogonal, fractional = np.array(cell.orth.mat.tolist()), np.array(cell.frac.mat.tolist())
-    rotations = np.array([np.array(o.rot) / o.DEN for o in group.operations()])
+    return np.array(cell.frac.mat.tolist()), np.array(cell.orth.mat.tolist())
+
+
+def _stretch(crystal: Crystal) -> float:
+    """Return how far the operations of the space group are from rotations in this cell."""
+    fractional, orthogonal = _matrices(crystal)
+    rotations = np.array([np.array(o.rot) / o.DEN for o in _operations(crystal)])
     cartesian = orthogonal @ rotations @ fractional
     return float(np.abs(cartesian.transpose(0, 2, 1) @ cartesian - np.eye(3)).max())
 
@@ -181,17 +182,12 @@ def _stretch(crystal: Crystal, group: gemmi.SpaceGroup) -> float:
 def operators(crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return rotations and shifts, Cartesian to fractional, of all copies up to cell translations.
 
-    The crystal must be sound; the group's operations come first, then they again after each
-    non-crystallographic operator.
+    The crystal must be sound. The group's operations come first, then these after each NCS operator.
     """
-    group = space_group(crystal)
-    assert group is not None  # crystal_problem has looked
-    fractional = np.array(gemmi.UnitCell(*crystal.cell).frac.mat.tolist())
-    operations = list(group.operations())
+    fractional, operations = _matrices(crystal)[0], _operations(crystal)
     rotation = np.array([o.rot for o in operations]) / gemmi.Op.DEN @ fractional
     shift = np.array([o.tran for o in operations]) / gemmi.Op.DEN
-    identity = np.concatenate([np.eye(3), np.zeros((3, 1))], axis=1)
-    ncs = [identity, *crystal.ncs_operators]
+    ncs = [np.eye(3, 4), *crystal.ncs_operators]
     return (
         np.concatenate([rotation @ one[:, :3] for one in ncs]),
         np.concatenate([rotation @ one[:, 3] + shift for one in ncs]),
@@ -211,22 +207,16 @@ def _copies(
     source, copy, moved = _candidates(crystal, points, radius, around, name)
     # A mate must be where the edges will see it: distances are taken after rounding to float32.
     moved = moved.astype(np.float32)
-    distance = _to_nearest(moved, points, radius if around is points else COINCIDENT)
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)  # for one search
+    limit = radius if around is points else COINCIDENT
+    # To the nearest atom; infinite beyond the limit.
+    distance = tree.query(moved, distance_upper_bound=np.nextafter(limit, np.inf))[0]
     near = distance > COINCIDENT
     if around is points:
         near &= np.isfinite(distance)
-    has_twins = len(crystal.ncs_operators) > 0 or bool((distance <= COINCIDENT).any())
-    if has_twins:
+    if len(crystal.ncs_operators) or (distance <= COINCIDENT).any():  # it may have twins
         near[near] = _first_of_twins(moved[near], copy[near])
     return Mates(source=source[near], position=moved[near], radius=radius), distance[near]
-
-
-def _to_nearest(
-    position: Float[np.ndarray, "copies 3"], atoms: Float[np.ndarray, "atoms 3"], limit: float
-) -> NDArray[np.float64]:
-    """Return the distance to the nearest atom, Å; infinite beyond the limit (inclusive)."""
-    tree = cKDTree(atoms, balanced_tree=False, compact_nodes=False)  # for one search
-    return tree.query(position, distance_upper_bound=np.nextafter(limit, np.inf))[0]
 
 
 def _candidates(
@@ -237,9 +227,7 @@ def _candidates(
     name: str,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], Float[np.ndarray, "candidates 3"]]:
     """Return source, copy number and position (Å) of all copies in the voxels near atoms."""
-    unit_cell = gemmi.UnitCell(*crystal.cell)
-    to_fractional = np.array(unit_cell.frac.mat.tolist())
-    to_cartesian = np.array(unit_cell.orth.mat.tolist())
+    to_fractional, to_cartesian = _matrices(crystal)
     points, around = points.astype(np.float64), around.astype(np.float64)
     target = around @ to_fractional.T
     # A sphere of this radius reaches so far along each fractional axis.
@@ -284,9 +272,8 @@ def _inside(
 ) -> tuple[NDArray[np.intp], ...]:
     """Find all cell shifts that bring points into a box; all fractional.
 
-    Returns:
-        Operator, point and (3) shift of each hit, by operator and point; then (operators, 3) the lowest
-        shift that the operator may need and how many there are along each axis.
+    Returns operator, point and (3) shift of each hit, by operator and point; then (operators, 3) the lowest shift
+    that the operator may need and how many there are along each axis.
     """
     first, last = np.ceil(low[:, None] - image), np.floor(high[:, None] - image)
     lowest = first.min(axis=2)
@@ -322,9 +309,7 @@ class _Voxels:
         occupied = np.zeros(shape, bool)
         occupied[tuple(((position - self.origin) / self.size).astype(int).T)] = True
         reach = int(np.ceil(radius / self.size))
-        for axis in range(3):
-            occupied = _dilated(occupied, axis, reach)
-        self.near = occupied
+        self.near = maximum_filter(occupied, 2 * reach + 1, mode="constant")
 
     def contain(self, position: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
         """Return which points may lie within the radius of an atom."""
@@ -332,18 +317,6 @@ class _Voxels:
         inside = ((voxel >= 0) & (voxel < self.near.shape)).all(axis=1)
         inside[inside] = self.near[tuple(voxel[inside].T)]
         return inside
-
-
-def _dilated(occupied: NDArray[np.bool_], axis: int, reach: int) -> NDArray[np.bool_]:
-    occupied = np.moveaxis(occupied, axis, 0)
-    reach, done = min(reach, len(occupied) - 1), 0
-    while done < reach:
-        step = min(done + 1, reach - done)
-        wider = occupied.copy()
-        wider[step:] |= occupied[:-step]
-        wider[:-step] |= occupied[step:]
-        occupied, done = wider, done + step
-    return np.moveaxis(occupied, 0, axis)
 
 
 def _first_of_twins(
@@ -354,3 +327,54 @@ def _first_of_twins(
     kept = np.ones(len(position), bool)
     kept[np.where(copy[first] > copy[second], first, second)[copy[first] != copy[second]]] = False
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A motion of the whole crystal onto itself, or by a non-crystallographic operator."""
+
+    name: str
+    """Fractional coordinates of the copy, e.g. ``-x+1,y-1/2,-z``; ``NCS 1`` goes before where one is used."""
+    rotation: Float[np.ndarray, "3 3"]
+    """On Cartesian coordinates."""
+    shift: Float[np.ndarray, " 3"]
+    """After the rotation, Å."""
+
+    def apply(self, position: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "atoms 3"]:
+        """Return the copies of some atoms, Å, float32."""
+        moved = position.astype(np.float64) @ self.rotation.T + self.shift
+        return moved.astype(np.float32)
+
+
+def find_operations(
+    crystal: Crystal, original: Float[np.ndarray, "atoms 3"], copy: Float[np.ndarray, "atoms 3"]
+) -> tuple[list[Operation], Int[np.ndarray, " atoms"]]:
+    """Find the operation that makes each copy of an atom; if two do (on an axis), the first.
+
+    The crystal must be sound. Returns the operations that occur, and for each atom which of them; -1 if none fits.
+    """
+    to_fractional, to_cartesian = _matrices(crystal)
+    original = original.astype(np.float64)
+    place = copy.astype(np.float64) @ to_fractional.T
+    key = np.full((len(original), 4), -1)
+    rotations, shifts = operators(crystal)
+    for number, (rotation, shift) in enumerate(zip(rotations, shifts, strict=True)):
+        difference = place - original @ rotation.T - shift
+        cells = np.round(difference)
+        distance = np.linalg.norm((difference - cells) @ to_cartesian.T, axis=1)
+        found = (distance < NEAR) & (key[:, 0] < 0)
+        key[found] = np.column_stack([np.full(int(found.sum()), number), cells[found]])
+    known = key[:, 0] >= 0
+    distinct, which = np.unique(key[known], axis=0, return_inverse=True)
+    index = np.full(len(original), -1)
+    index[known] = which.reshape(-1)
+    operations = _operations(crystal)
+    found = []
+    for number, *cells in distinct.tolist():
+        ncs, row = divmod(number, len(operations))
+        moved = gemmi.Op(operations[row].triplet())
+        moved.tran = [part + n * moved.DEN for part, n in zip(moved.tran, cells, strict=True)]
+        name = (f"NCS {ncs}, " if ncs else "") + moved.triplet()
+        rotation, shift = rotations[number], shifts[number] + cells
+        found.append(Operation(name, to_cartesian @ rotation, to_cartesian @ shift))
+    return found, index

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.structure.declared_links import Partner
 from debye.structure.formats.columns import Column
 from debye.structure.structure import BKind, Crystal, Entry
 
@@ -27,6 +26,28 @@ _FRAME_TOLERANCE = 5e-3
 _SHIFT_TOLERANCE = 1e-3
 _NO_CRYSTAL = ("NMR", "MICROSCOPY", "SCATTERING", "THEORETICAL", "EPR", "INFRARED", "FLUORESCENCE")
 _DIFFRACTION = ("DIFFRACTION", "CRYSTALLOGRAPHY")
+_RESOLUTION = (
+    ("refine", "ls_d_res_high"),
+    ("em_3d_reconstruction", "resolution"),
+    ("reflns", "d_resolution_high"),
+)
+_HINTS = (("entry", "id"), ("struct", "title"), ("software", "name"), ("citation", "title"))
+CELL_ITEMS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+OPERATOR_ITEMS = tuple(
+    item for i in "123" for item in (*(f"matrix[{i}][{j}]" for j in "123"), f"vector[{i}]")
+)
+"""Items of mmCIF that make the (3, 4) matrix and shift of an operator."""
+
+
+class Partner(NamedTuple):
+    """One end of a link, as the file names it; an empty altloc means any."""
+
+    chain: str
+    residue_number: int
+    insertion_code: str
+    residue_name: str
+    atom_name: str
+    altloc: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +98,8 @@ class CategoryFacts:
 
     def texts(self, category: str, *items: str) -> list[str]:
         """Return the texts of the first item that has one, row by row."""
-        columns = [
-            column
-            for item in items
-            if (column := self.file.column(category, item.lower())) is not None
-        ]
-        texts = [column.texts().tolist() for column in columns]
-        if len(texts) == 1:
-            return texts[0]
+        columns = [self.file.column(category, item.lower()) for item in items]
+        texts = [column.texts().tolist() for column in columns if column is not None]
         return [next(filter(None, row), "") for row in zip(*texts, strict=False)]
 
     def numbers(self, category: str, item: str) -> list[float]:
@@ -98,18 +113,13 @@ class CategoryFacts:
 
     def header(self) -> Header:
         """Return the facts about the entry."""
-        resolution = [
-            *self.numbers("refine", "ls_d_res_high"),
-            *self.numbers("em_3d_reconstruction", "resolution"),
-            *self.numbers("reflns", "d_resolution_high"),
-        ]
+        resolution = (
+            number for category, item in _RESOLUTION for number in self.numbers(category, item)
+        )
         r_free = self.numbers("refine", "ls_R_factor_R_free")
         method = "; ".join(filter(None, self.texts("exptl", "method")))
-        places = (("entry", "id"), ("struct", "title"), ("software", "name"), ("citation", "title"))
-        places = () if method else places
-        lengths = [f"length_{axis}" for axis in "abc"]
-        angles = [f"angle_{angle}" for angle in ("alpha", "beta", "gamma")]
-        cell = [self.numbers("cell", item) for item in (*lengths, *angles)]
+        places = () if method else _HINTS
+        cell = [self.numbers("cell", item) for item in CELL_ITEMS]
         operators = self._operators("struct_ncs_oper")
         codes = self.texts("struct_ncs_oper", "code") or [""] * len(operators)
         return Header(
@@ -135,13 +145,11 @@ class CategoryFacts:
     def partners(self) -> list[tuple[Partner, Partner]]:
         """Return the links within one asymmetric unit, without hydrogen bonds."""
         ends = list(zip(self._ends(1), self._ends(2), strict=False))
-        blank = [""] * len(ends)
-        kinds = self.texts("struct_conn", "conn_type_id") or blank
-        here = self.texts("struct_conn", "ptnr1_symmetry") or blank
-        there = self.texts("struct_conn", "ptnr2_symmetry") or blank
+        items = ("conn_type_id", "ptnr1_symmetry", "ptnr2_symmetry")
+        columns = [self.texts("struct_conn", item) or [""] * len(ends) for item in items]
         return [
             (first, second)
-            for (first, second), kind, a, b in zip(ends, kinds, here, there, strict=True)
+            for (first, second), kind, a, b in zip(ends, *columns, strict=True)
             if first and second and kind.lower() != "hydrog" and a == b
         ]
 
@@ -170,18 +178,15 @@ class CategoryFacts:
         """Return name and version of the first program for refinement."""
         names = self.texts("software", "name")
         versions = self.texts("software", "version") or [""] * len(names)
-        kinds = self.texts("software", "classification")
-        for name, version, kind in zip(names, versions, kinds, strict=False):
-            if kind.lower() == "refinement":
-                return f"{name} {version}".strip()
-        return ""
+        rows = zip(names, versions, self.texts("software", "classification"), strict=False)
+        found = (
+            f"{name} {version}" for name, version, kind in rows if kind.lower() == "refinement"
+        )
+        return next(found, "").strip()
 
     def _operators(self, category: str, prefix: str = "") -> list[NDArray[np.float64]]:
         """Return the (3, 4) matrices and shifts of a category, NaN where missing."""
-        items = [
-            item for i in "123" for item in (*(f"matrix[{i}][{j}]" for j in "123"), f"vector[{i}]")
-        ]
-        cells = [self.numbers(category, prefix + item) for item in items]
+        cells = [self.numbers(category, prefix + item) for item in OPERATOR_ITEMS]
         rows = max(map(len, cells))
         cells = [column or [np.nan] * rows for column in cells]
         return list(np.array(cells, np.float64).T.reshape(rows, 3, 4))
@@ -190,18 +195,15 @@ class CategoryFacts:
 def entry_and_crystal(
     header: Header, b_iso: NDArray[np.float32], residue: NDArray[np.int32]
 ) -> tuple[Entry, Crystal | None]:
-    """Return entry and crystal as far as the header tells, without a crystal if it is not measured.
+    """Return entry and crystal as far as the header gives them; a crystal only if it was measured.
 
-    Args:
-        header: Facts as the file gives them.
-        b_iso: (atoms,) the B column, used only if the file names neither experiment nor cell.
-        residue: (atoms,) residue of each atom.
+    The B column (atoms,) is used only if the file names neither experiment nor cell.
     """
     method = header.method.upper()
     is_predicted = is_prediction(method, header.hints) or (not method and header.is_model_archive)
-    crystal = None if is_predicted else crystal_from(header, method)
+    crystal = None if is_predicted else _crystal(header, method)
     if not method and not crystal and not is_predicted:
-        is_predicted = looks_like_confidence(b_iso, residue)
+        is_predicted = _looks_like_confidence(b_iso, residue)
     entry = Entry(
         id=header.id.lower(),
         title=header.title,
@@ -216,25 +218,18 @@ def entry_and_crystal(
     return entry, crystal
 
 
-def crystal_from(header: Header, method: str) -> Crystal | None:
-    """Return the crystal, or None where the cell is missing or a dummy, or no crystal was measured.
-
-    Args:
-        header: Facts as the file gives them.
-        method: Experimental method in upper case.
-    """
+def _crystal(header: Header, method: str) -> Crystal | None:
+    """Return the crystal, or None where the cell is missing or a dummy, or no crystal was measured."""
     cell = header.cell
     if any(word in method for word in _NO_CRYSTAL) and not diffraction_method(method):
         return None
-    if len(cell) != 6 or not np.isfinite(cell).all():
+    if len(cell) != 6 or not (np.array(cell) > (1, 1, 1, 0, 0, 0)).all() or np.isinf(cell).any():
         return None
-    if min(cell[:3]) <= 1 or min(cell[3:]) <= 0:
-        return None
-    a, b, c, alpha, beta, gamma = (float(value) for value in cell)
+    a, b, c, alpha, beta, gamma = map(float, cell)
     return Crystal(
         cell=(a, b, c, alpha, beta, gamma),
         space_group=header.space_group.strip(),
-        ncs_operators=missing_copies(header.ncs),
+        ncs_operators=_missing_copies(header.ncs),
         nonstandard_frame=_is_nonstandard(cell, header.fractional),
     )
 
@@ -245,14 +240,9 @@ def diffraction_method(method: str) -> str:
     Entries may name several methods, which all formats give as one text with semicolons. Resolution and
     refinement are those of the first that needs a crystal, so that one decides what the B-factors are.
 
-    Args:
-        method: Experimental methods in upper case.
-
     Example:
         >>> diffraction_method("SOLUTION SCATTERING; X-RAY DIFFRACTION; NEUTRON DIFFRACTION")
         'X-RAY DIFFRACTION'
-        >>> diffraction_method("SOLUTION NMR")
-        ''
     """
     methods = (text.strip() for text in method.split(";"))
     return next((text for text in methods if any(word in text for word in _DIFFRACTION)), "")
@@ -261,16 +251,9 @@ def diffraction_method(method: str) -> str:
 def b_kind_from(b_type: str, *, method: str, is_predicted: bool) -> BKind:
     """Return the kind of values in the B column.
 
-    Args:
-        b_type: ``B VALUE TYPE`` of PDB files, ``pdbx_TLS_residual_ADP_flag`` of mmCIF.
-        method: Experimental method in upper case; empty if not stated.
-        is_predicted: The coordinates were computed.
-
     Example:
         >>> b_kind_from("LIKELY RESIDUAL", method="X-RAY DIFFRACTION", is_predicted=False).name
         'RESIDUAL'
-        >>> b_kind_from("", method="SOLUTION NMR", is_predicted=False).name
-        'NOT_CRYSTALLOGRAPHIC'
     """
     if is_predicted or (method and not diffraction_method(method)):
         return BKind.NOT_CRYSTALLOGRAPHIC
@@ -282,9 +265,7 @@ def b_kind_from(b_type: str, *, method: str, is_predicted: bool) -> BKind:
 def is_prediction(method: str, hints: Iterable[str]) -> bool:
     """Return whether the entry is a computed model.
 
-    Args:
-        method: Experimental method in upper case; empty if not stated.
-        hints: Identifier, title, programs; used only if no experiment is named.
+    The method is in upper case; the hints (identifier, title, programs) count only if it is empty.
 
     Example:
         >>> is_prediction("", ["AlphaFold Monomer v2.0 prediction for P31749"])
@@ -300,15 +281,11 @@ def is_prediction(method: str, hints: Iterable[str]) -> bool:
     return text.startswith(("AF-", "MA-")) or bool(_PREDICTOR.search(text))
 
 
-def looks_like_confidence(b_iso: NDArray[np.float32], residue: NDArray[np.int32]) -> bool:
+def _looks_like_confidence(b_iso: NDArray[np.float32], residue: NDArray[np.int32]) -> bool:
     """Return whether the B column looks like a confidence per residue (pLDDT), not like B-factors.
 
     For files without any header, as several predictors write them: every residue has one value, and residues
     differ. Grouped B-factors look the same, and are not a target either.
-
-    Args:
-        b_iso: (atoms,) the B column.
-        residue: (atoms,) residue of each atom, 0 to residues - 1.
     """
     if len(b_iso) == 0 or not np.isfinite(b_iso).all() or b_iso.min() < 0 or b_iso.max() > 100:
         return False
@@ -319,19 +296,14 @@ def looks_like_confidence(b_iso: NDArray[np.float32], residue: NDArray[np.int32]
     return bool(chain_like and constant and np.ptp(b_iso) > 0.01)
 
 
-def missing_copies(
-    operators: Iterable[tuple[bool, NDArray[np.float64]]],
-) -> NDArray[np.float64]:
-    """Return those of the NCS operators whose copies the file lacks.
-
-    Args:
-        operators: Whether the copy is given in the file, and the (3, 4) rotation and shift (Å).
-    """
-    identity = np.eye(3, 4)
+def _missing_copies(operators: Iterable[tuple[bool, NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """Return the (3, 4) operators of :attr:`Header.ncs` whose copies the file lacks."""
     missing = [
         operator
         for given, operator in operators
-        if not given and np.isfinite(operator).all() and np.abs(operator - identity).max() > 1e-5
+        if not given
+        and np.isfinite(operator).all()
+        and np.abs(operator - np.eye(3, 4)).max() > 1e-5
     ]
     return np.array(missing, np.float64).reshape(-1, 3, 4)
 

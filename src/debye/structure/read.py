@@ -26,6 +26,12 @@ _OTHER_CONTENT = (
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
 )
+_TEXTS = (
+    (rb"<(!doctype\s+html|html|head|body)", "HTML"),
+    (rb"<", "XML"),
+    (rb"[{\[]", "JSON"),
+    (rb"", "of unknown content"),
+)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CIF = re.compile(rb"(?:\s|#[^\n]*\n)*data_", re.IGNORECASE)
 _PDB = re.compile(
@@ -37,15 +43,11 @@ _REMEDY = "Give a structure as mmCIF, BinaryCIF or PDB, with or without gzip"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceFile:
-    """A structure file that was read: what :func:`~debye.structure.annotate.write_with_b` copies.
-
-    It holds the content of the file, so drop it with the structure when no copy is wanted.
-    """
+    """A structure file that was read, with its content, which :func:`~debye.structure.write.write_with_b` copies."""
 
     path: Path | None
     """None if the content does not come from a file."""
     content: MmcifFile | BcifFile | PdbFile
-    """The parsed content, from which copies are written."""
     structure: Structure
     """All atoms, in the order of the file."""
 
@@ -68,12 +70,9 @@ def read_source(path: str | Path) -> SourceFile:
 
 
 def source_from_bytes(content: bytes, source: str, path: Path | None = None) -> SourceFile:
-    """Read the content of a file, see :func:`read_source`.
+    """Read the content of a file, gzipped or not, see :func:`read_source`.
 
-    Args:
-        content: The bytes of the file, gzipped or not.
-        source: Kept in the structure and named in error messages.
-        path: Where the content comes from.
+    ``source`` is kept in the structure and named in error messages.
     """
     raw = uncompressed(content, source)
     parsed = _FORMATS[file_format(raw, source)](raw, source)
@@ -84,51 +83,29 @@ def read_structure(path: str | Path) -> Structure:
     """Read all atoms of a file, in the order of the file; see :func:`read_source`.
 
     All models, altlocs, hydrogens and waters are kept; :func:`~debye.structure.select.select_atoms` chooses
-    among them.
-
-    Returns:
-        The structure; ``source`` is the path as given.
+    among them. ``source`` is the path as given.
     """
     return read_source(path).structure
 
 
-def structure_from_bytes(content: bytes, source: str) -> Structure:
-    """Read all atoms from the content of a file; arguments as for :func:`source_from_bytes`."""
-    return source_from_bytes(content, source).structure
-
-
 def uncompressed(content: bytes, source: str) -> bytes:
-    """Return the content, unpacked if it is gzipped.
-
-    Args:
-        content: The bytes of a file.
-        source: Named in error messages.
-
-    Raises:
-        FormatError: The compressed data are truncated or damaged.
+    """Return the content of a file, unpacked if it is gzipped; :class:`FormatError` if that is damaged.
 
     Example:
         >>> uncompressed(gzip.compress(b"data_x"), "x.cif.gz")
         b'data_x'
     """
-    if not content.startswith(_GZIP):
-        return _without_mark(content)
     try:
-        return _without_mark(gzip.decompress(content))
+        raw = gzip.decompress(content) if content.startswith(_GZIP) else content
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         problem = f"truncated or damaged gzip data ({len(content):,} bytes: {error})"
         raise FormatError(source, problem, "Download or copy the file again") from error
+    # removeprefix alone copies megabytes where there is no mark.
+    return raw.removeprefix(_BYTE_ORDER_MARK) if raw.startswith(_BYTE_ORDER_MARK) else raw
 
 
 def file_format(raw: bytes, source: str) -> str:
-    """Return the format of a file: ``mmcif``, ``bcif`` or ``pdb``.
-
-    Args:
-        raw: The uncompressed file.
-        source: Named in error messages.
-
-    Raises:
-        FormatError: It is none of them.
+    """Return the format of an uncompressed file: ``mmcif``, ``bcif`` or ``pdb``, else :class:`FormatError`.
 
     Example:
         >>> file_format(b"# comment\\ndata_1ABC\\n", "1abc.pdb")
@@ -148,25 +125,11 @@ def file_format(raw: bytes, source: str) -> str:
     raise FormatError(source, f"the file is {_content(head)}, not a structure", _REMEDY)
 
 
-def _without_mark(raw: bytes) -> bytes:
-    # removeprefix alone copies megabytes where there is no mark.
-    return raw.removeprefix(_BYTE_ORDER_MARK) if raw.startswith(_BYTE_ORDER_MARK) else raw
-
-
 def _content(head: bytes) -> str:
     """Describe the content of a file that is not a structure."""
     for start, content in _OTHER_CONTENT:
         if head.startswith(start):
             return content
     text = head.lstrip()
-    if re.match(rb"<(!doctype\s+html|html|head|body)", text, re.IGNORECASE):
-        return f"HTML ({_start(text)})"
-    if text.startswith(b"<"):
-        return f"XML ({_start(text)})"
-    if text.startswith((b"{", b"[")):
-        return f"JSON ({_start(text)})"
-    return f"of unknown content ({_start(text)})"
-
-
-def _start(text: bytes) -> str:
-    return repr(text[:40].decode("ascii", "replace"))
+    kind = next(name for start, name in _TEXTS if re.match(start, text, re.IGNORECASE))
+    return f"{kind} ({text[:40].decode('ascii', 'replace')!r})"

@@ -1,90 +1,91 @@
-"""The atom records of a file as columns, before anything is derived from them."""
+"""The atom records of a file as columns → :class:`Structure`: what is derived from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from debye.errors import StructureError
 from debye.structure.chemistry import known_elements
-from debye.structure.declared_links import Partner, link_rows
 from debye.structure.entities import entity_kinds, residue_index
-from debye.structure.facts import Header, entry_and_crystal
+from debye.structure.facts import Header, Partner, entry_and_crystal
+from debye.structure.row_keys import row_keys
 from debye.structure.structure import Structure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtomRecords:
-    """Columns of the atom records, as in :class:`Structure`, and the facts of the file."""
+class AtomRecords(NamedTuple):
+    """What a file declares."""
 
-    model: NDArray[np.int32]
-    chain: NDArray[np.str_]
-    chain_label: NDArray[np.str_]
-    residue_number: NDArray[np.int32]
-    insertion_code: NDArray[np.str_]
-    residue_name: NDArray[np.str_]
-    atom_name: NDArray[np.str_]
-    altloc: NDArray[np.str_]
-    element: NDArray[np.str_]
-    """Upper case; ``X`` or empty if the file does not give it."""
-    position: NDArray[np.float32]
-    occupancy: NDArray[np.float32]
-    b_iso: NDArray[np.float32]
-    is_hetero: NDArray[np.bool_]
-    u_aniso: NDArray[np.float32] | None = None
-    partners: Sequence[tuple[Partner, Partner]] = field(default_factory=list)
-    header: Header = field(default_factory=Header)
+    columns: dict[str, NDArray | None]
+    """The fields of :class:`Structure` that a file gives; elements in upper case, ``X`` or empty if unknown."""
+    partners: Sequence[tuple[Partner, Partner]]
+    header: Header
 
 
 def structure_from(records: AtomRecords, source: str) -> Structure:
-    """Return the structure: residues, kinds and links are derived from the records.
-
-    Args:
-        records: In the order of the file.
-        source: Kept in the structure and named in error messages.
-
-    Raises:
-        StructureError: There is no atom, or none has coordinates.
-    """
-    atoms = len(records.model)
+    """Return the structure: residues, kinds and links are derived; an error if no atom has coordinates."""
+    tensors = records.columns.get("u_aniso")
+    columns = {name: column for name, column in records.columns.items() if column is not None}
+    position, atoms = columns["position"], len(columns["position"])
     if not atoms:
         remedy = "Give a file with ATOM records or an atom_site category"
         raise StructureError(source, "there are no atoms in the file", remedy)
-    if not _have_coordinates(records.position):
+    if not np.isfinite(position).all(axis=1).any():
         problem = f"none of the {atoms} atoms has coordinates"
         raise StructureError(source, problem, "Give a file with Cartesian coordinates (Å)")
-    columns: dict[str, Any] = {
-        item.name: getattr(records, item.name)
-        for item in fields(records)
-        if item.name not in ("partners", "header")
-    }
-    columns["element"] = known_elements(records.element, records.atom_name, records.residue_name)
-
-    def some(*names: str) -> dict[str, Any]:
-        return {name: columns[name] for name in names}
-
-    place = ("model", "chain", "residue_number", "insertion_code")
-    name = ("residue_name", "atom_name", "altloc")
-    columns["residue_index"] = residue_index(**some(*place, "chain_label", *name))
-    columns["entity_kind"] = entity_kinds(
-        **some("model", "residue_index", *name[:2], "element", "is_hetero", "position")
-    )
-    links = link_rows(records.partners, **some(*place, *name))
-    entry, crystal = entry_and_crystal(records.header, records.b_iso, columns["residue_index"])
+    names = columns["atom_name"], columns["residue_name"]
+    columns["element"] = known_elements(columns["element"], *names)
+    columns["residue_index"] = residue_index(columns)
+    columns["entity_kind"] = entity_kinds(columns)
+    residue = columns["residue_index"]
+    entry, crystal = entry_and_crystal(records.header, columns["b_iso"], residue)
     return Structure(
         source=source,
         record=np.arange(atoms, dtype=np.int32),
-        links=links,
+        links=link_rows(records.partners, columns),
         crystal=crystal,
         entry=entry,
-        **columns,
+        **{**columns, "u_aniso": tensors},
     )
 
 
-def _have_coordinates(position: NDArray[np.float32]) -> bool:
-    """Return whether any atom has all three coordinates; usually the first has."""
-    return bool(np.isfinite(position[0]).all() or np.isfinite(position).all(axis=1).any())
+def link_rows(
+    partners: Sequence[tuple[Partner, Partner]], columns: Mapping[str, NDArray]
+) -> NDArray[np.int32]:
+    """Return the rows of linked atoms, lower row first, sorted and without repetition.
+
+    Links are made in the first model. Altlocs link to equal altlocs and to atoms without one. Links
+    whose atoms are not in the file are left out.
+    """
+    model, altloc = columns["model"], columns["altloc"]
+    if not partners or len(model) == 0:
+        return np.zeros((0, 2), np.int32)
+    ends = [end for pair in partners for end in pair]
+    wanted = dict(zip(Partner._fields, map(np.array, zip(*ends, strict=True)), strict=True))
+    rows = np.flatnonzero(
+        np.isin(columns["residue_number"], wanted["residue_number"]) & (model == model[0])
+    )
+    names = [name for name in Partner._fields if name != "altloc"]
+    key = row_keys(*(np.concatenate([columns[name][rows], wanted[name]]) for name in names))
+    by_key: dict[int, list[int]] = {}
+    for row, atom in zip(rows.tolist(), key.tolist(), strict=False):
+        by_key.setdefault(atom, []).append(row)
+    here, there = key[len(rows) :: 2].tolist(), key[len(rows) + 1 :: 2].tolist()
+    found = {
+        (min(a, b), max(a, b))
+        for (first, second), left, right in zip(partners, here, there, strict=True)
+        for a in by_key.get(left, ())
+        for b in by_key.get(right, ())
+        if a != b and _compatible(altloc[a], altloc[b], first.altloc, second.altloc)
+    }
+    return np.array(sorted(found), np.int32).reshape(-1, 2)
+
+
+def _compatible(a: str, b: str, wanted_a: str, wanted_b: str) -> bool:
+    """Return whether two altlocs may be bonded and are those that the link names."""
+    as_wanted = (not wanted_a or a in ("", wanted_a)) and (not wanted_b or b in ("", wanted_b))
+    # A link that names both altlocs may join different labels.
+    return as_wanted and (bool(wanted_a and wanted_b) or not a or not b or a == b)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.structure.entities import HYDROGENS
 from debye.structure.row_keys import changes, row_keys, text_numbers
 from debye.structure.structure import EntityKind, Structure
 
-_HYDROGENS = ("H", "D", "T")
 _UNKNOWN_ELEMENTS = ("", "X", "*")
 
 
@@ -42,36 +42,28 @@ def select_atoms(structure: Structure) -> tuple[Structure, Selection]:
     Of each residue with alternative locations the conformer of the highest mean occupancy stays, by label where
     two are equal, together with the atoms that have no altloc; of a microheterogeneous residue this leaves one
     residue name. The choice does not depend on the order of the atoms, and rows keep their order.
-
-    Args:
-        structure: All atoms of a file.
-
-    Returns:
-        The selected atoms (possibly none) and the counts of the rest.
     """
     left_out: dict[str, int] = {}
     kept = np.ones(len(structure), bool)
     for reason, unwanted in (
         ("other_models", structure.model != structure.model[:1]),
-        ("hydrogens", np.isin(structure.element, _HYDROGENS)),
+        ("hydrogens", np.isin(structure.element, HYDROGENS)),
         ("waters", structure.entity_kind == EntityKind.WATER),
         ("no_coordinates", ~np.isfinite(structure.position).all(axis=1)),
         ("unknown_elements", np.isin(structure.element, _UNKNOWN_ELEMENTS)),
     ):
         left_out[reason] = int((kept & unwanted).sum())
         kept &= ~unwanted
-    unwanted = other_conformers(structure, kept)
+    unwanted = _other_conformers(structure, kept)
     left_out["altlocs"] = len(unwanted)
     kept[unwanted] = False
     return structure.take(kept), Selection(**left_out)
 
 
-def other_conformers(structure: Structure, among: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _other_conformers(structure: Structure, among: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return the rows of the conformers that are not the chosen ones of their residues.
 
-    Args:
-        structure: Any structure.
-        among: (atoms,) which atoms to look at, and over which occupancies are averaged.
+    ``among`` (atoms,) are the atoms to look at, over which occupancies are averaged.
     """
     rows = np.flatnonzero(among & (structure.altloc != ""))
     if len(rows) == 0:

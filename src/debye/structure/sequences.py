@@ -1,4 +1,4 @@
-"""Protein sequences and keywords of an entry: what clusters, families and leakage checks compare.
+"""Protein sequences and keywords of an entry, and the alignment of two chains.
 
 One letter a residue; a modified residue counts as the amino acid that it comes from (MSE is M, SEP is S), or
 else is X.
@@ -6,12 +6,14 @@ else is X.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from debye.structure.entities import CAPS
 from debye.structure.facts import CategoryFacts
@@ -50,8 +52,7 @@ def annotation_of(source: SourceFile) -> Annotation:
 def observed_sequences(structure: Structure) -> dict[str, str]:
     """Return the sequence of the protein residues that have atoms, by author chain, in the order of the file.
 
-    Args:
-        structure: One conformer of one model, as :func:`~debye.structure.select_atoms` returns it.
+    The structure is one conformer of one model, as :func:`~debye.structure.select_atoms` returns it.
     """
     protein = np.flatnonzero(structure.entity_kind == EntityKind.PROTEIN)
     _, first = np.unique(structure.residue_index[protein], return_index=True)
@@ -110,3 +111,72 @@ def _from_pdb(lines: Iterable[str]) -> Annotation:
         if any(gemmi.find_tabulated_residue(name).is_amino_acid() for name in residues)
     }
     return Annotation(sequences=proteins, keywords=" ".join(keywords))
+
+
+@dataclass(frozen=True, slots=True)
+class ChainMatch:
+    """Atoms of two chains, paired by aligned residue and atom name."""
+
+    first: NDArray[np.intp]
+    """(pairs,) rows of the first structure."""
+    second: NDArray[np.intp]
+    """(pairs,) rows of the second structure."""
+    identity: float
+    """Share of the aligned residues that have the same name; 0 if none is aligned."""
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def match_chains(
+    first: Structure, first_chain: str, second: Structure, second_chain: str
+) -> ChainMatch:
+    """Pair the protein atoms of two chains, as the authors name these.
+
+    The observed residues are aligned from end to end, by name alone; a modified residue counts as the one that
+    it is made from (selenomethionine as methionine). Atoms of the same name in aligned residues are paired.
+    """
+    mine, theirs = _residues(first, first_chain), _residues(second, second_chain)
+    aligned = align_residues([name for name, _ in mine], [name for name, _ in theirs])
+    pairs: list[tuple[int, int]] = []
+    same = 0
+    for left, right in aligned:
+        same += mine[left][0] == theirs[right][0]
+        atoms = theirs[right][1]
+        pairs += [(row, atoms[name]) for name, row in mine[left][1].items() if name in atoms]
+    rows = np.array(pairs, np.intp).reshape(-1, 2)
+    return ChainMatch(rows[:, 0], rows[:, 1], same / len(aligned) if aligned else 0.0)
+
+
+def align_residues(first: list[str], second: list[str]) -> list[tuple[int, int]]:
+    """Align two lists of residue names from end to end; return the positions that are paired.
+
+    Example:
+        >>> align_residues(["MET", "ALA", "GLY", "SER"], ["ALA", "GLY", "TRP", "SER"])
+        [(1, 0), (2, 1), (3, 3)]
+    """
+    if not first or not second:
+        return []
+    cigar = gemmi.align_string_sequences(first, second, []).cigar_str()
+    pairs, left, right = [], 0, 0
+    for count, kind in re.findall(r"(\d+)([MID])", cigar):
+        ends = left + int(count) * (kind in "MI"), right + int(count) * (kind in "MD")
+        if kind == "M":
+            pairs += zip(range(left, ends[0]), range(right, ends[1]), strict=True)
+        left, right = ends
+    return pairs
+
+
+def _residues(structure: Structure, chain: str) -> list[tuple[str, dict[str, int]]]:
+    """Return name, and row of each atom by its name, of every protein residue of a chain, in order."""
+    rows = np.flatnonzero(
+        (structure.chain == chain) & (structure.entity_kind == EntityKind.PROTEIN)
+    )
+    found: dict[int, tuple[str, dict[str, int]]] = {}
+    columns = (structure.residue_index, structure.residue_name, structure.atom_name)
+    some = (column[rows].tolist() for column in columns)
+    for row, residue, name, atom in zip(rows.tolist(), *some, strict=True):
+        # The one-letter code of the residue that this one is, or is made from.
+        code = gemmi.find_tabulated_residue(name).one_letter_code.strip().upper()
+        found.setdefault(residue, (code or name, {}))[1].setdefault(atom, row)
+    return list(found.values())

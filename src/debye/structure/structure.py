@@ -127,19 +127,24 @@ class Structure:
 
     def __post_init__(self) -> None:
         atoms = len(self.element)
-        for column in fields(self):
-            value = getattr(self, column.name)
-            if not isinstance(value, np.ndarray) or column.name == "links":
-                continue
+        for name, value in self._columns().items():
             if len(value) != atoms:
-                problem = f"{atoms} elements, but {column.name} has shape {value.shape}"
+                problem = f"{atoms} elements, but {name} has shape {value.shape}"
                 remedy = "Build every array from the same atom selection"
                 raise StructureError(self.source, problem, remedy)
         if self.position.shape != (atoms, 3):
             problem = f"position has shape {self.position.shape}, not ({atoms}, 3)"
-            raise StructureError(
-                self.source, problem, "Give Cartesian coordinates, one row an atom"
-            )
+            remedy = "Give Cartesian coordinates, one row an atom"
+            raise StructureError(self.source, problem, remedy)
+
+    def _columns(self) -> dict[str, NDArray]:
+        """Return the arrays with one row an atom."""
+        found = ((column.name, getattr(self, column.name)) for column in fields(self))
+        return {
+            name: value
+            for name, value in found
+            if isinstance(value, np.ndarray) and name != "links"
+        }
 
     def __len__(self) -> int:
         return len(self.element)
@@ -158,15 +163,11 @@ class Structure:
         """Keep some atoms, by mask or by row, in the given order; links and residues follow."""
         if np.asarray(rows).dtype == bool:
             rows = np.flatnonzero(rows)
-        columns = {
-            column.name: getattr(self, column.name)[rows]
-            for column in fields(self)
-            if isinstance(getattr(self, column.name), np.ndarray) and column.name != "links"
-        }
+        columns = {name: column[rows] for name, column in self._columns().items()}
         new_row = np.full(len(self), -1, np.int32)
         new_row[rows] = np.arange(len(rows), dtype=np.int32)
         links = new_row[self.links] if len(self.links) else self.links
         columns["links"] = links[(links >= 0).all(axis=1)]
-        _, columns["residue_index"] = np.unique(columns["residue_index"], return_inverse=True)
-        columns["residue_index"] = columns["residue_index"].astype(np.int32)
+        residue = np.unique(columns["residue_index"], return_inverse=True)[1]
+        columns["residue_index"] = residue.astype(np.int32)
         return replace(self, **columns)

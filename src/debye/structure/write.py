@@ -1,25 +1,32 @@
-"""Structure → new mmCIF or PDB file."""
+"""Structure → new mmCIF or PDB file; and copies of files in which only the B-factors are new."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
-from debye.errors import FormatError
-from debye.files import write_bytes
+from debye.errors import FormatError, StructureError
+from debye.files import is_same_file, write_bytes
+from debye.structure.facts import CELL_ITEMS, OPERATOR_ITEMS
+from debye.structure.formats.new_text import Edited, check_rows
+from debye.structure.formats.pdb import LARGEST, SMALLEST, PdbFile
+from debye.structure.read import SourceFile, read_source
 from debye.structure.structure import EntityKind, Structure
 
-_ATOM_TAGS = (
-    "group_PDB", "id", "type_symbol", "label_atom_id", "label_alt_id", "label_comp_id",
-    "label_asym_id", "label_entity_id", "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y",
-    "Cartn_z", "occupancy", "B_iso_or_equiv", "auth_seq_id", "auth_asym_id", "pdbx_PDB_model_num",
-)  # fmt: skip
+TARGET_FORMATS: dict[str, Literal["cif", "pdb"]] = {
+    ".cif": "cif",
+    ".mmcif": "cif",
+    ".pdb": "pdb",
+    ".ent": "pdb",
+}
 _TENSOR = ("U[1][1]", "U[2][2]", "U[3][3]", "U[1][2]", "U[1][3]", "U[2][3]")
-_AXES = (1, 2, 3)
 _MOST_SERIALS = 99_999
 """Serial numbers of PDB files have five columns; TER records take some of them."""
 _WIDTHS = {
@@ -46,7 +53,7 @@ def write_structure(structure: Structure, target: Path | str) -> Path:
     in PDB. The same structure always gives the same bytes.
 
     Args:
-        structure: What to write; all atoms, in order.
+        structure: All its atoms are written, in order.
         target: ``.cif``, ``.pdb`` or ``.ent``, also with ``.gz``; an existing file is replaced.
 
     Raises:
@@ -58,10 +65,7 @@ def write_structure(structure: Structure, target: Path | str) -> Path:
     if kind not in writers:
         remedy = f"Name the file {', '.join(writers)}, with or without .gz"
         raise FormatError(str(target), f"cannot write the format {kind!r}", remedy)
-    content = writers[kind](structure).encode()
-    if target.name.endswith(".gz"):
-        content = gzip.compress(content, mtime=0)
-    write_bytes(target, content)
+    write_bytes(target, _packed(writers[kind](structure).encode(), target))
     return target
 
 
@@ -70,19 +74,18 @@ def cif_text(structure: Structure) -> str:
     document = gemmi.cif.Document()
     block = document.add_new_block((structure.entry.id or "built").upper())
     _add_entry(block, structure)
-    _add_crystal(block, structure)
     labels = np.where(structure.chain_label == "", structure.chain, structure.chain_label).tolist()
     entities = {label: index for index, label in enumerate(dict.fromkeys(labels), start=1)}
     _add_entities(block, structure, labels, entities)
     columns = _atom_columns(structure, labels, entities)
-    loop = block.init_loop("_atom_site.", list(_ATOM_TAGS))
-    loop.set_all_values([[_quoted(value) for value in column] for column in columns])
-    if structure.u_aniso is not None:
-        rows = np.flatnonzero(np.isfinite(structure.u_aniso).all(axis=1))
+    loop = block.init_loop("_atom_site.", list(columns))
+    loop.set_all_values([[_quoted(value) for value in column] for column in columns.values()])
+    tensors = structure.u_aniso
+    if tensors is not None and len(rows := np.flatnonzero(np.isfinite(tensors).all(axis=1))):
         loop = block.init_loop("_atom_site_anisotrop.", ["id", "type_symbol", *_TENSOR])
-        tensors = [_numbers(column, 4) for column in structure.u_aniso[rows].T]
+        values = [_numbers(column, 4) for column in tensors[rows].T]
         identifiers = [str(row + 1) for row in rows.tolist()]
-        loop.set_all_values([identifiers, structure.element[rows].tolist(), *tensors])
+        loop.set_all_values([identifiers, structure.element[rows].tolist(), *values])
     _add_links(block, structure, labels)
     return document.as_string()
 
@@ -97,35 +100,36 @@ def _numbers(values: Iterable[float], decimals: int) -> list[str]:
 
 def _atom_columns(
     structure: Structure, labels: list[str], entities: dict[str, int]
-) -> list[list[str]]:
+) -> dict[str, list[str]]:
+    """Return the texts of the atoms by item of _atom_site."""
     numbers = zip(_sequence_numbers(structure, labels), structure.is_polymer, strict=True)
-    return [
-        ["HETATM" if hetero else "ATOM" for hetero in structure.is_hetero],
-        [str(row) for row in range(1, len(structure) + 1)],
-        structure.element.tolist(),
-        structure.atom_name.tolist(),
-        [altloc or "." for altloc in structure.altloc.tolist()],
-        structure.residue_name.tolist(),
-        labels,
-        [str(entities[label]) for label in labels],
-        [str(number) if is_polymer else "." for number, is_polymer in numbers],
-        [code or "?" for code in structure.insertion_code.tolist()],
-        *(_numbers(structure.position[:, axis], 3) for axis in range(3)),
-        _numbers(structure.occupancy, 2),
-        _numbers(structure.b_iso, 2),
-        [str(number) for number in structure.residue_number],
-        structure.chain.tolist(),
-        [str(number) for number in structure.model],
-    ]
+    xyz = zip("xyz", structure.position.T, strict=True)
+    return {
+        "group_PDB": ["HETATM" if hetero else "ATOM" for hetero in structure.is_hetero],
+        "id": [str(row) for row in range(1, len(structure) + 1)],
+        "type_symbol": structure.element.tolist(),
+        "label_atom_id": structure.atom_name.tolist(),
+        "label_alt_id": [altloc or "." for altloc in structure.altloc.tolist()],
+        "label_comp_id": structure.residue_name.tolist(),
+        "label_asym_id": labels,
+        "label_entity_id": [str(entities[label]) for label in labels],
+        "label_seq_id": [str(n) if is_polymer else "." for n, is_polymer in numbers],
+        "pdbx_PDB_ins_code": [code or "?" for code in structure.insertion_code.tolist()],
+        **{f"Cartn_{axis}": _numbers(column, 3) for axis, column in xyz},
+        "occupancy": _numbers(structure.occupancy, 2),
+        "B_iso_or_equiv": _numbers(structure.b_iso, 2),
+        "auth_seq_id": [str(number) for number in structure.residue_number],
+        "auth_asym_id": structure.chain.tolist(),
+        "pdbx_PDB_model_num": [str(number) for number in structure.model],
+    }
 
 
 def _sequence_numbers(structure: Structure, labels: list[str]) -> list[int]:
     """Count the residues of every chain from 1, as label_seq_id does."""
     seen: dict[tuple[int, str], dict[int, int]] = {}
     numbers = []
-    for model, label, residue in zip(
-        structure.model.tolist(), labels, structure.residue_index.tolist(), strict=True
-    ):
+    columns = (structure.model.tolist(), labels, structure.residue_index.tolist())
+    for model, label, residue in zip(*columns, strict=True):
         chain = seen.setdefault((model, label), {})
         numbers.append(chain.setdefault(residue, len(chain) + 1))
     return numbers
@@ -133,29 +137,26 @@ def _sequence_numbers(structure: Structure, labels: list[str]) -> list[int]:
 
 def _add_entry(block: gemmi.cif.Block, structure: Structure) -> None:
     entry = structure.entry
-    block.set_pair("_entry.id", gemmi.cif.quote(block.name))
-    if entry.title:
-        block.set_pair("_struct.title", gemmi.cif.quote(entry.title))
-    if entry.method:
-        block.set_pair("_exptl.method", gemmi.cif.quote(entry.method))
-    if entry.resolution is not None:
-        block.set_pair("_refine.pdbx_refine_id", gemmi.cif.quote(entry.method or "unknown"))
-        block.set_pair("_refine.ls_d_res_high", f"{entry.resolution:.2f}")
-
-
-def _add_crystal(block: gemmi.cif.Block, structure: Structure) -> None:
     crystal = structure.crystal
+    texts = [
+        ("_entry.id", block.name),
+        ("_struct.title", entry.title),
+        ("_exptl.method", entry.method),
+    ]
+    if entry.resolution is not None:
+        texts.append(("_refine.pdbx_refine_id", entry.method or "unknown"))
+    for tag, text in texts:
+        if text:
+            block.set_pair(tag, gemmi.cif.quote(text))
+    if entry.resolution is not None:
+        block.set_pair("_refine.ls_d_res_high", f"{entry.resolution:.2f}")
     if crystal is None or crystal.nonstandard_frame:  # the matrix of the frame is not known here
         return
-    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    for name, value in zip(names, crystal.cell, strict=True):
+    for name, value in zip(CELL_ITEMS, crystal.cell, strict=True):
         block.set_pair(f"_cell.{name}", f"{value:.3f}")
     block.set_pair("_symmetry.space_group_name_H-M", gemmi.cif.quote(crystal.space_group))
     if len(crystal.ncs_operators):
-        tags = [
-            item for i in _AXES for item in (*(f"matrix[{i}][{j}]" for j in _AXES), f"vector[{i}]")
-        ]
-        loop = block.init_loop("_struct_ncs_oper.", ["id", "code", *tags])
+        loop = block.init_loop("_struct_ncs_oper.", ["id", "code", *OPERATOR_ITEMS])
         for number, operator in enumerate(crystal.ncs_operators, start=1):
             loop.add_row([str(number), "generate", *(f"{value:.8f}" for value in operator.ravel())])
 
@@ -188,11 +189,7 @@ def _add_links(block: gemmi.cif.Block, structure: Structure, labels: list[str]) 
 
 
 def pdb_text(structure: Structure) -> str:
-    """Return the structure as the text of a PDB file.
-
-    Raises:
-        FormatError: A field is too wide for its columns; nothing is ever cut.
-    """
+    """Return the structure as the text of a PDB file; :class:`FormatError` if a field is too wide for its columns."""
     last = _chain_ends(structure)
     problem = _pdb_problem(structure, last)
     if problem:
@@ -203,8 +200,7 @@ def pdb_text(structure: Structure) -> str:
     serials = np.zeros(len(structure), np.int64)
     for model in models:
         rows = np.flatnonzero(structure.model == model)
-        serials[rows] = np.arange(1, len(rows) + 1)
-        serials[rows] += np.cumsum(last[rows]) - last[rows]
+        serials[rows] = np.arange(1, len(rows) + 1) + np.cumsum(last[rows]) - last[rows]
     atoms = _pdb_atoms(structure, serials.tolist())
     lines = [*_pdb_header(structure), *_pdb_links(structure, atoms)]
     for model in models:
@@ -242,9 +238,7 @@ def _pdb_problem(structure: Structure, last: np.ndarray) -> str | None:
         column = getattr(structure, name)
         long = np.flatnonzero(np.char.str_len(column) > width)
         if len(long):
-            what = name.replace("_", " ").removesuffix(" code") + (
-                " name" if name == "chain" else ""
-            )
+            what = "chain name" if name == "chain" else name.removesuffix("_code").replace("_", " ")
             return f"{what} {str(column[long[0]])!r} has more than {limit}"
     for name, (low, high, limit) in _RANGES.items():
         column = getattr(structure, name)
@@ -271,7 +265,7 @@ def _pdb_header(structure: Structure) -> Iterator[str]:
     cell = f"CRYST1{a:9.3f}{b:9.3f}{c:9.3f}{alpha:7.2f}{beta:7.2f}{gamma:7.2f}"
     yield f"{cell} {crystal.space_group:<11}"
     for number, operator in enumerate(crystal.ncs_operators, start=1):
-        for axis, (*rotation, shift) in zip(_AXES, operator.tolist(), strict=True):
+        for axis, (*rotation, shift) in enumerate(operator.tolist(), start=1):
             turned = "".join(f"{value:10.6f}" for value in rotation)
             yield f"MTRIX{axis} {number:3d}{turned}{'':5}{shift:10.5f}"
 
@@ -316,7 +310,120 @@ def _pdb_atoms(structure: Structure, serials: Sequence[int]) -> list[str]:
 
 def _fixed(values: np.ndarray, width: int, decimals: int) -> list[str]:
     """Return numbers in columns of a width, blank for NaN."""
-    blank = " " * width
-    return [
-        blank if value != value else f"{value:{width}.{decimals}f}" for value in values.tolist()
-    ]
+    texts = (f"{value:{width}.{decimals}f}" for value in values.tolist())
+    return [" " * width if "nan" in text else text for text in texts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteReport:
+    """What a written copy contains."""
+
+    target: Path
+    atoms: int
+    """Atom records in the file, all models."""
+    replaced: int
+    """As the counts of :class:`~debye.structure.formats.new_text.Edited`, also the next three."""
+    kept: int
+    dropped_anisotropic: int
+    clipped: int
+
+    def __str__(self) -> str:
+        counts = (
+            (self.kept, "atoms keep their value"),
+            (self.dropped_anisotropic, "anisotropic records dropped"),
+            (self.clipped, "values clipped to the PDB columns"),
+        )
+        extras = [f"{count} {what}" for count, what in counts if count]
+        return ", ".join([f"{self.target}: {self.replaced} B-factors replaced", *extras])
+
+
+def write_with_b(
+    source: SourceFile | Path | str, target: Path | str, b: NDArray[np.floating]
+) -> WriteReport:
+    """Write a copy of a structure file with new B-factors.
+
+    The suffix of ``target`` chooses the format: ``.cif``, ``.mmcif``, ``.pdb`` or ``.ent``, each also with
+    ``.gz``. Within a format nothing but B changes: mmCIF keeps its layout byte by byte, PDB every byte outside
+    columns 61-66. BinaryCIF becomes mmCIF text with every category. Between PDB and mmCIF the structure is
+    written anew; what does not fit a PDB file is refused. Anisotropic records of replaced atoms are dropped
+    and counted, in every format. The file appears complete or not at all.
+
+    Args:
+        source: File to copy: mmCIF, BinaryCIF or PDB, each also gzipped; already read, or a path.
+        target: File to write; its folder is made.
+        b: (records,) new B-factors, Å², by :attr:`~debye.structure.Structure.record`, all models;
+            NaN keeps the value of the file.
+
+    Raises:
+        StructureError: The number of values differs from the file's, a value is infinite, the
+            entry does not fit the format, or the target is the source or cannot be written.
+    """
+    target = Path(target)
+    target_format = _target_format(target)
+    if not isinstance(source, SourceFile):
+        source = read_source(source)
+    refuse_to_replace(source.path, target)
+    edited = annotated(source, b, target_format)
+    write_bytes(target, _packed(edited.data, target, level=6), StructureError)
+    return WriteReport(
+        target=target,
+        atoms=len(b),
+        replaced=edited.replaced,
+        kept=edited.kept,
+        dropped_anisotropic=edited.dropped_anisotropic,
+        clipped=edited.clipped,
+    )
+
+
+def _packed(data: bytes, target: Path, level: int = 9) -> bytes:
+    # Without the time stamp the same input gives the same file.
+    return gzip.compress(data, level, mtime=0) if target.name.endswith(".gz") else data
+
+
+def annotated(
+    source: SourceFile, b: NDArray[np.floating], target_format: Literal["cif", "pdb"]
+) -> Edited:
+    """Return the content of a copy; arguments and errors as in :func:`write_with_b`."""
+    b = np.asarray(b)
+    if np.isinf(b).any():
+        problem = f"{int(np.isinf(b).sum())} of {len(b)} new B-factors are infinite"
+        remedy = "Give finite values, or NaN to keep the file's value"
+        raise StructureError(source.structure.source, problem, remedy)
+    if isinstance(source.content, PdbFile) == (target_format == "pdb"):
+        return source.content.annotated(b)
+    return _converted(source, b, target_format)
+
+
+def refuse_to_replace(source: Path | None, target: Path) -> None:
+    """Raise :class:`StructureError` if a file to write is the file that was read."""
+    if is_same_file(source, target):
+        problem = "the output would replace the input"
+        raise StructureError(str(target), problem, "Choose another folder or name")
+
+
+def _converted(
+    source: SourceFile, b: NDArray[np.floating], target_format: Literal["cif", "pdb"]
+) -> Edited:
+    """Write the structure of a file in the other format."""
+    structure = source.structure
+    check_rows(len(structure), b, "atom records", structure.source)
+    new, clipped, dropped = np.isfinite(b), 0, 0
+    if target_format == "pdb":
+        clipped = int(((b > LARGEST + 0.005) | (b < SMALLEST - 0.005)).sum())
+        b = np.clip(b, SMALLEST, LARGEST)
+    tensors = structure.u_aniso
+    if tensors is not None:
+        dropped = int((np.isfinite(tensors).all(axis=1) & new).sum())
+        tensors = np.where(new[:, None], np.float32(np.nan), tensors)
+    copy = replace(structure, b_iso=np.where(new, b, structure.b_iso), u_aniso=tensors)
+    text = pdb_text(copy) if target_format == "pdb" else cif_text(copy)
+    return Edited(text.encode(), int(new.sum()), int((~new).sum()), dropped, clipped)
+
+
+def _target_format(target: Path) -> Literal["cif", "pdb"]:
+    suffix = Path(target.name.removesuffix(".gz")).suffix.lower()
+    if suffix in TARGET_FORMATS:
+        return TARGET_FORMATS[suffix]
+    problem = f"debye does not write files that end in {suffix!r}"
+    remedy = f"Use one of {', '.join(TARGET_FORMATS)}, each also with .gz"
+    raise StructureError(str(target), problem, remedy)

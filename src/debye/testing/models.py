@@ -22,6 +22,9 @@ from debye.targets.losses import TargetOutput
 from debye.targets.target import Per
 from debye.testing.peptide import build_peptide, peptide_in_crystal
 
+Values = dict[str, Tensor]
+"""Every tensor of an output by name, such as ``value of b_factor``."""
+
 
 def check_model(model: AtomModel, *graphs: AtomGraph) -> None:
     """Run every check of a model but those of its checkpoint and of training, on two graphs or more.
@@ -77,32 +80,22 @@ def check_input_unchanged(model: AtomModel, graph: AtomGraph) -> None:
 
 
 def check_invariance(model: AtomModel, graph: AtomGraph, *, tolerance: float = 1e-4) -> None:
-    """Check that a rotation, a reflection and a shift of the molecule leave every prediction unchanged.
-
-    The properties that models predict are the same in a mirror image. The tolerance is that of float32 after some
-    layers.
-    """
+    """Check that a rotation, a reflection and a shift of the molecule leave every prediction unchanged."""
     generator = torch.Generator().manual_seed(0)
     rotation = torch.linalg.qr(torch.randn(3, 3, generator=generator)).Q
-    moved = graph.moved(rotation, shift=torch.tensor([5.0, -3.0, 1.0]))
-    before, after = _values(model(graph)), _values(model(moved))
-    _assert_close(model, before, after, tolerance, "under a rigid motion")
+    after = _values(model(graph.moved(rotation, shift=torch.tensor([5.0, -3.0, 1.0]))))
+    _assert_close(model, _values(model(graph)), after, tolerance, "under a rigid motion")
 
 
 def check_permutation(model: AtomModel, graph: AtomGraph, *, tolerance: float = 1e-4) -> None:
     """Check that the order of the atoms does not matter."""
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(graph.n_atoms, generator=generator)
-    per_atom = {
-        f"{part} of {target.name}"
-        for target in model.targets
-        if target.per is Per.ATOM
-        for part in ("value", "log_error")
-    }
-    expected = {
-        name: value[order] if name in per_atom else value
-        for name, value in _values(model(graph)).items()
-    }
+    expected = _values(model(graph))
+    for target in model.targets:
+        for name in (f"value of {target.name}", f"log_error of {target.name}"):
+            if target.per is Per.ATOM and name in expected:
+                expected[name] = expected[name][order]
     found = _values(model(graph.permuted(order)))
     _assert_close(model, expected, found, tolerance, "with the order of the atoms")
 
@@ -119,12 +112,8 @@ def check_batch_independence(
 
 def check_isolated_atom(model: AtomModel, graph: AtomGraph) -> None:
     """Check that a structure of a single atom gets a finite prediction."""
-    single = replace(
-        graph,
-        **{name: getattr(graph, name)[:1] for name in PER_ATOM},
-        **_no_edges(graph),
-    )
-    check_output(model, single)
+    first = {name: getattr(graph, name)[:1] for name in PER_ATOM}
+    check_output(model, replace(graph, **first, **_no_edges(graph)))
 
 
 def check_without_edges(model: AtomModel, graph: AtomGraph) -> None:
@@ -154,12 +143,9 @@ def check_gradient(model: AtomModel, *graphs: AtomGraph) -> None:
             ]
             torch.stack(parts).sum().backward()
             for name, parameter in parameters.items():
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
+                gradient = torch.zeros(1) if parameter.grad is None else parameter.grad
                 assert bool(torch.isfinite(gradient).all()), f"gradient of {name} is not finite"
-                if bool(gradient.any()):
-                    dead.discard(name)
+                dead -= {name} if bool(gradient.any()) else set()
     assert not dead, f"no gradient reaches {', '.join(sorted(dead))} on any graph"
 
 
@@ -170,17 +156,13 @@ def check_head(model: AtomModel, graph: AtomGraph) -> None:
     parts = dict(model.named_modules())
     missing = [name for name in model.head if name not in parts]
     assert not missing, f"the model has no submodule {', '.join(missing)}"
-    head = {id(parameter) for name in model.head for parameter in parts[name].parameters()}
-    body = [parameter for parameter in model.parameters() if id(parameter) not in head]
-    assert body, "the head is the whole model"
+    head = {each for name in model.head for each in parts[name].parameters()}
+    assert set(model.parameters()) - head, "the head is the whole model"
     for name, value in _values(model(graph)).items():
         model.zero_grad()
         value.square().sum().backward(retain_graph=True)
-        assert any(
-            parameter.grad is not None and bool(parameter.grad.any())
-            for parameter in model.parameters()
-            if id(parameter) in head
-        ), f"{name} does not depend on the head"
+        gradients = [each.grad for each in head if each.grad is not None]
+        assert any(bool(each.any()) for each in gradients), f"{name} does not depend on the head"
 
 
 def check_saved_and_loaded(model: AtomModel, header: CheckpointHeader, graph: AtomGraph) -> None:
@@ -204,7 +186,7 @@ def check_overfits(
     rate: float = 3e-3,
     share: float = 0.7,
 ) -> None:
-    """Check that a few steps on one structure remove a share of the squared error."""
+    """Check that a few steps on one structure leave less than a share of the squared error."""
     model = model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     errors = []
@@ -231,21 +213,13 @@ def _parts(output: TargetOutput) -> list[tuple[str, Tensor]]:
     return [(name, value) for name, value in found if value is not None]
 
 
-def _values(output: ModelOutput) -> dict[str, Tensor]:
-    """Return every tensor of an output by name, such as ``value of b_factor``."""
-    return {
-        f"{part} of {name}": value
-        for name, found in output.values.items()
-        for part, value in _parts(found)
-    }
+def _values(output: ModelOutput) -> Values:
+    outputs = output.values.items()
+    return {f"{part} of {name}": value for name, found in outputs for part, value in _parts(found)}
 
 
 def _assert_close(
-    model: AtomModel,
-    first: dict[str, Tensor],
-    second: dict[str, Tensor],
-    tolerance: float,
-    when: str,
+    model: AtomModel, first: Values, second: Values, tolerance: float, when: str
 ) -> None:
     for name, value in first.items():
         worst = (value - second[name]).abs().max().item()

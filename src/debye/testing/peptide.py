@@ -1,23 +1,196 @@
-"""Structures made by code: proteins with ideal geometry, and structures from named atoms, moved and combined."""
+"""Structures made by code: proteins with ideal geometry, and structures from named atoms, moved and combined.
+
+Lengths and angles: Engh & Huber (1991), Acta Cryst. A47, 392, doi:10.1107/S0108767391001071.
+Rotamers: the most common one of Lovell et al. (2000), Proteins 40, 389 ("penultimate" library).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from debye.errors import StructureError
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
-from debye.testing.ideal_geometry import (
-    LETTERS,
-    ROTAMERS,
-    SIDE_CHAINS,
-    backbone_value,
-    place_atom,
-    place_side_chain,
-)
+
+Position = NDArray[np.float64]
+LETTERS = {
+    "A": "ALA", "R": "ARG", "N": "ASN", "D": "ASP", "C": "CYS", "Q": "GLN", "E": "GLU",
+    "G": "GLY", "H": "HIS", "I": "ILE", "L": "LEU", "K": "LYS", "M": "MET", "F": "PHE",
+    "P": "PRO", "S": "SER", "T": "THR", "W": "TRP", "Y": "TYR", "V": "VAL",
+}  # fmt: skip
+
+BACKBONE = {
+    "N-CA": 1.458, "CA-C": 1.525, "C-N": 1.329, "C-O": 1.231,
+    "N-CA-C": 111.2, "CA-C-N": 116.2, "C-N-CA": 121.7, "CA-C-O": 120.8,
+}  # fmt: skip
+"""Lengths (Å) and angles (degrees) of every residue that :data:`BACKBONE_OF` does not name."""
+
+BACKBONE_OF = {
+    "GLY": {"N-CA": 1.451, "CA-C": 1.516, "N-CA-C": 112.5, "CA-C-N": 116.4, "C-N-CA": 120.6},
+    "PRO": {"N-CA": 1.466, "N-CA-C": 111.8, "CA-C-N": 116.9, "C-N-CA": 122.6},
+}
+"""What differs in glycine and proline (C-N-CA: of the bond before the residue)."""
+
+ROTAMERS: dict[str, tuple[float, ...]] = {
+    "ARG": (-67, 180, 180, 180), "ASN": (-65, -20), "ASP": (-70, -15), "CYS": (-65,), "GLN": (-67, 180, -25),
+    "GLU": (-67, 180, -10), "HIS": (-65, -70), "ILE": (-65, 170), "LEU": (-65, 175), "LYS": (-67, 180, 180, 180),
+    "MET": (-67, 180, 75), "PHE": (-65, -85), "PRO": (28, -31), "SER": (62,), "THR": (-65,), "TRP": (-65, 95),
+    "TYR": (-65, -85), "VAL": (175,),
+}  # fmt: skip
+"""Side-chain torsions chi1, chi2, … in degrees."""
+
+# Letters of the amino acids, atom, the three atoms that place it (a, b, c), length c-atom in Å, angle b-c-atom and
+# torsion a-b-c-atom in degrees; the torsion is a number or chi1 … chi4 plus a number.
+_SIDE_CHAINS = """
+A              CB  N   C   CA  1.521 110.5 122.9
+RNDCQEHLKMFSWY CB  N   C   CA  1.530 110.1 122.6
+RQEKM          CG  N   CA  CB  1.520 114.1 chi1
+RK             CD  CA  CB  CG  1.520 111.3 chi2
+R              NE  CB  CG  CD  1.460 112.0 chi3
+R              CZ  CG  CD  NE  1.329 124.2 chi4
+R              NH1 CD  NE  CZ  1.326 120.0 0
+R              NH2 CD  NE  CZ  1.326 119.7 180
+ND             CG  N   CA  CB  1.516 112.6 chi1
+N              OD1 CA  CB  CG  1.231 120.8 chi2
+N              ND2 CA  CB  CG  1.328 116.4 chi2+180
+D              OD1 CA  CB  CG  1.249 118.4 chi2
+D              OD2 CA  CB  CG  1.249 118.4 chi2+180
+C              SG  N   CA  CB  1.808 114.4 chi1
+QE             CD  CA  CB  CG  1.516 112.6 chi2
+Q              OE1 CB  CG  CD  1.231 120.8 chi3
+Q              NE2 CB  CG  CD  1.328 116.4 chi3+180
+E              OE1 CB  CG  CD  1.249 118.4 chi3
+E              OE2 CB  CG  CD  1.249 118.4 chi3+180
+H              CG  N   CA  CB  1.497 113.8 chi1
+H              ND1 CA  CB  CG  1.378 122.7 chi2
+H              CD2 CA  CB  CG  1.354 131.2 chi2+180
+H              CE1 CB  CG  ND1 1.321 109.0 180
+H              NE2 CB  CG  CD2 1.374 109.5 180
+ITV            CB  N   C   CA  1.540 109.1 123.4
+I              CG1 N   CA  CB  1.530 110.4 chi1
+I              CG2 N   CA  CB  1.521 110.5 chi1-122.6
+I              CD1 CA  CB  CG1 1.513 113.8 chi2
+L              CG  N   CA  CB  1.530 116.3 chi1
+L              CD1 CA  CB  CG  1.521 110.7 chi2
+L              CD2 CA  CB  CG  1.521 110.7 chi2+122.9
+K              CE  CB  CG  CD  1.520 111.3 chi3
+K              NZ  CG  CD  CE  1.489 111.9 chi4
+M              SD  CA  CB  CG  1.803 112.7 chi2
+M              CE  CB  CG  SD  1.791 100.9 chi3
+F              CG  N   CA  CB  1.502 113.8 chi1
+F              CD1 CA  CB  CG  1.384 120.7 chi2
+F              CD2 CA  CB  CG  1.384 120.7 chi2+180
+F              CE1 CB  CG  CD1 1.382 120.7 180
+F              CE2 CB  CG  CD2 1.382 120.7 180
+F              CZ  CG  CD1 CE1 1.382 120.0 0
+P              CB  N   C   CA  1.530 110.1 114.8
+P              CG  N   CA  CB  1.492 104.5 chi1
+P              CD  CA  CB  CG  1.503 106.1 chi2
+S              OG  N   CA  CB  1.417 111.1 chi1
+T              OG1 N   CA  CB  1.433 109.6 chi1
+T              CG2 N   CA  CB  1.521 110.5 chi1-121.0
+W              CG  N   CA  CB  1.498 113.6 chi1
+W              CD1 CA  CB  CG  1.365 126.9 chi2
+W              CD2 CA  CB  CG  1.433 126.8 chi2+180
+W              NE1 CB  CG  CD1 1.374 110.2 180
+W              CE2 CB  CG  CD2 1.409 107.2 180
+W              CE3 CB  CG  CD2 1.398 133.9 0
+W              CZ2 CG  CD2 CE2 1.394 122.4 180
+W              CZ3 CG  CD2 CE3 1.382 118.6 180
+W              CH2 CD2 CE2 CZ2 1.368 117.5 0
+Y              CG  N   CA  CB  1.512 113.9 chi1
+Y              CD1 CA  CB  CG  1.389 120.8 chi2
+Y              CD2 CA  CB  CG  1.389 120.8 chi2+180
+Y              CE1 CB  CG  CD1 1.382 121.2 180
+Y              CE2 CB  CG  CD2 1.382 121.2 180
+Y              CZ  CG  CD1 CE1 1.378 119.6 0
+Y              OH  CD1 CE1 CZ  1.376 119.9 180
+V              CG1 N   CA  CB  1.521 110.5 chi1
+V              CG2 N   CA  CB  1.521 110.5 chi1+122.9
+"""
+
+
+class InternalCoordinate(NamedTuple):
+    """Where one atom is, relative to three atoms that are placed already."""
+
+    atom: str
+    parents: tuple[str, str, str]
+    """Atoms a, b, c of the torsion a-b-c-atom; the new atom is bonded to c."""
+    length: float
+    """Of the bond c-atom, Å."""
+    angle: float
+    """b-c-atom, degrees."""
+    torsion: float
+    """a-b-c-atom, degrees; counted from chi unless ``chi`` is 0."""
+    chi: int = 0
+    """Side-chain torsion that turns this atom; 0: none."""
+
+
+def _read_table(text: str) -> dict[str, list[InternalCoordinate]]:
+    table: dict[str, list[InternalCoordinate]] = {name: [] for name in LETTERS.values()}
+    for line in text.strip().splitlines():
+        letters, atom, a, b, c, length, angle, torsion = line.split()
+        chi = int(torsion[3]) if torsion.startswith("chi") else 0
+        offset = float((torsion[4:] or "0") if chi else torsion)
+        row = InternalCoordinate(atom, (a, b, c), float(length), float(angle), offset, chi)
+        for letter in letters:
+            table[LETTERS[letter]].append(row)
+    return table
+
+
+SIDE_CHAINS = _read_table(_SIDE_CHAINS)
+"""Side-chain atoms of each amino acid in the order in which they can be placed."""
+
+
+def backbone_value(residue: str, name: str) -> float:
+    """Look up a backbone length (Å) or angle (degrees).
+
+    Example:
+        >>> backbone_value("ALA", "N-CA"), backbone_value("GLY", "N-CA")
+        (1.458, 1.451)
+    """
+    return BACKBONE_OF.get(residue, {}).get(name, BACKBONE[name])
+
+
+def place_atom(
+    a: Position, b: Position, c: Position, length: float, angle: float, torsion: float
+) -> Position:
+    """Return the position that has a distance to c, an angle with b-c and a torsion about b-c.
+
+    The natural extension reference frame, NeRF: Parsons et al. (2005), J. Comput. Chem. 26, 1063.
+
+    Positions (3,) and ``length`` in Å, angles in degrees, 0 is cis; a is not on the line through b and c.
+
+    Example:
+        >>> a, b, c = np.array([[1.0, 0, 0], [0, 0, 0], [0, 1.0, 0]])
+        >>> place_atom(a, b, c, length=1.0, angle=90.0, torsion=0.0).round(6).tolist()
+        [1.0, 1.0, 0.0]
+    """
+    bend, turn = np.radians([angle, torsion])
+    along = (c - b) / np.linalg.norm(c - b)
+    normal = np.cross(b - a, along)
+    normal = normal / np.linalg.norm(normal)
+    side = np.cross(normal, along)
+    return c + length * (
+        -np.cos(bend) * along + np.sin(bend) * (np.cos(turn) * side + np.sin(turn) * normal)
+    )
+
+
+def place_side_chain(
+    atoms: dict[str, Position], residue: str, chi: Sequence[float]
+) -> dict[str, Position]:
+    """Return the side-chain positions (Å) of a residue, given its N, CA and C and its chi (degrees)."""
+    placed: dict[str, Position] = {}
+    for row in SIDE_CHAINS[residue]:
+        torsion = row.torsion + (chi[row.chi - 1] if row.chi else 0.0)
+        a, b, c = ((atoms | placed)[name] for name in row.parents)
+        placed[row.atom] = place_atom(a, b, c, row.length, row.angle, torsion)
+    return placed
+
 
 SEGMENTS = {
     "H": (-57.8, -47.0),  # alpha helix
@@ -60,7 +233,7 @@ def build_peptide(
 ) -> Structure:
     """Build all heavy atoms of a protein chain, trans peptide bonds, without B-factors (NaN).
 
-    The first residue's N is at the origin. Clashes are not checked: choose torsions without them. The last residue gets an OXT.
+    The first residue's N is at the origin. The last residue gets an OXT. Clashes are not checked.
 
     Args:
         sequence: One-letter codes of the 20 amino acids.
@@ -69,7 +242,7 @@ def build_peptide(
         chi: Side-chain torsions (degrees) of single residues, counted from 0, instead of the usual ones.
         chain: Name of the chain.
         first_residue: Number of the first residue.
-        source: Named in error messages and reports.
+        source: For error messages and reports.
 
     Raises:
         StructureError: A letter is not an amino acid, or a torsion is missing.
@@ -80,25 +253,20 @@ def build_peptide(
         (4, 29, 'ALA')
     """
     names = _residue_names(sequence, source)
-    backbone = _backbone(
-        names,
-        _one_each(phi, len(names), "phi", source),
-        _one_each(psi, len(names), "psi", source),
+    angles = (
+        _one_each(each, len(names), what, source) for each, what in ((phi, "phi"), (psi, "psi"))
     )
-    atoms: list[tuple[str, str, NDArray[np.float64]]] = []
-    residue_name: list[str] = []
-    residue_number: list[int] = []
-    for index, (name, placed) in enumerate(zip(names, backbone, strict=True)):
-        turns = _chi_of(index, name, chi or {}, source)
-        terminal = {"OXT": placed.pop("OXT")} if "OXT" in placed else {}
-        residue = {**placed, **place_side_chain(placed, name, turns), **terminal}
-        atoms += [(atom, atom[0], position) for atom, position in residue.items()]
-        residue_name += [name] * len(residue)
-        residue_number += [first_residue + index] * len(residue)
+    backbone, terminal = _backbone(names, *angles)
+    residues = [
+        placed | place_side_chain(placed, name, _chi_of(index, name, chi or {}, source))
+        for index, (name, placed) in enumerate(zip(names, backbone, strict=True))
+    ]
+    residues[-1]["OXT"] = terminal
+    sizes = [len(residue) for residue in residues]
     return from_atoms(
-        atoms,
-        residue_name=residue_name,
-        residue_number=residue_number,
+        [(atom, atom[0], place) for residue in residues for atom, place in residue.items()],
+        residue_name=np.repeat(names, sizes),
+        residue_number=np.repeat(first_residue + np.arange(len(names)), sizes),
         chain=chain,
         kind=EntityKind.PROTEIN,
         source=source,
@@ -143,7 +311,7 @@ def from_atoms(
         chain: Name of the chain as authors give it.
         chain_label: The same as mmCIF gives it; None: ``chain``.
         kind: What the atoms belong to; everything but proteins and nucleic acids becomes HETATM.
-        source: Named in error messages.
+        source: For error messages.
 
     Example:
         >>> zinc = from_atoms([("ZN", "ZN", (0, 0, 0))], residue_name="ZN", residue_number=1)
@@ -177,16 +345,9 @@ def from_atoms(
 
 
 def moved(structure: Structure, rotation: ArrayLike, shift: ArrayLike) -> Structure:
-    """Rotate all atoms about the origin, then shift them; the crystal stays as it is.
-
-    Args:
-        structure: Any structure.
-        rotation: (3, 3) orthogonal matrix.
-        shift: (3,) Å.
-    """
-    turn: NDArray[np.float64] = np.asarray(rotation, np.float64)
-    position = structure.position.astype(np.float64) @ turn.T + np.asarray(shift, np.float64)
-    return replace(structure, position=position.astype(np.float32))
+    """Rotate all atoms about the origin (3, 3), then shift them (3,; Å); the crystal stays as it is."""
+    position = structure.position.astype(np.float64) @ np.asarray(rotation, np.float64).T
+    return replace(structure, position=(position + np.asarray(shift)).astype(np.float32))
 
 
 def combine(
@@ -196,28 +357,22 @@ def combine(
     entry: Entry | None = None,
     crystal: Crystal | None = None,
 ) -> Structure:
-    """Put structures one after the other into one: records, residues and links are counted on.
+    """Join structures into one: records, residues and links are numbered on, ANISOU is dropped.
 
-    ANISOU is dropped; entry and crystal are those given, not those of the parts.
-
-    Args:
-        parts: At least one structure.
-        source: Name of the result; None: that of the first part.
-        entry: Facts about the whole; None: none.
-        crystal: Cell and symmetry of the whole; None: none.
+    The source is that of the first part if not given; entry and crystal of the parts are dropped.
 
     Raises:
-        StructureError: There is nothing to combine.
+        StructureError: there are no parts.
     """
     if not parts:
         raise StructureError(
             source or "combine", "no parts to combine", "Give at least one structure"
         )
-    shared = [
+    own = ("links", "record", "residue_index", "u_aniso")
+    columns = [
         item.name
         for item in fields(Structure)
-        if isinstance(getattr(parts[0], item.name), np.ndarray)
-        and item.name not in ("links", "record", "residue_index", "u_aniso")
+        if isinstance(getattr(parts[0], item.name), np.ndarray) and item.name not in own
     ]
     atoms = np.cumsum([0, *(len(part) for part in parts)])
     residues = np.cumsum([0, *(part.n_residues for part in parts)])
@@ -230,7 +385,7 @@ def combine(
         links=np.concatenate(links).astype(np.int32),
         entry=entry or Entry(),
         crystal=crystal,
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in shared},
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns},
     )
 
 
@@ -272,30 +427,22 @@ def _chi_of(
 
 def _backbone(
     names: Sequence[str], phi: NDArray[np.float64], psi: NDArray[np.float64]
-) -> list[dict[str, NDArray[np.float64]]]:
-    """Place N, CA, C and O of every residue, and OXT of the last one."""
-    first = names[0]
-    n = np.zeros(3)
-    ca = np.array([backbone_value(first, "N-CA"), 0.0, 0.0])
+) -> tuple[list[dict[str, Position]], Position]:
+    """Place N, CA, C and O of every residue; return them, and OXT of the last one."""
+    n, ca = np.zeros(3), np.array([backbone_value(names[0], "N-CA"), 0.0, 0.0])
     before = np.array([0.0, 1.0, 0.0])  # any point off the line N-CA: it only fixes the pose
-    residues = []
+    residues: list[dict[str, Position]] = []
     for index, name in enumerate(names):
-        if index:
-            last, bond = residues[-1], names[index - 1]
-            n = place_atom(
-                last["N"], last["CA"], last["C"],
-                backbone_value(bond, "C-N"), backbone_value(name, "CA-C-N"), psi[index - 1],
-            )  # fmt: skip
-            ca = place_atom(
-                last["CA"], last["C"], n,
-                backbone_value(name, "N-CA"), backbone_value(name, "C-N-CA"), 180.0,
-            )  # fmt: skip
-            before = last["C"]
-        c = place_atom(
-            before, n, ca, backbone_value(name, "CA-C"), backbone_value(name, "N-CA-C"), phi[index]
-        )
         length, angle = backbone_value(name, "C-O"), backbone_value(name, "CA-C-O")
+        if index:
+            last, bond = residues[-1], backbone_value(names[index - 1], "C-N")
+            turn = backbone_value(name, "CA-C-N")
+            n = place_atom(last["N"], last["CA"], last["C"], bond, turn, psi[index - 1])
+            bond, turn = backbone_value(name, "N-CA"), backbone_value(name, "C-N-CA")
+            ca = place_atom(last["CA"], last["C"], n, bond, turn, 180.0)
+            before = last["C"]
+        bond, turn = backbone_value(name, "CA-C"), backbone_value(name, "N-CA-C")
+        c = place_atom(before, n, ca, bond, turn, phi[index])
         o = place_atom(n, ca, c, length, angle, psi[index] + 180.0)
         residues.append({"N": n, "CA": ca, "C": c, "O": o})
-    residues[-1]["OXT"] = place_atom(n, ca, c, length, angle, psi[-1])
-    return residues
+    return residues, place_atom(n, ca, c, length, angle, psi[-1])

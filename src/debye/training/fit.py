@@ -315,7 +315,7 @@ def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
     Raises:
         ConfigError: the folder holds a run, of other content or without ``resume``.
     """
-    out = path.parent
+    out, described = path.parent, json.loads(json.dumps(described))  # tuples become lists
     if path.exists():
         if not resume:
             raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,13 +43,13 @@ class Slope(BaselineModel):
     def __init__(
         self, *, crystal: bool = True, slope: float = 0.1, fail: str = "", has_level: bool = True
     ) -> None:
-        super().__init__((B_FACTOR,))
-        self.graph_config = GraphConfig(
+        graph = GraphConfig(
             node_categories=(),
             node_scalars=(),
             structure_scalars=("resolution", "resolution_known"),
             crystal=crystal,
         )
+        super().__init__(SimpleNamespace(graph=graph), (B_FACTOR,))
         self.slope, self.fail, self.has_level = slope, fail, has_level
 
     def forward(self, graph):

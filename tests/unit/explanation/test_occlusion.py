@@ -12,7 +12,7 @@ from debye.explanation.case import make_case
 from debye.explanation.explanation import explain_case
 from debye.explanation.neighbors import Kind, find_neighbors
 from debye.explanation.occlusion import hide_features, occlude_neighbors
-from debye.graph.node_features import USUAL_CONTACTS
+from debye.graph.features import USUAL_CONTACTS
 
 
 def neighbors_of(case, reach=8.0):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from debye.finetuning.comparison import BeforeAfter, change_table, member_table
+from debye.finetuning.report import BeforeAfter, change_table, member_table
 from debye.scores.bootstrap import BootstrapConfig
 from debye.scores.scores import score_structure, score_table
-from debye.scores.values import StructureValues
+from debye.scores.strata import StructureValues
 from debye.structure.structure import EntityKind
 from debye.targets.catalog import find_target
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from debye.graph import node_features
+from debye.graph import features
 from debye.graph.code_digest import code_digest
 from debye.graph.config import GraphConfig
-from debye.graph.node_features import NODE_FEATURES
+from debye.graph.features import NODE_FEATURES
 from debye.plugins import Catalog
 
 CONFIG = GraphConfig(node_scalars=("degree_5", "wcn"))
@@ -36,8 +36,8 @@ def digest(monkeypatch):
             replace(row, compute=compute) if row.name == name else row
             for row in NODE_FEATURES.builtin.values()
         ]
-        changed = Catalog("atom feature", "debye.features", node_features.NodeFeature, rows)
-        monkeypatch.setattr(node_features, "NODE_FEATURES", changed)
+        changed = Catalog("atom feature", "debye.features", features.NodeFeature, rows)
+        monkeypatch.setattr(features, "NODE_FEATURES", changed)
         code_digest.cache_clear()
         found = code_digest(config)
         monkeypatch.undo()

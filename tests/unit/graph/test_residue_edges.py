@@ -10,7 +10,7 @@ import torch
 
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
-from debye.graph.residue_edges import find_residue_edges, residue_centroids
+from debye.graph.neighbors import find_residue_edges, residue_centroids
 from debye.structure.bonds import find_bonds
 from debye.structure.structure import Structure
 
@@ -44,7 +44,7 @@ def brute_force(structure: Structure, radius: float) -> list[tuple]:
 @pytest.mark.parametrize("crystal", [True, False])
 def test_edges_equal_brute_force(in_crystal, crystal):
     shown = in_crystal if crystal else replace(in_crystal, crystal=None)
-    edges = find_residue_edges(shown, find_bonds(shown), 12.0, in_crystal=crystal).near
+    edges = find_residue_edges(shown, find_bonds(shown), 12.0, in_crystal=crystal)[0]
     rows = zip(
         edges.receiver.tolist(),
         edges.sender.tolist(),
@@ -58,9 +58,9 @@ def test_edges_equal_brute_force(in_crystal, crystal):
 
 
 def test_bonds_join_neighbors_in_sequence_only(peptide):
-    edges = find_residue_edges(peptide, find_bonds(peptide), 12.0, in_crystal=False)
-    apart = np.abs(edges.near.sender - edges.near.receiver)
-    assert (edges.is_bonded == (apart == 1)).all()
+    edges, is_bonded = find_residue_edges(peptide, find_bonds(peptide), 12.0, in_crystal=False)
+    apart = np.abs(edges.sender - edges.receiver)
+    assert (is_bonded == (apart == 1)).all()
 
 
 def test_centroids_are_means(peptide):

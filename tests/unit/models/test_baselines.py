@@ -14,7 +14,7 @@ from debye.graph.build import build_graph
 from debye.graph.graph import AtomGraph, join
 from debye.graph.neighbors import packing, weighted_contact_number
 from debye.models.base import AtomModel, Sample
-from debye.models.baselines.packing import standardize
+from debye.models.baselines.geometry import standardize
 from debye.models.catalog import build_model, model_config
 from debye.structure.crystal import Mates, symmetry_mates
 from debye.structure.structure import Crystal, Structure

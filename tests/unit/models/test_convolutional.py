@@ -20,7 +20,7 @@ from debye.models.convolutional.base import (
     EdgeConvolutionalModel,
     subgraphs,
 )
-from debye.models.convolutional.egnn import EGNN, displaced_vectors
+from debye.models.convolutional.convolutions import EGNN, displaced_vectors
 
 CONVOLUTIONAL = [name for name, card in CATALOG.items() if ".convolutional." in card.module]
 MEANS = {"graphsage", "gatv2", "graph_transformer", "nnconv"}

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from debye.errors import GraphError
-from debye.models.baselines import pseudo_inverse
+from debye.models.baselines import elastic_network
 from debye.models.baselines.elastic_network import (
     anisotropic_network,
     gaussian_network,
     kirchhoff_fluctuations,
+    pseudo_inverse_diagonal,
 )
-from debye.models.baselines.pseudo_inverse import pseudo_inverse_diagonal
 
 
 def chain(n: int, seed: int = 0) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ def test_anisotropic_network_equals_the_dense_pseudo_inverse(n):
 def test_small_blocks_change_nothing(monkeypatch):
     position = chain(120)
     expected = gaussian_network(position), anisotropic_network(position)
-    monkeypatch.setattr(pseudo_inverse, "BLOCK", 7)
+    monkeypatch.setattr(elastic_network, "BLOCK", 7)
     np.testing.assert_allclose(gaussian_network(position), expected[0], rtol=1e-8)
     np.testing.assert_allclose(anisotropic_network(position), expected[1], rtol=1e-6)
 
@@ -101,7 +101,7 @@ def test_zero_modes_that_nobody_named_are_left_out_too():
 
 
 def test_free_parts_of_a_large_network_are_explained(monkeypatch):
-    monkeypatch.setattr(pseudo_inverse, "LARGEST_DENSE", 3)
+    monkeypatch.setattr(elastic_network, "LARGEST_DENSE", 3)
     # Two pairs that nothing joins, said to be one part.
     matrix = csr_array(np.kron(np.eye(2), [[1.0, -1.0], [-1.0, 1.0]]))
     matrix += csr_array(1e-14 * np.ones((4, 4)))

@@ -11,7 +11,11 @@ import torch
 from debye.errors import ConfigError
 from debye.graph.build import build_graph
 from debye.models.base import Sample
-from debye.models.baselines.gradient_boosting import CONFIG, MODEL, GradientBoosting, Reservoir
+from debye.models.baselines.gradient_boosting import (
+    GradientBoosting,
+    GradientBoostingConfig,
+    Reservoir,
+)
 from debye.models.catalog import build_model
 from debye.models.checkpoint import CheckpointHeader
 from debye.targets.b_factor import B_FACTOR
@@ -34,7 +38,9 @@ def samples() -> list[Sample]:
     pytest.importorskip("lightgbm", reason="the extra peers is not installed")
     found = []
     for number, letters in enumerate(("ACDEFGHIKLMNPQRSTVWY", "YWVTSRQPNMLKIHGFEDCA", "MKTAYIAK")):
-        graph = build_graph(build_peptide(letters, source=letters), CONFIG(graph=GRAPH).graph)
+        graph = build_graph(
+            build_peptide(letters, source=letters), GradientBoostingConfig(graph=GRAPH).graph
+        )
         value = CODES[graph.categories[:, 0]] - graph.scalars[:, 0]
         value[::9] = torch.nan
         level = torch.tensor([[3.0 + 0.1 * number, 2.0]], dtype=torch.float64)
@@ -43,7 +49,7 @@ def samples() -> list[Sample]:
 
 
 def fitted(samples: list[Sample], **settings) -> GradientBoosting:
-    model = MODEL(CONFIG.model_validate(SMALL | settings), (B_FACTOR,))
+    model = GradientBoosting(GradientBoostingConfig.model_validate(SMALL | settings), (B_FACTOR,))
     model.fit(iter(samples))
     return model.eval()
 
@@ -53,7 +59,9 @@ def test_categories_are_split_as_categories():
     pytest.importorskip("lightgbm", reason="the extra peers is not installed")
     letters = "ACDEFGHIKLMNPQRSTVWY"
     only = GRAPH | {"node_scalars": []}
-    graph = build_graph(build_peptide(letters, source=letters), CONFIG(graph=only).graph)
+    graph = build_graph(
+        build_peptide(letters, source=letters), GradientBoostingConfig(graph=only).graph
+    )
     value = (graph.categories[:, 0] % 2).float()
     level = torch.tensor([[3.0, 2.0]], dtype=torch.float64)
     # LightGBM takes no category of fewer than 100 atoms for itself.
@@ -79,7 +87,7 @@ def test_few_structures_have_the_mean_level(samples):
 def test_contract_of_a_fitted_model(samples):
     model = fitted(samples)
     check_model(model, samples[0].graph, samples[1].graph)
-    settings = CONFIG.model_validate(SMALL).model_dump(mode="json")
+    settings = GradientBoostingConfig.model_validate(SMALL).model_dump(mode="json")
     header = CheckpointHeader(name="a", model="gradient_boosting", config=settings)
     check_saved_and_loaded(model, header, samples[0].graph)
 
@@ -92,7 +100,7 @@ def test_seeds_differ_and_repeat(samples):
 
 
 def test_nothing_to_fit_to(samples):
-    model = MODEL(CONFIG(), (B_FACTOR,))
+    model = GradientBoosting(GradientBoostingConfig(), (B_FACTOR,))
     with pytest.raises(ConfigError, match="nothing to fit to"):
         model.fit([])
     blank = Sample(

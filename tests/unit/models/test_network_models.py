@@ -8,7 +8,7 @@ import torch
 
 from debye.graph.build import build_graph
 from debye.models.baselines.elastic_network import anisotropic_network, gaussian_network
-from debye.models.baselines.networks import ANMConfig, residue_nodes, to_atoms
+from debye.models.baselines.geometry import ANMConfig, residue_nodes, to_atoms
 from debye.models.catalog import build_model
 from debye.structure.structure import Crystal, EntityKind, Entry
 from debye.testing.models import check_permutation

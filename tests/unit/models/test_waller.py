@@ -10,12 +10,12 @@ import torch
 
 from debye.graph.build import build_graph
 from debye.graph.config import GraphConfig
-from debye.graph.residue_edges import residue_centroids
+from debye.graph.neighbors import residue_centroids
 from debye.models import waller
 from debye.models.baselines.elastic_network import gaussian_network
-from debye.models.layers import convolution
-from debye.models.layers.basis import TABLE_STEP
+from debye.models.layers import connectivity
 from debye.models.layers.connectivity import Grouping
+from debye.models.layers.encoders import TABLE_STEP
 from debye.models.layers.rigid_body import BODY_SIZE, FARTHEST, LARGEST_STATE, RigidBody
 from debye.models.waller import Waller, WallerConfig
 from debye.targets.b_factor import B_FACTOR
@@ -167,7 +167,7 @@ def test_pieces_predict_what_the_whole_does(model, in_crystal, monkeypatch, half
     graph = build_graph(in_crystal, model.graph_config)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         whole = model(graph)
-        monkeypatch.setattr(convolution, "PIECE_EDGES", 300)
+        monkeypatch.setattr(connectivity, "PIECE_EDGES", 300)
         monkeypatch.setattr(waller, "PIECE_EDGES", 300)
         pieces = model(graph)
     torch.testing.assert_close(pieces.first.value, whole.first.value)

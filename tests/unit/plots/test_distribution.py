@@ -8,7 +8,7 @@ from debye.errors import ConfigError
 from debye.plots.distribution import Band, density, plot_samples, samples_of
 from debye.plots.drawing import save_figure
 from debye.scores.scores import score_structure, score_table
-from debye.scores.values import StructureValues
+from debye.scores.strata import StructureValues
 from debye.structure.structure import EntityKind
 from debye.targets.catalog import find_target
 

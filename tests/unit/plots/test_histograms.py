@@ -5,8 +5,8 @@ import pytest
 
 from debye.dataset.store.statistics import QUANTITIES, REFERENCES, Histogram
 from debye.errors import ConfigError
+from debye.plots.distribution import plot_histograms
 from debye.plots.drawing import save_figure
-from debye.plots.histograms import plot_histograms
 
 HISTOGRAMS = [
     Histogram(

@@ -129,8 +129,8 @@ def test_differences_say_on_how_many_structures_each_rests():
 def test_the_table_of_data_says_whose_edges_are_counted():
     data = {"split": "val", "role": "scored", "structures": 2, "residues": 9, "atoms": 70}
     data |= {"edges": 500, "mean_resolution": 1.5, "mean_b": 20.0, "std_b": None}
-    assert "of the first trained recipe," in data_table(pd.DataFrame([data])).note
-    table = data_table(pd.DataFrame([data | {"edges_of": "gcn"}]))
+    assert "of the first trained recipe," in data_table(pd.DataFrame([data]), B_FACTOR).note
+    table = data_table(pd.DataFrame([data | {"edges_of": "gcn"}]), B_FACTOR)
     assert "of gcn," in table.note
     assert table.rows[0][2:7] == ("2", "9", "70", "500", "35")
     assert table.rows[0][-1] == "20.0 ± –"

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from debye.benchmark.store import EntryFailure
-from debye.reports.correlations import correlation_document
 from debye.reports.document import Provenance
+from debye.reports.evaluation import correlation_document
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations, predictor_rows
+from debye.scores.summary import Correlations, predictor_rows
 from debye.scores.tables import rows_where
 
 PROVENANCE = Provenance(
@@ -76,7 +76,8 @@ def test_intervals_draw_whole_clusters():
 
 
 def test_the_table_counts_items_and_ends_with_the_references():
-    (table,) = correlation_document(make(), PROVENANCE, references=REFERENCE).text_tables
+    document = correlation_document(make(), PROVENANCE, references=REFERENCE)
+    (table,) = document.sections[0].tables
     assert table.header[2] == "mean r, every (4)"
     assert table.header[-1] == "some (2)"
     assert {len(row) for row in table.rows} == {len(table.header)}

@@ -30,7 +30,7 @@ def make(**changes) -> Document:
 
 
 def test_cells_are_written_by_their_format():
-    assert make().text_tables[0].rows == (("a", "1,200", "+0.25"), ("b", "3", "–"))
+    assert make().sections[0].tables[0].rows == (("a", "1,200", "+0.25"), ("b", "3", "–"))
 
 
 def test_headings_follow_the_sections():

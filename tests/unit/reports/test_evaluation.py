@@ -42,6 +42,10 @@ def scores(many_values, make_values) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def text_tables(document):
+    return [table for each in document.sections for table in (*each.tables, *each.details)]
+
+
 def map_scores(structures):
     return [score for values in structures for score in score_structure(values)]
 
@@ -54,7 +58,7 @@ def document(scores):
 
 @pytest.fixture(scope="module")
 def tables(document):
-    return {table.title.partition(",")[0]: table for table in document.text_tables}
+    return {table.title.partition(",")[0]: table for table in text_tables(document)}
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +172,7 @@ def test_a_target_without_unit_per_structure_has_tables_of_its_own(make_values):
     ]
     scores = score_table(map_scores(values), model="m", crystal="off")
     found = evaluation_document(scores, target, SOURCE, BOOTSTRAP)
-    titles = [table.title for table in found.text_tables]
+    titles = [table.title for table in text_tables(found)]
     assert titles[:2] == ["Errors per structure, structures", "Pooled over structures, structures"]
-    assert "MAE" in found.text_tables[0].header
+    assert "MAE" in text_tables(found)[0].header
     assert "Percentage errors" not in found.markdown()

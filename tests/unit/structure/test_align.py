@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from debye.structure.align import align_residues, match_chains
+from debye.structure.sequences import align_residues, match_chains
 from debye.testing.peptide import build_peptide, combine
 
 SEQUENCE = "MKWHEFRGPYCITSLDNQVAMKWHEFRG"

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 from debye.errors import FormatError, StructureError
-from debye.structure.annotate import write_with_b
 from debye.structure.formats.mmcif import MmcifFile
 from debye.structure.formats.new_text import Edited
 from debye.structure.formats.pdb import PdbFile
 from debye.structure.read import read_structure
-from debye.structure.write import pdb_text
+from debye.structure.write import pdb_text, write_with_b
 
 NAN = float("nan")
 PDB = (
@@ -354,7 +353,7 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 import resource, signal, numpy as np
 from debye.errors import StructureError
 from debye.structure.read import read_structure
-from debye.structure.annotate import write_with_b
+from debye.structure.write import write_with_b
 from debye.structure.formats.new_text import Edited
 from debye.structure.formats.mmcif import MmcifFile
 from debye.structure.formats.pdb import PdbFile

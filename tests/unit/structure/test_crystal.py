@@ -10,13 +10,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from debye.errors import StructureError
-from debye.structure.crystal import (
-    COINCIDENT,
-    Mates,
-    copies_near,
-    crystal_problem,
-    symmetry_mates,
-)
+from debye.structure.crystal import COINCIDENT, Mates, copies_near, crystal_problem, symmetry_mates
 from debye.structure.structure import Crystal, Structure
 from debye.testing.peptide import from_atoms
 

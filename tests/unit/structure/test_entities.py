@@ -13,14 +13,16 @@ def residues(*atoms: tuple, model=None) -> list[int]:
     """Residues of atoms given as chain, label, number, insertion code, residue, atom, altloc."""
     chain, label, number, code, name, atom, altloc = zip(*atoms, strict=True)
     return residue_index(
-        model=np.array(model or [1] * len(atoms), np.int32),
-        chain=np.array(chain),
-        chain_label=np.array(label),
-        residue_number=np.array(number, np.int32),
-        insertion_code=np.array(code),
-        residue_name=np.array(name),
-        atom_name=np.array(atom),
-        altloc=np.array(altloc),
+        {
+            "model": np.array(model or [1] * len(atoms), np.int32),
+            "chain": np.array(chain),
+            "chain_label": np.array(label),
+            "residue_number": np.array(number, np.int32),
+            "insertion_code": np.array(code),
+            "residue_name": np.array(name),
+            "atom_name": np.array(atom),
+            "altloc": np.array(altloc),
+        }
     ).tolist()
 
 
@@ -71,20 +73,20 @@ def test_altlocs_are_no_copies():
 def test_no_atoms():
     empty = np.zeros(0, "U1")
     numbers = np.zeros(0, np.int32)
-    index = residue_index(
-        model=numbers, chain=empty, chain_label=empty, residue_number=numbers, insertion_code=empty,
-        residue_name=empty, atom_name=empty, altloc=empty,
-    )  # fmt: skip
+    index = residue_index({
+        "model": numbers, "chain": empty, "chain_label": empty, "residue_number": numbers, "insertion_code": empty,
+        "residue_name": empty, "atom_name": empty, "altloc": empty,
+    })  # fmt: skip
     assert index.tolist() == []
 
 
 def kinds(structure: Structure) -> list[EntityKind]:
     """The kind of each residue, in order."""
-    found = entity_kinds(
-        model=structure.model, residue_index=structure.residue_index,
-        residue_name=structure.residue_name, atom_name=structure.atom_name,
-        element=structure.element, is_hetero=structure.is_hetero, position=structure.position,
-    )  # fmt: skip
+    found = entity_kinds({
+        "model": structure.model, "residue_index": structure.residue_index,
+        "residue_name": structure.residue_name, "atom_name": structure.atom_name,
+        "element": structure.element, "is_hetero": structure.is_hetero, "position": structure.position,
+    })  # fmt: skip
     assert found.dtype == np.int8
     first = np.unique(structure.residue_index, return_index=True)[1]
     return [EntityKind(found[row]) for row in first]
@@ -163,10 +165,10 @@ def test_a_cap_belongs_to_the_chain_that_it_is_bonded_to(peptide):
         "residue_index": np.append([0], peptide.residue_index + 1).astype(np.int32),
         "model": np.ones(len(near), np.int32),
     }
-    capped = entity_kinds(**columns)
+    capped = entity_kinds(columns)
     assert capped[0] == EntityKind.PROTEIN
     columns["position"][0] += 50
-    assert entity_kinds(**columns)[0] != EntityKind.PROTEIN
+    assert entity_kinds(columns)[0] != EntityKind.PROTEIN
 
 
 def test_kinds_do_not_depend_on_the_order_of_atoms(peptide):
@@ -182,6 +184,6 @@ def test_kinds_do_not_depend_on_the_order_of_atoms(peptide):
         "is_hetero",
         "position",
     )
-    straight = entity_kinds(**{name: getattr(structure, name) for name in columns})
-    mixed = entity_kinds(**{name: getattr(structure, name)[order] for name in columns})
+    straight = entity_kinds({name: getattr(structure, name) for name in columns})
+    mixed = entity_kinds({name: getattr(structure, name)[order] for name in columns})
     np.testing.assert_array_equal(mixed, straight[order])

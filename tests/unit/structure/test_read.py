@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from debye.errors import FormatError, StructureError
-from debye.structure.read import file_format, read_structure, structure_from_bytes
+from debye.structure.read import file_format, read_structure, source_from_bytes
 from debye.structure.select import select_atoms
 from debye.structure.structure import BKind, EntityKind, Structure
 from debye.targets.b_factor import BReason, assess_b
@@ -24,7 +24,7 @@ SECOND = "HETATM 2 C CA B GLY A 1 ? 2.0 -2.500 3.000 0.25 9.5 7 X 1"
 
 
 def read(text: str | bytes, source: str = "test") -> Structure:
-    return structure_from_bytes(text.encode() if isinstance(text, str) else text, source)
+    return source_from_bytes(text.encode() if isinstance(text, str) else text, source).structure
 
 
 def cif(*rows: str, tags=TAGS, rest: str = "") -> str:

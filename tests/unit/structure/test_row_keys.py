@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from debye.structure.row_keys import changes, equal_text, equals_start, row_keys, text_numbers
+from debye.structure.row_keys import changes, row_keys, text_numbers
 
 COLUMNS = {
     "short": ["A", "B", ""],
@@ -37,22 +37,9 @@ def test_texts_keep_their_order(name):
     assert np.argsort(text_numbers(texts)).tolist() == np.argsort(texts).tolist()
 
 
-@pytest.mark.parametrize("text", ["", "A", "CA", "HG11", "ABCDEFGHIJKLM", "ABCDEFGHIJKLMNO"])
-@pytest.mark.parametrize("name", ["short", "four", "long"])
-def test_equal_text_is_equality(name, text):
-    column = np.array(COLUMNS[name])
-    assert equal_text(column, text).tolist() == (column == text).tolist()
-
-
 def test_runs():
     text, number = np.array(["A", "A", "A", "B"]), np.array([1, 1, 2, 2])
     assert changes(text, number).tolist() == [0, 2, 3]
-    assert equals_start(np.array(["N", "CA", "N", "N"]), np.array([0, 2])).tolist() == [
-        True,
-        False,
-        True,
-        True,
-    ]
 
 
 def test_no_rows():

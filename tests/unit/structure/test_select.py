@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from debye.structure.read import structure_from_bytes
+from debye.structure.read import source_from_bytes
 from debye.structure.select import Selection, select_atoms
 from debye.structure.structure import Structure
 
@@ -29,7 +29,7 @@ ATOM     17  CA  GLY A   3                                  1.00 10.00          
 
 
 def read(text: str) -> Structure:
-    return structure_from_bytes(text.encode(), "test")
+    return source_from_bytes(text.encode(), "test").structure
 
 
 def kept(structure: Structure) -> list[str]:

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from debye.errors import StructureError
-from debye.structure.annotate import write_with_b
 from debye.structure.formats.pdb import PdbFile
 from debye.structure.read import read_source, read_structure, source_from_bytes
 from debye.structure.structure import Crystal, EntityKind, Structure
-from debye.structure.write import cif_text, pdb_text, write_structure
+from debye.structure.write import cif_text, pdb_text, write_structure, write_with_b
 from debye.testing.peptide import combine, from_atoms
 
 

@@ -6,9 +6,8 @@ import gemmi
 import numpy as np
 import pytest
 
-from debye.structure.crystal import copies_near
+from debye.structure.crystal import copies_near, find_operations
 from debye.structure.structure import Crystal
-from debye.structure.symmetry_operations import find_operations
 
 CRYSTALS = {
     "P 1": (20.0, 24.0, 36.0, 82.0, 97.0, 104.0),

@@ -8,8 +8,16 @@ from scipy.spatial.distance import pdist
 
 from debye.errors import StructureError
 from debye.structure.structure import EntityKind, Structure
-from debye.testing.ideal_geometry import LETTERS, place_atom
-from debye.testing.peptide import SEGMENTS, build_peptide, combine, from_atoms, moved, torsions
+from debye.testing.peptide import (
+    LETTERS,
+    SEGMENTS,
+    build_peptide,
+    combine,
+    from_atoms,
+    moved,
+    place_atom,
+    torsions,
+)
 
 
 def position(structure: Structure, residue: int, atom: str) -> np.ndarray:

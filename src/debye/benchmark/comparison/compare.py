@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,26 +13,30 @@ import torch
 from filelock import FileLock, Timeout
 
 from debye.benchmark.comparison.contenders import Contender, chosen_settings, trial_recipe
-from debye.benchmark.comparison.plan import CompareConfig, Plan, PredictedFacts
-from debye.benchmark.comparison.run_folder import (
-    FAILURE_FILE,
-    Attempts,
-    RunFailure,
-    RunJob,
-    RunKind,
-    needs_package,
-    read_failure,
-    write_failure,
-)
-from debye.benchmark.comparison.sample import (
+from debye.benchmark.comparison.plan import (
     EVERY_TRAINED,
     TRAIN_SAMPLE,
+    CompareConfig,
+    Plan,
+    PredictedFacts,
     Samples,
     draw_pairs,
     draw_samples,
     write_dataset,
 )
-from debye.benchmark.comparison.schedule import Schedule, Step, Task
+from debye.benchmark.comparison.runs import (
+    FAILURE_FILE,
+    Attempts,
+    RunFailure,
+    RunJob,
+    RunKind,
+    Schedule,
+    Step,
+    Task,
+    needs_package,
+    read_failure,
+    write_failure,
+)
 from debye.benchmark.crystal_pairs import CrystalPair, pair_table
 from debye.benchmark.predicted_models import describe_matches, match_table
 from debye.dataset.batches.graph_cache import find_graph_cache, open_graph_cache
@@ -48,12 +52,8 @@ from debye.training.config import Recipe
 from debye.training.fit import claim_folder
 from debye.version import library_version
 
-COMPARISON_FILE, SUBSET_FILE, CHOSEN_PAIRS_FILE = (
-    "comparison.json",
-    "subset.txt",
-    "chosen_pairs.csv",
-)
-PREPARATION_FILE, LOCK_FILE = "preparation.json", ".lock"
+COMPARISON_FILE, SUBSET_FILE, PREPARATION_FILE = "comparison.json", "subset.txt", "preparation.json"
+CHOSEN_PAIRS_FILE, LOCK_FILE = "chosen_pairs.csv", ".lock"
 USUAL_REFERENCE = "meta_gnn"
 FIXED_WEIGHT = 0.3
 """What a run without training takes, in runs of a whole budget: only for the time left."""
@@ -94,17 +94,12 @@ class Comparison:
 
     def __post_init__(self) -> None:
         if self.config.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError(
-                "compare",
-                "device cuda, but torch finds no GPU that it can use here",
-                "Choose cpu, or install a driver and a build of torch that fit the GPU",
-            )
+            problem = "device cuda, but torch finds no GPU that it can use here"
+            remedy = "Choose cpu, or install a driver and a build of torch that fit the GPU"
+            raise ConfigError("compare", problem, remedy)
         train, val, self.targets = _shared_data(self.contenders)
-        loaders = [
-            each.recipe.data.loader
-            for each in self.contenders
-            if each.recipe is not None and each.kind != "fixed"
-        ]
+        trained = [each.recipe for each in self.contenders if each.kind != "fixed"]
+        loaders = [recipe.data.loader for recipe in trained if recipe is not None]
         self.samples = draw_samples(
             self.store, self.config, train, val, loaders, find_targets(self.targets)
         )
@@ -118,11 +113,8 @@ class Comparison:
         if not self.reference:
             self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
         if self.reference not in names:
-            raise ConfigError(
-                "compare",
-                f"the reference {self.reference} does not take part",
-                f"Choose from {', '.join(names)}",
-            )
+            problem = f"the reference {self.reference} does not take part"
+            raise ConfigError("compare", problem, f"Choose from {', '.join(names)}")
 
     def run(self) -> list[RunFailure]:
         """Run everything that is missing; return what failed.
@@ -138,11 +130,9 @@ class Comparison:
             with FileLock(self.out / LOCK_FILE, timeout=0):
                 return self._run()
         except Timeout as error:
-            raise ConfigError(
-                str(self.out),
-                "another debye compare is at work in this folder",
-                "Wait until it has ended, or give another folder with -o",
-            ) from error
+            problem = "another debye compare is at work in this folder"
+            remedy = "Wait until it has ended, or give another folder with -o"
+            raise ConfigError(str(self.out), problem, remedy) from error
 
     def _run(self) -> list[RunFailure]:
         self._claim()
@@ -168,11 +158,7 @@ class Comparison:
         return schedule.run([*trials, *direct])
 
     def plan(self, preparation: Sequence[tuple[float, float]]) -> Plan:
-        """Return what the report states about the comparison.
-
-        Args:
-            preparation: Start and duration of each time that graphs were built beforehand, s.
-        """
+        """Return what the report states about the comparison."""
         samples, config = self.samples, self.config
         scored_val = samples.scored.get(samples.val_split, ())
         return Plan(
@@ -184,13 +170,10 @@ class Comparison:
             data=self.store.path.name,
             digest=self.store.digest,
             target=self.targets[0],
-            seeds=config.seeds,
-            share=config.share,
-            limit=config.limit,
-            draw_seed=config.draw_seed,
-            settings=config.settings,
             jobs=self.jobs,
-            device=config.device,
+            **config.model_dump(
+                include={"seeds", "share", "limit", "draw_seed", "settings", "device"}
+            ),
             is_subset=samples.is_subset,
             train_split=samples.train_split,
             train_entries=len(samples.train),
@@ -215,10 +198,10 @@ class Comparison:
         }
         if self.predicted_facts is not None:
             described["predicted structures"] = self.predicted_facts.digest
-        claim_folder(self.out / COMPARISON_FILE, _plain(described), resume=True)
+        claim_folder(self.out / COMPARISON_FILE, described, resume=True)
         for each in self.contenders:
             folder = self.out / "runs" / each.name
-            claim_folder(folder / "contender.json", _plain(_described(each)), resume=True)
+            claim_folder(folder / "contender.json", _described(each), resume=True)
         if self.chosen_pairs:
             write_table(self.out / CHOSEN_PAIRS_FILE, pair_table(self.chosen_pairs))
         write_text(self.out / SUBSET_FILE, "".join(f"{name}\n" for name in self.samples.train))
@@ -226,7 +209,8 @@ class Comparison:
     def _build_graphs(self) -> dict[str, RunFailure]:
         """Build the graphs that the runs need more than once; return the models that cannot be built."""
         failures: dict[str, RunFailure] = {}
-        uses: dict[tuple[GraphConfig, str], int] = {}
+        uses: Counter[tuple[GraphConfig, str]] = Counter()
+        samples, seeds = self.samples, self.config.seeds
         for each in self.contenders:
             folder = self.out / "runs" / each.name / "build"
             (folder / FAILURE_FILE).unlink(missing_ok=True)
@@ -239,15 +223,15 @@ class Comparison:
                 write_failure(folder, str(error), needs_package(error))
                 failures[each.name] = read_failure(folder)
                 continue
-            if each.kind != "learned":
-                continue
-            runs = self.config.seeds + (len(each.trials) if len(each.trials) > 1 else 0)
-            for split, count in self._entries_used(runs).items():
-                uses[config, split] = uses.get((config, split), 0) + count
+            if each.kind == "learned":
+                runs = seeds + (len(each.trials) if len(each.trials) > 1 else 0)
+                uses[config, samples.train_split] += runs * len(samples.train)
+                for name, ids in samples.scored.items():
+                    uses[config, self._split(name)] += seeds * len(ids)
+                uses[config, samples.val_split] += runs * len(samples.val)
         for (config, split), count in uses.items():
-            known = find_graph_cache(self.store, split, config)
             total = len(self.store.entries(split))
-            if known is None and count > total:
+            if count > total and find_graph_cache(self.store, split, config) is None:
                 self.on_message(
                     f"building the graphs of {split}, {total} entries, once for all runs"
                 )
@@ -263,33 +247,21 @@ class Comparison:
         graphs = {
             each.name: self._graph_config(each)
             for each in self.contenders
-            if each.recipe is not None and each.kind == "learned" and each.name not in unbuildable
+            if each.kind == "learned" and each.name not in unbuildable
         }
-        config, edges_of = None, ""
-        if graphs:
-            name, config = next(iter(graphs.items()))
-            edges_of = name if len(set(graphs.values())) > 1 else EVERY_TRAINED
-        write_dataset(self.store, self.samples, config, edges_of, self.out)
-
-    def _entries_used(self, runs: int) -> dict[str, int]:
-        """Return how many graphs of each split the runs of a contender need."""
-        counts = {self.samples.train_split: runs * len(self.samples.train)}
-        for name, ids in self.samples.scored.items():
-            split = self._split(name)
-            counts[split] = counts.get(split, 0) + self.config.seeds * len(ids)
-        val = self.samples.val_split
-        counts[val] = counts.get(val, 0) + runs * len(self.samples.val)
-        return counts
+        name, config = next(iter(graphs.items()), ("", None))
+        edges_of = EVERY_TRAINED if len(set(graphs.values())) == 1 else name
+        target = find_targets(self.targets)[0]
+        write_dataset(self.store, self.samples, config, edges_of, self.out, target)
 
     def _split(self, column: str) -> str:
         return self.samples.train_split if column == TRAIN_SAMPLE else column
 
     def _trials(self, contender: Contender) -> list[Task]:
         """Return the trials of a search: the first seed, a share of the budget, no evaluation."""
-        if contender.recipe is None:
+        recipe, tasks = self._recipe(contender, 1), list[Task]()
+        if recipe is None:
             return []
-        recipe = self._recipe(contender, contender.recipe, 1)
-        tasks = []
         for number, settings in enumerate(contender.trials, start=1):
             own = trial_recipe(recipe.changed(settings), self.store, self.config.share)
             job = self._job(contender, "search", str(number), 1, settings, own)
@@ -299,34 +271,29 @@ class Comparison:
 
     def _runs(self, contender: Contender, settings: dict[str, Any]) -> list[Task]:
         """Return the runs that are evaluated, with the settings that a search chose."""
-        folder = self.out / "runs" / contender.name
-        if contender.recipe is None or not contender.has_seeds:
-            kind: RunKind = "fitted" if contender.kind == "fitted" else "fixed"
-            given = contender.recipe
-            recipe = self._recipe(contender, given, None) if given is not None else None
-            job = self._job(contender, kind, "1", None, settings, recipe)
-            return [Task(job, folder / "1", FIXED_WEIGHT, order=(1, 0))]
-        kind = "fitted" if contender.kind == "fitted" else "seed"
+        kind: RunKind = "seed" if contender.kind == "learned" else contender.kind
         tasks = []
-        for seed in range(1, self.config.seeds + 1):
-            recipe = self._recipe(contender, contender.recipe, seed).changed(settings)
-            job = self._job(contender, kind, str(seed), seed, settings, recipe)
-            tasks.append(Task(job, folder / str(seed), 1.0, order=(2, seed)))
+        for seed in range(1, self.config.seeds + 1) if contender.has_seeds else [None]:
+            recipe = self._recipe(contender, seed)
+            recipe = recipe and recipe.changed(settings)
+            job = self._job(contender, kind, str(seed or 1), seed, settings, recipe)
+            folder = self.out / "runs" / contender.name / job.run
+            weight, order = (1.0, (2, seed)) if seed else (FIXED_WEIGHT, (1, 0))
+            tasks.append(Task(job, folder, weight, order))
         return tasks
 
-    def _recipe(self, contender: Contender, recipe: Recipe, seed: int | None) -> Recipe:
+    def _recipe(self, contender: Contender, seed: int | None) -> Recipe | None:
         """Return the recipe of one run: its seed, the entries that all are trained and validated on."""
-        settings: dict[str, Any] = {}
+        recipe, settings = contender.recipe, dict[str, Any]()
+        if recipe is None:
+            return None
         if contender.kind != "fixed":
             settings["data.validation_only"] = self.samples.val
-        if contender.kind != "fixed" and self.samples.is_subset:
-            if recipe.data.loader.only:
-                raise ConfigError(
-                    contender.source,
-                    "trains on entries of its own choice (data.loader.only)",
-                    "Leave out either that or --subset",
-                )
-            settings["data.loader.only"] = self.samples.train
+            if self.samples.is_subset and recipe.data.loader.only:
+                problem = "trains on entries of its own choice (data.loader.only)"
+                raise ConfigError(contender.source, problem, "Leave out either that or --subset")
+            if self.samples.is_subset:
+                settings["data.loader.only"] = self.samples.train
         if seed is not None:
             settings["training.seed"] = seed
             if contender.seed_setting:
@@ -343,7 +310,8 @@ class Comparison:
         recipe: Recipe | None,
     ) -> RunJob:
         scored = {} if kind == "search" else self.samples.scored
-        splits = {name: self._split(name) for name in scored}
+        pairs = self.out / CHOSEN_PAIRS_FILE if self.chosen_pairs else None
+        tables = {"pairs": pairs, "predicted": self.predicted, "matches": self.matches}
         return RunJob(
             contender=contender.name,
             kind=kind,
@@ -356,15 +324,11 @@ class Comparison:
             store=str(self.store.path.resolve()),
             digest=self.store.digest,
             scored=scored,
-            splits=splits,
-            pairs=str((self.out / CHOSEN_PAIRS_FILE).resolve())
-            if self.chosen_pairs and scored
-            else None,
+            splits={name: self._split(name) for name in scored},
             pair_splits=tuple(scored)[-1:],
-            predicted=str(self.predicted.resolve()) if self.predicted and scored else None,
-            matches=str(self.matches.resolve()) if self.matches and scored else None,
             device=self.config.device,
             jobs=self.jobs,
+            **{name: str(path.resolve()) for name, path in tables.items() if path and scored},
         )
 
     def _follow(self, task: Task, failure: RunFailure | None, schedule: Schedule) -> Sequence[Task]:
@@ -372,11 +336,9 @@ class Comparison:
         if task.job.kind != "search" or task.job.contender in self._chosen:
             return []
         contender = next(each for each in self.contenders if each.name == task.job.contender)
-        failed = {
-            each.job.run for each in schedule.failures if each.job.contender == contender.name
-        }
+        failed = {each.job.title for each in schedule.failures}
         trials = self._trials(contender)
-        if not all(each.is_done or each.job.run in failed for each in trials):
+        if not all(each.is_done or each.job.title in failed for each in trials):
             return []
         self._chosen.add(contender.name)
         places = [(each.folder, each.job.settings) for each in trials]
@@ -394,11 +356,7 @@ def usual_jobs(device: str) -> int:
 
 
 def _shared_data(contenders: Sequence[Contender]) -> tuple[str, str, tuple[str, ...]]:
-    """Return the splits that all recipes train and validate on, and their targets.
-
-    Raises:
-        ConfigError: they do not agree.
-    """
+    """Return the splits that all recipes train and validate on, and their targets."""
     recipes = [each.recipe for each in contenders if each.recipe is not None]
     named = {(each.data.split, each.data.validation_split) for each in recipes}
     targets = {each.targets for each in recipes}
@@ -423,8 +381,3 @@ def _described(contender: Contender) -> dict[str, Any]:
     if contender.checkpoint is not None:
         described["checkpoint"] = checkpoint_digest(contender.checkpoint)
     return described
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """Return what JSON makes of it: tuples become lists."""
-    return json.loads(json.dumps(value))

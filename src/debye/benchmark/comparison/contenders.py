@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from debye.benchmark.comparison.run_folder import RESULT_FILE, read_facts
+from debye.benchmark.comparison.runs import RESULT_FILE, read_facts
 from debye.dataset.batches.loader import BatchSampler, choose_rows
 from debye.dataset.store.store import Store
 from debye.errors import ConfigError
-from debye.files import write_text
+from debye.files import write_json
 from debye.models.base import TableModel
 from debye.models.catalog import CATALOG, find_model, model_class, model_config
-from debye.models.checkpoint import find_checkpoint, read_header, released_checkpoints
+from debye.models.checkpoint import read_header, released_checkpoints
 from debye.targets.catalog import find_targets
 from debye.training.config import Recipe, read_recipe
 
@@ -58,7 +58,6 @@ def read_contenders(words: Sequence[str], settings: Sequence[str] = ()) -> list[
     """Read recipes (paths that end in ``.toml``), and find checkpoints and baselines by name.
 
     Args:
-        words: Paths and names.
         settings: Changes of every recipe that is trained, ``section.key=value``.
 
     Raises:
@@ -76,21 +75,17 @@ def read_contenders(words: Sequence[str], settings: Sequence[str] = ()) -> list[
         f"{each.name}-released" if each.recipe is None and each.name in taken else each.name
         for each in found
     ]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
     if twice:
-        raise ConfigError(
-            "compare",
-            f"more than one recipe or model is called {', '.join(twice)}",
-            "Give each recipe a name of its own",
-        )
+        problem = f"more than one recipe or model is called {twice}"
+        raise ConfigError("compare", problem, "Give each recipe a name of its own")
     return [replace(each, name=name) for name, each in zip(names, found, strict=True)]
 
 
 def _from_recipe(path: Path, settings: Sequence[str]) -> Contender:
     recipe = read_recipe(path)
     kind = _kind(recipe.model)
-    if kind == "learned" and settings:
-        recipe = read_recipe(path, settings)
+    recipe = read_recipe(path, settings) if kind == "learned" and settings else recipe
     if recipe.rehearsal is not None:
         raise ConfigError(
             str(path), "has a section [rehearsal]", "Compare recipes that train on one store"
@@ -110,19 +105,14 @@ def _from_name(name: str) -> Contender:
     is_baseline = card is not None and not card.learned and not Path(name).is_file()
     if is_baseline and name not in released_checkpoints() and _kind(name) == "fixed":
         return Contender(name=name, source=name, kind="fixed", model=name)
-    find_checkpoint(name)
-    header = read_header(name)
-    return Contender(
-        name=header.name, source=name, kind="fixed", model=header.model, checkpoint=name
-    )
+    found = read_header(name)
+    return Contender(name=found.name, source=name, kind="fixed", model=found.model, checkpoint=name)
 
 
 def _kind(model: str) -> Kind:
-    card = find_model(model)
-    if card.learned:
+    if find_model(model).learned:
         return "learned"
-    is_table = issubclass(model_class(model), TableModel)
-    return "fitted" if is_table else "fixed"
+    return "fitted" if issubclass(model_class(model), TableModel) else "fixed"
 
 
 def trial_recipe(recipe: Recipe, store: Store, share: float) -> Recipe:
@@ -130,23 +120,20 @@ def trial_recipe(recipe: Recipe, store: Store, share: float) -> Recipe:
 
     A moving average of the weights is shortened in proportion, or it would remember the random ones.
     """
-    batches = recipe.data.batches_per_epoch or _batches_of_a_pass(recipe, store)
+    data, training = recipe.data, recipe.training
+    batches = data.batches_per_epoch
+    if not batches:
+        entries = store.entries(data.split)
+        rows, _ = choose_rows(store, data.split, find_targets(recipe.targets), data.loader)
+        sizes = [entries[row].n_atoms for row in rows]
+        batches = len(BatchSampler(rows, sizes, data.loader).keys(0))
     settings: dict[str, Any] = {
-        "data.batches_per_epoch": max(1, round(share * batches * recipe.training.epochs)),
+        "data.batches_per_epoch": max(1, round(share * batches * training.epochs)),
         "training.epochs": 1,
         "training.validate_every": 1,
-        "training.weight_average": max(0.0, 1 - (1 - recipe.training.weight_average) / share),
+        "training.weight_average": max(0.0, 1 - (1 - training.weight_average) / share),
     }
     return recipe.changed(settings)
-
-
-def _batches_of_a_pass(recipe: Recipe, store: Store) -> int:
-    entries = store.entries(recipe.data.split)
-    targets = find_targets(recipe.targets)
-    rows, _ = choose_rows(store, recipe.data.split, targets, recipe.data.loader)
-    return len(
-        BatchSampler(rows, [entries[row].n_atoms for row in rows], recipe.data.loader).keys(0)
-    )
 
 
 def chosen_settings(
@@ -155,22 +142,15 @@ def chosen_settings(
     """Return the settings of the finished trial of highest r on the validation sample; None without any.
 
     Of equal trials the first is chosen. A choice is kept in the folder, so that all seeds have the same.
-
-    Args:
-        folder: Of the contender.
-        trials: Folder and settings of each.
     """
     path = folder / CHOSEN_FILE
     if path.exists():
         return json.loads(path.read_text())
-    found = [
-        (read_facts(place)["val_r"], settings)
-        for place, settings in trials
-        if (place / RESULT_FILE).exists()
-    ]
-    known = [each for each in found if each[0] is not None]
+    done = [each for each in trials if (each[0] / RESULT_FILE).exists()]
+    r = [read_facts(place)["val_r"] for place, _ in done]
+    known = [(value, each) for value, (_, each) in zip(r, done, strict=True) if value is not None]
     if not known:
         return None
     _, settings = max(known, key=lambda each: each[0])
-    write_text(path, json.dumps(settings))
+    write_json(path, settings, indent=None)
     return settings

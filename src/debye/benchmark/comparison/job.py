@@ -1,6 +1,6 @@
 """One run of a comparison, in a process of its own: train, evaluate, write the figures into its folder.
 
-``python -m debye.benchmark.comparison RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
+``python -m debye.benchmark.comparison.job RUNS/NAME/SEED`` reads ``job.json`` there and writes, the last one last:
 ``scores.parquet`` (a row a structure), ``predictions-SPLIT.npz`` (in the unit of the target, a row an item),
 ``summary.csv``, ``pairs.csv``, ``predicted.csv``, ``result.json``. With ``--watch-parent`` it ends with the
 process that started it.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 import threading
@@ -25,7 +26,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from debye.benchmark.comparison.run_folder import (
+from debye.benchmark.comparison.runs import (
     ATTEMPTS_FILE,
     FAILURE_FILE,
     PAIRS_FILE,
@@ -33,6 +34,7 @@ from debye.benchmark.comparison.run_folder import (
     RESULT_FILE,
     SCORES_FILE,
     SUMMARY_FILE,
+    WATCH_PARENT,
     Attempts,
     RunJob,
     hardware,
@@ -52,7 +54,6 @@ from debye.models.catalog import build_model, find_model
 from debye.models.checkpoint import Checkpoint, CheckpointHeader, load_checkpoint
 from debye.prediction.predictor import Predictor
 from debye.scores.bootstrap import BootstrapConfig
-from debye.scores.correlations import Correlations
 from debye.scores.scores import StructureScore, score_structure, score_table
 from debye.scores.summary import primary_scores, summarize
 from debye.scores.tables import to_json, write_table
@@ -78,8 +79,8 @@ def run_job(job: RunJob, folder: Path) -> None:
             if job.scored:
                 score_run(job, checkpoint, folder, facts)
         facts |= {
-            "started": round(attempts.started),
-            "seconds": attempts.seconds,
+            "started": round(attempts.times[0][0]),
+            "seconds": sum(seconds for _, seconds in attempts.times),
             "attempts": json.dumps(attempts.times),
             "peak_mib": peak_mib(),
         }
@@ -90,18 +91,12 @@ def run_job(job: RunJob, folder: Path) -> None:
 def _facts(job: RunJob) -> dict[str, Any]:
     """Return what is known of a run before it starts."""
     card = find_model(job.model)
-    return {
-        "contender": job.contender,
-        "kind": job.kind,
-        "run": job.run,
-        "seed": job.seed,
+    names = {"contender", "kind", "run", "seed", "model", "device", "jobs"}
+    return job.model_dump(include=names) | {
         "settings": json.dumps(job.settings) if job.settings else "",
-        "model": job.model,
         "edge_features": card.edge_features,
         "vectors": card.vectors,
         "hardware": hardware(job.device),
-        "device": job.device,
-        "jobs": job.jobs,
         "version": library_version(),
         "source": source_digest(),
         "store": job.digest,
@@ -175,23 +170,21 @@ def _now() -> float:
 
 
 def score_run(job: RunJob, checkpoint: str | None, folder: Path, facts: dict[str, Any]) -> None:
-    """Predict and score all columns of the report; write scores, summaries, predictions and pairs.
-
-    Adds facts about the model and the cost of prediction.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be read.
-        ConfigError: the baseline cannot be built, or no entry can be scored.
-    """
+    """Predict and score all columns of the report; write the files, add facts about model and cost."""
     store = Store.open(job.store)
     predictor = Predictor(_load(job, checkpoint), device=job.device)
-    scores: list[pd.DataFrame] = []
-    summaries: list[pd.DataFrame] = []
+    scores, summaries = list[pd.DataFrame](), list[pd.DataFrame]()
     predicted: dict[str, list[NDArray[np.float32]]] = {}
     with ModelClock(predictor.model) as clock:
         for name, ids in job.scored.items():
             found, own, failed = _predict(store, job.splits[name], ids, job.contender, predictor)
-            np.savez(folder / f"predictions-{name}.npz", **_arrays(own))  # type: ignore[arg-type]
+            # A model without mates has "off" only.
+            arrays = {
+                f"{entry}.{crystal}": values
+                for entry, each in own.items()
+                for crystal, values in zip(("on", "off")[-len(each) :], each, strict=True)
+            }
+            np.savez(folder / f"predictions-{name}.npz", **arrays)  # type: ignore[arg-type]
             scores.append(primary_scores(found).assign(split=name))
             summaries.append(summarize(found, NO_DRAWS).assign(split=name, failures=failed))
             predicted |= own
@@ -216,13 +209,13 @@ def score_run(job: RunJob, checkpoint: str | None, folder: Path, facts: dict[str
             known={name: values[:1] for name, values in predicted.items()},
             from_other=False,
         )
-        _write_correlations(pairs, folder / PAIRS_FILE)
+        write_table(folder / PAIRS_FILE, pairs.table().rename(columns={"model": "predictor"}))
     if job.predicted is not None:
         matches = read_matches(Path(job.matches or ""))
         against, failures = evaluate_predicted(
             store, Path(job.predicted), matches, model, bootstrap=NO_DRAWS
         )
-        _write_correlations(against, folder / PREDICTED_FILE)
+        write_table(folder / PREDICTED_FILE, against.table().rename(columns={"model": "predictor"}))
         facts["predicted_failures"] = "; ".join(f"{each.id}: {each.reason}" for each in failures)
 
 
@@ -251,15 +244,6 @@ def _predict(
     return pd.concat(tables, ignore_index=True), predicted, failed
 
 
-def _arrays(predicted: Mapping[str, list[NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
-    """Return the predictions by ``ENTRY.on`` and ``ENTRY.off``, the crystal; a model without mates has ``off``."""
-    return {
-        f"{name}.{crystal}": values
-        for name, each in predicted.items()
-        for crystal, values in zip(("on", "off")[-len(each) :], each, strict=True)
-    }
-
-
 def _graph_seconds(job: RunJob, store: Store, predictor: Predictor) -> float:
     """Return the time to build graphs, seconds per million atoms, on some of the entries."""
     name, ids = next(reversed(job.scored.items()))
@@ -274,54 +258,42 @@ def _load(job: RunJob, checkpoint: str | None) -> Checkpoint:
     """Load what was trained or named; a baseline is built with the settings of its recipe."""
     if checkpoint is not None:
         return load_checkpoint(checkpoint, device=job.device)
-    settings = job.recipe.settings if job.recipe is not None else {}
-    targets = job.recipe.targets if job.recipe is not None else ("b_factor",)
-    header = CheckpointHeader(
-        name=job.contender, model=job.model, config=dict(settings), targets=targets
-    )
-    model = build_model(job.model, settings, header.find_targets()).eval()
+    recipe, header = job.recipe, CheckpointHeader(name=job.contender, model=job.model, config={})
+    if recipe is not None:
+        header = header.model_copy(
+            update={"config": dict(recipe.settings), "targets": recipe.targets}
+        )
+    model = build_model(job.model, header.config, header.find_targets()).eval()
     return Checkpoint(model, header, "catalog")
-
-
-def _write_correlations(found: Correlations, path: Path) -> None:
-    write_table(path, found.table().rename(columns={"model": "predictor"}))
 
 
 def peak_mib() -> float:
     """Return the largest memory that this process had, MiB, mapped files included."""
     status = Path("/proc/self/status")
     # On Linux ru_maxrss starts with the peak of the process that started this one.
-    if status.exists():
-        found = next(
-            (line for line in status.read_text().splitlines() if line.startswith("VmHWM")), ""
-        )
-        if found:
-            return int(found.split()[1]) / (1 << 10)
+    found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
+    if found:
+        return int(found[1]) / (1 << 10)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def _end_with_parent() -> None:
+def _wait_for_parent() -> None:
     """Stop at once when the process that started this one ends: it held the other end of stdin."""
-
-    def wait() -> None:
-        # Not through sys.stdin: Python could not take its lock back at exit.
-        while os.read(0, 1024):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    # Not through sys.stdin: Python could not take its lock back at exit.
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
 
 
 def main(folder: Path, *, watch_parent: bool = False) -> int:
     """Run the job of a folder; the reason of a failure is written there.
 
     Args:
-        folder: Of the run.
         watch_parent: End when standard input does: the process that started this one holds its other end.
     """
     if watch_parent:
-        _end_with_parent()
+        threading.Thread(target=_wait_for_parent, daemon=True).start()
     try:
         run_job(RunJob.read(folder), folder)
     except Exception as error:
@@ -331,3 +303,8 @@ def main(folder: Path, *, watch_parent: bool = False) -> int:
             return 2
         raise
     return 0
+
+
+if __name__ == "__main__":
+    run_folder, *options = sys.argv[1:]
+    sys.exit(main(Path(run_folder), watch_parent=options == [WATCH_PARENT]))

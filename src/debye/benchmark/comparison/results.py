@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from debye.benchmark.comparison.run_folder import (
+from debye.benchmark.comparison.plan import TRAIN_SAMPLE
+from debye.benchmark.comparison.runs import (
     FAILURE_FILE,
     JOB_FILE,
     PAIRS_FILE,
@@ -24,7 +25,6 @@ from debye.benchmark.comparison.run_folder import (
     read_facts,
     read_failure,
 )
-from debye.benchmark.comparison.sample import TRAIN_SAMPLE
 from debye.benchmark.store import switch
 from debye.errors import ConfigError
 from debye.scores.bootstrap import BootstrapConfig
@@ -61,8 +61,7 @@ PAIR, MATCH = ["id1", "chain1", "id2", "chain2"], ["file", "entry", "chain"]
 """Columns that tell pairs of crystals, and matches of predicted structures and crystals, apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(NamedTuple):
     """All tables that the report is made from."""
 
     runs: pd.DataFrame
@@ -78,8 +77,7 @@ class Results:
 
     def write(self, folder: Path) -> None:
         """Write the tables; an empty one is removed."""
-        for item, name in zip(fields(self), FILES, strict=True):
-            table = getattr(self, item.name)
+        for table, name in zip(self, FILES, strict=True):
             if len(table):
                 write_table(folder / name, table)
             else:
@@ -102,32 +100,32 @@ def collect_results(folder: Path, contenders: Sequence[str], seeds: int) -> Resu
     """Gather the results of the runs of a comparison, failures too, and write them into its folder.
 
     Args:
-        folder: Of the comparison.
         contenders: In the order of the report; folders of other ones are ignored.
         seeds: Runs of each recipe; runs of further seeds, which an earlier call made, are ignored.
     """
-    tables: list[list[pd.DataFrame]] = [[] for _ in FILES]
+    found: list[list[pd.DataFrame]] = [[] for _ in FILES]
+    runs, facts = list[dict[str, Any]](), dict[str, Any]()
     for contender in contenders:
         for path in sorted((folder / "runs" / contender).glob(f"*/{JOB_FILE}"), key=_run_order):
             run = path.parent
-            if not (run / RESULT_FILE).exists():
-                if (run / FAILURE_FILE).exists():
-                    failure = read_failure(run)
-                    if (failure.job.seed or 0) <= seeds:
-                        tables[0].append(pd.DataFrame([_failed_row(failure)]))
+            if (run / RESULT_FILE).exists():
+                facts = {"status": DONE} | read_facts(run)
+            elif (run / FAILURE_FILE).exists():
+                facts = _failed_row(read_failure(run))
+            else:
                 continue
-            facts = read_facts(run)
-            if (facts["seed"] or 0) > seeds:
+            if int(facts["seed"] or 0) > seeds:
                 continue
-            tables[0].append(pd.DataFrame([{"status": DONE} | facts]))
+            runs.append(facts)
             labels = {name: facts[name] for name in RUN}
             names = (SUMMARY_FILE, SCORES_FILE, PAIRS_FILE, PREDICTED_FILE)
-            for name, found in zip(names, tables[1:], strict=True):
-                if (run / name).exists():
-                    found.append(_read(run / name).assign(**labels))
+            for name, tables in zip(names, found[1:], strict=True):
+                if facts["status"] == DONE and (run / name).exists():
+                    tables.append(_read(run / name).assign(**labels))
+    found[0] = [pd.DataFrame(runs)]
     joined = [
-        pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=pd.Index(names))
-        for found, names in zip(tables, COLUMNS, strict=True)
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=pd.Index(names))
+        for tables, names in zip(found, COLUMNS, strict=True)
     ]
     chosen = [joined[place].reindex(columns=list(COLUMNS[place])) for place in range(3)]
     chosen[2] = chosen[2].astype(dict.fromkeys(PER_STRUCTURE, np.float32))
@@ -142,11 +140,9 @@ def read_results(folder: Path) -> Results:
         ConfigError: the folder holds no results.
     """
     if not (folder / FILES[0]).is_file():
-        raise ConfigError(
-            str(folder),
-            f"has no {FILES[0]}",
-            "Give the folder of a comparison, or make one with debye compare RECIPE…",
-        )
+        problem = f"has no {FILES[0]}"
+        remedy = "Give the folder of a comparison, or make one with debye compare RECIPE…"
+        raise ConfigError(str(folder), problem, remedy)
     return Results(
         *(
             _read(folder / name)
@@ -161,13 +157,8 @@ def _read(path: Path) -> pd.DataFrame:
     """Read a table in which only an empty cell is empty: a chain may be called NA."""
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
-    text: dict[Hashable, Any] = {
-        "run": str,
-        "attempts": str,
-        "reason": str,
-        "settings": str,
-        "crystal": str,
-    }
+    names: list[Hashable] = ["run", "attempts", "reason", "settings", "crystal"]
+    text = dict.fromkeys(names, str)
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     return table.fillna({"crystal": ""}) if "crystal" in table else table
 
@@ -182,12 +173,7 @@ def _without_copies(table: pd.DataFrame) -> pd.DataFrame:
 
 def _failed_row(failure: RunFailure) -> dict[str, Any]:
     job = failure.job
-    return {
-        "contender": job.contender,
-        "kind": job.kind,
-        "run": job.run,
-        "seed": job.seed,
-        "model": job.model,
+    return job.model_dump(include={"contender", "kind", "run", "seed", "model"}) | {
         "status": SKIPPED if failure.is_missing_package else FAILED,
         "reason": failure.reason,
         "settings": json.dumps(job.settings) if job.settings else "",
@@ -244,8 +230,7 @@ class Overview:
         """Columns that no model was trained on."""
         self._summaries = results.summaries
         self._cells = dict(iter(results.summaries.groupby(GROUPS)))
-        by_split = results.structures.groupby(["contender", "split", "crystal"])
-        self._structures = dict(iter(by_split))
+        self._structures = dict(iter(results.structures.groupby(GROUPS[:3])))
         evaluated = done.loc[done["kind"] != "search"]
         self._runs = {str(name): rows for name, rows in evaluated.groupby("contender")}
         self.contenders = self._order([name for name in contenders if name in self._runs])
@@ -261,7 +246,7 @@ class Overview:
         return None if pd.isna(value) else value
 
     def is_trained(self, contender: str) -> bool:
-        """Whether it was trained here by gradient."""
+        """Return whether it was trained here by gradient."""
         return self.fact(contender, "kind") == "seed"
 
     def crystal(self, contender: str) -> str:
@@ -337,12 +322,7 @@ class Overview:
 def _common(rows: pd.DataFrame, item: list[str]) -> pd.DataFrame:
     """Leave out items that a run has no r of: means over other items could not be compared.
 
-    A run without any r, as of a constant, does not count. What is not a contender, such as one crystal for
-    another, has all items.
-
-    Args:
-        rows: One for each run, item and predictor.
-        item: Columns that tell items apart.
+    A run without any r, as of a constant, does not count. What is not a contender has all items.
     """
     own = rows.loc[(rows["predictor"] == rows["contender"]) & rows["pearson"].notna()]
     runs = own[RUN].drop_duplicates()

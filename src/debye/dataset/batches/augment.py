@@ -11,9 +11,8 @@ from jaxtyping import Bool
 from pydantic import BaseModel, Field, NonNegativeFloat
 from torch import Tensor
 
+from debye.graph.features import MOST_BONDS, log_atoms
 from debye.graph.graph import AtomGraph
-from debye.graph.node_features import MOST_BONDS
-from debye.graph.structure_features import log_atoms
 
 Share = Annotated[float, Field(ge=0, le=1)]
 FEWEST_ATOMS = 300

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from debye.dataset.batches.augment import FEWEST_ATOMS
 from debye.dataset.store.store import Store, StoreEntry
-from debye.structure.align import match_chains
+from debye.structure.sequences import match_chains
 from debye.structure.structure import EntityKind, Structure
 from debye.targets.target import Labels, Per, Target
 

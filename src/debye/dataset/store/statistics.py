@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from debye.dataset.store.store import Store
 from debye.files import write_csv
 from debye.targets.b_factor import B_FACTOR
+from debye.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +99,19 @@ class Histogram:
     """Entries of each split without the quantity."""
 
 
-def split_figures(store: Store, split: str) -> dict[str, NDArray[np.float64]]:
-    """Return the figures of each entry, (entries,) by name of the quantity and ``std B``; NaN where unknown."""
+def split_figures(
+    store: Store, split: str, target: Target = B_FACTOR
+) -> dict[str, NDArray[np.float64]]:
+    """Return the figures of each entry, (entries,) by name of the quantity and ``std B``; NaN where unknown.
+
+    Of another target than B, ``mean B`` and ``std B`` are those of its usable labels.
+    """
     entries = store.entries(split)
     means, spreads = np.full((2, len(entries)), np.nan)
-    for row, entry in enumerate(entries):
-        if entry.n_usable:
-            labels = store.labels(split, row, B_FACTOR)
-            value = labels.value[labels.usable]
+    for row in range(len(entries)):
+        labels = store.labels(split, row, target)
+        value = labels.value[labels.usable]
+        if value.size:
             means[row], spreads[row] = value.mean(dtype=np.float64), value.std(dtype=np.float64)
     return {
         "residues": np.array([entry.n_protein_residues for entry in entries], np.float64),

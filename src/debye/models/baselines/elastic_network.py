@@ -1,27 +1,39 @@
-"""Elastic networks: mean-square fluctuations of nodes that springs join, from all modes.
+"""Elastic networks: mean-square fluctuations of nodes that springs join, from all modes that meet a force.
 
-No mode is left out but those without any force: a connected part moves as a whole, and its parts turn and
-shift against each other where nothing joins them. Each connected part therefore has a null space of its own,
-and is at rest in itself. Units are those of kT over the spring constant, which a B-factor's scale absorbs.
+Each connected part has a null space of its own, its rigid motions. Units are kT over the spring constant, which the
+scale of B-factors absorbs.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.sparse import bsr_array, coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
-from debye.models.baselines.pseudo_inverse import pseudo_inverse_diagonal
+from debye.errors import GraphError
 
 GNM_CUTOFF = 7.0  # Å, between Cα atoms
 ANM_CUTOFF = 15.0  # Å, between Cα atoms
 COINCIDENT = 1e-3  # Å
 HELD = 0.01
-"""Spring constants. A node whose contacts are weaker than this in some direction counts as loose. A choice, not fitted:
-three contacts within 3° of one plane are about this strong across it."""
+"""Spring constants. A node whose contacts are weaker than this in some direction is loose. A choice, not fitted: three
+contacts within 3° of one plane are about this strong across it."""
+BLOCK = 128
+"""Rows that a block has at least: smaller ones cost more calls than arithmetic."""
+ANCHOR = 0.01
+"""Smallest singular value, over the largest, of the zero modes at the rows that are held."""
+ASYMMETRIC = 1e-9
+"""A difference from the transpose below this share of the mean diagonal is rounding."""
+FLOPPY = 1e-9
+"""A pivot or eigenvalue below this share of the mean diagonal counts as zero."""
+LARGEST_DENSE = 6_000
+"""Rows of the largest matrix with unexpected zero modes: solved densely, in 0.6 GB."""
 
 
 def gaussian_network(
@@ -29,21 +41,17 @@ def gaussian_network(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the fluctuations of a Gaussian network model; NaN for a node without contacts.
 
+    Nodes are usually Cα atoms; positions and the largest distance of a contact (inclusive) in Å.
     Reference: Bahar, Atilgan & Erman (1997), doi:10.1016/S1359-0278(97)00024-2.
-
-    Args:
-        position: Of the nodes, usually Cα atoms, Å.
-        cutoff: Largest distance of a contact, Å (inclusive).
 
     Example:
         >>> ends, middle = gaussian_network(np.array([[0.0, 0, 0], [6, 0, 0], [12, 0, 0]]))[[0, 1]]
         >>> round(float(ends), 4), round(float(middle), 4)
         (0.5556, 0.2222)
     """
-    first, second = contacts(position, cutoff).T
-    return kirchhoff_fluctuations(
-        len(position), np.concatenate([first, second]), np.concatenate([second, first])
-    )
+    pairs = contacts(position, cutoff)
+    sender, receiver = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return kirchhoff_fluctuations(len(position), sender, receiver)
 
 
 def kirchhoff_fluctuations(
@@ -51,13 +59,9 @@ def kirchhoff_fluctuations(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the diagonal of the pseudo-inverse of a Kirchhoff matrix; NaN for a node without contacts.
 
-    Args:
-        n_nodes: Number of nodes.
-        sender: Of each contact, both directions listed. A contact listed twice (with two images of one
-            node) counts twice; one of a node with its own image exerts no force. Where the directions differ the
-            smaller number counts: a node on a symmetry element, whose images are itself, sees both images of a
-            node that sees it once.
-        receiver: Of each contact.
+    Contacts are listed in both directions. One that is listed twice (with two images of a node) counts twice, one of
+    a node with its own image exerts no force. If the directions differ the smaller number counts: a node on a symmetry
+    element, whose images are itself, has contacts with both images of a node that has one contact with it.
     """
     other = sender != receiver
     ones = np.ones(int(other.sum()))
@@ -78,16 +82,9 @@ def anisotropic_network(
 ) -> Float[np.ndarray, " nodes"]:
     """Return the fluctuations of an anisotropic network model, summed over x, y, z; NaN for loose nodes.
 
-    Two nodes at one place have no direction, and so no contact. A node is loose where its contacts do not
-    hold it in three directions (:data:`HELD`), contacts with loose nodes not counted: it can leave its place
-    without any force.
-
-    Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001),
-    doi:10.1016/S0006-3495(01)76033-X.
-
-    Args:
-        position: Of the nodes, usually Cα atoms, Å.
-        cutoff: Largest distance of a contact, Å (inclusive).
+    Arguments are those of :func:`gaussian_network`. Two nodes at one place have no direction, and so no contact. A node
+    is loose if its contacts with other nodes than loose ones do not keep it in place in three directions (:data:`HELD`).
+    Reference: Atilgan, Durell, Jernigan, Demirel, Keskin & Bahar (2001), doi:10.1016/S0006-3495(01)76033-X.
     """
     place = np.asarray(position, np.float64)
     pairs = contacts(place, cutoff)
@@ -98,7 +95,9 @@ def anisotropic_network(
     while True:
         kept = held[pairs].all(axis=1)
         pairs, spring = pairs[kept], spring[kept]
-        hold = _holds(len(place), pairs, spring)
+        hold = np.zeros((len(place), 3, 3))
+        np.add.at(hold, pairs[:, 0], spring)
+        np.add.at(hold, pairs[:, 1], spring)
         loose = held & (np.linalg.eigvalsh(hold)[:, 0] < HELD)
         if not loose.any():
             break
@@ -129,15 +128,6 @@ def _parts(count: csr_array) -> list[NDArray[np.intp]]:
     return [part for part in parts if len(part) > 1]
 
 
-def _holds(
-    n_nodes: int, pairs: NDArray[np.int64], spring: NDArray[np.float64]
-) -> Float[np.ndarray, "nodes 3 3"]:
-    hold = np.zeros((n_nodes, 3, 3))
-    np.add.at(hold, pairs[:, 0], spring)
-    np.add.at(hold, pairs[:, 1], spring)
-    return hold
-
-
 def _hessian(
     pairs: NDArray[np.int64], spring: NDArray[np.float64], hold: Float[np.ndarray, "nodes 3 3"]
 ) -> csr_array:
@@ -152,8 +142,138 @@ def _hessian(
 
 
 def _rigid_motions(position: NDArray[np.float64]) -> Float[np.ndarray, "coordinates 6"]:
-    """Return an orthonormal basis of the shifts and turns of a body that is no line."""
+    """Return an orthonormal basis of the shifts and turns of a body that is not a line."""
     centered = position - position.mean(axis=0)
     turns = [np.cross(axis, centered).ravel() for axis in np.eye(3)]
     shifts = [np.tile(axis, len(position)) for axis in np.eye(3)]
     return np.linalg.qr(np.stack([*shifts, *turns], axis=1)).Q
+
+
+def pseudo_inverse_diagonal(
+    matrix: csr_array, null: Float[np.ndarray, "rows zero_modes"]
+) -> Float[np.ndarray, " rows"]:
+    r"""Return the diagonal of the Moore-Penrose inverse of a connected, positive semidefinite matrix.
+
+    With :math:`D = U U^T` of the rank of the null space, acting on a few rows, :math:`G = (A + D)^{-1}` is a
+    generalized inverse of :math:`A`, and :math:`A^+ = P G P`, where :math:`P` projects the null space out.
+    The rows are ordered in shells about one of them, so that :math:`A` is block tridiagonal; of :math:`G`
+    only the diagonal blocks are computed. Memory grows with rows times the size of a shell. A matrix with more zero
+    modes than ``null`` (an orthonormal basis) is solved densely.
+
+    Raises:
+        ValueError: the matrix is not symmetric.
+        GraphError: further zero modes in a matrix of more than :data:`LARGEST_DENSE` rows.
+    """
+    apart = abs(matrix - matrix.T).max()
+    if apart > ASYMMETRIC * matrix.diagonal().mean():
+        raise ValueError(
+            f"the matrix differs from its transpose by {apart:g}: a spring pulls at both of its ends alike"
+        )
+    try:
+        return _in_shells(matrix, null)
+    except np.linalg.LinAlgError:  # there are further zero modes
+        rows = len(matrix.indptr) - 1
+    if rows > LARGEST_DENSE:
+        raise GraphError(
+            "elastic network",
+            f"parts of it can move freely, and it has {rows} degrees of freedom "
+            f"(at most {LARGEST_DENSE} where parts are free)",
+            "Raise the cutoff, so that every part is held",
+        )
+    value, vector = eigh(matrix.toarray())
+    kept = value > FLOPPY * matrix.diagonal().mean()
+    return (vector[:, kept] ** 2) @ (1 / value[kept])
+
+
+def _in_shells(matrix: csr_array, null: NDArray[np.float64]) -> NDArray[np.float64]:
+    blocks = _blocks(matrix, null)
+    order = np.concatenate(blocks)
+    edge = np.cumsum([0, *map(len, blocks)])
+    null = null[order]
+    factors = _factorize(matrix[order][:, order], edge, null[: edge[1]])
+    solved = factors.solve(null)
+    diagonal = factors.inverse_diagonal()
+    # diag(P G P) with P = 1 - N N^T
+    diagonal -= 2 * (null * solved).sum(axis=1)
+    diagonal += ((null @ (null.T @ solved)) * null).sum(axis=1)
+    result = np.empty_like(diagonal)
+    result[order] = diagonal
+    return result
+
+
+def _blocks(matrix: csr_array, null: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Return the rows in shells, neighbors at most one shell apart; the first can hold the zero modes."""
+    ones = np.ones(len(matrix.data))
+    coupled = csr_array((ones, matrix.indices, matrix.indptr), shape=matrix.shape)
+    distance = dijkstra(coupled, unweighted=True, indices=0)
+    for _ in range(2):  # from an end of the molecule the shells are small
+        distance = dijkstra(coupled, unweighted=True, indices=int(distance.argmax()))
+    distance = distance.astype(np.int64)
+    shells = np.split(np.argsort(distance, kind="stable"), np.cumsum(np.bincount(distance))[:-1])
+    blocks: list[NDArray[np.intp]] = []
+    for shell in shells:
+        full = bool(blocks) and len(blocks[-1]) >= BLOCK
+        if full and (len(blocks) > 1 or _holds(null[blocks[0]])):
+            blocks.append(shell)
+        else:
+            blocks[-1:] = [np.concatenate([*blocks[-1:], shell])]
+    return blocks
+
+
+def _holds(null: NDArray[np.float64]) -> bool:
+    singular = np.linalg.svd(null, compute_uv=False)
+    return len(null) >= null.shape[1] and bool(singular[-1] > ANCHOR * singular[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Factors:
+    """Block Cholesky factors of a block tridiagonal matrix."""
+
+    edge: NDArray[np.int64]
+    """(blocks + 1) first row of each block."""
+    pivot: list[NDArray[np.float64]]
+    """Lower Cholesky factor of the Schur complement of each block."""
+    step: list[NDArray[np.float64]]
+    """From each block to the next: coupling times the inverse of the pivot."""
+
+    def solve(self, right: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
+        parts = np.split(right.copy(), self.edge[1:-1])
+        for number, step in enumerate(self.step):
+            parts[number + 1] -= step @ parts[number]
+        parts[-1] = cho_solve((self.pivot[-1], True), parts[-1])
+        for number in reversed(range(len(self.step))):
+            alone = cho_solve((self.pivot[number], True), parts[number])
+            parts[number] = alone - self.step[number].T @ parts[number + 1]
+        return np.concatenate(parts)
+
+    def inverse_diagonal(self) -> Float[np.ndarray, " rows"]:
+        inverse = _inverse(self.pivot[-1])
+        parts = [inverse.diagonal()]
+        for pivot, step in zip(self.pivot[-2::-1], self.step[::-1], strict=True):
+            inverse = _inverse(pivot) + step.T @ inverse @ step
+            parts.append(inverse.diagonal())
+        return np.concatenate(parts[::-1])
+
+
+def _inverse(pivot: NDArray[np.float64]) -> NDArray[np.float64]:
+    return cho_solve((pivot, True), np.eye(len(pivot)), overwrite_b=True)
+
+
+def _factorize(matrix: csr_array, edge: NDArray[np.int64], null: NDArray[np.float64]) -> _Factors:
+    """Factorize the matrix plus springs that hold the first block; LinAlgError if there are further zero modes."""
+    scale = matrix.diagonal().mean()
+    hold = np.linalg.svd(null, full_matrices=False)[0]
+    schur = matrix[: edge[1], : edge[1]].toarray() + scale * hold @ hold.T
+    pivots, steps = [], []
+    for number in range(len(edge) - 1):
+        pivot = np.tril(cho_factor(schur, lower=True)[0])
+        if pivot.diagonal().min() ** 2 < FLOPPY * scale:
+            raise np.linalg.LinAlgError("a pivot is almost zero")
+        pivots.append(pivot)
+        if number + 2 == len(edge):
+            break
+        first, middle, last = edge[number : number + 3]
+        coupling = matrix[middle:last, first:middle].toarray()
+        steps.append(cho_solve((pivot, True), coupling.T).T)
+        schur = matrix[middle:last, middle:last].toarray() - steps[-1] @ coupling.T
+    return _Factors(edge, pivots, steps)

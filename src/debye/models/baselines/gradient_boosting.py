@@ -50,8 +50,7 @@ class GradientBoostingConfig(BaseModel, frozen=True, extra="forbid"):
 class GradientBoosting(TableModel):
     """Predicts each atom from its own features, and each structure's level from their means.
 
-    Categories are split as categories, not as numbers. The facts of the structure (``structure_scalars``)
-    are features of its atoms.
+    The facts of the structure (``structure_scalars``) are features of its atoms, too.
 
     Reference: Ke et al. (2017), LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 30.
     """
@@ -63,11 +62,7 @@ class GradientBoosting(TableModel):
         self._boosters: list[Booster] = []
 
     def fit(self, stream: Iterable[Sample]) -> None:
-        """Draw atoms from the stream and grow the trees.
-
-        Raises:
-            ConfigError: nothing to fit to, or LightGBM is not installed.
-        """
+        """Draw atoms from the stream and grow the trees."""
         lightgbm = _lightgbm()
         rows = Reservoir(self.config.most_atoms, np.random.default_rng(self.config.seed))
         facts, levels = [], []
@@ -78,31 +73,19 @@ class GradientBoosting(TableModel):
             levels.append(level.cpu().numpy())
         features, value = rows.drawn()
         if not len(value):
-            raise ConfigError(
-                "gradient_boosting",
-                "nothing to fit to",
-                "Give at least one sample with usable atoms",
-            )
-        grown = [
-            self._grow(
-                lightgbm.Dataset(
-                    features, value, categorical_feature=list(range(self._n_categories()))
-                ),
-                trees=self.config.trees,
-                leaves=self.config.leaves,
-                least=self.config.least_atoms,
-            )
-        ]
-        known = np.concatenate(facts)
+            remedy = "Give at least one sample with usable atoms"
+            raise ConfigError("gradient_boosting", "nothing to fit to", remedy)
+        categories = list(range(len(self.graph_config.node_categories)))
+        data = lightgbm.Dataset(features, value, categorical_feature=categories)
+        config, known = self.config, np.concatenate(facts)
+        grown = [self._grow(data, config.trees, config.leaves, config.least_atoms)]
         for column in np.concatenate(levels).T:
             data = lightgbm.Dataset(known, np.array(column))  # LightGBM warns of views
-            grown.append(
-                self._grow(data, trees=LEVEL_TREES, leaves=LEVEL_LEAVES, least=LEVEL_LEAST)
-            )
+            grown.append(self._grow(data, LEVEL_TREES, LEVEL_LEAVES, LEVEL_LEAST))
         self._texts = [booster.model_to_string() for booster in grown]
         self._boosters = []
 
-    def _grow(self, data: Any, *, trees: int, leaves: int, least: int) -> Booster:
+    def _grow(self, data: Any, trees: int, leaves: int, least: int) -> Booster:
         settings = {
             "objective": "regression",
             "num_leaves": leaves,
@@ -119,9 +102,6 @@ class GradientBoosting(TableModel):
         }
         return _lightgbm().train(settings, data, num_boost_round=trees)
 
-    def _n_categories(self) -> int:
-        return len(self.graph_config.node_categories)
-
     @torch.no_grad()
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Sum the trees; before :meth:`fit` the profile is flat, and no level is known."""
@@ -133,11 +113,8 @@ class GradientBoosting(TableModel):
         atoms, *levels = self._boosters
         known = _structure_features(graph)
         level = np.stack([_predict(booster, known) for booster in levels], axis=1)
-        kind = {"dtype": graph.position.dtype, "device": graph.position.device}
-        return self.output(
-            torch.as_tensor(_predict(atoms, _atom_features(graph)), **kind),
-            torch.as_tensor(level, **kind),
-        )
+        value = torch.from_numpy(_predict(atoms, _atom_features(graph)))
+        return self.output(value.to(graph.position), torch.from_numpy(level).to(graph.position))
 
     def get_extra_state(self) -> UInt8[Tensor, " bytes"]:
         """Return the trees as text in a tensor: checkpoints contain nothing else."""
@@ -186,11 +163,9 @@ def _lightgbm() -> ModuleType:
     try:
         import lightgbm
     except ImportError as error:
-        raise ConfigError(
-            "gradient_boosting",
-            "needs the extra peers: lightgbm cannot be imported",
-            "Run: pip install 'debye[peers]'",
-        ) from error
+        problem = "needs the extra peers: lightgbm cannot be imported"
+        remedy = "Run: pip install 'debye[peers]'"
+        raise ConfigError("gradient_boosting", problem, remedy) from error
     return lightgbm
 
 
@@ -207,13 +182,7 @@ def _atom_features(graph: AtomGraph) -> Float[np.ndarray, "atoms columns"]:
 def _structure_features(graph: AtomGraph) -> Float[np.ndarray, "structures columns"]:
     """Return the facts of each structure, and the means of its atoms' scalars, float32."""
     count = torch.bincount(graph.structure_index, minlength=graph.n_structures).clamp(min=1)
-    total = graph.scalars.new_zeros(
-        (graph.n_structures, graph.scalars.shape[1]), dtype=torch.float64
-    )
+    total = graph.scalars.new_zeros(graph.n_structures, graph.scalars.shape[1], dtype=torch.float64)
     total.index_add_(0, graph.structure_index, graph.scalars.double())
     means = (total / count[:, None]).to(graph.scalars.dtype)
     return torch.cat([graph.structure_scalars, means], dim=1).cpu().numpy()
-
-
-MODEL = GradientBoosting
-CONFIG = GradientBoostingConfig

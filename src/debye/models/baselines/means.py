@@ -11,9 +11,9 @@ from torch import Tensor
 
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
-from debye.graph.graph import AtomGraph
-from debye.graph.node_features import category_size
-from debye.models.base import BaselineModel, ModelOutput, Sample, TableModel, flat_values
+from debye.graph.features import category_size
+from debye.graph.graph import AtomGraph, item_count
+from debye.models.base import BaselineModel, ModelOutput, Sample, TableModel
 from debye.targets.target import Per, Target
 
 
@@ -29,8 +29,7 @@ class NoSettings(BaseModel, frozen=True, extra="forbid"):
 class StructureMean(BaselineModel):
     """Predicts no difference between the atoms of a structure.
 
-    Its own correlation within a structure is undefined. Given the true mean of each structure, its *pooled*
-    correlation shows what pooling alone contributes.
+    Given the true mean of each structure, its *pooled* correlation shows what pooling alone contributes.
     """
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
@@ -63,7 +62,8 @@ class TrainMean(TableModel):
     def forward(self, graph: AtomGraph) -> ModelOutput:
         """Return the same value everywhere."""
         level = self.level.expand(graph.n_structures, 2).to(graph.position.dtype)
-        return self.output(flat_values(graph, self.targets[0].per), log_mean_sd=level)
+        items = item_count(graph, self.targets[0].per)
+        return self.output(graph.position.new_zeros(items), log_mean_sd=level)
 
 
 class LocantElementMeanConfig(BaseModel, frozen=True, extra="forbid"):
@@ -79,10 +79,7 @@ class LocantElementMeanConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class LocantElementMean(TableModel):
-    """Looks up the mean over a training set of atoms of the same element and locant.
-
-    Side-chain ends move more than backbone. A table of some hundred numbers contains that, and nothing about packing.
-    """
+    """Looks up the mean over a training set of atoms of the same element and locant; it knows nothing about packing."""
 
     total: Float[Tensor, "elements locants"]
     """Sum of the standardized values in :meth:`fit`."""
@@ -95,9 +92,8 @@ class LocantElementMean(TableModel):
         super().__init__(config, targets)
         shape = category_size("element"), category_size("locant")
         # float64 counts are exact; checkpoints contain buffers.
-        self.register_buffer("total", torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("count", torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("level", torch.zeros(2, dtype=torch.float64))
+        for name, size in (("total", shape), ("count", shape), ("level", (2,))):
+            self.register_buffer(name, torch.zeros(size, dtype=torch.float64))
 
     @torch.no_grad()
     def fit(self, stream: Iterable[Sample]) -> None:
@@ -105,13 +101,11 @@ class LocantElementMean(TableModel):
         self.total.zero_()
         self.count.zero_()
         levels = []
-        locants = self.total.shape[1]
         for graph, value, level in stream:
-            categories = graph.categories
             usable = torch.isfinite(value)
-            cell = (categories[:, 0] * locants + categories[:, 1])[usable]
-            self.total.view(-1).index_add_(0, cell, value[usable].double())
-            self.count.view(-1).index_add_(0, cell, torch.ones_like(value[usable]).double())
+            cell, found = tuple(graph.categories[usable, :2].T), value[usable].double()
+            self.total.index_put_(cell, found, accumulate=True)
+            self.count.index_put_(cell, torch.ones_like(found), accumulate=True)
             levels.append(level.double())
         if not levels:
             raise ConfigError(
@@ -123,6 +117,5 @@ class LocantElementMean(TableModel):
         """Look up every atom; kinds that were not in the training set get 0."""
         table = self.total / (self.count + self.config.prior_count).clamp(min=1)
         profile = table[graph.categories[:, 0], graph.categories[:, 1]]
-        level = self.level.expand(graph.n_structures, 2)
-        kind = graph.position.dtype
+        level, kind = self.level.expand(graph.n_structures, 2), graph.position.dtype
         return self.output(profile.to(kind), log_mean_sd=level.to(kind))

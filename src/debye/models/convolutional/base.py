@@ -32,11 +32,10 @@ from debye.targets.target import Target
 EDGE_CHUNK = 100_000
 """Edges processed at once without gradients: bounds the memory."""
 START_SCALE = 0.2
-"""Weights of updates and readout start smaller by this: atoms keep their features at first and predictions are
-nearly flat, else sums over neighbors hide the differences between atoms, and the first steps overshoot."""
+"""Weights of updates and readout start smaller by this: otherwise sums over neighbors hide the differences between
+atoms, and the first steps overshoot."""
 USUAL_DEGREE = 12
-"""Edges into an atom in graphs of radius 4 Å with bonds and mates: 12.1 on average over 64,000 atoms of 34
-training structures. Another radius needs another value."""
+"""Edges into an atom in graphs of radius 4 Å with bonds and mates: 12.1 on average over 64,000 atoms."""
 
 
 class ConvolutionalConfig(BaseModel, frozen=True, extra="forbid"):
@@ -60,10 +59,7 @@ class EdgeConvolutionalConfig(ConvolutionalConfig, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True)
 class Subgraph:
-    """All edges into a run of consecutive atoms, numbered as a graph of their own: what torch_geometric takes.
-
-    Every atom of the run has all of its edges; the other atoms only send.
-    """
+    """All edges into a run of consecutive atoms, with their ends numbered as nodes of a graph of their own."""
 
     atoms: Int[Tensor, " nodes"] | None
     """Row of each node among the atoms of the graph, those of the run first; None: all, in order."""
@@ -76,7 +72,7 @@ class Subgraph:
     vector: Float[Tensor, "edges 3"]
     """From the receiver to the (image of the) sender, Å."""
     features: Float[Tensor, "edges edge_width"] | None
-    """Description of each edge; None: the convolution cannot use it."""
+    """Of each edge; None: the convolution cannot use them."""
     degree: Int[Tensor, " nodes"]
     """Number of edges into each node in the whole graph."""
 
@@ -95,10 +91,17 @@ def subgraphs(
     """Cut a graph into pieces of about ``largest`` edges; with gradients there is one piece."""
     degree = torch.bincount(graph.edge_index[1], minlength=graph.n_atoms)
     found = []
-    for run, edges in receiver_runs(graph, largest):
+    for run, edges in receiver_runs(graph.receiver_pointer(), largest):
         index, atoms = graph.edge_index[:, edges], None
         if run != slice(0, graph.n_atoms):
-            atoms, index = _renumbered(index, run, graph.n_atoms)
+            outside = torch.zeros(graph.n_atoms, dtype=torch.bool, device=index.device)
+            outside[index[0]] = True
+            outside[run] = False
+            receivers = torch.arange(run.start, run.stop, device=index.device)
+            atoms = torch.cat([receivers, outside.nonzero().squeeze(1)])
+            node = torch.empty(graph.n_atoms, dtype=index.dtype, device=index.device)
+            node[atoms] = torch.arange(len(atoms), device=index.device)
+            index = node[index]
         found.append(
             Subgraph(
                 atoms=atoms,
@@ -113,20 +116,6 @@ def subgraphs(
     return found
 
 
-def _renumbered(
-    index: Int[Tensor, "2 edges"], run: slice, n_atoms: int
-) -> tuple[Int[Tensor, " nodes"], Int[Tensor, "2 edges"]]:
-    """Number the atoms of a run first, then the others that send to it."""
-    outside = torch.zeros(n_atoms, dtype=torch.bool, device=index.device)
-    outside[index[0]] = True
-    outside[run] = False
-    receivers = torch.arange(run.start, run.stop, device=index.device)
-    atoms = torch.cat([receivers, outside.nonzero().squeeze(1)])
-    node = torch.empty(n_atoms, dtype=index.dtype, device=index.device)
-    node[atoms] = torch.arange(len(atoms), device=index.device)
-    return atoms, node[index]
-
-
 class ConvolutionalModel(AtomModel):
     """Residual layers around a convolution that reads senders and receivers, and nothing else about edges."""
 
@@ -137,7 +126,7 @@ class ConvolutionalModel(AtomModel):
         super().__init__(targets)
         width, n_facts = config.width, len(config.graph.structure_scalars)
         self.graph_config = config.graph
-        convolutions = [self.make_convolution(config, layer) for layer in range(config.layers)]
+        convolutions = [self._convolution(config, layer) for layer in range(config.layers)]
         self.edge_chunk = EDGE_CHUNK
         self.atoms = AtomEncoder(config.graph, config.embedding_width, width)
         self.context = nn.Linear(n_facts + width, width)
@@ -153,8 +142,7 @@ class ConvolutionalModel(AtomModel):
                 last.weight *= START_SCALE  # type: ignore[operator]
 
     @abstractmethod
-    def make_convolution(self, config: Any, layer: int) -> nn.Module:
-        """Return the convolution of a layer, counted from 0."""
+    def _convolution(self, config: Any, layer: int) -> nn.Module: ...
 
     def convolve(
         self, convolution: nn.Module, nodes: Float[Tensor, "nodes width"], edges: Subgraph
@@ -163,7 +151,7 @@ class ConvolutionalModel(AtomModel):
         return convolution(nodes, edges.index)
 
     def describe_edges(self, graph: AtomGraph) -> Float[Tensor, "edges edge_width"] | None:
-        """Return the description of each edge; None: the convolution cannot use it."""
+        """Return the features of each edge; None: the convolution cannot use them."""
         return None
 
     def forward(self, graph: AtomGraph) -> ModelOutput:
@@ -175,8 +163,7 @@ class ConvolutionalModel(AtomModel):
         nodes = self.pass_messages(nodes + structures.gather(state.float()), graph)
         nodes = self.norm(nodes).float()
         state = F.silu(self.structures(torch.cat([facts, structures.mean(nodes)], dim=1)))
-        around = structures.gather(state.float())
-        atoms = torch.cat([nodes, around], dim=1)
+        atoms = torch.cat([nodes, structures.gather(state.float())], dim=1)
         return self.heads.read(graph, Features(atom=atoms, structure=state))
 
     def pass_messages(

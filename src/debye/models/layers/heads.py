@@ -37,7 +37,7 @@ class Features:
     structure: Float[Tensor, "structures structure_width"]
     residue: Float[Tensor, "residues residue_width"] | None = None
     residues: Grouping | None = None
-    """Atoms by residue; None: it is made where it is needed."""
+    """Atoms by residue; None: made if needed."""
 
 
 class Head(nn.Module):
@@ -53,49 +53,40 @@ class Head(nn.Module):
         self.exact = exact
         per, residue = target.per, widths.residue
         has_structure = per is Per.STRUCTURE or target.transform is Transform.Z
-        self.residue = (
-            mlp(residue, residue, 2) if residue is not None and per is not Per.STRUCTURE else None
-        )
+        reads_residues = per is not Per.STRUCTURE
+        self.residue = mlp(residue, residue, 2) if residue and reads_residues else None
         reads_atoms = per is Per.ATOM or (per is Per.RESIDUE and residue is None)
         self.atom = mlp(widths.atom, widths.atom_hidden, 2) if reads_atoms else None
         self.structure = mlp(widths.structure, widths.structure, 2) if has_structure else None
 
     def forward(self, graph: AtomGraph, features: Features) -> TargetOutput:
         """Return the values of the target for a batch."""
-        structure = None if self.structure is None else self._of_structures(features.structure)
+        structure = None
+        if self.structure is not None and self.exact:
+            # Few rows, of which bfloat16 would lose a percent of the mean.
+            with torch.autocast(features.structure.device.type, enabled=False):
+                structure = self.structure(features.structure)
+        elif self.structure is not None:
+            structure = self.structure(features.structure).float()
         if self.target.per is Per.STRUCTURE:
             assert structure is not None
             return TargetOutput(value=structure[:, 0], log_error=structure[:, 1])
         both = self._of_items(graph, features)
         return TargetOutput(value=both[:, 0], log_error=both[:, 1], log_mean_sd=structure)
 
-    def _of_structures(
-        self, state: Float[Tensor, "structures width"]
-    ) -> Float[Tensor, "structures 2"]:
-        """Read structures: few rows, of which bfloat16 would lose a percent of the mean."""
-        assert self.structure is not None
-        if not self.exact:
-            return self.structure(state).float()
-        with torch.autocast(state.device.type, enabled=False):
-            return self.structure(state)
-
     def _of_items(self, graph: AtomGraph, features: Features) -> Float[Tensor, "items 2"]:
-        residues = features.residues
-        if self.target.per is Per.RESIDUE and features.residue is None:
-            residues = residues or Grouping.of(graph.residue_index, graph.n_residues)
+        if self.residue is None:
+            atoms = features.atom
+            if self.target.per is Per.RESIDUE:
+                grouped = Grouping.of(graph.residue_index, graph.n_residues)
+                atoms = (features.residues or grouped).mean(atoms.float())
             assert self.atom is not None
-            return self.atom(residues.mean(features.atom.float())).float()
-        whole = None
-        if self.residue is not None:
-            whole = self.residue(features.residue).float()
+            return self.atom(atoms).float()
+        whole = self.residue(features.residue).float()
         if self.atom is None:
-            assert whole is not None
             return whole
-        both = self.atom(features.atom).float()
-        if whole is None:
-            return both
-        assert residues is not None
-        return both + residues.gather(whole)
+        assert features.residues is not None
+        return self.atom(features.atom).float() + features.residues.gather(whole)
 
 
 class Heads(nn.ModuleDict):

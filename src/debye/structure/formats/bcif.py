@@ -8,7 +8,7 @@ e1008247, and https://github.com/molstar/BinaryCIF.
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 
 from debye.errors import FormatError
 from debye.structure.facts import CategoryFacts
-from debye.structure.formats.columns import Category, PlainColumn, atom_columns, tensors_of
+from debye.structure.formats.columns import PlainColumn, atom_columns
 from debye.structure.formats.mmcif import (
     CONTRADICTING,
     B,
     no_atoms,
-    refuse_without_coordinates,
     unmatched_anisotropic,
 )
 from debye.structure.formats.new_text import (
@@ -54,7 +53,7 @@ class BinaryColumn:
         self._stored, self._source = stored, source
 
     def __len__(self) -> int:
-        return len(self._values[1])
+        return len(self._decoded[1])
 
     def texts(self) -> NDArray[np.str_]:
         """Return texts, ``""`` where absent."""
@@ -66,52 +65,34 @@ class BinaryColumn:
 
     def cif_text(self) -> pa.Array:
         """Return the values as CIF text that reads back the same."""
-        words, values = self._values
-        if words is None:
-            return number_text(values, self._mask)
-        return word_text(words, values, self._mask)
+        words, values, mask = self._decoded
+        return number_text(values, mask) if words is None else word_text(words, values, mask)
 
     def check(self) -> None:
         """Raise :class:`FormatError` if the column is damaged."""
-        _ = self._values, self._mask
+        _ = self._decoded
 
     def _plain(self) -> PlainColumn:
-        words, values = self._values
-        return PlainColumn(
-            values if words is None else np.array(words, np.str_)[values], self._mask
-        )
+        words, values, mask = self._decoded
+        return PlainColumn(values if words is None else np.array(words, np.str_)[values], mask)
 
     @cached_property
-    def _values(self) -> tuple[list[str] | None, NDArray]:
-        """Distinct words and the row of each value in them, or None and numbers."""
+    def _decoded(self) -> tuple[list[str] | None, NDArray, NDArray | None]:
+        """Distinct words and the row of each value in them, or None and numbers; and the mask."""
         try:
             data, encodings = self._stored["data"]["data"], self._stored["data"]["encoding"]
+            mask = self._stored.get("mask")
+            mask = None if mask is None else decode(mask["data"], mask["encoding"])
             if encodings[0]["kind"] == "StringArray":
                 stored: Any = decode(data, encodings[1:])
-                return decode_words(stored, encodings[0])
-            return None, decode(data, encodings)
-        except _DAMAGE as error:
-            raise damaged(self._source, error) from error
-
-    @cached_property
-    def _mask(self) -> NDArray | None:
-        mask = self._stored.get("mask")
-        try:
-            return None if mask is None else decode(mask["data"], mask["encoding"])
+                return (*decode_words(stored, encodings[0]), mask)
+            return None, decode(data, encodings), mask
         except _DAMAGE as error:
             raise damaged(self._source, error) from error
 
 
 class BcifFile:
-    """The first data block with atoms of a BinaryCIF file.
-
-    Args:
-        raw: The uncompressed file.
-        source: Named in error messages.
-
-    Raises:
-        FormatError: The bytes are not BinaryCIF, or are damaged.
-    """
+    """The first data block with atoms of an uncompressed BinaryCIF file; ``source`` is named in error messages."""
 
     def __init__(self, raw: bytes, source: str) -> None:
         self._source = source
@@ -126,16 +107,15 @@ class BcifFile:
         self._names = {name.lower(): name for name in self._stored}
         self._read: dict[str, dict[str, BinaryColumn]] = {}
 
-    def category(self, name: str) -> Category:
+    def category(self, name: str) -> dict[str, BinaryColumn]:
         """Return the columns of a category by lower-case names; empty if there is none."""
-        columns = self._columns(self._names.get(name, ""))
-        return {item.lower(): column for item, column in columns.items()}
+        columns = self._columns(self._names.get(name, "")).items()
+        return {item.lower(): column for item, column in reversed(columns)}
 
     def column(self, category: str, item: str) -> BinaryColumn | None:
         """Return a column by its names in lower case; None if it is missing or damaged."""
         try:
-            columns = self._columns(self._names.get(category, ""))
-            column = next((columns[name] for name in columns if name.lower() == item), None)
+            column = self.category(category).get(item)
             if column is not None:
                 column.check()
             return column
@@ -147,34 +127,20 @@ class BcifFile:
         return any(name.startswith(start) for name in self._names)
 
     def records(self) -> AtomRecords:
-        """Return the atoms and facts.
-
-        Raises:
-            FormatError: A column that is needed is damaged.
-            StructureError: There are no atoms or no Cartesian coordinates.
-        """
+        """Return the atoms and facts; an error if there are no atoms or a column that is needed is damaged."""
         site = self.category("atom_site")
         if not site:
             raise no_atoms(self._source)
-        refuse_without_coordinates(site, self._source)
+        columns = atom_columns(site, self.category("atom_site_anisotrop"), self._source)
         facts = CategoryFacts(self)
-        return AtomRecords(
-            **atom_columns(site, self._source),
-            u_aniso=tensors_of(site, self.category("atom_site_anisotrop"), len(site["cartn_x"])),
-            partners=facts.partners(),
-            header=facts.header(),
-        )
+        return AtomRecords(columns, facts.partners(), facts.header())
 
     def annotated(self, b: NDArray[np.floating]) -> Edited:
         """Return the block as mmCIF text with new B-factors.
 
         Every category is kept, except for anisotropic rows of replaced atoms; isotropic U and tensors of
-        these in atom_site become unknown. Numbers get as many digits as they need to read back the
-        same; masked values become ``.`` (not applicable) and ``?`` (unknown).
-
-        Args:
-            b: (records,) new B-factor of each row of ``_atom_site`` in file order, Å²; NaN keeps the
-                file's value.
+        these in atom_site become unknown. Numbers read back the same. ``b`` (records,) is as for
+        :meth:`debye.structure.formats.mmcif.MmcifFile.annotated`.
         """
         texts = {name: self._texts(name) for name in self._stored}
         texts = {name: columns for name, columns in texts.items() if _rows(columns)}
@@ -184,12 +150,14 @@ class BcifFile:
         check_rows(_rows(atoms), b, "rows of _atom_site", self._source)
         new = np.isfinite(b)
         dropped = 0
-        anisotropic = self._names.get("atom_site_anisotrop")
-        if anisotropic in texts and new.any():
-            kept = self._kept_tensors(texts[anisotropic], atoms, new)
-            dropped = len(kept) - int(pc.sum(kept).as_py() or 0)
-            filtered = {item: text.filter(kept) for item, text in texts[anisotropic].items()}
-            texts[anisotropic] = filtered
+        anisotropic = self._names.get("atom_site_anisotrop", "")
+        if (tensors := texts.get(anisotropic)) and new.any():
+            if "id" not in atoms or "id" not in tensors:
+                raise unmatched_anisotropic(self._source)
+            replaced = atoms["id"].filter(pa.array(new))
+            kept = pc.invert(pc.is_in(tensors["id"], value_set=replaced))
+            texts[anisotropic] = {item: text.filter(kept) for item, text in tensors.items()}
+            dropped = len(kept) - _rows(texts[anisotropic])
         _replace_b(atoms, b, new)
         parts = [f"data_{self._header or 'unnamed'}\n".encode()]
         for name, columns in texts.items():
@@ -204,12 +172,12 @@ class BcifFile:
         """Return the columns of a category by their names in the file."""
         if name not in self._read:
             try:
-                columns = {item["name"]: item for item in self._stored.get(name, [])}
+                self._read[name] = {
+                    item["name"]: BinaryColumn(item, self._source)
+                    for item in self._stored.get(name, [])
+                }
             except _DAMAGE as error:
                 raise damaged(self._source, error) from error
-            self._read[name] = {
-                item: BinaryColumn(stored, self._source) for item, stored in columns.items()
-            }
         return self._read[name]
 
     def _texts(self, name: str) -> dict[str, pa.Array]:
@@ -220,15 +188,6 @@ class BcifFile:
             error = ValueError(f"columns of _{name} have {sorted(lengths)} rows")
             raise damaged(self._source, error)
         return texts
-
-    def _kept_tensors(
-        self, anisotropic: dict[str, pa.Array], atoms: dict[str, pa.Array], new: NDArray[np.bool_]
-    ) -> pa.Array:
-        """(rows,) False for the anisotropic rows of replaced atoms."""
-        if "id" not in atoms or "id" not in anisotropic:
-            raise unmatched_anisotropic(self._source)
-        replaced = atoms["id"].filter(pa.array(new))
-        return pc.invert(pc.is_in(anisotropic["id"], value_set=replaced))
 
 
 def damaged(source: str, error: Exception) -> FormatError:
@@ -273,21 +232,14 @@ def _replace_b(atoms: dict[str, pa.Array], b: NDArray[np.floating], new: NDArray
 def decode(data: bytes, encodings: list[Mapping[str, Any]]) -> NDArray:
     """Undo a chain of encodings, last one first.
 
-    Args:
-        data: What the file stores.
-        encodings: As the file lists them, in the order in which they were applied.
-
-    Raises:
-        ValueError: An encoding is not one of BinaryCIF 0.3.
+    Raises :class:`ValueError` for an encoding that is not one of BinaryCIF 0.3.
 
     Example:
-        >>> decode(
-        ...     b"\\x02\\x03",
-        ...     [
-        ...         {"kind": "Delta", "origin": 10, "srcType": 3},
-        ...         {"kind": "ByteArray", "type": 1},
-        ...     ],
-        ... ).tolist()
+        >>> chain = [
+        ...     {"kind": "Delta", "origin": 10, "srcType": 3},
+        ...     {"kind": "ByteArray", "type": 1},
+        ... ]
+        >>> decode(b"\\x02\\x03", chain).tolist()
         [12, 15]
     """
     values: Any = data
@@ -299,25 +251,9 @@ def decode(data: bytes, encodings: list[Mapping[str, Any]]) -> NDArray:
     return values
 
 
-def _byte_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray:
-    return np.frombuffer(data, _BYTE_TYPES[encoding["type"]])
-
-
-def _fixed_point(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
-    return data / np.float64(encoding["factor"])
-
-
 def _interval_quantization(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
     step = (encoding["max"] - encoding["min"]) / (encoding["numSteps"] - 1)
     return encoding["min"] + data * np.float64(step)
-
-
-def _run_length(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
-    return np.repeat(data[::2], data[1::2])
-
-
-def _delta(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
-    return np.cumsum(data, dtype=np.int64) + encoding["origin"]
 
 
 def _integer_packing(data: NDArray, encoding: Mapping[str, Any]) -> NDArray:
@@ -352,12 +288,12 @@ def _string_array(data: bytes, encoding: Mapping[str, Any]) -> NDArray[np.str_]:
     return np.array(strings, np.str_)[row]
 
 
-_DECODERS = {
-    "ByteArray": _byte_array,
-    "FixedPoint": _fixed_point,
+_DECODERS: dict[str, Callable[[Any, Mapping[str, Any]], NDArray]] = {
+    "ByteArray": lambda data, encoding: np.frombuffer(data, _BYTE_TYPES[encoding["type"]]),
+    "FixedPoint": lambda data, encoding: data / np.float64(encoding["factor"]),
     "IntervalQuantization": _interval_quantization,
-    "RunLength": _run_length,
-    "Delta": _delta,
+    "RunLength": lambda data, _: np.repeat(data[::2], data[1::2]),
+    "Delta": lambda data, encoding: np.cumsum(data, dtype=np.int64) + encoding["origin"],
     "IntegerPacking": _integer_packing,
     "StringArray": _string_array,
 }

@@ -1,8 +1,7 @@
 """CIF text → the tables of its first data block with atoms, and the byte offsets of their values.
 
-A value is known by its offsets, so that the reader and the writer of new B-factors share one parse, and only
-the tables that a program asks for are cut into values. A table whose values contain no blanks is cut with
-numpy, any other one token by token.
+Reader and writer of new B-factors share one parse. Only tables that are needed are cut into values: with numpy
+if the values contain no blanks, else token by token.
 """
 
 from __future__ import annotations
@@ -37,6 +36,9 @@ _SMALL = 2_000
 """Bytes of values below which numpy does not pay."""
 _LONGEST_TAG = 200
 
+_Offsets = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""First byte of each value, and the byte after its last one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CifColumn:
@@ -54,20 +56,16 @@ class CifColumn:
 
     def texts(self) -> NDArray[np.str_]:
         """Return texts without quotes, ``""`` for ``.`` and ``?``."""
-        if len(self) < _FEW_ROWS:
-            return self._texts_one_by_one()
         first = self.content[self.starts]
-        if (first == _SEMICOLON).any():
+        if len(self) < _FEW_ROWS or (first == _SEMICOLON).any():
             return self._texts_one_by_one()
         table = self._characters(first, right_aligned=False, fill=0)
         width = len(table)
         values = np.ascontiguousarray(table.T, np.uint32).view(f"U{width}").reshape(-1)
         quoted = (first == _QUOTES[0]) | (first == _QUOTES[1])
-        if quoted.any():
-            values[quoted] = [value[1:-1] for value in values[quoted].tolist()]
+        values[quoted] = [value[1:-1] for value in values[quoted].tolist()]
         absent = (first == ord("?")) | (first == ord("."))
-        if absent.any():
-            values[absent & (self.ends - self.starts == 1)] = ""
+        values[absent & (self.ends - self.starts == 1)] = ""
         return values
 
     def numbers(self, absent: float = np.nan) -> NDArray[np.float64]:
@@ -77,12 +75,11 @@ class CifColumn:
         field = self._characters(self.content[self.starts], right_aligned=True, fill=_SPACE)
         first = field[:, 0].tobytes()
         places = len(first) - 1 - first.rfind(b".") if b"." in first else 0
-        odd: list[str] = []
-        values = None
         if len(field) <= 9:
+            odd: list[str] = []
             values = fixed_numbers(field, places, lambda text: odd.append(text) or np.nan)
-        if values is not None and not odd:
-            return values
+            if not odd:
+                return values
         # Digits vary from row to row, or values are absent.
         padded = np.full((len(self), len(field) + 1), _SPACE, np.uint8)
         padded[:, :-1] = field.T
@@ -140,27 +137,18 @@ class CifTable:
 
 
 def numbers_together(columns: Sequence[CifColumn]) -> list[NDArray[np.float64]]:
-    """Return the numbers of several columns of one table, NaN where absent; small tables gain from it.
-
-    Args:
-        columns: At least one, preferably written with the same number of decimals.
-    """
-    joined = CifColumn(
-        columns[0].content,
-        np.concatenate([column.starts for column in columns]),
-        np.concatenate([column.ends for column in columns]),
-    )
-    return np.split(joined.numbers(), len(columns))
+    """Return the numbers of several columns of one table, NaN where absent; small tables gain from it."""
+    starts = np.concatenate([column.starts for column in columns])
+    ends = np.concatenate([column.ends for column in columns])
+    return np.split(CifColumn(columns[0].content, starts, ends).numbers(), len(columns))
 
 
 class CifText:
     """CIF text and where its tags and keywords are; its tables are those of the first block with atoms.
 
     Example:
-        >>> text = CifText(
-        ...     b"data_x\\nloop_\\n_a.id\\n_a.b\\n1 C\\n2 'N'\\n#\\n_atom_site.id 1\\n", "x.cif"
-        ... )
-        >>> table = text.table("a")
+        >>> text = b"data_x\\nloop_\\n_a.id\\n_a.b\\n1 C\\n2 'N'\\n#\\n_atom_site.id 1\\n"
+        >>> table = CifText(text, "x.cif").table("a")
         >>> table.columns["b"].texts().tolist(), table.columns["id"].numbers().tolist()
         (['C', 'N'], [1.0, 2.0])
     """
@@ -173,37 +161,27 @@ class CifText:
         words = [self._data[mark : mark + _LONGEST_TAG].split(None, 1)[0] for mark in self._marks]
         self._words = [word.lower() for word in words]
         self._marks.append(len(data))
-        first, last = self._find_block()
+        self._rows = self._block_rows()
         # If a tag occurs twice, the first one counts.
-        self._row_of = dict(zip(self._words[first:last][::-1], self._rows[::-1], strict=True))
+        self._row_of = {self._words[row]: row for row in reversed(self._rows)}
+        self._first = {word.partition(b".")[0]: row for word, row in self._row_of.items()}
         self._loops: dict[int, CifTable] = {}
 
-    def _find_block(self) -> tuple[int, int]:
+    def _block_rows(self) -> range:
         """Return the rows of the marks of the first block with atoms, or else of the first block."""
-        index = b"".join(b"\n" + word for word in self._words) + b"\n"
-        starts = [match.start() for match in re.finditer(rb"\ndata_", index)]
-        blocks = [index[a : b + 1] for a, b in pairwise([*starts, len(index) - 1])] or [b"\n"]
-        found = next((block for block in blocks if b"\n_atom_site." in block), blocks[0])
-        self._block = found
-        first = index.count(b"\n", 0, index.find(found))
-        self._rows = range(first, first + found.count(b"\n") - 1)
-        return first, self._rows.stop
+        starts = [row for row, word in enumerate(self._words) if word.startswith(b"data_")]
+        blocks = [range(a, b) for a, b in pairwise([*starts, len(self._words)])] or [range(0)]
+        atoms = [row for row, word in enumerate(self._words) if word.startswith(b"_atom_site.")]
+        return next((block for block in blocks if any(row in block for row in atoms)), blocks[0])
 
     def has_category(self, start: str) -> bool:
         """Return whether the name of any category of the block begins so, in lower case."""
-        return self._first(f"_{start}".encode()) is not None
+        return any(name.startswith(f"_{start}".encode()) for name in self._first)
 
     def table(self, category: str) -> CifTable | None:
-        """Return a table of the block, or None if it has none of that name.
-
-        Args:
-            category: Name in lower case, e.g. ``atom_site``.
-
-        Raises:
-            FormatError: The table is damaged.
-        """
+        """Return a table by its name in lower case, or None; :class:`FormatError` if it is damaged."""
         prefix = f"_{category}.".encode()
-        first = self._first(prefix)
+        first = self._first.get(prefix[:-1])
         if first is None:
             return None
         if self._words[first - 1] == b"loop_":
@@ -234,16 +212,9 @@ class CifText:
         """Drop the tables that :meth:`column` keeps."""
         self._loops.clear()
 
-    def _first(self, prefix: bytes) -> int | None:
-        """Return the row of the first tag of the block that begins so."""
-        found = self._block.find(b"\n" + prefix)
-        return None if found < 0 else self._rows.start + self._block.count(b"\n", 0, found)
-
     def _loop(self, first: int, prefix: bytes) -> CifTable:
         tags = [first]
-        while self._is_tag(tags[-1] + 1, prefix) and self._is_blank(
-            self._end(tags[-1]), tags[-1] + 1
-        ):
+        while self._is_next_tag(tags[-1], prefix):
             tags.append(tags[-1] + 1)
         header_end = self._end(tags[-1])
         starts, ends = self._values(header_end, self._marks[tags[-1] + 1], prefix)
@@ -268,8 +239,12 @@ class CifText:
             raise self._damaged(f"{name} has {len(starts)} values outside of a loop")
         return CifColumn(self._content, starts, ends)
 
-    def _is_tag(self, row: int, prefix: bytes) -> bool:
-        return row in self._rows and self._words[row].startswith(prefix)
+    def _is_next_tag(self, row: int, prefix: bytes) -> bool:
+        """Return whether a tag of the same category follows another one at once."""
+        if row + 1 not in self._rows or not self._words[row + 1].startswith(prefix):
+            return False
+        blanks = _BLANKS.match(self._data, self._end(row))
+        return blanks is not None and blanks.end() >= self._marks[row + 1]
 
     def _end(self, row: int) -> int:
         return self._marks[row] + len(self._words[row])
@@ -277,13 +252,7 @@ class CifText:
     def _name(self, row: int) -> str:
         return self._words[row].partition(b".")[2].decode("latin-1")
 
-    def _is_blank(self, start: int, row: int) -> bool:
-        blanks = _BLANKS.match(self._data, start)
-        return blanks is not None and blanks.end() >= self._marks[row]
-
-    def _values(
-        self, start: int, stop: int, name: bytes
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _values(self, start: int, stop: int, name: bytes) -> _Offsets:
         """Return the offsets of the values between two marks."""
         found = self._plain_values(start, stop) if stop - start > _SMALL else None
         if found is not None:
@@ -300,9 +269,7 @@ class CifText:
         starts, ends = np.array(offsets, np.int64).reshape(-1, 2).T
         return starts, ends
 
-    def _plain_values(
-        self, start: int, stop: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    def _plain_values(self, start: int, stop: int) -> _Offsets | None:
         """Cut text at its blanks, or return None where that might be wrong."""
         buffer = self._content[start:stop]
         is_text = np.zeros(len(buffer) + 2, bool)
@@ -334,16 +301,16 @@ class CifText:
 def _marks(data: bytes, content: NDArray[np.uint8]) -> list[int]:
     """Return the offsets of all tags and keywords: those outside of text fields, quotes and comments."""
     underscores = np.flatnonzero(content == _UNDERSCORE)
-    tags = underscores[_follows_blank(content, underscores)]
+    tags = underscores[_follows(content, underscores, line_end=False)]
     words = underscores[underscores >= 4] - 4
-    words = words[_follows_blank(content, words)]
+    words = words[_follows(content, words, line_end=False)]
     words = words[[_KEYWORD.match(data, start) is not None for start in words.tolist()]]
     found = np.sort(np.concatenate([tags, words]))
     # A text field begins and ends with a semicolon at the start of a line; nothing else has one there.
     semicolons = np.flatnonzero(content == _SEMICOLON)
-    semicolons = semicolons[_starts_line(content, semicolons)]
+    semicolons = semicolons[_follows(content, semicolons, line_end=True)]
     found = found[np.searchsorted(semicolons, found) % 2 == 0]
-    starts_line = _starts_line(content, found)
+    starts_line = _follows(content, found, line_end=True)
     marks = found[starts_line].tolist()
     # Within a line they may also be part of a quoted value or comment.
     lines = {data.rfind(b"\n", 0, start) + 1 for start in found[~starts_line].tolist()}
@@ -357,12 +324,12 @@ def _marks(data: bytes, content: NDArray[np.uint8]) -> list[int]:
     return sorted(marks) if lines else marks
 
 
-def _starts_line(content: NDArray[np.uint8], offset: NDArray[np.intp]) -> NDArray[np.bool_]:
-    return (offset == 0) | (content[offset - 1] == _NEWLINE)
-
-
-def _follows_blank(content: NDArray[np.uint8], offset: NDArray[np.intp]) -> NDArray[np.bool_]:
-    return (offset == 0) | (content[offset - 1] <= _SPACE)
+def _follows(
+    content: NDArray[np.uint8], offset: NDArray[np.intp], *, line_end: bool
+) -> NDArray[np.bool_]:
+    """Return which bytes follow the end of a line, or any blank, or are the first."""
+    before = content[offset - 1]
+    return (offset == 0) | ((before == _NEWLINE) if line_end else (before <= _SPACE))
 
 
 def _value(token: bytes) -> str:

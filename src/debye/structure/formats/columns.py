@@ -14,15 +14,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.errors import FormatError
+from debye.errors import FormatError, StructureError
 from debye.structure.chemistry import clean_symbols
-from debye.structure.row_keys import equal_text
 
+AXES = ("cartn_x", "cartn_y", "cartn_z")
 _LARGEST_INTEGER = np.iinfo(np.int32).max
-_SPACE = ord(" ")
-_MINUS = ord("-")
-_POINT = ord(".")
-_ZERO = ord("0")
+_SPACE, _MINUS, _POINT, _ZERO = map(ord, " -.0")
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
@@ -58,104 +55,73 @@ class PlainColumn:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
-    def absent(self) -> NDArray[np.bool_]:
-        """(rows,) True where the file has ``.`` or ``?``, also as plain text."""
-        if self.mask is not None:
-            return self.mask != 0
-        if self.values.dtype.kind == "U":
-            return equal_text(self.values, ".") | equal_text(self.values, "?")
-        return np.zeros(len(self.values), bool)
-
     def texts(self) -> NDArray[np.str_]:
-        """Return texts, ``""`` where absent.
-
-        Example:
-            >>> PlainColumn(np.array(["A", ""]), np.array([0, 1], np.uint8)).texts().tolist()
-            ['A', '']
-        """
+        """Return texts, ``""`` where absent."""
         texts = self.values if self.values.dtype.kind == "U" else self.values.astype(np.str_)
-        absent = self.absent
+        # Some writers have no masks and store the marks as plain text.
+        absent = np.isin(texts, (".", "?")) if self.mask is None else self.mask != 0
         return np.where(absent, "", texts) if absent.any() else texts
 
     def numbers(self, absent: float = np.nan) -> NDArray[np.float64]:
-        """Return floating-point numbers, with the given value where absent or not a number.
-
-        Example:
-            >>> PlainColumn(np.array(["1.5", "?"])).numbers().tolist()
-            [1.5, nan]
-        """
-        if self.values.dtype.kind == "U":
-            numbers = numbers_from(self.values, absent)
-        else:
-            numbers = self.values.astype(np.float64)
+        """Return numbers, with the given value where absent or not a number."""
+        is_text = self.values.dtype.kind == "U"
+        numbers = numbers_from(self.values, absent) if is_text else self.values.astype(np.float64)
         if self.mask is not None:
             numbers[self.mask != 0] = absent
         return numbers
 
 
-def atom_columns(site: Category, source: str) -> dict[str, NDArray]:
+def atom_columns(site: Category, anisotropic: Category, source: str) -> dict[str, NDArray | None]:
     """Return the columns of the atom records; the label replaces a missing author's value.
-
-    Args:
-        site: The atom_site category.
-        source: Named in error messages.
 
     Raises:
         FormatError: A residue or model number is not an integer.
+        StructureError: A Cartesian coordinate is missing.
     """
+    missing = [f"Cartn_{name[-1]}" for name in AXES if name not in site]
+    if missing:
+        problem = f"atom_site has no {', '.join(missing)}"
+        raise StructureError(source, problem, "Give Cartesian coordinates, not fractional ones")
     rows = len(site["cartn_x"])
     position = np.empty((rows, 3), np.float32)
-    for axis, name in enumerate(("cartn_x", "cartn_y", "cartn_z")):
+    for axis, name in enumerate(AXES):
         position[:, axis] = site[name].numbers()
-    occupancy = numbers_of(site, rows, "occupancy")
+    occupancy, b_iso = (
+        site[name].numbers() if name in site else np.full(rows, np.nan)
+        for name in ("occupancy", "b_iso_or_equiv")
+    )
     return {
-        "model": integers_of(site, rows, "pdbx_PDB_model_num", source=source, absent=1),
-        "chain": texts_of(site, rows, "auth_asym_id", "label_asym_id"),
-        "chain_label": texts_of(site, rows, "label_asym_id"),
-        "residue_number": integers_of(site, rows, "auth_seq_id", "label_seq_id", source=source),
-        "insertion_code": texts_of(site, rows, "pdbx_PDB_ins_code"),
-        "residue_name": texts_of(site, rows, "auth_comp_id", "label_comp_id"),
-        "atom_name": texts_of(site, rows, "auth_atom_id", "label_atom_id"),
-        "altloc": texts_of(site, rows, "label_alt_id"),
-        "element": clean_symbols(texts_of(site, rows, "type_symbol")),
+        "model": _integers(site, rows, "pdbx_PDB_model_num", source=source, absent=1),
+        "chain": _texts(site, rows, "auth_asym_id", "label_asym_id"),
+        "chain_label": _texts(site, rows, "label_asym_id"),
+        "residue_number": _integers(site, rows, "auth_seq_id", "label_seq_id", source=source),
+        "insertion_code": _texts(site, rows, "pdbx_PDB_ins_code"),
+        "residue_name": _texts(site, rows, "auth_comp_id", "label_comp_id"),
+        "atom_name": _texts(site, rows, "auth_atom_id", "label_atom_id"),
+        "altloc": _texts(site, rows, "label_alt_id"),
+        "element": clean_symbols(_texts(site, rows, "type_symbol")),
         "position": position,
         "occupancy": np.where(np.isnan(occupancy), 1.0, occupancy).astype(np.float32),
-        "b_iso": numbers_of(site, rows, "B_iso_or_equiv").astype(np.float32),
-        "is_hetero": equal_text(texts_of(site, rows, "group_PDB"), "HETATM"),
+        "b_iso": b_iso.astype(np.float32),
+        "is_hetero": _texts(site, rows, "group_PDB") == "HETATM",
+        "u_aniso": _tensors(site, anisotropic, rows),
     }
 
 
-def texts_of(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
+def _texts(site: Category, rows: int, *names: str) -> NDArray[np.str_]:
     """Return the texts of the first column that exists, filled up from the next ones."""
-    texts = None
-    for column in _existing(site, names):
-        if texts is None:
-            texts = column.texts()
-        elif (empty := equal_text(texts, "")).any():
-            texts = np.where(empty, column.texts(), texts)
-    return np.zeros(rows, "U1") if texts is None else texts
+    texts = np.zeros(rows, "U1")
+    for name in names:
+        if name.lower() in site and (empty := texts == "").any():
+            found = site[name.lower()].texts()
+            texts = found if empty.all() else np.where(empty, found, texts)
+    return texts
 
 
-def numbers_of(site: Category, rows: int, *names: str) -> NDArray[np.float64]:
-    """Return the numbers of the first column that exists, filled up from the next ones; NaN if absent."""
-    numbers = None
-    for column in _existing(site, names):
-        if numbers is None:
-            numbers = column.numbers()
-        elif np.isnan(numbers).any():
-            numbers = np.where(np.isnan(numbers), column.numbers(), numbers)
-    return np.full(rows, np.nan) if numbers is None else numbers
-
-
-def integers_of(
+def _integers(
     site: Category, rows: int, *names: str, source: str, absent: int = 0
 ) -> NDArray[np.int32]:
-    """Return the integers of the first column that exists, filled up from the next ones.
-
-    Raises:
-        FormatError: A value that is needed is not an integer of 32 bits.
-    """
+    """Return the integers of the first column that exists, filled up from the next ones."""
     integers = np.full(rows, np.nan)
     for name in names:
         # An invalid residue number must not become that of another numbering.
@@ -165,50 +131,44 @@ def integers_of(
     return np.where(np.isnan(integers), absent, integers).astype(np.int32)
 
 
-def _existing(site: Category, names: tuple[str, ...]) -> list[Column]:
-    return [site[name.lower()] for name in names if name.lower() in site]
-
-
 def _whole_numbers(column: Column, name: str, source: str) -> NDArray[np.float64]:
     """Return whole numbers, NaN where absent."""
     values = column.numbers()
     odd = np.flatnonzero(~((np.rint(values) == values) & (np.abs(values) <= _LARGEST_INTEGER)))
-    if len(odd):
-        given = odd[~equal_text(column.texts()[odd], "")]
-        if len(given):
-            value = str(column.texts()[given[0]])
-            problem = (
-                f"{name} of row {given[0] + 1} is {value!r}, no integer up to {_LARGEST_INTEGER}"
-            )
+    for row, value in zip(
+        odd.tolist(), column.texts()[odd].tolist() if len(odd) else (), strict=True
+    ):
+        if value:
+            problem = f"{name} of row {row + 1} is {value!r}, no integer up to {_LARGEST_INTEGER}"
             raise FormatError(source, problem, "Repair it, or give '?' if there is none")
     return values
 
 
-def numbers_from(texts: NDArray[np.str_], absent: float = np.nan) -> NDArray[np.float64]:
-    """Read texts one by one; a standard uncertainty in parentheses is left out.
+def number_from(text: str, absent: float = np.nan) -> float:
+    """Return a number without its standard uncertainty in parentheses, ``absent`` if the text is not one.
 
     Example:
-        >>> numbers_from(np.array(["1.5", "1.25(3)", ""])).tolist()
+        >>> [number_from(text) for text in ("1.5", "1.25(3)", "")]
         [1.5, 1.25, nan]
     """
-    return np.array([_number(text, absent) for text in texts.tolist()], np.float64)
-
-
-def _number(text: str, absent: float) -> float:
     try:
-        return float(text.split("(")[0])  # 1.23(4) carries its standard uncertainty
+        return float(text.split("(")[0])
     except ValueError:
         return absent
 
 
-def tensors_of(site: Category, anisotropic: Category, rows: int) -> NDArray[np.float32] | None:
+def numbers_from(texts: NDArray[np.str_], absent: float) -> NDArray[np.float64]:
+    """Return numbers, read one by one with :func:`number_from`."""
+    return np.array([number_from(text, absent) for text in texts.tolist()], np.float64)
+
+
+def _tensors(site: Category, anisotropic: Category, rows: int) -> NDArray[np.float32] | None:
     """Return (atoms, 6) anisotropic tensors, Å², joined to the atoms by identifier; None without any."""
     items = [f"u[{i}][{j}]" for i, j in ("11", "22", "33", "12", "13", "23")]
     if not {"id", *items} <= set(anisotropic) or "id" not in site:
         return None
     row_of = {identifier: row for row, identifier in enumerate(site["id"].texts().tolist())}
-    found = [row_of.get(identifier, -1) for identifier in anisotropic["id"].texts().tolist()]
-    row = np.array(found, np.int64)
+    row = np.array([row_of.get(name, -1) for name in anisotropic["id"].texts().tolist()], np.int64)
     values = np.full((rows, 6), np.nan, np.float32)
     tensors = np.column_stack([anisotropic[item].numbers() for item in items])
     values[row[row >= 0]] = tensors[row >= 0]
@@ -228,33 +188,23 @@ def with_line_feeds(raw: bytes) -> bytes:
 
 
 def fixed_texts(field: NDArray[np.uint8]) -> NDArray[np.str_]:
-    """Return texts without the spaces around them.
-
-    Args:
-        field: (characters, rows).
+    """Return the texts of a field (characters, rows) without the spaces around them.
 
     Example:
         >>> fixed_texts(np.frombuffer(b" CA HG11", np.uint8).reshape(2, 4).T).tolist()
         ['CA', 'HG11']
     """
     width, rows = field.shape
-    characters = list(field)
     for _ in range(width - 1):
-        leading = characters[0] == _SPACE
+        leading = field[0] == _SPACE
         if not leading.any():
             break
-        following = [*characters[1:], np.full(rows, _SPACE, np.uint8)]
-        characters = [np.where(leading, b, a) for a, b in zip(characters, following, strict=True)]
-    trailing = np.ones(rows, bool)
-    for position in reversed(range(width)):
-        trailing &= characters[position] == _SPACE
-        characters[position] = characters[position] * ~trailing
-        if position and trailing.all():
-            width = position
-    table = np.empty((rows, width), np.uint32)
-    for position in range(width):
-        table[:, position] = characters[position]
-    return table.view(f"U{width}").reshape(-1)
+        following = np.concatenate([field[1:], np.full((1, rows), _SPACE, np.uint8)])
+        field = np.where(leading, following, field)
+    # Behind the last character of each text come zeros.
+    field = field * np.logical_or.accumulate(field[::-1] != _SPACE)[::-1]
+    width = max(1, int(field.any(axis=1).sum()))
+    return np.ascontiguousarray(field[:width].T, np.uint32).view(f"U{width}").reshape(-1)
 
 
 def fixed_numbers(

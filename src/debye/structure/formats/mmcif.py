@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +12,13 @@ from numpy.typing import NDArray
 from debye.errors import FormatError, StructureError
 from debye.structure.facts import CategoryFacts
 from debye.structure.formats.cif_tokens import CifColumn, CifTable, CifText, numbers_together
-from debye.structure.formats.columns import (
-    Category,
-    Column,
-    PlainColumn,
-    atom_columns,
-    tensors_of,
-)
+from debye.structure.formats.columns import AXES, Column, PlainColumn, atom_columns
 from debye.structure.formats.new_text import TEXT, Edited, check_rows, format_b, splice
 from debye.structure.records import AtomRecords
 
 B, CONTRADICTING = "b_iso_or_equiv", ("u_iso_or_equiv", "aniso_b", "aniso_u")
 """The B column of atom_site, and the starts of columns that a new B contradicts: they become unknown."""
-_AXES = ("cartn_x", "cartn_y", "cartn_z")
-_TOGETHER = (_AXES, ("occupancy", B))
+_TOGETHER = (AXES, ("occupancy", B))
 _REST_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 
 _Edits = tuple[NDArray[np.int64], NDArray[np.int64], pa.Array]
@@ -33,16 +26,7 @@ _Edits = tuple[NDArray[np.int64], NDArray[np.int64], pa.Array]
 
 
 class MmcifFile:
-    """The first data block with atoms of an mmCIF file.
-
-    Args:
-        raw: The uncompressed file.
-        source: Named in error messages.
-
-    Raises:
-        FormatError: The table of the atoms is damaged.
-        StructureError: There are no atoms or no Cartesian coordinates.
-    """
+    """The first data block with atoms of an uncompressed mmCIF file; ``source`` is named in error messages."""
 
     def __init__(self, raw: bytes, source: str) -> None:
         self._raw, self._source = raw, source
@@ -68,24 +52,19 @@ class MmcifFile:
 
     def records(self) -> AtomRecords:
         """Return the atoms and facts; call it once: what only reading needs is dropped from memory."""
-        columns = self._atoms.columns
-        site: dict[str, Column] = {**columns}
-        refuse_without_coordinates(site, self._source)
+        atoms = self._atoms.columns
+        site: dict[str, Column] = {**atoms}
         for group in _TOGETHER:
-            if all(name in columns for name in group):
-                numbers = numbers_together([columns[name] for name in group])
+            if all(name in atoms for name in group):
+                numbers = numbers_together([atoms[name] for name in group])
                 site.update(zip(group, map(PlainColumn, numbers), strict=True))
         tensors = self._anisotropic.columns if self._anisotropic else {}
+        columns = atom_columns(site, tensors, self._source)
         facts = CategoryFacts(self)
-        records = AtomRecords(
-            **atom_columns(site, self._source),
-            u_aniso=tensors_of(site, tensors, self._atoms.rows),
-            partners=facts.partners(),
-            header=facts.header(),
-        )
+        records = AtomRecords(columns, facts.partners(), facts.header())
         self._text.forget()
-        written = {B, "id", next(reversed(list(columns)))}
-        written |= {name for name in columns if name.startswith(CONTRADICTING)}
+        written = {B, "id", next(reversed(atoms))}
+        written |= {name for name in atoms if name.startswith(CONTRADICTING)}
         self._atoms = self._atoms.with_only(written)
         if self._anisotropic:
             first = next(iter(self._anisotropic.columns))
@@ -93,29 +72,23 @@ class MmcifFile:
         return records
 
     def annotated(self, b: NDArray[np.floating]) -> Edited:
-        """Return the file with new values in ``_atom_site.B_iso_or_equiv``.
+        """Return the file with new values in ``_atom_site.B_iso_or_equiv``; all else stays as it is.
 
-        Every other category, comment and blank stays as it is. The rows of replaced atoms in
-        ``_atom_site_anisotrop`` are dropped (the whole table if none is left), and isotropic U or
-        anisotropic columns inside ``_atom_site`` become ``?`` for them. A file without a B column gets
-        one. Values have no upper limit here.
-
-        Args:
-            b: (records,) new B-factor of each row of ``_atom_site`` in file order, Å²; NaN keeps the
-                file's value.
+        The rows of replaced atoms in ``_atom_site_anisotrop`` are dropped (the whole table if none is left), and
+        isotropic U or anisotropic columns inside ``_atom_site`` become ``?`` for them. A file without a B column
+        gets one. Values have no upper limit here. ``b`` (records,) is in file order, Å²; NaN keeps the file's value.
         """
         check_rows(self._atoms.rows, b, "rows of _atom_site", self._source)
         new = np.isfinite(b)
-        edits = [_b_edits(self._atoms, b, new), *_unknown_edits(self._atoms, new)]
+        edits = [_b_edits(self._atoms, b, new)]
+        for name, column in self._atoms.columns.items():
+            if name.startswith(CONTRADICTING):
+                edits.append(_ranges(column, new, ["?"] * int(new.sum())))
         removed, dropped = self._anisotropic_edits(new)
         starts, ends, texts = zip(*edits, removed, strict=True)
         texts = pa.concat_arrays(texts)
-        return Edited(
-            data=splice(self._raw, np.concatenate(starts), np.concatenate(ends), texts),
-            replaced=int(new.sum()),
-            kept=int((~new).sum()),
-            dropped_anisotropic=dropped,
-        )
+        data = splice(self._raw, np.concatenate(starts), np.concatenate(ends), texts)
+        return Edited(data, int(new.sum()), int((~new).sum()), dropped)
 
     def _anisotropic_edits(self, new: NDArray[np.bool_]) -> tuple[_Edits, int]:
         """Edits that drop the anisotropic rows of replaced atoms, and how many rows they drop."""
@@ -151,13 +124,6 @@ def _b_edits(table: CifTable, b: NDArray[np.floating], new: NDArray[np.bool_]) -
     return places, places, _binary([tag, *(" " + values)])
 
 
-def _unknown_edits(table: CifTable, new: NDArray[np.bool_]) -> Iterator[_Edits]:
-    """Edits that make what contradicts the new values unknown."""
-    for name, column in table.columns.items():
-        if name.startswith(CONTRADICTING):
-            yield _ranges(column, new, ["?"] * int(new.sum()))
-
-
 def _ranges(column: CifColumn, rows: NDArray[np.bool_], texts: Sequence[str] | pa.Array) -> _Edits:
     return column.starts[rows], column.ends[rows], _binary(texts)
 
@@ -170,14 +136,6 @@ def no_atoms(source: str, problem: str | None = None) -> StructureError:
     """Return the error for a file without atoms."""
     problem = problem or "there are no atoms in the file"
     return StructureError(source, problem, "Give a file with ATOM records or an atom_site category")
-
-
-def refuse_without_coordinates(site: Category, source: str) -> None:
-    """Raise :class:`StructureError` if atom_site lacks a Cartesian coordinate."""
-    usual = [f"Cartn_{name[-1]}" for name in _AXES if name not in site]
-    if usual:
-        problem = f"atom_site has no {', '.join(usual)}"
-        raise StructureError(source, problem, "Give Cartesian coordinates, not fractional ones")
 
 
 def unmatched_anisotropic(source: str) -> FormatError:

@@ -28,10 +28,7 @@ ORDINARY = (1e-3, 1e6)
 def category_text(name: str, columns: Mapping[str, pa.Array], *, is_loop: bool) -> bytes:
     """Write one category with a line feed at its end: a loop, or one item a line for a single row.
 
-    Args:
-        name: Category with its underscore, e.g. ``_cell``.
-        columns: Item name → values as CIF text, e.g. from :func:`number_text`; at least one.
-        is_loop: Whether to write a loop.
+    Columns are values as CIF text by item name, e.g. from :func:`number_text`; at least one.
 
     Example:
         >>> cell = {"length_a": pa.array(["50.1"]), "Z_PDB": pa.array(["4"])}
@@ -68,7 +65,7 @@ def joined(texts: pa.Array) -> bytes:
 def word_text(
     words: Sequence[str], row: NDArray[np.integer], mask: NDArray[np.integer] | None
 ) -> pa.Array:
-    """Write a column of texts, each of which is one of a few.
+    """Write a column of texts, each of which is one of a few words.
 
     Args:
         words: Distinct texts.
@@ -98,10 +95,8 @@ def number_text(values: NDArray, mask: NDArray[np.integer] | None) -> pa.Array:
         ['1.5', '?', '1e-09']
     """
     size = np.abs(values)
-    if (
-        values.dtype.kind == "f"
-        and not (((size >= ORDINARY[0]) & (size < ORDINARY[1])) | (values == 0)).all()
-    ):
+    is_ordinary = ((size >= ORDINARY[0]) & (size < ORDINARY[1])) | (values == 0)
+    if values.dtype.kind == "f" and not is_ordinary.all():
         text = pa.array([_float_text(value) for value in values], TEXT)
     else:
         text = pa.array(values).cast(TEXT)
@@ -149,41 +144,27 @@ class Edited:
 
     data: bytes
     replaced: int
-    """Atoms whose B was replaced."""
+    """Atoms with a new B."""
     kept: int
-    """Atoms whose B was left as the file gives it."""
+    """Atoms that keep the file's value, because none was given."""
     dropped_anisotropic: int
-    """Anisotropic records dropped because they would contradict the new B."""
+    """Anisotropic records (ANISOU, SIGUIJ, ``_atom_site_anisotrop``) that contradicted the new B."""
     clipped: int = 0
-    """New values that do not fit the columns of the format and were cut to its limit."""
+    """New values cut to what a PDB file can hold, -99.99 to 999.99 Å²."""
 
 
 def check_rows(rows: int, b: NDArray[np.floating], what: str, source: str) -> None:
-    """Refuse new B-factors that are not one for each atom record of a file.
-
-    Args:
-        rows: Atom records of the file.
-        b: New B-factors.
-        what: What the file calls its records, in the plural.
-        source: Name for the error message.
-    """
+    """Refuse new B-factors that are not one for each of the file's records, which it calls ``what``."""
     if rows != len(b):
         problem = f"the file has {rows} {what}, but {len(b)} B-factors were given"
-        raise StructureError(
-            source, problem, "Give one value for each, NaN to keep the file's value"
-        )
+        remedy = "Give one value for each, NaN to keep the file's value"
+        raise StructureError(source, problem, remedy)
 
 
 def splice(
     data: bytes, starts: ArrayLike, ends: ArrayLike, texts: Sequence[bytes] | pa.Array
 ) -> bytes:
-    """Replace byte ranges of ``data``; ranges must not overlap, and may come in any order.
-
-    Args:
-        data: The bytes of a file.
-        starts: (edits,) offset of the first byte that each edit replaces.
-        ends: (edits,) offset after the last byte that each edit replaces.
-        texts: (edits,) what comes in its place.
+    """Replace the bytes from ``starts`` to ``ends`` by texts; ranges must not overlap, but may come in any order.
 
     Example:
         >>> splice(b"B is 20.00 here", [5], [10], [b"31.5"])
@@ -201,10 +182,8 @@ def splice(
     )
     kept = pieces.take(pa.array(np.arange(0, len(pieces), 2)))
     texts = pa.array(texts, pa.large_binary()).take(pa.array(order))
-    return (
-        joined(pc.binary_join_element_wise(kept, texts, pa.scalar(b"", pa.large_binary())))
-        + data[borders[-1] :]
-    )
+    new = pc.binary_join_element_wise(kept, texts, pa.scalar(b"", pa.large_binary()))
+    return joined(new) + data[borders[-1] :]
 
 
 def format_b(b: NDArray[np.floating] | Sequence[float]) -> pa.Array:

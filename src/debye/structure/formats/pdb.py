@@ -21,8 +21,7 @@ from debye.structure.chemistry import (
     element_of,
     element_of_padded_name,
 )
-from debye.structure.declared_links import Partner
-from debye.structure.facts import Header
+from debye.structure.facts import Header, Partner
 from debye.structure.formats.columns import fixed_numbers, fixed_texts, with_line_feeds
 from debye.structure.formats.new_text import Edited, check_rows, splice
 from debye.structure.records import AtomRecords
@@ -36,35 +35,33 @@ _SHORTEST = 54
 _HYBRID_36 = 10 * 36**3
 """Hybrid-36 residue numbers continue with A000 after 9999."""
 _LAST_LINE = b"END" + b" " * (WIDTH - 3) + b"\n"
-_MOST_RUNS = 100
 _USED = slice(12, 66)
 """Columns from atom name to B."""
 _ELEMENT = slice(76, 78)
 _UPPER = 0xDFDFDFDF
 """Clears the bit that makes ASCII letters lower case (and a space 0)."""
 _B = slice(60, 66)
+_TEXT_FIELDS = {
+    "atom_name": (12, 4), "altloc": (16, 1), "residue_name": (17, 3), "chain": (20, 2), "insertion_code": (26, 1),
+}  # fmt: skip
+"""First column, from 0, and width."""
 _IDENTITY = slice(12, 27)
 """Atom name, altloc, residue name, chain, residue number, insertion code."""
 _B_TYPE = re.compile(rb"B VALUE TYPE[^:\n]*:([^\n]*)")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
-def record_code(name: bytes) -> int:
+def _record_code(name: bytes) -> int:
     """Return what :attr:`PdbFile.names` has for records that begin with these four letters."""
     return int.from_bytes(name, "little") & _UPPER
 
 
-_RECORDS = tuple(map(record_code, (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")))
-_ANISOTROPIC = (record_code(b"ANIS"), record_code(b"SIGU"))
+_RECORDS = tuple(map(_record_code, (b"ATOM", b"HETA", b"ANIS", b"MODE", b"ENDM", b"END ")))
+_ANISOTROPIC = (_record_code(b"ANIS"), _record_code(b"SIGU"))
 
 
 class PdbFile:
-    """The lines of a PDB file.
-
-    Args:
-        raw: The uncompressed file.
-        source: Named in error messages.
-    """
+    """The lines of an uncompressed PDB file; ``source`` is named in error messages."""
 
     def __init__(self, raw: bytes, source: str) -> None:
         self._raw, self.source = raw, source
@@ -76,13 +73,10 @@ class PdbFile:
             size = len(raw) - WIDTH
         self.bytes = np.frombuffer(raw, np.uint8)
         self.starts, self.lengths = _lines(self.bytes[:size], raw.count(b"\n"))
-        self.table = self._even_lines()
-        if self.table is None:
-            first = self._cut(self.starts, self.lengths, 0, 4).view("<u4")[:, 0]
-        else:
-            first = np.ndarray(len(self.starts), "<u4", self.bytes, strides=self.table.strides[:1])
-        self.names = first & np.uint32(_UPPER)
-        """(lines,) the first four letters, see :func:`record_code`."""
+        self.table = self._table()
+        """(lines, 80) characters, filled up with spaces."""
+        self.names = np.ascontiguousarray(self.table[:, :4]).view("<u4")[:, 0] & np.uint32(_UPPER)
+        """(lines,) the first four letters, see :func:`_record_code`."""
         atom, hetatm = self.names == _RECORDS[0], self.names == _RECORDS[1]
         self.rows = np.flatnonzero(atom | hetatm)
         """(atoms,) line of each atom record."""
@@ -95,13 +89,9 @@ class PdbFile:
         return with_line_feeds(self._raw[:size])
 
     def records(self) -> AtomRecords:
-        """Return the atoms and facts.
-
-        Raises:
-            FormatError: A record is damaged.
-        """
+        """Return the atoms and facts; :class:`FormatError` if a record is damaged."""
         header, partners = _facts(self.head)
-        return AtomRecords(**self._columns(), partners=partners, header=header)
+        return AtomRecords(self._columns(), partners, header)
 
     def _columns(self) -> dict[str, Any]:
         if len(self.rows) and self.lengths[self.rows].min() < _SHORTEST:
@@ -110,39 +100,30 @@ class PdbFile:
             remedy = f"Repair it: coordinates end at character {_SHORTEST}"
             raise FormatError(self.source, problem, remedy)
         atoms = len(self.rows)
-        field = self.turned(_USED)
+        field = self._turned(_USED)
         position = np.empty((atoms, 3), np.float32)
         for axis, start in enumerate((30, 38, 46)):
             position[:, axis] = fixed_numbers(_field(field, start, 8), 3, _number)
-        return {
-            "model": self.model(),
-            "chain": fixed_texts(_field(field, 20, 2)),
+        text = {name: fixed_texts(_field(field, *place)) for name, place in _TEXT_FIELDS.items()}
+        number = fixed_numbers(_field(field, 22, 4), 0, self._residue_number)
+        return text | {
+            "model": self._model(),
             "chain_label": np.zeros(atoms, "U1"),
-            "residue_number": fixed_numbers(_field(field, 22, 4), 0, self._residue_number).astype(
-                np.int32
-            ),
-            "insertion_code": fixed_texts(_field(field, 26, 1)),
-            "residue_name": fixed_texts(_field(field, 17, 3)),
-            "atom_name": fixed_texts(_field(field, 12, 4)),
-            "altloc": fixed_texts(_field(field, 16, 1)),
+            "residue_number": number.astype(np.int32),
             "element": self._elements(),
             "position": position,
             "occupancy": fixed_numbers(_field(field, 54, 6), 2, _occupancy).astype(np.float32),
             "b_iso": fixed_numbers(_field(field, 60, 6), 2, _number).astype(np.float32),
             "is_hetero": self.is_hetero,
-            "u_aniso": self.u_aniso(),
+            "u_aniso": self._u_aniso(),
         }
 
     def annotated(self, b: NDArray[np.floating]) -> Edited:
         """Return the file with new B-factors in columns 61-66.
 
-        Line ends, trailing blanks and every other record stay as they are. Lines that stop before
-        column 66 are padded. ANISOU and SIGUIJ of a replaced atom are dropped. Values beyond what the
-        six columns hold (-99.99 to 999.99) are clipped and counted.
-
-        Args:
-            b: (records,) new B-factor of each ATOM or HETATM record in file order, Å²; NaN keeps
-                the file's value.
+        Line ends, trailing blanks and every other record stay as they are. Lines that stop before column 66 are
+        padded. ANISOU and SIGUIJ of a replaced atom are dropped. Values beyond what the six columns hold (-99.99
+        to 999.99) are clipped and counted. ``b`` (records,) is in file order, Å²; NaN keeps the file's value.
         """
         data, starts, ends = self._raw, self.starts, self.starts + self.lengths
         check_rows(len(self.rows), b, "atom records", self.source)
@@ -157,15 +138,12 @@ class PdbFile:
         is_long = line_end - line >= _B.stop
         edited = np.frombuffer(data, np.uint8).copy()
         edited[line[is_long, None] + np.arange(_B.start, _B.stop)] = text[is_long]
+        short = zip(
+            line[~is_long].tolist(), line_end[~is_long].tolist(), text[~is_long], strict=True
+        )
         edits = [
-            (
-                int(first),
-                int(last),
-                data[first:last].ljust(_B.start)[: _B.start] + bytes(new_b),
-            )
-            for first, last, new_b in zip(
-                line[~is_long], line_end[~is_long], text[~is_long], strict=True
-            )
+            (first, last, data[first:last].ljust(_B.start)[: _B.start] + bytes(new_b))
+            for first, last, new_b in short
         ]
         dropped = self._anisotropic_of(new)
         next_line = np.append(starts[1:], _behind_line_end(data, int(ends[-1])))
@@ -182,19 +160,14 @@ class PdbFile:
         """Return the lines of the ANISOU and SIGUIJ records whose atom gets a new B."""
         anisotropic = np.flatnonzero(np.isin(self.names, _ANISOTROPIC))
         before = np.searchsorted(self.rows, anisotropic) - 1
+        # Some programs collect the ANISOU records at the end of the chain: then the names are compared.
+        identities = map(self._identity, self.rows.tolist())
+        is_new = dict(zip(identities, new.tolist(), strict=True)) if len(anisotropic) else {}
         dropped = []
-        by_identity: dict[bytes, bool] | None = None
         for line, atom in zip(anisotropic.tolist(), before.tolist(), strict=True):
             identity = self._identity(line)
-            if atom >= 0 and self._identity(int(self.rows[atom])) == identity:
-                is_replaced = bool(new[atom])
-            else:
-                # Some programs collect the ANISOU records at the end of the chain.
-                if by_identity is None:
-                    identities = map(self._identity, self.rows.tolist())
-                    by_identity = dict(zip(identities, new.tolist(), strict=True))
-                is_replaced = by_identity.get(identity, False)
-            if is_replaced:
+            follows = atom >= 0 and self._identity(int(self.rows[atom])) == identity
+            if new[atom] if follows else is_new.get(identity, False):
                 dropped.append(line)
         return dropped
 
@@ -202,28 +175,15 @@ class PdbFile:
         start = int(self.starts[line])
         return self._raw[start + _IDENTITY.start : start + _IDENTITY.stop]
 
-    def turned(self, columns: slice) -> NDArray[np.uint8]:
+    def _turned(self, columns: slice) -> NDArray[np.uint8]:
         """(characters, atoms) of the atom records: each character of all atoms lies together."""
-        breaks = np.flatnonzero(np.diff(self.rows) != 1) + 1
-        if self.table is None or len(breaks) > _MOST_RUNS:
-            return np.ascontiguousarray(self.cut(self.rows)[:, columns].T)
-        turned = np.empty((columns.stop - columns.start, len(self.rows)), np.uint8)
-        for a, b in zip([0, *breaks.tolist()], [*breaks.tolist(), len(self.rows)], strict=True):
-            if b > a:
-                turned[:, a:b] = self.table[self.rows[a] : self.rows[b - 1] + 1, columns].T
-        return turned
+        return np.ascontiguousarray(np.take(self.table[:, columns], self.rows, axis=0).T)
 
-    def cut(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """(rows, 80) characters of some lines, filled up with spaces."""
-        if self.table is not None:
-            return np.take(self.table, rows, axis=0)[:, :WIDTH]
-        return self._cut(self.starts[rows], self.lengths[rows], 0, WIDTH)
-
-    def model(self) -> NDArray[np.int32]:
+    def _model(self) -> NDArray[np.int32]:
         """(atoms,) number of the MODEL; of files without that record, which part up to END or ENDMDL."""
         lines = np.flatnonzero(self.names == _RECORDS[3])
         if len(lines):
-            cut = self.cut(lines)[:, 5:].tobytes().decode("latin-1")
+            cut = self.table[lines, 5:].tobytes().decode("latin-1")
             fields = [cut[i * 75 : i * 75 + 75].split() for i in range(len(lines))]
             # More than nine digits exceed 32 bits.
             numbers = [
@@ -238,15 +198,15 @@ class PdbFile:
         new = np.diff(before, prepend=before[:1]) > 0
         return (np.cumsum(new) + 1).astype(np.int32)
 
-    def u_aniso(self) -> NDArray[np.float32] | None:
+    def _u_aniso(self) -> NDArray[np.float32] | None:
         """(atoms, 6) from ANISOU records that follow the atom that they name, Å²; None without any."""
         rows = np.flatnonzero(self.names == _RECORDS[2])
         atom = np.searchsorted(self.rows, rows) - 1
         rows, atom = rows[atom >= 0], atom[atom >= 0]
         if len(rows) == 0:
             return None
-        record = self.cut(rows)
-        same = (self.cut(self.rows[atom])[:, 6:27] == record[:, 6:27]).all(axis=1)
+        record = self.table[rows]
+        same = (self.table[self.rows[atom], 6:27] == record[:, 6:27]).all(axis=1)
         values = np.full((len(self.rows), 6), np.nan, np.float32)
         field = np.ascontiguousarray(record[same].T)
         for column in range(6):
@@ -254,32 +214,25 @@ class PdbFile:
             values[atom[same], column] = fixed_numbers(field[start : start + 7], 0, _number) * 1e-4
         return values
 
-    def _even_lines(self) -> NDArray[np.uint8] | None:
-        """(lines, 81 or 82) characters, without a copy, where all lines are as long as the PDB writes them."""
-        if len(self.starts) < 2 or (self.lengths != WIDTH).any():
-            return None
-        step = int(self.starts[1])
-        if (np.diff(self.starts) != step).any():
-            return None
-        return self.bytes[: len(self.starts) * step].reshape(-1, step)
-
-    def _cut(
-        self, starts: NDArray[np.intp], lengths: NDArray[np.intp], first: int, last: int
-    ) -> NDArray[np.uint8]:
-        characters = self.bytes[starts[:, None] + np.arange(first, last)]
-        if len(lengths) and lengths.min() < last:
-            characters[np.arange(first, last) >= lengths[:, None]] = ord(" ")
+    def _table(self) -> NDArray[np.uint8]:
+        if len(self.starts) > 1 and (self.lengths == WIDTH).all():
+            step = int(self.starts[1])
+            if (np.diff(self.starts) == step).all():  # as the PDB writes them: without a copy
+                return self.bytes[: len(self.starts) * step].reshape(-1, step)[:, :WIDTH]
+        column = np.arange(WIDTH)
+        characters = np.take(self.bytes, self.starts[:, None] + column, mode="clip")
+        characters[column >= self.lengths[:, None]] = ord(" ")
         return characters
 
     def _elements(self) -> NDArray[np.str_]:
         """Return the elements of columns 77-78, or else those of the aligned atom names."""
-        first, second = self.turned(_ELEMENT)
+        first, second = self._turned(_ELEMENT)
         code = np.take(_ELEMENT_CODES, first.astype(np.uint16) * 256 + second)
         element = np.take(SYMBOLS, code)
         unknown = np.flatnonzero(code == 0)
         blank = unknown[(first[unknown] == ord(" ")) & (second[unknown] == ord(" "))]
         if len(blank):
-            names = np.ascontiguousarray(self.cut(self.rows[blank])[:, 12:20]).view("S8")[:, 0]
+            names = np.ascontiguousarray(self.table[self.rows[blank], 12:20]).view("S8")[:, 0]
             distinct, index = np.unique(names, return_inverse=True)
             found = [_element_of_columns(n.decode("latin-1").ljust(8)) for n in distinct.tolist()]
             element[blank] = np.array(found)[index]

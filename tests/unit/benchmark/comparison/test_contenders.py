@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from debye.benchmark.comparison.contenders import read_contenders
-from debye.benchmark.comparison.run_folder import needs_package
+from debye.benchmark.comparison.runs import needs_package
 from debye.errors import CheckpointError, ConfigError
 from debye.models.catalog import build_model
 

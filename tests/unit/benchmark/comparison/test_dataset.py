@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from debye.benchmark.comparison.sample import DATA_FILE, EVERY_TRAINED, Samples, write_dataset
+from debye.benchmark.comparison.plan import DATA_FILE, EVERY_TRAINED, Samples, write_dataset
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.graph.build import build_graph

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from debye.benchmark.comparison.job import main
-from debye.benchmark.comparison.run_folder import RunJob
+from debye.benchmark.comparison.runs import RunJob
 
 PRINT_PEAK = "from debye.benchmark.comparison.job import peak_mib; print(peak_mib())"
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from debye.benchmark.comparison.results import collect_results, read_results
-from debye.benchmark.comparison.run_folder import RunJob, write_failure
+from debye.benchmark.comparison.runs import RunJob, write_failure
 from debye.errors import ConfigError
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from fake_store import FakeStore
 
-from debye.benchmark.comparison.plan import CompareConfig
-from debye.benchmark.comparison.sample import draw_pairs, draw_samples
+from debye.benchmark.comparison.plan import CompareConfig, draw_pairs, draw_samples
 from debye.benchmark.crystal_pairs import pair_table, read_pairs
 from debye.dataset.batches.loader import LoaderConfig, choose_rows
 from debye.dataset.store.store import StoreEntry

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from debye.benchmark.comparison.run_folder import RunJob
-from debye.benchmark.comparison.schedule import Schedule, Step, Task, launch
+from debye.benchmark.comparison.runs import RunJob, Schedule, Step, Task, launch
 
 Outcome = Callable[[Task], int]
 
@@ -112,6 +111,6 @@ def test_the_real_launch_passes_the_job_and_watches_the_parent(tmp_path: Path, m
     task = Runs(tmp_path).task("a")
     launch(task)
     ((words, options),) = asked
-    assert words[1:] == ["-m", "debye.benchmark.comparison", str(task.folder), "--watch-parent"]
+    assert words[1:] == ["-m", "debye.benchmark.comparison.job", str(task.folder), "--watch-parent"]
     assert options["env"]["OMP_NUM_THREADS"] == "1"
     assert RunJob.read(task.folder) == task.job

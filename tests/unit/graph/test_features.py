@@ -9,14 +9,15 @@ import pytest
 
 from debye.errors import ConfigError
 from debye.graph.config import GraphConfig
-from debye.graph.node_features import (
+from debye.graph.features import (
     NODE_FEATURES,
+    STRUCTURE_FEATURES,
     FeatureContext,
     find_feature,
     mate_reach,
     packing_radii,
+    structure_features,
 )
-from debye.graph.structure_features import STRUCTURE_FEATURES, structure_features
 from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.structure import Entry
 from debye.testing.peptide import build_peptide

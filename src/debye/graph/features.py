@@ -1,4 +1,4 @@
-"""The catalog of atom features: what each is, its unit and where it comes from."""
+"""The catalogs of features of atoms and of structures: what each is, its unit and where it comes from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -14,7 +15,8 @@ from debye.graph.neighbors import LUMPED, Packing, packing, weighted_contact_num
 from debye.plugins import Catalog
 from debye.structure import chemistry
 from debye.structure.bonds import BondOrder, Bonds
-from debye.structure.crystal import Mates
+from debye.structure.crystal import Mates, volume_per_atom
+from debye.structure.facts import diffraction_method
 from debye.structure.row_keys import changes, row_keys, spread, text_numbers
 from debye.structure.secondary_structure import SecondaryStructure, secondary_structure
 from debye.structure.structure import EntityKind, Structure
@@ -28,6 +30,11 @@ SURFACE_RADIUS = 10.0  # Å
 USUAL_DEPTH = 5.0  # Å
 TERMINUS_REACH = 5.0  # residues
 MOST_BONDS = 6
+USUAL_RESOLUTION = 2.0  # Å
+RESOLUTION_RANGE = 0.5  # Å
+USUAL_VOLUME = 35.0  # Å³ of crystal for each heavy atom of a protein
+OTHER_COORDINATES = "other_coordinates"
+"""The feature that :meth:`debye.graph.AtomGraph.as_transfer_query` sets."""
 
 
 @dataclass(slots=True)
@@ -121,24 +128,27 @@ def _property(name: str) -> NodeFeature:
         f"residue_{name}",
         "category",
         "code",
-        f"{name} class of the 20 amino acids, 'other' for all else; "
-        "debye.structure.chemistry.RESIDUE_PROPERTIES",
+        f"{name} class of the 20 amino acids, 'other' for all else; debye.structure.chemistry.RESIDUE_PROPERTIES",
         lambda context: chemistry.residue_property_code(context.structure.residue_name, name),
         size=len(chemistry.PROPERTY_CATEGORIES[name]),
     )
 
 
 def _packed(
-    radius: float, *, crystal: bool, quantity: str, usual: float, unit: str, meaning: str
+    quantity: Literal["contacts", "density"], radius: float, *, crystal: bool
 ) -> NodeFeature:
     """Describe a column of :class:`debye.graph.neighbors.Packing` by what it is divided by."""
+    name, unit, meaning, usual = {
+        "contacts": ("contact_number", "neighbors", "heavy atoms", USUAL_CONTACTS[radius]),
+        "density": ("density", "Å⁻²", "sum of 1/d² over heavy atoms", USUAL_DENSITY),
+    }[quantity]
 
     def compute(context: FeatureContext) -> NDArray[np.float32]:
         column = context.packing_radii.index(radius)
         found = getattr(context.packing()[crystal], quantity)[:, column]
         return (found / usual).astype(np.float32)
 
-    isolated = f"{'contact_number' if quantity == 'contacts' else quantity}_{radius:g}"
+    isolated = f"{name}_{radius:g}"
     return NodeFeature(
         f"crystal_{isolated}" if crystal else isolated,
         "scalar",
@@ -151,42 +161,18 @@ def _packed(
     )
 
 
-def _contact_number(radius: float, *, crystal: bool) -> NodeFeature:
-    return _packed(
-        radius,
-        crystal=crystal,
-        quantity="contacts",
-        usual=USUAL_CONTACTS[radius],
-        unit="neighbors",
-        meaning="heavy atoms",
-    )
-
-
-def _density(radius: float, *, crystal: bool) -> NodeFeature:
-    return _packed(
-        radius,
-        crystal=crystal,
-        quantity="density",
-        usual=USUAL_DENSITY,
-        unit="Å⁻²",
-        meaning="sum of 1/d² over heavy atoms",
-    )
-
-
 def _terminus(name: str, side: int) -> NodeFeature:
-    return NodeFeature(
-        name,
-        "scalar",
-        "1",
-        f"exp(-n/{TERMINUS_REACH:g}), n residues of the chain {('before', 'after')[side]}; 0 off chains",
-        lambda context: _terminus_decay(context, side),
-    )
+    def compute(context: FeatureContext) -> NDArray[np.float32]:
+        decay = np.exp(-context.chain_rank()[side] / TERMINUS_REACH)
+        return np.where(context.structure.is_polymer, decay, 0.0).astype(np.float32)
+
+    source = f"exp(-n/{TERMINUS_REACH:g}), n residues of the chain {('before', 'after')[side]}; 0 off chains"
+    return NodeFeature(name, "scalar", "1", source, compute)
 
 
-def _terminus_decay(context: FeatureContext, side: int) -> NDArray[np.float32]:
-    polymer = context.structure.is_polymer
-    decay = np.exp(-context.chain_rank()[side] / TERMINUS_REACH)
-    return np.where(polymer, decay, 0.0).astype(np.float32)
+def _locant(context: FeatureContext) -> NDArray[np.int64]:
+    atoms = context.structure
+    return chemistry.locant_code(atoms.atom_name, atoms.residue_name, atoms.entity_kind)
 
 
 def _bond_count(context: FeatureContext) -> NDArray[np.int64]:
@@ -213,7 +199,7 @@ def _depth(context: FeatureContext) -> NDArray[np.float32]:
     return (cKDTree(surface).query(position)[0] / USUAL_DEPTH).astype(np.float32)
 
 
-_FEATURES = (
+_NODE_FEATURES = (
     _codes(
         "element",
         chemistry.ELEMENTS,
@@ -224,11 +210,7 @@ _FEATURES = (
         "locant",
         chemistry.LOCANTS,
         "relative location in the residue: backbone atom or Greek letter of remoteness",
-        lambda context: chemistry.locant_code(
-            context.structure.atom_name,
-            context.structure.residue_name,
-            context.structure.entity_kind,
-        ),
+        _locant,
     ),
     _codes(
         "residue",
@@ -247,13 +229,13 @@ _FEATURES = (
         "bond_count",
         tuple(str(count) for count in range(MOST_BONDS + 1)),
         f"bonds to heavy atoms, metals included; more than {MOST_BONDS} count as that many",
-        lambda context: _bond_count(context),
+        _bond_count,
     ),
     _codes(
         "highest_bond",
         tuple(order.name.lower() for order in BondOrder),
         "highest debye.structure.BondOrder of the atom's bonds",
-        lambda context: _highest_bond(context),
+        _highest_bond,
     ),
     _codes(
         "secondary_structure",
@@ -266,11 +248,11 @@ _FEATURES = (
         "scalar",
         "neighbors / 20",
         "heavy atoms within 5 Å: the degree of Sarparast et al. (2024), arXiv:2408.12519",
-        _contact_number(5.0, crystal=False).compute,
+        _packed("contacts", 5.0, crystal=False).compute,
         packing_radius=5.0,
     ),
-    *(_contact_number(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
-    *(_density(r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
+    *(_packed("contacts", r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
+    *(_packed("density", r, crystal=crystal) for r in PACKING_RADII for crystal in (False, True)),
     NodeFeature(
         "wcn",
         "scalar",
@@ -300,15 +282,11 @@ _FEATURES = (
     _terminus("from_first_residue", 0),
     _terminus("from_last_residue", 1),
 )
-NODE_FEATURES = Catalog("atom feature", "debye.features", NodeFeature, _FEATURES)
+NODE_FEATURES = Catalog("atom feature", "debye.features", NodeFeature, _NODE_FEATURES)
 
 
 def find_feature(name: str) -> NodeFeature:
-    """Look up a feature by name.
-
-    Raises:
-        ConfigError: no feature has this name.
-    """
+    """Look up a feature by name; a ConfigError says which names exist."""
     return NODE_FEATURES.find(name)
 
 
@@ -324,10 +302,102 @@ def packing_radii(names: Sequence[str]) -> tuple[float, ...]:
 
 
 def mate_reach(names: Sequence[str]) -> float:
-    """Return the distance (Å) up to which the named features need symmetry mates; 0 if they need none.
+    """Return the distance (Å) up to which the named features need symmetry mates; 0: none.
 
-    All radii of the packing are counted together, so that the largest one decides.
+    All radii of the packing are counted together: the largest one decides.
     """
     crystal = [row for row in map(find_feature, names) if row.isolated_as is not None]
     packed = packing_radii(names) if any(row.packing_radius for row in crystal) else ()
     return max([0.0, *packed, *(row.mate_reach for row in crystal)])
+
+
+@dataclass(frozen=True, slots=True)
+class StructureFeature:
+    """One feature of a structure."""
+
+    name: str
+    summary: str
+    """Definition and unit, for the table in the docs."""
+    compute: Callable[[FeatureContext], float]
+    """Returns a value near unit scale."""
+    hides_with: Literal["crystal", "resolution"] | None = None
+    """It is 0 when the crystal, or the resolution, is hidden; None: neither changes it."""
+
+
+def _resolution(context: FeatureContext) -> float:
+    if context.resolution is None:
+        return 0.0
+    return (context.resolution - USUAL_RESOLUTION) / RESOLUTION_RANGE
+
+
+def log_atoms(n_atoms: int) -> float:
+    """Return log10 of a number of atoms, near unit scale.
+
+    Example:
+        >>> round(log_atoms(1000), 6)
+        -0.5
+    """
+    return float(np.log10(max(1, n_atoms)) - 3.5)
+
+
+def _crystal_volume(context: FeatureContext) -> float:
+    crystal = context.structure.crystal
+    if context.mates is None or crystal is None:
+        return 0.0
+    return float(np.log(volume_per_atom(crystal, len(context.structure)) / USUAL_VOLUME) / 0.3)
+
+
+def _other_coordinates(context: FeatureContext) -> float:
+    entry = context.structure.entry
+    refined_elsewhere = bool(entry.method) and not diffraction_method(entry.method)
+    return float(entry.is_predicted or refined_elsewhere)
+
+
+_STRUCTURE_FEATURES = (
+    StructureFeature(
+        "resolution",
+        f"(resolution - {USUAL_RESOLUTION:g} Å) / {RESOLUTION_RANGE:g} Å, 0 where unknown",
+        _resolution,
+        hides_with="resolution",
+    ),
+    StructureFeature(
+        "resolution_known",
+        "1 where the resolution is known",
+        lambda context: float(context.resolution is not None),
+        hides_with="resolution",
+    ),
+    StructureFeature(
+        "crystal_known",
+        "1 where symmetry mates take part",
+        lambda context: float(context.mates is not None),
+        hides_with="crystal",
+    ),
+    StructureFeature(
+        "crystal_volume",
+        f"log of the volume of the crystal per heavy atom over {USUAL_VOLUME:g} Å³, / 0.3 (the solvent "
+        "content, Matthews 1968, doi:10.1016/0022-2836(68)90205-2); 0 without mates",
+        _crystal_volume,
+        hides_with="crystal",
+    ),
+    StructureFeature(
+        "log_atoms",
+        "log10 of the number of atoms, less 3.5",
+        lambda context: log_atoms(len(context.structure)),
+    ),
+    StructureFeature(
+        OTHER_COORDINATES,
+        "1 if the B-factors to predict were not refined with these coordinates: predicted models, NMR, "
+        "microscopy; in training, the B-factors of another copy of the chain",
+        _other_coordinates,
+    ),
+)
+GROUP = "debye.structure_features"
+STRUCTURE_FEATURES = Catalog("structure feature", GROUP, StructureFeature, _STRUCTURE_FEATURES)
+
+
+def structure_features(
+    context: FeatureContext, names: Sequence[str]
+) -> Float[np.ndarray, "1 features"]:
+    """Compute the named features of one structure."""
+    values = [STRUCTURE_FEATURES.find(name).compute(context) for name in names]
+    return np.array([values], np.float32)
