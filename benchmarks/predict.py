@@ -76,7 +76,7 @@ def stages(files: list[Path], model: str, out: Path) -> dict[str, float]:
     from debye.models.allocator import keep_freed_memory
     from debye.prediction.predictor import Predictor
     from debye.prediction.prepare import prepare_structure
-    from debye.structure.read import read_structure
+    from debye.structure.read import read_source
 
     keep_freed_memory()
     torch.set_num_threads(1)
@@ -88,9 +88,9 @@ def stages(files: list[Path], model: str, out: Path) -> dict[str, float]:
             spent.clear()
             atoms = 0
         marks = [time.process_time()]
-        structure = read_structure(path)
+        source = read_source(path)
         marks.append(time.process_time())
-        prepared = prepare_structure(structure, predictor.graph_config, path=path)
+        prepared = prepare_structure(source, predictor.graph_config)
         marks.append(time.process_time())
         prediction = predictor.finish([prepared])[0]
         marks.append(time.process_time())

@@ -23,9 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from debye.dataset.curate.assignment import Assignment, read_assignments
 from debye.dataset.curate.build_recipe import BuildRecipe, read_build_recipe
-from debye.dataset.curate.candidates import read_candidates
+from debye.dataset.curate.candidates import Assignment, read_assignments, read_candidates
 from debye.dataset.curate.clusters import chain_sequences, unique_chains
 from debye.dataset.curate.leakage import Leak, find_leaks
 from debye.dataset.curate.mmseqs import MMseqs2

@@ -17,19 +17,15 @@ Settings = TypeVar("Settings", bound=BaseModel)
 def read_toml(
     path: Path, model: type[Settings], *, docs: str, overrides: Sequence[str] = ()
 ) -> Settings:
-    """Read a TOML file as settings of a model.
+    """Read a TOML file as settings of a model; a ``ConfigError`` if it cannot be read or a setting is not valid.
 
     ``base = "other.toml"`` at the top of a file, a path relative to it, takes all settings of the other file that
     this one does not have.
 
     Args:
-        path: The file.
         model: Which settings there are; its ``extra="forbid"`` refuses unknown ones.
         docs: Page that explains the settings, for the error message.
         overrides: ``section.key=value``, applied in this order; see :func:`apply_override`.
-
-    Raises:
-        ConfigError: The file cannot be read, is not TOML, or a setting is unknown or not valid.
     """
     content = _with_base(path)
     for override in overrides:
@@ -46,9 +42,8 @@ def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            str(path), f"cannot be read ({error.strerror})", "Give the path of a .toml file"
-        ) from error
+        problem = f"cannot be read ({error.strerror})"
+        raise ConfigError(str(path), problem, "Give the path of a .toml file") from error
     except ValueError as error:  # TOMLDecodeError, or not UTF-8
         raise ConfigError(str(path), f"not TOML ({error})", "Correct the file") from error
     base = content.pop("base", None)
@@ -63,19 +58,15 @@ def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _merged(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     """Return nested settings, those of ``own`` first."""
-    both = {
-        key: _merged(own[key], base[key])
-        for key in own.keys() & base.keys()
-        if isinstance(own[key], dict) and isinstance(base[key], dict)
-    }
-    return {**own, **{key: base[key] for key in base if key not in own}, **both}
+    merged = {**own, **{key: base[key] for key in base if key not in own}}
+    for key in own.keys() & base.keys():
+        if isinstance(own[key], dict) and isinstance(base[key], dict):
+            merged[key] = _merged(own[key], base[key])
+    return merged
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
-    """Write one ``section.key=value`` into nested settings; a value that is not TOML is taken as text.
-
-    Raises:
-        ConfigError: Not of this form.
+    """Write one ``section.key=value`` (else a ``ConfigError``); a value that is not TOML is taken as text.
 
     Example:
         >>> settings = {"training": {"seed": 1}}
@@ -91,9 +82,17 @@ def apply_override(content: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    try:
+        set_setting(content, key, value)
+    except ValueError as error:
+        raise ConfigError(where, str(error), example) from error
+
+
+def set_setting(content: dict[str, Any], key: str, value: Any) -> None:
+    """Write a dotted setting into nested settings; a ``ValueError`` if a part of the key is not a section."""
     *parents, name = key.split(".")
     for parent in parents:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
-            raise ConfigError(where, f"{parent} is a setting, not a section", example)
+            raise ValueError(f"{parent} is a setting, not a section")
     content[name] = value

@@ -54,11 +54,7 @@ class DebyeWarning(UserWarning):
 
 
 def explain_validation(error: ValueError) -> str:
-    """Say in one line which settings are wrong: where, why, and the value that was given.
-
-    Args:
-        error: A pydantic ``ValidationError``; typed as its base, so that errors import nothing.
-    """
+    """Say in one line which settings are wrong, and how, by a pydantic ``ValidationError`` (errors import nothing)."""
     found = error.errors()  # type: ignore[attr-defined]
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {item['input']!r})"
@@ -80,15 +76,8 @@ def unknown_name(catalog: str, name: str, known: Iterable[str]) -> ConfigError:
 
 
 def require_extra(command: str, extra: str, packages: Sequence[str]) -> None:
-    """Refuse to start without the packages of an extra.
-
-    Raises:
-        ConfigError: one of them is missing.
-    """
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    """Refuse to start, with a ``ConfigError``, without the packages of an extra."""
+    missing = " and ".join(name for name in packages if importlib.util.find_spec(name) is None)
     if missing:
-        raise ConfigError(
-            command,
-            f"needs the extra {extra}: {' and '.join(missing)} cannot be imported",
-            f"Install it with: pip install 'debye[{extra}]'",
-        )
+        problem = f"needs the extra {extra}: {missing} cannot be imported"
+        raise ConfigError(command, problem, f"Install it with: pip install 'debye[{extra}]'")

@@ -13,6 +13,11 @@ from typing import Any
 
 from debye.errors import StructureError
 
+STRUCTURE_SUFFIXES = tuple(
+    kind + packed for kind in (".bcif", ".cif", ".pdb", ".ent", ".mmcif") for packed in (".gz", "")
+)
+"""Of the files that are read as structures, the preferred one first."""
+
 
 @contextmanager
 def replacing(
@@ -89,6 +94,4 @@ def write_csv(path: Path, names: Sequence[str], rows: Iterable[Iterable[object]]
 
 def is_same_file(first: Path | None, second: Path | None) -> bool:
     """Return whether two paths lead to one existing file; None is no path."""
-    if first is None or second is None:
-        return False
-    return first.exists() and second.exists() and first.samefile(second)
+    return bool(first and second and first.exists() and second.exists() and first.samefile(second))

@@ -18,10 +18,18 @@ from servers.entry_files import entry_cif, zipped
 from typer.testing import CliRunner, Result
 
 from debye.cli.main import app
+from debye.errors import ConfigError
 from debye.models.catalog import build_model
-from debye.models.checkpoint import CheckpointHeader, save_checkpoint
+from debye.models.checkpoint import (
+    CheckpointHeader,
+    read_header,
+    released_checkpoints,
+    save_checkpoint,
+)
 from debye.prediction.calibration import Calibration, Interval
 from debye.scores.strata import ErrorClass
+from debye.targets.catalog import TARGETS
+from debye.targets.target import LabelSource, Target
 
 HEADER = (
     "model,chain,residue_number,insertion_code,residue_name,atom_name,altloc,element,"
@@ -29,10 +37,13 @@ HEADER = (
 )
 
 
+SETTINGS = {"layers": 1, "node_width": 8, "edge_width": 8, "global_width": 8}
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A small untrained model with the level of real crystals."""
-    settings = {"layers": 1, "node_width": 8, "edge_width": 8, "global_width": 8}
+    settings = SETTINGS
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build_model("meta_gnn", settings)
@@ -104,6 +115,42 @@ def test_bad_options_are_explained(checkpoint, peptide_cif, tmp_path, arguments,
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def charge_model(tmp_path, monkeypatch) -> Path:
+    """A small untrained model of a target that has no place in the B column."""
+    target = Target(name="charge", unit="e", summary="Made.", source=LabelSource("charge"))
+    monkeypatch.setattr(TARGETS, "builtin", {**TARGETS.builtin, "charge": target})
+    path = tmp_path / "charge.safetensors"
+    header = CheckpointHeader(name="charge", model="meta_gnn", config=SETTINGS, targets=("charge",))
+    save_checkpoint(path, build_model("meta_gnn", SETTINGS, (target,)), header)
+    return path
+
+
+def test_a_model_without_b_factors_writes_tables_by_default(charge_model, peptide_cif, tmp_path):
+    out = tmp_path / "out"
+    result = debye_predict(peptide_cif, "--model", charge_model, "-o", out, "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in out.iterdir()] == ["peptide.csv"]
+    assert "charge_predicted" in rows_of(out / "peptide.csv")[0]
+
+
+@pytest.mark.parametrize(("formats", "copies"), [("cif,csv", "cif"), ("pdb,cif", "cif or pdb")])
+def test_a_copy_of_a_model_without_b_factors_is_refused_before_any_work(
+    formats, copies, charge_model, tmp_path
+):
+    out = tmp_path / "out"
+    arguments = ("no/such.cif", "--model", charge_model, "-o", out, "--format", formats)
+    error = debye_predict(*arguments).exception
+    assert isinstance(error, ConfigError)
+    assert f"predicts charge, no B-factors, so it writes no {copies}" in str(error)
+    assert not out.exists()
+
+
+def test_every_released_model_predicts_b_factors():
+    for name in released_checkpoints():
+        assert any(target.in_b_column for target in read_header(name).find_targets()), name
 
 
 def test_unknown_model_names_the_choices(peptide_cif, tmp_path):

@@ -95,11 +95,20 @@ def run(words: list[str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run; what it wrote on the error stream is next to it."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     done = run(command(store, out))
     assert done.returncode == 0, done.stderr
     assert "mean per-structure r" in done.stdout
+    out.with_suffix(".err").write_text(done.stderr)
     return out
+
+
+def test_lightning_does_not_talk_about_itself(finished: Path) -> None:
+    said = finished.with_suffix(".err").read_text()
+    for chatter in ("GPU available", "TPU available", "Tip", "`Trainer.fit` stopped"):
+        assert chatter not in said
+    assert not said.strip()
 
 
 def test_a_run_leaves_a_calibrated_checkpoint_and_logs(finished: Path) -> None:

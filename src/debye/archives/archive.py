@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 
 from debye.archives.check import entry_problem
 from debye.archives.http import HttpClient, Unusable
-
-SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb")
-"""Of the files that archives serve, the preferred one first."""
+from debye.files import STRUCTURE_SUFFIXES
 
 
 def _same(name: str) -> str:
@@ -67,10 +65,10 @@ class Archive:
             Unusable: The address does not end in a known suffix.
         """
         last = urlsplit(url).path.rsplit("/", 1)[-1]
-        suffixes = "|".join(map(re.escape, SUFFIXES))
+        suffixes = "|".join(map(re.escape, STRUCTURE_SUFFIXES))
         if match := re.search(rf"(?:{self.version})?(?:{suffixes})\Z", last):
             return f"{name}{match[0]}"
-        raise Unusable(f"{url}: not the name of a structure file ({', '.join(SUFFIXES)})")
+        raise Unusable(f"{url}: not the name of a structure file ({', '.join(STRUCTURE_SUFFIXES)})")
 
 
 @dataclass(frozen=True, slots=True)

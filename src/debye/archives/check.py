@@ -72,7 +72,8 @@ def _content(path: Path, name: str) -> tuple[bytes, str | None]:
 
 
 def _suffix(name: str) -> str:
-    return Path(name.removesuffix(".gz")).suffix
+    suffix = Path(name.removesuffix(".gz")).suffix
+    return {".ent": ".pdb", ".mmcif": ".cif"}.get(suffix, suffix)
 
 
 def _bcif_problem(data: bytes) -> str | None:

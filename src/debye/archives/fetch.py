@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from debye.archives.archive import SUFFIXES, Identifier
+from debye.archives.archive import Identifier
 from debye.archives.catalog import parse_identifier
 from debye.archives.check import body_problem
 from debye.archives.http import Absent, HttpClient, RemoteSettings, SavedFile, Unusable
 from debye.errors import DebyeWarning, DownloadError
+from debye.files import STRUCTURE_SUFFIXES
 
 
 def fetch(
@@ -106,10 +107,12 @@ def local_files(identifier: Identifier, folder: Path | str) -> Iterator[Path]:
     folder = Path(folder) / archive.subfolder(name)
     stems = [name]
     if archive.version:
-        suffixes = "|".join(map(re.escape, SUFFIXES))
+        suffixes = "|".join(map(re.escape, STRUCTURE_SUFFIXES))
         pattern = re.compile(rf"({re.escape(name)}{archive.version})(?:{suffixes})")
         found = (pattern.fullmatch(path.name) for path in folder.glob(f"{name}*"))
         version_of = {match[1]: int(match[2]) for match in found if match}
         stems = sorted(version_of, key=lambda stem: version_of[stem], reverse=True)
     for stem in stems:
-        yield from filter(Path.is_file, (folder / f"{stem}{suffix}" for suffix in SUFFIXES))
+        yield from filter(
+            Path.is_file, (folder / f"{stem}{suffix}" for suffix in STRUCTURE_SUFFIXES)
+        )

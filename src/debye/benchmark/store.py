@@ -25,10 +25,8 @@ from debye.models.checkpoint import (
     load_checkpoint,
     released_checkpoints,
 )
-from debye.prediction.inference import Precision, run_model
-from debye.prediction.predictor import Predictor
+from debye.prediction.predictor import Precision, Predictor, restore_values, run_model
 from debye.prediction.prepare import prepare_structure, usable_resolution
-from debye.prediction.restore import restore_values
 from debye.scores.scores import StructureScore, score_structure, score_table
 from debye.scores.strata import StructureValues, error_classes, first_atoms, is_protein_backbone
 from debye.targets.b_factor import B_FACTOR

@@ -116,7 +116,7 @@ def _run(
     from pydantic import ValidationError
 
     from debye.benchmark.comparison.plan import CompareConfig
-    from debye.cli.train import check_extra
+    from debye.cli.train import prepare_training
     from debye.errors import explain_validation
 
     try:
@@ -124,7 +124,7 @@ def _run(
     except ValidationError as error:
         raise ConfigError("compare", explain_validation(error), "See docs/comparison.md") from error
     config = config.quick() if options.pop("quick") else config
-    check_extra("debye compare")
+    prepare_training("debye compare")
     from debye.benchmark.comparison.compare import Comparison, usual_jobs
     from debye.benchmark.comparison.contenders import read_contenders
     from debye.dataset.store.store import Store

@@ -1,18 +1,32 @@
-"""``debye data build`` and ``debye data stats``: build a data store, describe it."""
+"""``debye data build``, ``update`` and ``stats``: build a data store, append new entries, describe it."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from datetime import datetime
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from debye.cli.options import Attempts, Connections, LongestWait, Timeout, Workers
 from debye.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from debye.dataset.store.statistics import Histogram, SplitStatistics
     from debye.dataset.store.store import Store
+    from debye.dataset.store.update import Updated
+
+BAR = 6
+"""Characters of the longest bar."""
+HEADINGS = {
+    "mean_resolution": "mean resolution / Å",
+    "mean_b": "mean B / Å²",
+    "std_b": "std B / Å²",
+    "percent_crystal": "% with crystal",
+}
+SHOWN = 20
+"""Most lines of each outcome of an update on the screen; the report has all."""
 
 
 def build(
@@ -84,6 +98,70 @@ def build(
         typer.echo(f"{output}: already finished, nothing to do (--overwrite rebuilds)")
     report_store(store)
     if store.failures:
+        raise typer.Exit(1)
+
+
+def update(
+    store: Annotated[Path, typer.Argument(help="Data store.", exists=True, file_okay=False)],
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Search recipe: a file or a name [the one recorded in the store]."),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            help="First day of release or revision [the store's date].",
+            formats=["%Y-%m-%d"],
+        ),
+    ] = None,
+    build_recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="Build recipe (.toml) for the new entries [that of the store].",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    mirror: Annotated[
+        Path | None, typer.Option(help="Folder of downloaded files [STORE/update/mirror].")
+    ] = None,
+    skip_failed: Annotated[
+        bool,
+        typer.Option("--skip-failed", help="Continue without files that cannot be downloaded now."),
+    ] = False,
+    workers: Workers = 1,
+    connections: Connections = 8,
+    attempts: Attempts = 5,
+    timeout: Timeout = 60.0,
+    longest_wait: LongestWait = 60.0,
+) -> None:
+    """Append entries that were released or revised since the store's date; no old entry changes its split."""
+    from debye.archives.http import RemoteSettings
+    from debye.dataset.curate.build_recipe import read_build_recipe
+    from debye.dataset.search.recipes import read_search_recipe
+    from debye.dataset.store.update import UpdateSettings, update_store
+
+    remote = RemoteSettings.from_environment(
+        attempts=attempts, timeout=timeout, longest_wait=longest_wait
+    )
+    settings = UpdateSettings(
+        since=since.date() if since else None,
+        mirror=mirror,
+        skip_failed=skip_failed,
+        connections=connections,
+        workers=workers,
+    )
+    with progress_bar("Updating") as progress:
+        updated = update_store(
+            store,
+            settings,
+            recipe=read_search_recipe(recipe) if recipe else None,
+            build_recipe=read_build_recipe(build_recipe) if build_recipe else None,
+            remote=remote,
+            progress=progress,
+        )
+    _show_update(updated)
+    if any(row["outcome"] == "failed" for row in updated.outcomes):
         raise typer.Exit(1)
 
 
@@ -177,16 +255,6 @@ def _show_histogram(histogram: Histogram) -> None:
     Console().print(table)
 
 
-BAR = 6
-"""Characters of the longest bar."""
-HEADINGS = {
-    "mean_resolution": "mean resolution / Å",
-    "mean_b": "mean B / Å²",
-    "std_b": "std B / Å²",
-    "percent_crystal": "% with crystal",
-}
-
-
 def _text(value: float | int | str | None) -> str:
     if value is None:
         return ""
@@ -195,3 +263,34 @@ def _text(value: float | int | str | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def _show_update(updated: Updated) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    store = updated.store
+    table = Table(
+        "entry", "outcome", "split", "reason", title=f"{store.path} since {updated.since}"
+    )
+    for _, group in groupby(updated.outcomes, key=lambda row: row["outcome"]):
+        rows = list(group)
+        for row in rows[:SHOWN]:
+            table.add_row(row["id"], row["outcome"], row["split"], row["reason"])
+        if len(rows) > SHOWN:
+            table.add_row("…", rows[0]["outcome"], "", f"{len(rows) - SHOWN:,} more in the report")
+    if table.rows:
+        Console().print(table)
+        typer.echo(f"report {updated.report}")
+    if not updated.is_changed:
+        typer.echo(f"{store.path}: nothing new since {updated.since}; the store is unchanged")
+        return
+    for split, size in store.manifest["splits"].items():
+        before = updated.before.get(split, 0)
+        typer.echo(f"{size['entries']:>8,}  {split} ({size['entries'] - before:+,})")
+    typer.echo(f"digest {store.digest}")
+    for event in store.manifest["history"]:
+        kinds = [kind for kind in ("added", "revised", "refused") if kind in event]
+        changes = ", ".join(f"{len(event[kind]):,} {kind}" for kind in kinds)
+        words = counted(event["entries"], "entry", "entries") + (f" ({changes})" if changes else "")
+        typer.echo(f"{event['date'] or 'no date'}  {event['digest'][:16]}  {words}")

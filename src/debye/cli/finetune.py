@@ -74,10 +74,10 @@ def finetune(
     accelerator: Accelerator = "auto",
 ) -> None:
     """Fine-tune a model on new structures; reports the gain on new and the loss on old structures."""
-    from debye.cli.train import check_extra
+    from debye.cli.train import prepare_training
 
     _check_family(family, ids, folds, val, report)
-    check_extra("debye finetune")
+    prepare_training("debye finetune")
     from debye.dataset.store.store import Store
     from debye.finetuning.config import open_start
     from debye.finetuning.context import OldData, TuningRun

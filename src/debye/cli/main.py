@@ -14,7 +14,6 @@ from debye.cli import (
     data_label,
     data_relax,
     data_search,
-    data_update,
     evaluate,
     explain,
     finetune,
@@ -49,7 +48,7 @@ for command in (
     app.command()(command)
 for command in (
     data_search.search, data_fetch.fetch, data.build, data_label.label, data_relax.relax,
-    data_update.update, data.stats,
+    data.update, data.stats,
 ):  # fmt: skip
     data_app.command()(command)
 app.add_typer(data_app, name="data")

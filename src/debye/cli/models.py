@@ -33,10 +33,7 @@ def models() -> None:
 
 def _kind(card: ModelCard) -> str:
     """Return the inputs from edges, or that it is a baseline, and the extra that it needs."""
-    if not card.learned:
-        kind = "baseline"
-    elif card.vectors:
-        kind = "edge features and vectors"
-    else:
-        kind = "edge features" if card.edge_features else "no edge features"
+    kind = "edge features" if card.edge_features else "no edge features"
+    kind = "edge features and vectors" if card.vectors else kind
+    kind = kind if card.learned else "baseline"
     return kind if card.extra is None else f"{kind}, extra {card.extra}"

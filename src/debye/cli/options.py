@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+FILE: dict[str, Any] = {"exists": True, "dir_okay": False}
+FOLDER: dict[str, Any] = {"exists": True, "file_okay": False}
 INPUTS = typer.Argument(
     metavar="INPUT",
     help="Structure files (.cif .bcif .pdb .ent, each also .gz), folders, PDB identifiers or AlphaFold "
@@ -28,8 +30,7 @@ Mirror = Annotated[
     Path | None,
     typer.Option(
         help="Folder of downloaded entries, `<id[1:3]>/<id>.bcif.gz`, searched before downloading.",
-        exists=True,
-        file_okay=False,
+        **FOLDER,
     ),
 ]
 DataStore = Annotated[Path, typer.Option("--data", help="Data store, made by `debye data build`.")]
@@ -47,27 +48,18 @@ Timeout = Annotated[float, typer.Option(help="Read timeout (s).", min=0.01)]
 LongestWait = Annotated[float, typer.Option(help="Longest wait between two attempts (s).", min=0.0)]
 PairsTable = Annotated[
     Path | None,
-    typer.Option(
-        help="CSV of pairs of crystals of one protein, to estimate the ceiling.",
-        exists=True,
-        dir_okay=False,
-    ),
+    typer.Option(help="CSV of pairs of crystals of one protein, to estimate the ceiling.", **FILE),
 ]
 PredictedFolder = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of predicted structures to score against crystals of the store.",
-        exists=True,
-        file_okay=False,
+        help="Folder of predicted structures to score against crystals of the store.", **FOLDER
     ),
 ]
 MatchTable = Annotated[
     Path | None,
     typer.Option(
-        "--map",
-        help="CSV of predicted structures and crystals [map.csv of the folder].",
-        exists=True,
-        dir_okay=False,
+        "--map", help="CSV of predicted structures and crystals [map.csv of the folder].", **FILE
     ),
 ]
 

@@ -22,8 +22,12 @@ def predict(
     crystal: CrystalOption = "auto",
     resolution: Resolution = None,
     format: Annotated[
-        str, typer.Option(help="Comma-separated output formats: cif, pdb, csv, parquet.")
-    ] = "cif,csv",
+        str | None,
+        typer.Option(
+            help="Comma-separated output formats: cif, pdb, csv, parquet. "
+            "[default: cif,csv; csv if the model predicts no B-factors]"
+        ),
+    ] = None,
     mirror: Mirror = None,
     overwrite: Annotated[bool, typer.Option(help="Replace existing results.")] = False,
     plot: Annotated[bool, typer.Option(help="Also draw a picture of each structure.")] = False,
@@ -38,7 +42,7 @@ def predict(
     Writes a copy of each structure with predicted B-factors, and a table of its atoms.
     """
     from debye.prediction.inputs import expand_inputs
-    from debye.prediction.stream import Outcome, PredictionPlan, predict_all
+    from debye.prediction.stream import Outcome, PredictionPlan, predict_all, usable_formats
 
     draw = None
     if plot:
@@ -46,7 +50,7 @@ def predict(
     plan = PredictionPlan(
         model=model,
         out=output,
-        formats=parse_formats(format),
+        formats=usable_formats(model, None if format is None else parse_formats(format)),
         crystal=crystal,
         resolution=resolution,
         draw=draw,
@@ -79,9 +83,8 @@ def predict(
 
 def count_cores() -> int:
     """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 def parse_formats(text: str) -> tuple[Literal["cif", "pdb", "csv", "parquet"], ...]:

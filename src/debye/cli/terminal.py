@@ -34,27 +34,15 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar(title: str, *, has_lines: bool = False) -> Iterator[ProgressBar]:
-    """Show a bar until the block ends.
-
-    Args:
-        title: What is done.
-        has_lines: Lines are printed meanwhile: then the bar is shown on a terminal only, and vanishes.
-    """
+    """Show a bar until the block ends; if lines are printed meanwhile, on a terminal only, where it vanishes."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[rates]}"),
-        console=console, transient=has_lines, disable=has_lines and not console.is_terminal,
-    ) as bar:  # fmt: skip
+    console, text = Console(stderr=True), progress.TextColumn
+    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn())
+    shown = (text("{task.description}"), *columns, text("{task.fields[rates]}"))
+    is_hidden = has_lines and not console.is_terminal
+    with progress.Progress(*shown, console=console, transient=has_lines, disable=is_hidden) as bar:
         yield ProgressBar(bar, bar.add_task(title, total=None, rates=""))
 
 

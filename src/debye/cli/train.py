@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def train(
 ) -> None:
     """Train a model with a recipe; writes the best epoch as a calibrated checkpoint."""
     count = _count(devices)
-    check_extra("debye train")
+    prepare_training("debye train")
     from lightning.pytorch.utilities import rank_zero_only
 
     from debye.dataset.store.store import Store
@@ -68,14 +69,16 @@ def train(
 
 def _count(devices: str) -> int | str:
     """Return the number of devices, or ``auto``."""
-    if devices == "auto":
-        return devices
-    if not devices.isdecimal() or int(devices) < 1:
+    if devices != "auto" and not (devices.isdecimal() and int(devices)):
         message = f"{devices!r} is neither auto nor a number from 1 up"
         raise typer.BadParameter(message, param_hint="--devices")
-    return int(devices)
+    return devices if devices == "auto" else int(devices)
 
 
-def check_extra(command: str) -> None:
-    """Refuse to start without the packages that only training needs."""
+def prepare_training(command: str) -> None:
+    """Refuse to start without the packages that only training needs; silence what Lightning says of itself."""
     require_extra(command, "train", ("lightning", "tensorboard"))
+    import lightning.pytorch  # noqa: F401  # sets the levels of its loggers, which are changed here
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)

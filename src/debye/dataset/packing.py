@@ -1,4 +1,4 @@
-"""Items in groups of bounded size."""
+"""Items in groups of bounded size; imports nothing slow, since the parent of worker processes uses it."""
 
 from __future__ import annotations
 

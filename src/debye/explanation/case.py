@@ -143,9 +143,10 @@ def make_case(
     if target.per is not Per.ATOM:
         problem = f"{target.name} has one value per {target.per}, which cannot be explained"
         raise CheckpointError(model_name, problem, "Choose a model of values per atom")
-    given = {"crystal": crystal, "resolution": resolution, "source_file": source_file}
-    prepared = prepare_structure(structure, predictor.graph_config, **given)
-    chosen = structure.take(prepared.rows)
+    prepared = prepare_structure(
+        source_file or structure, predictor.graph_config, crystal=crystal, resolution=resolution
+    )
+    chosen = prepared.selected
     found = find_residue(residue, chosen, structure)
     rows = atom_rows(chosen, found, atom)
     lattice = chosen.crystal if prepared.crystal_problem is None else None

@@ -19,7 +19,7 @@ from debye.targets.target import Per, Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOutput:
-    """Predictions for a batch, standardized; :func:`debye.prediction.restore.restore_values` returns units."""
+    """Predictions for a batch, standardized; :func:`debye.prediction.predictor.restore_values` returns units."""
 
     values: Mapping[str, TargetOutput]
     """By name of the target; one value per atom, residue or structure, as the target says."""

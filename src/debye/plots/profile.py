@@ -23,7 +23,7 @@ from debye.plots.drawing import (
     principal_axes,
     save_figure,
 )
-from debye.prediction.residues import ResidueTable, residue_table
+from debye.prediction.prediction import ResidueTable, residue_table
 from debye.structure.structure import EntityKind
 from debye.targets.target import Per
 

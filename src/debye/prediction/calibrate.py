@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,9 @@ from debye.dataset.batches.loader import graph_items
 from debye.dataset.packing import pack
 from debye.dataset.store.store import Store
 from debye.graph.graph import AtomGraph, join
-from debye.models.base import AtomModel
 from debye.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from debye.prediction.calibration import fit_calibration
-from debye.prediction.inference import run_model
-from debye.prediction.restore import restore_values
+from debye.prediction.predictor import restore_values, run_model
 from debye.prediction.stream import BATCH_ATOMS
 from debye.scores.strata import error_classes
 from debye.targets.target import Target
@@ -36,21 +35,19 @@ class Residuals(NamedTuple):
     resolution_known: NDArray[np.bool_]
     crystal_known: NDArray[np.bool_]
 
+    @classmethod
+    def joined(cls, parts: Iterable[Residuals]) -> Residuals:
+        """Return the rows of several parts, in order."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
 
 def calibrate_checkpoint(
     path: Path, store: Store, split: str, *, workers: int = 1, device: str = "cpu"
 ) -> None:
-    """Fit the bounds of a checkpoint on a split, and write them into its header.
+    """Fit the bounds of a checkpoint on a split that it was not trained on, and write them into its header.
 
     Every structure is predicted four times, with and without crystal contacts and resolution, since a user
-    may lack either.
-
-    Args:
-        path: Checkpoint, replaced by one that differs in ``header.calibration`` alone.
-        store: Data store.
-        split: Structures that the model was not trained on.
-        workers: Processes that build graphs which the cache lacks.
-        device: Where the model runs.
+    may lack either. ``workers`` processes build the graphs that the cache lacks.
     """
     checkpoint = load_checkpoint(path, device=device)
     graphs = open_graph_cache(store, split, checkpoint.model.graph_config, workers=workers)
@@ -68,15 +65,11 @@ def find_residuals(
 
 def write_calibration(path: Path, residuals: Iterable[Mapping[str, Residuals]]) -> None:
     """Fit bounds to the residuals of each target, and write them into the header of a checkpoint."""
-    checkpoint = load_checkpoint(path)
-    parts = list(residuals)
+    checkpoint, parts = load_checkpoint(path), list(residuals)
     calibration = {
-        name: fit_calibration(
-            *(
-                np.concatenate(columns)
-                for columns in zip(*(part[name] for part in parts), strict=True)
-            )
-        ).model_dump(mode="json")
+        name: fit_calibration(*Residuals.joined(part[name] for part in parts)).model_dump(
+            mode="json"
+        )
         for name in checkpoint.header.targets
     }
     header = checkpoint.header.model_copy(update={"calibration": calibration})
@@ -91,71 +84,38 @@ def _residuals(
     graphs: GraphSource,
     device: str,
 ) -> dict[str, Residuals]:
-    parts: dict[str, list[Residuals]] = {}
+    targets = checkpoint.model.targets
     labels = {
-        target.name: _labels(store, split, rows, target) for target in checkpoint.model.targets
+        (target.name, row): _labels(store, split, row, target) for target in targets for row in rows
     }
-    for crystal in (True, False):
-        for known in (True, False):
-            shown = _shown(graphs, rows, crystal, known)
-            for name, found in _predictions(checkpoint.model, shown, device).items():
-                true, kinds = labels[name]
-                resolution_known = np.full(len(true), known)
-                parts.setdefault(name, []).append(
-                    Residuals(
-                        true, found.value, found.error, kinds, resolution_known, found.crystal_known
-                    )
-                )
-    return {
-        name: Residuals(*(np.concatenate(columns) for columns in zip(*own, strict=True)))
-        for name, own in parts.items()
-    }
+    parts: dict[str, list[Residuals]] = {target.name: [] for target in targets}
+    for crystal, resolution in product((True, False), repeat=2):
+        shown = ((row, _shown(graphs.graph(row), crystal, resolution)) for row in rows)
+        for group in pack(((item, item[1].n_atoms) for item in shown), BATCH_ATOMS):
+            graph = join([graph for _, graph in group])
+            output = run_model(checkpoint.model, graph, device=device)
+            for target in targets:
+                index = graph_items(graph, target.per).structure_index
+                value, error = restore_values(output.values[target.name], index, target)
+                own = zip(*(labels[target.name, row] for row, _ in group), strict=True)
+                true, classes = map(np.concatenate, own)
+                known = np.full(len(value), resolution)
+                has_mates = graph.crystal_known[index].cpu().numpy()
+                found = Residuals(true, value, error, classes, known, has_mates)
+                parts[target.name].append(found)
+    return {name: Residuals.joined(own) for name, own in parts.items()}
 
 
 def _labels(
-    store: Store, split: str, rows: Sequence[int], target: Target
+    store: Store, split: str, row: int, target: Target
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Return true values, NaN where not usable, and the class of every item of some entries."""
-    true, kinds = [], []
-    for row in rows:
-        labels = store.labels(split, row, target)
-        true.append(np.where(labels.usable, labels.value.astype(np.float64), np.nan))
-        kinds.append(error_classes(store.structure(split, row), target.per))
-    return np.concatenate(true), np.concatenate(kinds)
+    """Return true values, NaN where not usable, and the class of every item of an entry."""
+    labels = store.labels(split, row, target)
+    true = np.where(labels.usable, labels.value.astype(np.float64), np.nan)
+    return true, error_classes(store.structure(split, row), target.per)
 
 
-class _Found(NamedTuple):
-    """Values of all items in the target's unit, their expected errors, and whether symmetry mates were included."""
-
-    value: NDArray[np.float64]
-    error: NDArray[np.float64]
-    crystal_known: NDArray[np.bool_]
-
-
-def _predictions(model: AtomModel, shown: Iterable[AtomGraph], device: str) -> dict[str, _Found]:
-    parts: dict[str, list[_Found]] = {target.name: [] for target in model.targets}
-    for group in pack(((graph, graph.n_atoms) for graph in shown), BATCH_ATOMS):
-        graph = join(group)
-        output = run_model(model, graph, device=device)
-        for target in model.targets:
-            index = graph_items(graph, target.per).structure_index
-            value, error = restore_values(output.values[target.name], index, target)
-            known = graph.crystal_known[index].cpu().numpy()
-            parts[target.name].append(_Found(value, error, known))
-    return {
-        name: _Found(*(np.concatenate(columns) for columns in zip(*own, strict=True)))
-        for name, own in parts.items()
-    }
-
-
-def _shown(
-    graphs: GraphSource, rows: Sequence[int], crystal: bool, resolution: bool
-) -> Iterator[AtomGraph]:
-    """Yield graphs with or without crystal and resolution."""
-    for row in rows:
-        graph = graphs.graph(row)
-        if not crystal:
-            graph = graph.without_crystal()
-        if not resolution:
-            graph = graph.without_resolution(torch.ones(1, dtype=torch.bool))
-        yield graph
+def _shown(graph: AtomGraph, crystal: bool, resolution: bool) -> AtomGraph:
+    """Return a graph with or without crystal and resolution."""
+    graph = graph if crystal else graph.without_crystal()
+    return graph if resolution else graph.without_resolution(torch.ones(1, dtype=torch.bool))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from debye.scores.strata import ErrorClass
 
+COVERAGE = 0.9
 FEWEST_ATOMS = 200
 """A class with fewer calibration atoms takes the quantiles of all atoms together."""
 
@@ -23,9 +24,8 @@ class Interval(BaseModel, frozen=True, extra="forbid"):
     crystal_known: bool | None = None
     """Whether symmetry mates were included; None: either."""
     lower: float
-    """Lower quantile, in widths."""
+    """Lower quantile, in widths; ``upper`` likewise."""
     upper: float
-    """Upper quantile, in widths."""
     atoms: int
     """Number of atoms that the quantiles come from."""
 
@@ -33,7 +33,7 @@ class Interval(BaseModel, frozen=True, extra="forbid"):
 class Calibration(BaseModel, frozen=True, extra="forbid"):
     """Converts expected errors into bounds with a stated coverage."""
 
-    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    coverage: Annotated[float, Field(gt=0, lt=1)] = COVERAGE
     """Share of atoms between the bounds; 0.9 means the 5 % and 95 % quantiles."""
     intervals: tuple[Interval, ...]
 
@@ -47,25 +47,16 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         crystal_known: bool = False,
         minimum: float | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the lower and the upper bound of each atom, in the unit of ``predicted``.
+        """Return the lower and the upper bound of each atom, not below ``minimum``, in the unit of ``predicted``.
 
-        Args:
-            predicted: (atoms,) predictions.
-            width: (atoms,) expected size of the error, same unit.
-            atom_class: (atoms,) an :class:`ErrorClass` for each atom.
-            resolution_known: Whether the resolution was given to the model.
-            crystal_known: Whether symmetry mates were included.
-            minimum: Smallest possible value of the target; None: no limit.
+        Arrays are as in :func:`fit_calibration`; the flags are those of the whole structure.
         """
         quantiles = np.array(
             [self._quantiles(kind, resolution_known, crystal_known) for kind in ErrorClass]
         )
-        lower = predicted + quantiles[atom_class, 0] * width
-        upper = predicted + quantiles[atom_class, 1] * width
+        lower, upper = (predicted + quantile * width for quantile in quantiles[atom_class].T)
         # A biased class may have both quantiles on one side; the prediction still lies between the bounds.
-        lower = np.minimum(lower, predicted)
-        if minimum is not None:
-            lower = lower.clip(min=minimum)
+        lower = np.minimum(lower, predicted).clip(min=-np.inf if minimum is None else minimum)
         return lower.astype(np.float32), np.maximum(upper, predicted).astype(np.float32)
 
     def _quantiles(
@@ -75,10 +66,10 @@ class Calibration(BaseModel, frozen=True, extra="forbid"):
         if not candidates:  # calibrated before this class existed
             return self._quantiles(ErrorClass.OTHER, resolution_known, crystal_known)
         # If a model was calibrated in other situations only, the widest of them is used.
-        fitting = [item for item in candidates if item.resolution_known == resolution_known]
-        candidates = fitting or candidates
-        fitting = [item for item in candidates if item.crystal_known in (None, crystal_known)]
-        candidates = fitting or candidates
+        alike = [item for item in candidates if item.resolution_known == resolution_known]
+        candidates = alike or candidates
+        alike = [item for item in candidates if item.crystal_known in (None, crystal_known)]
+        candidates = alike or candidates
         return min(item.lower for item in candidates), max(item.upper for item in candidates)
 
 
@@ -89,70 +80,52 @@ def fit_calibration(
     atom_class: NDArray[np.integer],
     resolution_known: NDArray[np.bool_],
     crystal_known: NDArray[np.bool_] | None = None,
-    *,
-    coverage: float = 0.9,
 ) -> Calibration:
-    """Fit bounds to the errors on a validation set; atoms without a finite value do not count.
+    """Fit bounds to the errors on a validation set; atoms without a finite value and a positive width do not count.
 
     Quantiles are taken on both sides of the stated share (split conformal, Romano, Patterson and
     Candès 2019, arXiv:1905.03222, without their small-sample term: there are thousands of atoms).
 
     Args:
-        true: (atoms,) measured values.
-        predicted: (atoms,) predictions, same unit.
-        width: (atoms,) expected size of the error, same unit.
+        true: (atoms,) measured values; ``predicted`` and ``width``, the expected size of the error, in the same unit.
         atom_class: (atoms,) an :class:`ErrorClass` for each atom.
         resolution_known: (atoms,) whether the resolution of the entry was given to the model.
         crystal_known: (atoms,) whether symmetry mates were included; None: not distinguished.
-        coverage: Share of atoms between the bounds.
-
-    Raises:
-        ValueError: no atom has a true value, a prediction and a positive width.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> true = rng.normal(30, 5, 20_000)
         >>> ones = np.ones(20_000)
         >>> fitted = fit_calibration(true, 30 * ones, 5 * ones, ones.astype(int), ones > 0)
-        >>> [
-        ...     round(float(edge[0]))
-        ...     for edge in fitted.bounds(
-        ...         30 * ones, 5 * ones, ones.astype(int), resolution_known=True
-        ...     )
-        ... ]
+        >>> edges = fitted.bounds(30 * ones, 5 * ones, ones.astype(int), resolution_known=True)
+        >>> [round(float(edge[0])) for edge in edges]
         [22, 38]
     """
     usable = np.isfinite(true) & np.isfinite(predicted) & np.isfinite(width) & (width > 0)
     if not usable.any():
-        raise ValueError(
-            f"none of {len(usable)} atoms has a true value, a prediction and a width above 0: "
-            "calibrate on a split with measured values"
-        )
+        problem = f"none of {len(usable)} atoms has a true value, a prediction and a width above 0"
+        raise ValueError(f"{problem}: calibrate on a split with measured values")
     ratio = (true[usable] - predicted[usable]) / width[usable]
     kinds, known = atom_class[usable], resolution_known[usable]
-    mates = None if crystal_known is None else crystal_known[usable]
-    tails = [(1 - coverage) / 2, (1 + coverage) / 2]
+    has_mates = np.zeros(len(ratio), bool) if crystal_known is None else crystal_known[usable]
+    tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
     intervals = []
-    for is_known, has_mates in product(
-        np.unique(known).tolist(), [None] if mates is None else np.unique(mates).tolist()
-    ):
-        situation = known == is_known
-        if mates is not None:
-            situation &= mates == has_mates
-        everything = ratio[situation]
-        if not len(everything):
+    for is_known, with_mates in product(np.unique(known).tolist(), np.unique(has_mates).tolist()):
+        situation = (known == is_known) & (has_mates == with_mates)
+        if not situation.any():
             continue
         for kind in ErrorClass:
             own = ratio[situation & (kinds == kind)]
-            lower, upper = np.quantile(own if len(own) >= FEWEST_ATOMS else everything, tails)
+            shown = own if len(own) >= FEWEST_ATOMS else ratio[situation]
+            lower, upper = np.quantile(shown, tails).tolist()
             intervals.append(
                 Interval(
                     atom_class=kind,
                     resolution_known=is_known,
-                    crystal_known=has_mates,
-                    lower=float(lower),
-                    upper=float(upper),
+                    crystal_known=None if crystal_known is None else with_mates,
+                    lower=lower,
+                    upper=upper,
                     atoms=len(own),
                 )
             )
-    return Calibration(coverage=coverage, intervals=tuple(intervals))
+    return Calibration(intervals=tuple(intervals))

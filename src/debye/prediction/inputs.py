@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from debye.errors import StructureError
+from debye.files import STRUCTURE_SUFFIXES
 
 OutputFormat = Literal["cif", "pdb", "csv", "parquet"]
-FORMATS: tuple[OutputFormat, ...] = ("cif", "pdb", "csv", "parquet")
-SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
-"""Names of structure files in folders, each also with ``.gz``."""
+FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 BYTES_PER_ATOM = {".gz": 14, ".bcif": 25, "": 85}
 """Size of a structure file per atom record, by the end of its name; rough, for planning only."""
 
@@ -38,11 +38,7 @@ class Input:
         return self.path.stat().st_size // per_atom
 
     def local_file(self, mirror: Path | None = None) -> Path:
-        """Return the file; that of an identifier is looked up in the mirror, else downloaded.
-
-        Raises:
-            DownloadError: no such entry, or no connection.
-        """
+        """Return the file; that of an identifier is looked up in the mirror, else downloaded (``DownloadError``)."""
         if self.path is not None:
             return self.path
         from debye.archives.fetch import fetch
@@ -55,12 +51,9 @@ def expand_inputs(
 ) -> tuple[list[Input], list[StructureError]]:
     """Return the structures of all inputs, and an error for each input without any.
 
-    A file may have any suffix. A folder stands for every structure file below it, sorted by name. Any other
-    text must be a PDB identifier or an AlphaFold DB (UniProt) accession. Duplicates count once.
-
-    Args:
-        texts: Paths and identifiers.
-        exclude: Folder that is not searched, so that outputs never become inputs.
+    A file may have any suffix. A folder stands for every structure file below it, sorted by name; the folder
+    ``exclude`` is not searched, so that outputs never become inputs. Any other text must be a PDB identifier or an
+    AlphaFold DB (UniProt) accession. Duplicates count once.
     """
     found: dict[str, tuple[str, Path | None]] = {}
     failures: list[StructureError] = []
@@ -79,11 +72,7 @@ def expand_inputs(
 
 
 def find_file(text: str | Path, mirror: Path | None = None) -> Path:
-    """Return the file of the one structure that a path or an identifier stands for.
-
-    Raises:
-        StructureError: it stands for none or several, or cannot be downloaded.
-    """
+    """Return the file of the one structure of a path or an identifier; a ``StructureError`` if there is none or several."""
     inputs, failures = expand_inputs([text])
     if failures:
         raise failures[0]
@@ -100,25 +89,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "debye"
 
 
-def _locate(text: str, exclude: Path | None) -> Iterator[tuple[str, Path | None]]:
+def _locate(text: str, exclude: Path | None) -> Sequence[tuple[str, Path | None]]:
     path = Path(text)
     if path.is_dir():
-        yield from ((str(item), item) for item in _files_below(path, exclude))
-        return
+        return [(str(item), item) for item in _files_below(path, exclude)]
     if path.is_file():
-        yield text, path
-        return
+        return [(text, path)]
     from debye.archives.catalog import ARCHIVES, find_identifier
 
     identifier = find_identifier(text)
     if identifier is None:
         titles = ", ".join(archive.title for archive in ARCHIVES.values())
-        raise StructureError(
-            text,
-            "no such file or folder, and not an identifier either",
-            f"Give a file, a folder, {titles}",
-        )
-    yield identifier.name, None
+        problem = "no such file or folder, and not an identifier either"
+        raise StructureError(text, problem, f"Give a file, a folder, {titles}")
+    return [(identifier.name, None)]
 
 
 def _files_below(folder: Path, exclude: Path | None) -> list[Path]:
@@ -127,12 +111,12 @@ def _files_below(folder: Path, exclude: Path | None) -> list[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+        and path.name.lower().endswith(STRUCTURE_SUFFIXES)
         and not path.name.startswith(".")
         and not (hidden and hidden != folder.resolve() and hidden in path.resolve().parents)
     ]
     if not files:
-        remedy = f"Structure files end in {', '.join(SUFFIXES)}, each also with .gz"
+        remedy = f"Structure files end in {', '.join(STRUCTURE_SUFFIXES[1::2])}, each also with .gz"
         raise StructureError(str(folder), "the folder has no structure files", remedy)
     return files
 
@@ -145,7 +129,7 @@ def stem_of(name: str) -> str:
         ['1abc', 'AF-P69905-F1', 'x.y', '4hhb']
     """
     plain = name[:-3] if name.lower().endswith(".gz") else name
-    suffix = next((suffix for suffix in SUFFIXES if plain.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in STRUCTURE_SUFFIXES if plain.lower().endswith(suffix)), "")
     return plain[: len(plain) - len(suffix)] or plain
 
 
@@ -156,15 +140,12 @@ def unique_stems(stems: Sequence[str]) -> list[str]:
         >>> unique_stems(["a", "A", "a_2", "a"])
         ['a', 'A_3', 'a_2', 'a_4']
     """
-    taken = {stem.lower() for stem in stems}
-    seen: set[str] = set()
-    unique = []
+    taken, seen, unique = {stem.lower() for stem in stems}, set(), []
     for stem in stems:
-        name, number = stem, 2
+        name = stem
         if stem.lower() in seen:
-            while f"{stem}_{number}".lower() in taken:
-                number += 1
-            name = f"{stem}_{number}"
+            numbered = (f"{stem}_{number}" for number in count(2))
+            name = next(name for name in numbered if name.lower() not in taken)
             taken.add(name.lower())
         seen.add(name.lower())
         unique.append(name)

@@ -1,9 +1,10 @@
-"""The last state object: predicted values with bounds, ready to be shown or written."""
+"""The last state object: predicted values with bounds, ready to be shown or written, also residue by residue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,9 +37,8 @@ class Prediction:
     source_file: SourceFile | None
     """The file that was read, of which :meth:`write` makes annotated copies; None for structures made in memory."""
     model_name: str
-    """The model that predicted."""
     values: Mapping[str, PredictedValues]
-    """Values of each target of the model, by name; the first is the main one."""
+    """By name of the target; the first is the main one."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Number of atoms without a prediction, by reason; only reasons that occur."""
     resolution: float | None = None
@@ -47,21 +47,16 @@ class Prediction:
     """Why crystal contacts were not used; None: they were."""
 
     def __post_init__(self) -> None:
+        source = self.structure.source
         if not self.values:
-            raise StructureError(
-                self.structure.source, "no target", "Give the values of at least one"
-            )
-        for name, values in self.values.items():
-            per = values.target.per
+            raise StructureError(source, "no target", "Give the values of at least one")
+        for (name, values), column in product(self.values.items(), ("predicted", "lower", "upper")):
+            per, shape = values.target.per, getattr(values, column).shape
             count = per.count(self.structure)
-            for column in ("predicted", "lower", "upper"):
-                shape = getattr(values, column).shape
-                if shape != (count,):
-                    raise StructureError(
-                        self.structure.source,
-                        f"{count} {per}s, but {column} of {name} has shape {shape}",
-                        f"Give one value per {per}, NaN where there is none",
-                    )
+            if shape != (count,):
+                problem = f"{count} {per}s, but {column} of {name} has shape {shape}"
+                remedy = f"Give one value per {per}, NaN where there is none"
+                raise StructureError(source, problem, remedy)
 
     @property
     def main(self) -> PredictedValues:
@@ -70,19 +65,13 @@ class Prediction:
 
     @property
     def b_values(self) -> PredictedValues:
-        """The B-factors.
-
-        Raises:
-            StructureError: the model predicts none.
-        """
+        """The B-factors; a ``StructureError`` if the model predicts none."""
         for values in self.values.values():
             if values.target.in_b_column:
                 return values
-        raise StructureError(
-            self.structure.source,
-            f"{self.model_name} predicts {', '.join(self.values)}, no B-factors",
-            "Choose a model of B-factors, or read Prediction.values",
-        )
+        problem = f"{self.model_name} predicts {', '.join(self.values)}, no B-factors"
+        remedy = "Choose a model of B-factors, or read Prediction.values"
+        raise StructureError(self.structure.source, problem, remedy)
 
     @property
     def b_predicted(self) -> NDArray[np.float32]:
@@ -109,10 +98,9 @@ class Prediction:
         """(atoms,) True where there is a prediction of some target, for the atom or its residue."""
         found = np.zeros(len(self.structure), bool)
         for values in self.values.values():
-            if values.target.per is Per.ATOM:
-                found |= values.has_prediction
-            elif values.target.per is Per.RESIDUE:
-                found |= values.has_prediction[self.structure.residue_index]
+            own = values.has_prediction
+            if values.target.per is not Per.STRUCTURE:
+                found |= own if values.target.per is Per.ATOM else own[self.structure.residue_index]
         return found
 
     def correlation(self) -> float | None:
@@ -147,18 +135,12 @@ class Prediction:
         found = {values.target.per for values in self.values.values()}
         return tuple(per for per in Per if per in found)
 
-    def _columns(self, per: Per) -> dict[str, NDArray]:
-        return table_columns(self.structure, self.values.values(), per)
-
     def to_dataframe(self, per: Per | None = None) -> pd.DataFrame:
-        """Return a table as a pandas data frame, columns as in the CSV file.
-
-        Args:
-            per: Rows of the table; None: the finest that the model predicts.
-        """
+        """Return a table with the columns of the CSV file; ``per`` None: the finest that the model predicts."""
         import pandas as pd
 
-        return pd.DataFrame(self._columns(per or self.levels[0]))
+        per = per or self.levels[0]
+        return pd.DataFrame(table_columns(self.structure, self.values.values(), per))
 
     def write(self, path: str | Path, format: OutputFormat | None = None) -> Path:
         """Write the prediction to a file, which appears whole or not at all, and return its path.
@@ -167,19 +149,19 @@ class Prediction:
         keep the file's value); ``csv`` and ``parquet`` are tables per atom. Values per residue or per structure go to
         ``NAME.residue.csv`` and ``NAME.structure.csv``, or to ``NAME.csv`` where a model predicts nothing finer.
 
-        Args:
-            path: The file to write; its folder is made.
-            format: One of :data:`FORMATS`; None: the suffix of ``path``.
+        The format is the suffix of ``path`` if not given; the folder is made.
 
         Raises:
-            StructureError: unknown format, a target that is the input itself or cannot be written, a copy
-                of a model without B-factors, or an entry that does not fit the PDB format.
+            StructureError: unknown format, a file that is the input or cannot be written, or values that do not fit it.
         """
         target = Path(path)
-        kind = self._output_format(target, format)
+        kind = format or target.suffix.lower().lstrip(".")
+        if kind not in FORMATS:
+            problem = f"no output format is called {kind!r}"
+            raise StructureError(str(target), problem, f"Choose from {', '.join(FORMATS)}")
         if self.source_file is not None:
             refuse_to_replace(self.source_file.path, target)
-        if kind in ("cif", "pdb"):
+        if kind == "cif" or kind == "pdb":
             write_bytes(target, self._copy(kind), StructureError)
             return target
         write = write_csv if kind == "csv" else write_parquet
@@ -187,7 +169,7 @@ class Prediction:
             is_main = per is self.levels[0]
             file = target if is_main else target.with_name(f"{target.stem}.{per}{target.suffix}")
             with replacing(file, StructureError) as part:
-                write(self._columns(per), part)
+                write(table_columns(self.structure, self.values.values(), per), part)
         return target
 
     def _copy(self, kind: Literal["cif", "pdb"]) -> bytes:
@@ -200,26 +182,12 @@ class Prediction:
         by_record[self.structure.record] = self.b_predicted
         return annotated(self.source_file, by_record, kind).data
 
-    def _output_format(self, target: Path, format: OutputFormat | None) -> OutputFormat:
-        kind = format or target.suffix.lower().lstrip(".")
-        for known in FORMATS:
-            if kind == known:
-                return known
-        raise StructureError(
-            str(target), f"no output format is called {kind!r}", f"Choose from {', '.join(FORMATS)}"
-        )
-
 
 def conditions_text(crystal_problem: str | None, resolution: float | None) -> str:
     """Return what a model used besides atoms, such as ``crystal contacts used · resolution 2.00 Å``."""
-    crystal = (
-        "crystal contacts used"
-        if crystal_problem is None
-        else f"no crystal contacts ({crystal_problem})"
-    )
-    return f"{crystal} · " + (
-        f"resolution {resolution:.2f} Å" if resolution else "resolution unknown"
-    )
+    crystal = f"no crystal contacts ({crystal_problem})" if crystal_problem else None
+    known = f"resolution {resolution:.2f} Å" if resolution else "resolution unknown"
+    return f"{crystal or 'crystal contacts used'} · {known}"
 
 
 def _mean_text(values: PredictedValues) -> str:
@@ -231,3 +199,73 @@ def _mean_text(values: PredictedValues) -> str:
         lower, upper = values.lower[rows].mean(), values.upper[rows].mean()
         text += f" (5-95 %: {lower:.{digits}f}-{upper:.{digits}f})"
     return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidueTable:
+    """The main target per residue, in the order of the file and the target's unit.
+
+    Values are means over the predicted atoms, or the residue's own; so are the bounds: how far a typical atom may lie.
+    """
+
+    first_atom: NDArray[np.intp]
+    """(residues,) row of the residue's first atom, for its names."""
+    atoms: NDArray[np.intp]
+    """(residues,) number of atoms with a prediction."""
+    predicted: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    """(residues,) values of the file, over the same atoms; NaN where there are none."""
+
+
+def residue_table(prediction: Prediction) -> ResidueTable:
+    """Return the main target of each residue that has a predicted atom; a ``StructureError`` if it is per structure."""
+    values, structure = prediction.main, prediction.structure
+    target = values.target
+    if target.per is Per.STRUCTURE:
+        problem = f"{target.name} has no values of residues"
+        raise StructureError(structure.source, problem, "Read Prediction.values")
+    rows = np.flatnonzero(prediction.has_prediction)
+    residue_of_row = structure.residue_index[rows]
+    _, first, residue, counts = np.unique(
+        residue_of_row, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.argsort(first, kind="stable")
+
+    def mean(column: NDArray[np.float32]) -> NDArray[np.float64]:
+        of_atom = column[rows] if target.per is Per.ATOM else column[residue_of_row]
+        return (np.bincount(residue, of_atom, minlength=len(first)) / counts)[order]
+
+    return ResidueTable(
+        first_atom=rows[first[order]],
+        atoms=counts[order],
+        predicted=mean(values.predicted),
+        lower=mean(values.lower),
+        upper=mean(values.upper),
+        observed=mean(target.observe(structure)),
+    )
+
+
+def residue_text(prediction: Prediction) -> str:
+    """Return the main target of each residue as aligned text, one line each; means over atoms."""
+    structure, residues = prediction.structure, residue_table(prediction)
+    target = prediction.main.target
+    digits = max(1, target.decimals - 1)
+    columns = {
+        f"{target.title} predicted": residues.predicted,
+        "5 %": residues.lower,
+        "95 %": residues.upper,
+    }
+    if target.observed_column:
+        columns[f"{target.title} deposited"] = residues.observed
+    widths = [9 if name in ("5 %", "95 %") else max(13, len(name) + 2) for name in columns]
+    lines = ["chain  residue    atoms" + "".join(map(str.rjust, columns, widths))]
+    for i, row in enumerate(residues.first_atom):
+        number = f"{structure.residue_number[row]}{structure.insertion_code[row]}"
+        cells = [f"{x[i]:.{digits}f}" if np.isfinite(x[i]) else "" for x in columns.values()]
+        lines.append(
+            f"{structure.chain[row]:<5}  {structure.residue_name[row]:<4}{number:>6}"
+            f"{residues.atoms[i]:>6}{''.join(map(str.rjust, cells, widths))}"
+        )
+    return "\n".join(line.rstrip() for line in lines)

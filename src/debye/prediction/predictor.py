@@ -1,31 +1,40 @@
-"""Checkpoint × structure → Prediction."""
+"""Checkpoint × structure → Prediction.
+
+A large graph runs through the model in chunks of edges, not in regions of space: every layer processes all edges, one
+chunk at a time, before the next layer starts. Nothing is computed twice, global states cover the whole structure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from debye.dataset.batches.loader import graph_items
-from debye.errors import StructureError
-from debye.graph.graph import item_count, join
+from debye.errors import CheckpointError, StructureError
+from debye.graph.config import GraphConfig
+from debye.graph.graph import AtomGraph, item_count, join
+from debye.models.base import AtomModel, ModelOutput
 from debye.models.checkpoint import Checkpoint, load_checkpoint, trained_splits
 from debye.prediction.calibration import Calibration
-from debye.prediction.inference import Precision, run_model
 from debye.prediction.inputs import find_file
 from debye.prediction.prediction import Prediction
-from debye.prediction.prepare import CrystalUse, Prepared, prepare_file, prepare_structure
-from debye.prediction.restore import restore_values
+from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
 from debye.prediction.table import PredictedValues
-from debye.targets.target import Target
-
-if TYPE_CHECKING:
-    from debye.graph.config import GraphConfig
-    from debye.structure.structure import Structure
+from debye.structure.read import SourceFile, read_source
+from debye.structure.structure import Structure
+from debye.targets.losses import LOG_ERROR_RANGE, TargetOutput
+from debye.targets.target import Target, Transform
 
 DEFAULT_MODEL = "waller"
+Precision = Literal["auto", "float32", "bfloat16"]
+ATOMS_PER_THREAD = 5_000
+"""With fewer atoms per thread, one thread less is faster."""
 
 
 class Predictor:
@@ -39,7 +48,6 @@ class Predictor:
         self.trained_splits = trained_splits(checkpoint.header)
         """Splits that the model was trained on; scores on their entries are no test."""
         self.targets = checkpoint.model.targets
-        """What the model predicts."""
         self.device = device
         self.precision: Precision = precision
         self.calibrations = {
@@ -59,12 +67,9 @@ class Predictor:
         """Load a released model by its name, or any checkpoint by its path.
 
         Args:
-            name_or_path: E.g. ``waller``, or a ``.safetensors`` file.
+            name_or_path: E.g. ``waller``, or a ``.safetensors`` file; unreadable ones are a ``CheckpointError``.
             device: ``cpu``, ``cuda``, ``cuda:1``.
             precision: Of matrix products; ``auto`` chooses the fastest on the device.
-
-        Raises:
-            CheckpointError: no such checkpoint, or one that this version cannot read.
         """
         checkpoint = load_checkpoint(name_or_path, device=device)
         return cls(checkpoint, device=device, precision=precision)
@@ -75,47 +80,35 @@ class Predictor:
         return self.model.graph_config
 
     def predict(
-        self,
-        path: str | Path,
-        *,
-        crystal: CrystalUse = "auto",
-        resolution: float | None = None,
+        self, path: str | Path, *, crystal: CrystalUse = "auto", resolution: float | None = None
     ) -> Prediction:
         """Predict a structure file; arguments as for :func:`predict`."""
-        prepared = prepare_file(
-            Path(path), self.graph_config, crystal=crystal, resolution=resolution
-        )
-        return self.finish([prepared])[0]
+        return self.predict_structure(read_source(path), crystal=crystal, resolution=resolution)
 
     def predict_structure(
         self,
-        structure: Structure,
+        source: Structure | SourceFile,
         *,
         crystal: CrystalUse = "auto",
         resolution: float | None = None,
     ) -> Prediction:
-        """Predict a structure that is already in memory; arguments as for :func:`predict`."""
-        prepared = prepare_structure(
-            structure, self.graph_config, crystal=crystal, resolution=resolution
-        )
-        return self.finish([prepared])[0]
+        """Predict a structure or file that is already in memory; arguments as for :func:`predict`."""
+        config = self.graph_config
+        item = prepare_structure(source, config, crystal=crystal, resolution=resolution)
+        return self.finish([item])[0]
 
     def finish(self, batch: Sequence[Prepared]) -> list[Prediction]:
-        """Run the model once over prepared structures and return their predictions, in order.
-
-        The predictions do not depend on what else is in the batch.
-        """
+        """Run the model once over prepared structures; each prediction is independent of what else is in the batch."""
         graph = join([item.graph for item in batch])
         output = run_model(self.model, graph, device=self.device, precision=self.precision)
         values: list[dict[str, PredictedValues]] = [{} for _ in batch]
         for target in self.targets:
             index = graph_items(graph, target.per).structure_index
             found = restore_values(output.values[target.name], index, target)
-            counts = [item_count(item.graph, target.per) for item in batch]
-            ends = np.cumsum(counts)
-            for own, item, end, count in zip(values, batch, ends, counts, strict=True):
-                part = slice(end - count, end)
-                own[target.name] = self._values(target, item, found[0][part], found[1][part])
+            ends = np.cumsum([item_count(item.graph, target.per) for item in batch])[:-1]
+            parts = (np.split(column, ends) for column in found)
+            for own, item, value, error in zip(values, batch, *parts, strict=True):
+                own[target.name] = self._values(target, item, value, error)
         return [
             Prediction(
                 structure=item.structure,
@@ -130,14 +123,12 @@ class Predictor:
         ]
 
     def _values(
-        self, target: Target, item: Prepared, value: np.ndarray, error: np.ndarray
+        self, target: Target, item: Prepared, value: NDArray, error: NDArray
     ) -> PredictedValues:
-        if not np.isfinite(value).all():
-            raise StructureError(
-                item.structure.source,
-                f"the model gave no finite value for {(~np.isfinite(value)).sum()} {target.per}s",
-                "Check the coordinates, or predict with another model",
-            )
+        if missing := (~np.isfinite(value)).sum():
+            problem = f"the model gave no finite value for {missing} {target.per}s"
+            remedy = "Check the coordinates, or predict with another model"
+            raise StructureError(item.structure.source, problem, remedy)
         lower = upper = np.full(len(value), np.nan)
         if target.name in self.calibrations:
             lower, upper = self.calibrations[target.name].bounds(
@@ -148,21 +139,10 @@ class Predictor:
                 crystal_known=bool(item.graph.crystal_known.all()),
                 minimum=target.minimum,
             )
-        rows = item.file_rows(target.per)
-        count = target.per.count(item.structure)
-        return PredictedValues(
-            target=target,
-            predicted=_scatter(value, rows, count),
-            lower=_scatter(lower, rows, count),
-            upper=_scatter(upper, rows, count),
-        )
-
-
-def _scatter(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """Put the values of a graph's items into the rows of the file, NaN elsewhere."""
-    scattered = np.full(count, np.nan, np.float32)
-    scattered[rows] = values
-    return scattered
+        # NaN in the rows of the file that are not in the graph.
+        every = np.full((3, target.per.count(item.structure)), np.nan, np.float32)
+        every[:, item.file_rows(target.per)] = value, lower, upper
+        return PredictedValues(target=target, predicted=every[0], lower=every[1], upper=every[2])
 
 
 def predict(
@@ -188,3 +168,63 @@ def predict(
     """
     path = find_file(path_or_id)
     return Predictor.from_checkpoint(model).predict(path, crystal=crystal, resolution=resolution)
+
+
+def run_model(
+    model: AtomModel, graph: AtomGraph, *, device: str = "cpu", precision: Precision = "auto"
+) -> ModelOutput:
+    """Return the output of a model for a graph, without gradients; results stay on the device."""
+    kind = torch.device(device).type
+    half = precision == "bfloat16" or (precision == "auto" and _has_fast_bfloat16(kind))
+    with (
+        torch.inference_mode(),
+        torch.autocast(kind, torch.bfloat16, enabled=half),
+        _threads_for(graph.n_atoms),
+    ):
+        return model(graph.to(device) if kind != "cpu" else graph)
+
+
+def _has_fast_bfloat16(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else False
+
+
+@contextmanager
+def _threads_for(n_atoms: int) -> Iterator[None]:
+    """Use no more threads than there is work for: idle threads spin and block the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, n_atoms // ATOMS_PER_THREAD)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def restore_values(
+    output: TargetOutput, structure_index: torch.Tensor, target: Target
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the value and the expected absolute error of each item of a batch, in the target's unit.
+
+    Where a model predicts no error, it is one standard deviation. A model that lacks the mean and sd that the target
+    needs is a ``CheckpointError``.
+    """
+    value = output.value.double().cpu().numpy()
+    error = np.ones_like(value)
+    if output.log_error is not None:
+        error = np.exp(output.log_error.double().clamp(*LOG_ERROR_RANGE).cpu().numpy())
+    location, scale = np.full_like(value, target.location), np.full_like(value, target.scale)
+    if target.transform is Transform.Z:
+        if output.log_mean_sd is None:
+            problem = (
+                f"this model predicts no mean and sd of a structure, so nothing in {target.unit}"
+            )
+            remedy = (
+                "Choose a model that does, or score its normalized values with `debye evaluate`"
+            )
+            raise CheckpointError(target.name, problem, remedy)
+        mean_sd = np.exp(output.log_mean_sd.double().cpu().numpy())
+        location, scale = mean_sd[structure_index.cpu().numpy()].T
+    value = target.restore(value, location, scale)
+    # A step in the logarithm is a share of the value.
+    return value, error * (value if target.transform is Transform.LOG else scale)

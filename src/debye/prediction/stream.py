@@ -9,19 +9,19 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 # Nothing slow here: the parent of worker processes starts them at once.
 from debye.dataset.packing import pack
-from debye.errors import DebyeError
+from debye.errors import ConfigError, DebyeError
 from debye.files import is_same_file
 from debye.prediction.inputs import Input, OutputFormat
 
 if TYPE_CHECKING:
-    from debye.prediction.inference import Precision
     from debye.prediction.prediction import Prediction
-    from debye.prediction.predictor import Predictor
+    from debye.prediction.predictor import Precision, Predictor
     from debye.prediction.prepare import CrystalUse, Prepared
 
 BATCH_ATOMS = 16_000
@@ -76,33 +76,49 @@ class PredictionPlan:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result for one input."""
+    """The result for one input; the message is one line, the summary or the reason."""
 
     name: str
     status: Literal["done", "skipped", "failed"]
     message: str
-    """One line: the summary, or the reason."""
     atoms: int = 0
     """Atoms with a prediction."""
     table: str = ""
     """Table of the residues, if it was wanted."""
 
 
+def usable_formats(
+    model: str, formats: tuple[OutputFormat, ...] | None = None
+) -> tuple[OutputFormat, ...]:
+    """Return the formats to write; if None are given, ``cif`` and ``csv``, or only ``csv`` where B is not predicted.
+
+    Copies of structures by a model without B-factors are a ``ConfigError``.
+    """
+    wanted: tuple[OutputFormat, ...] = formats or ("cif", "csv")
+    copies = [kind for kind in wanted if kind in ("cif", "pdb")]
+    # Released models predict B. Other headers are read in this process, which takes a second.
+    if not copies or not Path(model).is_file():
+        return wanted
+    from debye.models.checkpoint import read_header
+
+    targets = read_header(model).find_targets()
+    if any(target.in_b_column for target in targets):
+        return wanted
+    if formats is None:
+        return ("csv",)
+    problem = f"predicts {', '.join(target.name for target in targets)}, no B-factors"
+    problem += f", so it writes no {' or '.join(copies)}"
+    raise ConfigError(model, problem, "Use --format csv or parquet")
+
+
 def predict_all(
     inputs: Sequence[Input], plan: PredictionPlan, *, workers: int = 1
 ) -> Iterator[Outcome]:
-    """Predict every input and write its files; yield each outcome as soon as it is known.
+    """Predict every input and write its files; yield each outcome, also of a failure, as soon as it is known.
 
-    Args:
-        inputs: What to predict.
-        plan: How, and what to write.
-        workers: Processes; each reads, predicts and writes on one core. Very large structures come last,
-            one at a time, on all cores.
-
-    Yields:
-        One outcome per input, in the order of completion; failures are outcomes too.
+    Each of several worker processes uses one core. Very large structures come last, one at a time, on all cores.
     """
     waiting = []
     for item in inputs:
@@ -111,8 +127,7 @@ def predict_all(
         else:
             files = [str(path) for path in plan.targets(item).values()]
             exist = f"{', '.join(files)} exist{'s' if len(files) == 1 else ''}"
-            message = f"skipped: {exist} (--overwrite to replace)"
-            yield Outcome(name=item.name, status="skipped", message=message)
+            yield Outcome(item.name, "skipped", f"skipped: {exist} (--overwrite to replace)")
     small = [(item, atoms) for item, atoms in waiting if atoms < ALONE_ATOMS]
     large = [[item] for item, atoms in waiting if atoms >= ALONE_ATOMS]
     groups = list(pack(small, plan.batch_atoms))
@@ -136,9 +151,12 @@ def _in_processes(
     for _ in range(2):  # A death that no input has caused does not come twice.
         if unfinished:
             yield from _in_one_pool(unfinished, plan, min(workers, len(unfinished)))
-    for group in unfinished.values():
-        for item in group:
-            yield _alone(item, plan)
+    for item in chain.from_iterable(unfinished.values()):
+        alone = {0: [item]}
+        yield from _in_one_pool(alone, plan, 1)
+        if alone:
+            reason = "the process died, most likely out of memory. Free some memory."
+            yield Outcome(item.name, "failed", f"{item.name}: {reason}")
 
 
 def _in_one_pool(
@@ -158,15 +176,6 @@ def _in_one_pool(
                 yield from future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _alone(item: Input, plan: PredictionPlan) -> Outcome:
-    try:
-        with _pool(1) as pool:
-            return pool.submit(_predict_group, [item], plan).result()[0]
-    except BrokenProcessPool:
-        reason = f"{item.name}: the process died, most likely out of memory. Free some memory."
-        return Outcome(name=item.name, status="failed", message=reason)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -191,15 +200,16 @@ def _prepare_worker() -> None:
 
 def _predict_group(group: Sequence[Input], plan: PredictionPlan) -> list[Outcome]:
     """Predict some inputs in one pass of the model and write their files."""
-    from debye.prediction.prepare import prepare_file
+    from debye.prediction.prepare import prepare_structure
+    from debye.structure.read import read_source
 
     predictor = _load_predictor(plan.model, plan.device, plan.precision)
     outcomes, prepared = [], []
     for item in group:
         try:
-            path = item.local_file(plan.mirror)
-            ready = prepare_file(
-                path, predictor.graph_config, crystal=plan.crystal, resolution=plan.resolution
+            source = read_source(item.local_file(plan.mirror))
+            ready = prepare_structure(
+                source, predictor.graph_config, crystal=plan.crystal, resolution=plan.resolution
             )
             prepared.append((item, ready))
         except Exception as error:
@@ -210,23 +220,21 @@ def _predict_group(group: Sequence[Input], plan: PredictionPlan) -> list[Outcome
 def _finish(
     predictor: Predictor, batch: list[tuple[Input, Prepared]], plan: PredictionPlan
 ) -> Iterator[Outcome]:
-    if not batch:
-        return
     try:
-        predictions = predictor.finish([ready for _, ready in batch])
+        predictions = predictor.finish([ready for _, ready in batch]) if batch else []
     except Exception as error:
         if len(batch) == 1:
             yield _failure(batch[0][0], error)
-            return
-        for single in batch:
-            yield from _finish(predictor, [single], plan)
+        else:
+            for single in batch:
+                yield from _finish(predictor, [single], plan)
         return
     for (item, _), prediction in zip(batch, predictions, strict=True):
         yield _write(item, prediction, plan)
 
 
 def _write(item: Input, prediction: Prediction, plan: PredictionPlan) -> Outcome:
-    from debye.prediction.residues import residue_text
+    from debye.prediction.prediction import residue_text
 
     try:
         for kind, path in plan.missing(item).items():
@@ -238,29 +246,21 @@ def _write(item: Input, prediction: Prediction, plan: PredictionPlan) -> Outcome
         table = residue_text(prediction) if plan.table else ""
     except Exception as error:
         return _failure(item, error)
-    return Outcome(
-        name=item.name,
-        status="done",
-        message=summary,
-        atoms=int(prediction.has_prediction.sum()),
-        table=table,
-    )
+    return Outcome(item.name, "done", summary, int(prediction.has_prediction.sum()), table)
 
 
 def _failure(item: Input, error: Exception) -> Outcome:
     # Whatever one input raises, the others are still predicted: a bug is reported, not raised.
+    reason = f"{item.name}: {type(error).__name__}: {error}"
     if isinstance(error, DebyeError):
         reason = str(error)
     elif isinstance(error, MemoryError):
         reason = f"{item.name}: not enough memory. Free some, or use a larger machine."
-    else:
-        reason = f"{item.name}: {type(error).__name__}: {error}"
-    return Outcome(name=item.name, status="failed", message=reason)
+    return Outcome(item.name, "failed", reason)
 
 
 @lru_cache(maxsize=1)
 def _load_predictor(model: str, device: str, precision: Precision) -> Predictor:
-    """Load a model once a process."""
     from debye.prediction.predictor import Predictor
 
     return Predictor.from_checkpoint(model, device=device, precision=precision)

@@ -1,4 +1,4 @@
-"""Tables of predictions: one row for every atom, residue or structure of the file, predicted or not."""
+"""Tables of predictions: per atom, residue or structure of the file as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ class PredictedValues:
 
     target: Target
     predicted: NDArray[np.float32]
-    """(atoms, residues or 1) expected value."""
+    """(atoms, residues or 1) expected value; the bounds are its 5 % and 95 % quantiles."""
     lower: NDArray[np.float32]
-    """(atoms, residues or 1) 5 % quantile."""
     upper: NDArray[np.float32]
-    """(atoms, residues or 1) 95 % quantile."""
 
     @property
     def has_prediction(self) -> NDArray[np.bool_]:
@@ -57,15 +55,12 @@ def table_columns(
         target = values.target
         if target.per is not per:
             continue
-        found = dict(
-            zip(target.columns, (values.predicted, values.lower, values.upper), strict=True)
-        )
+        names, found = [*target.columns], [values.predicted, values.lower, values.upper]
         if target.observed_column:
-            found[target.observed_column] = target.observe(structure)
-        columns |= {
-            name: np.round(column.astype(np.float64), target.decimals)
-            for name, column in found.items()
-        }
+            names.append(target.observed_column)
+            found.append(target.observe(structure))
+        for name, column in zip(names, found, strict=True):
+            columns[name] = np.round(column.astype(np.float64), target.decimals)
     return columns
 
 
@@ -74,13 +69,9 @@ def write_csv(columns: Mapping[str, NDArray], path: Path) -> None:
     from pyarrow import csv
 
     table = _arrow_table(columns)
+    texts = [column for column in table.columns if column.type == "string"]
     special = any(
-        character in value
-        for column in table.columns
-        if column.type == "string"
-        for value in column.unique().to_pylist()
-        for character in '",\n\r'
-        if value is not None
+        set(value or "") & set('",\n\r') for text in texts for value in text.unique().to_pylist()
     )
     # Old nucleic acid atom names hold quotation marks (O5"), which must be quoted, then with all text.
     options = csv.WriteOptions(quoting_style="needed" if special else "none", quoting_header="none")
@@ -99,9 +90,7 @@ def _arrow_table(table: Mapping[str, NDArray]) -> pyarrow.Table:
 
     columns = {}
     for name, values in table.items():
-        if values.dtype.kind == "U":
-            # Empty text becomes null: the same missing value as in the number columns.
-            columns[name] = pa.array(values, mask=values == "", type=pa.string())
-        else:
-            columns[name] = pa.array(values, from_pandas=True)
+        # Empty text becomes null: the same missing value as in the number columns.
+        empty = values == "" if values.dtype.kind == "U" else None
+        columns[name] = pa.array(values, mask=empty, from_pandas=True)
     return pa.table(columns)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -53,25 +53,6 @@ class BReason(StrEnum):
     TOO_FEW = "fewer than 50 usable atoms"
 
 
-class BNote(StrEnum):
-    """Peculiarities of B-factors that stay usable."""
-
-    TWO_GROUPS = "two values per residue, for backbone and side chain"
-    FLOOR = "atoms at the lower limit of the refinement program"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainQuality:
-    """Verdict on one chain, as the authors name it."""
-
-    chain: str
-    atoms: int
-    usable: int
-    reasons: tuple[BReason, ...] = ()
-    """Why the whole chain is refused; empty if only single atoms are masked."""
-    notes: tuple[BNote, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BQuality:
     """Which atoms have a B-factor that can be a label."""
@@ -80,43 +61,26 @@ class BQuality:
     """(atoms,) True where B is a target."""
     reasons: tuple[BReason, ...]
     """Why the whole entry is refused; empty if it is usable."""
-    chains: tuple[ChainQuality, ...]
-    masked: dict[BReason, int] = field(default_factory=dict)
+    chains: Mapping[str, BReason]
+    """Why whole chains are refused, by the authors' name; only refused chains."""
+    masked: Mapping[BReason, int]
     """Single atoms masked, by reason; an atom counts under each of its reasons."""
-
-    def __str__(self) -> str:
-        count = f"{int(self.usable.sum())} of {len(self.usable)} atoms usable"
-        refused = [f"refused: {'; '.join(self.reasons)}"] if self.reasons else []
-        chains = [
-            f"chain {chain.chain} refused: {'; '.join(chain.reasons)}"
-            for chain in self.chains
-            if chain.reasons and not self.reasons
-        ]
-        masked = [f"{number} × {reason}" for reason, number in self.masked.items()]
-        notes = sorted({str(note) for chain in self.chains for note in chain.notes})
-        return "; ".join([count, *refused, *chains, *masked, *notes])
 
 
 def assess_b(structure: Structure) -> BQuality:
     """Judge the B column of a structure, per atom, per chain and for the whole entry.
 
-    Call it on what :func:`~debye.structure.select_atoms` returns: hydrogens ride on their heavy
-    atoms and repeat the values of other models and conformers, so they would pass for groups.
-    Nothing is judged by the structure's quality, only by whether B is an individually refined,
-    full isotropic B-factor. An entry without a header is taken for X-ray.
+    The question is whether B is an individually refined, full isotropic B-factor, not how good the structure is.
+    The structure has the heavy atoms of one model and one conformer, as :func:`~debye.structure.select_atoms`
+    returns: hydrogens and other conformers repeat values, so they would pass for groups. Rules:
 
-    Rules, from the entry to the atom:
-
-    * entry: method is not X-ray (of several diffraction methods the first), a predicted model, residual B after TLS, U instead of B, B that
-      contradicts ANISOU (Touw & Vriend 2014, doi:10.1093/protein/gzu044), most residues in refused
-      chains, fewer than 50 usable atoms;
+    * entry: method is not X-ray (of several diffraction methods the first; none stated is X-ray), a predicted model,
+      residual B after TLS, U instead of B, B that contradicts ANISOU (Touw & Vriend 2014,
+      doi:10.1093/protein/gzu044), most residues in refused chains, fewer than 50 usable atoms;
     * chain: more than half of the atoms share one value, or more than a fifth of the residues have
-      one value each. Two values per residue (backbone, side chain) are usable, and noted;
+      one value each. Two values per residue (backbone, side chain) are usable;
     * atom: no value, zero, negative or above 500 Å², occupancy zero, at the cap, or in a residue
       with one value.
-
-    Args:
-        structure: Heavy atoms of one model and one conformer.
     """
     b = structure.b_iso.astype(np.float64)
     reasons = _header_reasons(structure)
@@ -127,35 +91,27 @@ def assess_b(structure: Structure) -> BQuality:
     reasons += _value_reasons(structure, b, sound)
 
     residues = _Residues(structure, b, sound)
-    chains, chain_mask = [], np.zeros(len(b), bool)
-    grouped = np.zeros(len(b), bool)
+    chains: dict[str, BReason] = {}
+    in_refused, grouped = np.zeros(len(b), bool), np.zeros(len(b), bool)
     for name in dict.fromkeys(structure.chain.tolist()):
         rows = structure.chain == name
-        why, notes = _judge_chain(b[rows & sound], residues, residues.chain == name)
-        chain_mask |= rows & bool(why)
-        if BNote.TWO_GROUPS not in notes:
+        reason, has_two_groups = _judge_chain(b[rows & sound], residues, residues.chain == name)
+        if reason is not None:
+            in_refused |= rows
+            chains[name] = reason
+        elif not has_two_groups:
             grouped |= rows & residues.is_constant_atom
-        chains.append((name, rows, why, notes))
-    masks[BReason.GROUPED] = grouped & ~chain_mask
-    usable = sound & ~grouped & ~chain_mask
-    reasons += _refused_chains(chains, residues)
+    masks[BReason.GROUPED] = grouped
+    usable = sound & ~grouped & ~in_refused
+    refused = np.isin(residues.chain[residues.is_polymer], list(chains)).sum()
+    if refused > 0.5 * residues.is_polymer.sum():
+        reasons += chains.values()
     if not reasons and usable.sum() < FEWEST_ATOMS:
         reasons.append(BReason.TOO_FEW)
-    if reasons:
-        usable = np.zeros(len(b), bool)
     return BQuality(
-        usable=usable,
+        usable=usable & (not reasons),
         reasons=tuple(dict.fromkeys(reasons)),
-        chains=tuple(
-            ChainQuality(
-                chain=name,
-                atoms=int(rows.sum()),
-                usable=int(usable[rows].sum()),
-                reasons=tuple(why),
-                notes=tuple(notes),
-            )
-            for name, rows, why, notes in chains
-        ),
+        chains=chains,
         masked={reason: int(mask.sum()) for reason, mask in masks.items() if mask.any()},
     )
 
@@ -163,16 +119,13 @@ def assess_b(structure: Structure) -> BQuality:
 def _header_reasons(structure: Structure) -> list[BReason]:
     """Reasons in the header; a file without one counts as X-ray with full B."""
     entry = structure.entry
-    reasons = []
+    residual = [BReason.RESIDUAL] if entry.b_kind == BKind.RESIDUAL else []
     if entry.is_predicted:
-        reasons.append(BReason.PREDICTED)
-    elif entry.method and "X-RAY" not in diffraction_method(entry.method.upper()):
-        reasons.append(BReason.NOT_XRAY)
-    elif entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC:
-        reasons.append(BReason.NOT_CRYSTALLOGRAPHIC)
-    if entry.b_kind == BKind.RESIDUAL:
-        reasons.append(BReason.RESIDUAL)
-    return reasons
+        return [BReason.PREDICTED, *residual]
+    if entry.method and "X-RAY" not in diffraction_method(entry.method.upper()):
+        return [BReason.NOT_XRAY, *residual]
+    is_other = entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC
+    return [BReason.NOT_CRYSTALLOGRAPHIC] if is_other else residual
 
 
 def _atom_masks(structure: Structure, b: NDArray[np.float64]) -> dict[BReason, NDArray[np.bool_]]:
@@ -227,14 +180,13 @@ class _Residues:
     def __init__(self, structure: Structure, b: NDArray[np.float64], sound: NDArray[np.bool_]):
         residues = structure.n_residues
         index = structure.residue_index
-        order = np.lexsort((b[sound], index[sound]))
-        rows = np.flatnonzero(sound)[order]
-        is_new = np.ones(len(rows), bool)
-        is_new[1:] = (index[rows][1:] != index[rows][:-1]) | (np.diff(b[rows]) > STEP)
+        rows = np.flatnonzero(sound)[np.lexsort((b[sound], index[sound]))]
+        is_new = np.diff(index[rows], prepend=-1).astype(bool) | (
+            np.diff(b[rows], prepend=0) > STEP
+        )
         atoms = np.bincount(index[rows], minlength=residues)
         values = np.bincount(index[rows][is_new], minlength=residues)
-        first = np.full(residues, -1)
-        first[index[::-1]] = np.arange(len(index))[::-1]
+        first = np.unique(index, return_index=True)[1]
         self.chain = structure.chain[first]
         """(residues,) author chain."""
         self.is_polymer = (atoms >= 4) & structure.is_polymer[first]
@@ -244,61 +196,38 @@ class _Residues:
         # Glycine and alanine are too small to distinguish two groups from individual values.
         self.tells_groups = self.is_polymer & (atoms >= 6)
         self.has_two = values == 2
-        floor = _at_limit(structure, b, upper=False)
-        self.floor = np.bincount(index[floor], minlength=residues)
-        """(residues,) atoms at the lower limit."""
         # A residue at the lower limit is well ordered, so its values are kept.
+        floor = _at_limit(structure, b, upper=False)
         self.is_constant_atom = self.is_constant[index] & sound & ~floor
         """(atoms,) in a residue with one value."""
 
 
 def _judge_chain(
     b: NDArray[np.float64], residues: _Residues, mine: NDArray[np.bool_]
-) -> tuple[list[BReason], list[BNote]]:
-    """Return reasons against a whole chain, and its peculiarities."""
-    reasons, notes = [], []
+) -> tuple[BReason | None, bool]:
+    """Return the reason against a whole chain, and whether its residues have two values each."""
     polymer = mine & residues.is_polymer
-    if residues.floor[mine].any():
-        notes.append(BNote.FLOOR)
     if polymer.sum() < FEWEST_RESIDUES or not len(b):
-        return reasons, notes
-    _, counts = np.unique(np.round(b, 2), return_counts=True)
+        return None, False
+    counts = np.unique(np.round(b, 2), return_counts=True)[1]
     telling = mine & residues.tells_groups
     if counts.max() > SAME_VALUE_SHARE * len(b) or b.std() < 0.02 * b.mean():
-        reasons.append(BReason.CONSTANT)
-    elif telling.any() and residues.has_two[telling].mean() > SAME_VALUE_SHARE:
-        notes.append(BNote.TWO_GROUPS)
-    elif residues.is_constant[polymer].mean() > GROUPED_SHARE:
-        reasons.append(BReason.GROUPED)
-    return reasons, notes
-
-
-def _refused_chains(chains: Iterable[tuple], residues: _Residues) -> list[BReason]:
-    """Reasons of the refused chains if these have most polymer residues: they then apply to the entry."""
-    refused = [(name, why) for name, _, why, _ in chains if why]
-    in_refused = np.isin(residues.chain[residues.is_polymer], [name for name, _ in refused])
-    if in_refused.sum() > 0.5 * residues.is_polymer.sum():
-        return [reason for _, why in refused for reason in why]
-    return []
+        return BReason.CONSTANT, False
+    if telling.any() and residues.has_two[telling].mean() > SAME_VALUE_SHARE:
+        return None, True
+    return (
+        BReason.GROUPED if residues.is_constant[polymer].mean() > GROUPED_SHARE else None
+    ), False
 
 
 def b_labels(structure: Structure) -> Labels:
     """Return the B-factors (Å²) of a structure's heavy atoms, usable where :func:`assess_b` says so."""
     quality = assess_b(structure)
-    return Labels(value=structure.b_iso, usable=quality.usable, reasons=unusable_counts(quality))
-
-
-def unusable_counts(quality: BQuality) -> dict[str, int]:
-    """Return the number of atoms without a usable B-factor, by reason."""
-    counts: Counter[str] = Counter()
-    for reason in quality.reasons:
-        counts[f"entry: {reason}"] += len(quality.usable)
-    for chain in quality.chains:
-        for reason in chain.reasons:
-            counts[f"chain: {reason}"] += chain.atoms
-    for reason, atoms in quality.masked.items():
-        counts[str(reason)] += atoms
-    return dict(counts)
+    counts = Counter({f"entry: {reason}": len(structure) for reason in quality.reasons})
+    for chain, reason in quality.chains.items():
+        counts[f"chain: {reason}"] += int((structure.chain == chain).sum())
+    counts.update({str(reason): atoms for reason, atoms in quality.masked.items()})
+    return Labels(value=structure.b_iso, usable=quality.usable, reasons=dict(counts))
 
 
 def deposited_b(structure: Structure) -> NDArray[np.float32]:
@@ -328,9 +257,7 @@ B_FACTOR = Target(
     name="b_factor",
     unit="Å²",
     summary="Isotropic B-factor, standardized within its structure.",
-    source=LabelSource(
-        name="b_iso", compute=b_labels, value_column="b_iso", usable_column="usable"
-    ),
+    source=LabelSource("b_iso", b_labels, value_column="b_iso", usable_column="usable"),
     transform=Transform.Z,
     minimum=1.0,
     # Of the 2,526 training structures log mean lies between 1.58 and 4.77, log sd between 0.81 and 3.89.

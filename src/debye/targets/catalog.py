@@ -16,18 +16,10 @@ TARGETS = Catalog("target", "debye.targets", Target, [B_FACTOR, B_FACTOR_LOG, B_
 
 
 def find_target(name: str) -> Target:
-    """Look up a target by name.
-
-    Raises:
-        ConfigError: there is none; lists the names.
-    """
+    """Look up a target by name; an unknown one is a ``ConfigError`` with the nearest name."""
     return TARGETS.find(name)
 
 
 def find_targets(names: Iterable[str]) -> tuple[Target, ...]:
-    """Look up several targets by name, in order.
-
-    Raises:
-        ConfigError: there is no such target; lists the names.
-    """
+    """Look up several targets by name, in order."""
     return tuple(map(find_target, names))

@@ -6,7 +6,7 @@ All values are standardized. An item is what one value describes: an atom, a res
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
@@ -63,9 +63,8 @@ class TargetLabels:
     """The labels of one target for a batch, standardized."""
 
     value: Float[Tensor, " items"]
-    """0 where ``weight`` is 0."""
     weight: Float[Tensor, " items"]
-    """1 where the label is usable, else 0."""
+    """1 where the label is usable; else 0, as is ``value``."""
     log_mean_sd: Float[Tensor, "structures 2"]
     """Log of the robust mean and standard deviation of each structure; 0 where the target has none."""
     trust: Float[Tensor, " structures"]
@@ -75,11 +74,8 @@ class TargetLabels:
 
     def to(self, device: torch.device | str) -> TargetLabels:
         """Copy every tensor to a device."""
-        moved = {
-            item.name: getattr(self, item.name).to(device, non_blocking=True)
-            for item in fields(self)
-            if item.name != "clipped"
-        }
+        names = ("value", "weight", "log_mean_sd", "trust")
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         return replace(self, **moved)
 
 
@@ -143,30 +139,33 @@ def within_structures(
 ) -> LossTerms:
     """Combine a robust error, the per-structure correlation, and the fits of expected error, mean and sd.
 
-    Every structure counts the same in the correlation and in mean and sd, every labelled item in the error
-    and in the likelihood.
+    Structures weigh the same in correlation, mean and sd; labelled items in the error and in the likelihood.
     """
     trust = 1.0 + config.quality * (labels.trust - 1.0)
-    huber, spread = _pointwise_terms(
-        output, labels, items, config, absolute_error(output, labels, items)
-    )
-    per_structure = structure_correlation(
-        output.value, labels.value, labels.weight, items.structure_index, items.n_structures
-    )
-    labelled = labels.weight.new_zeros(items.n_structures)
-    labelled = labelled.index_add(0, items.structure_index, labels.weight)
-    counted = (labelled >= FEWEST_ITEMS).float()
+    error = absolute_error(output, labels, items)
+    huber, spread = _pointwise_terms(output, labels, items, config, error)
+    per_structure, counted = _correlations(output, labels, items, labels.weight)
+    counted = counted.float()
     structures = counted.sum().clamp(min=1.0)
     correlation = (per_structure * counted).sum() / structures
-    total = (
-        huber + config.correlation * ((1.0 - per_structure) * counted * trust).sum() / structures
-    )
+    misfit = ((1.0 - per_structure) * counted * trust).sum()
     level = huber.new_zeros(())
     if output.log_mean_sd is not None:
         error = F.smooth_l1_loss(output.log_mean_sd, labels.log_mean_sd, reduction="none", beta=0.2)
         level = (error.sum(1) * counted * trust).sum() / structures
+    total = huber + config.correlation * misfit / structures
     total = total + config.spread * spread + config.level * level
     return LossTerms(total, huber, correlation, spread, level)
+
+
+def _correlations(
+    output: TargetOutput, labels: TargetLabels, items: Items, weight: Tensor
+) -> tuple[Float[Tensor, " structures"], Bool[Tensor, " structures"]]:
+    """Return the correlation within each structure, and which structures have enough labels for one."""
+    index, count = items.structure_index, items.n_structures
+    found = structure_correlation(output.value, labels.value, weight, index, count)
+    labelled = weight.new_zeros(count).index_add(0, index, weight)
+    return found, labelled >= FEWEST_ITEMS
 
 
 def pointwise(
@@ -224,11 +223,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
 
 
 def find_loss(target: Target) -> Loss:
-    """Return the loss function of a target.
-
-    Raises:
-        ConfigError: its name is not a row of :data:`LOSSES`.
-    """
+    """Return the loss function of a target; an unknown name is a ``ConfigError``."""
     if not isinstance(target.loss, str):
         return target.loss
     if target.loss not in LOSSES:
@@ -247,21 +242,15 @@ class Monitor:
 
 
 def _structure_r_sums(output: TargetOutput, labels: TargetLabels, items: Items) -> Tensor:
-    weight = labels.weight * items.is_protein
-    found = structure_correlation(
-        output.value, labels.value, weight, items.structure_index, items.n_structures
-    )
-    labelled = weight.new_zeros(items.n_structures).index_add(0, items.structure_index, weight)
-    found = found[labelled >= FEWEST_ITEMS]
+    found, counted = _correlations(output, labels, items, labels.weight * items.is_protein)
+    found = found[counted]
     return torch.stack([found.sum(), found.new_tensor(float(len(found)))])
 
 
 def _pooled_r_sums(output: TargetOutput, labels: TargetLabels, items: Items) -> Tensor:
     used = labels.weight > 0
     x, y = output.value[used].double(), labels.value[used].double()
-    return torch.stack(
-        [torch.ones_like(x).sum(), *(part.sum() for part in (x, y, x * x, y * y, x * y))]
-    )
+    return torch.stack([part.sum() for part in (torch.ones_like(x), x, y, x * x, y * y, x * y)])
 
 
 def _pooled_r(sums: Tensor) -> float:
@@ -287,11 +276,7 @@ MONITORS: Mapping[str, Monitor] = MappingProxyType(
 
 
 def find_monitor(target: Target) -> Monitor:
-    """Return the figure that chooses the best epoch of a target.
-
-    Raises:
-        ConfigError: its name is not a row of :data:`MONITORS`.
-    """
+    """Return the figure that chooses the best epoch of a target; an unknown name is a ``ConfigError``."""
     if target.monitor not in MONITORS:
         raise unknown_name("monitor", target.monitor, MONITORS)
     return MONITORS[target.monitor]

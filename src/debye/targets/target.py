@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 MAD_TO_SD = 1.4826
 """Standard deviation of a normal distribution whose median absolute deviation is 1."""
 OUTLIER_SDS = 8.0
-"""Values further than this many (MAD-based) standard deviations from the median count as if they were
-there. B is heavy-tailed, so the bound is wide: over 3,298 crystals it leaves the standard deviation as it is
-at the median and changes it by 27 % at the 99th percentile."""
+"""Values further than this many (MAD-based) standard deviations from the median count as if they were there. B is
+heavy-tailed: over 3,298 crystals the bound changes the standard deviation by 0 (median) and 27 % (99th percentile)."""
 TRAINING_LIMIT = 5.0
 """Standardized values are clipped to ± this in training, and only there: 0.14 % of atoms for B."""
 
+Pair = tuple[float, float]
 Values = TypeVar("Values", bound="NDArray[Any] | Tensor")
 
 
@@ -38,8 +38,7 @@ class Per(StrEnum):
 
     def count(self, structure: Structure) -> int:
         """Return the number of values that a structure has."""
-        counts = {Per.ATOM: len(structure), Per.RESIDUE: structure.n_residues}
-        return counts.get(self, 1)
+        return {Per.ATOM: len(structure), Per.RESIDUE: structure.n_residues}.get(self, 1)
 
 
 class Transform(StrEnum):
@@ -71,21 +70,21 @@ class Labels:
         """Return labels that are usable wherever the value is finite."""
         value = np.asarray(value, np.float32)
         usable = np.isfinite(value)
-        missing = int((~usable).sum())
-        return cls(value=value, usable=usable, reasons={"no value": missing} if missing else {})
+        reasons = {} if usable.all() else {"no value": int((~usable).sum())}
+        return cls(value=value, usable=usable, reasons=reasons)
 
     @classmethod
     def unusable(cls, count: int, reason: str) -> Labels:
         """Return labels of which none is usable."""
-        value = np.zeros(count, np.float32)
-        return cls(value=value, usable=np.zeros(count, bool), reasons={reason: count})
+        none = np.zeros(count, bool)
+        return cls(value=none.astype(np.float32), usable=none, reasons={reason: count})
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Labels:
         """Return the labels of some items; the reasons are not kept."""
         return Labels(value=self.value[rows], usable=self.usable[rows])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LabelSource:
     """Where labels come from, and the columns of a data store that hold them."""
 
@@ -101,10 +100,8 @@ class LabelSource:
     @property
     def columns(self) -> tuple[str, str]:
         """Columns of the store with the values, and with their usability."""
-        return (
-            self.value_column or f"label_{self.name}",
-            self.usable_column or f"usable_{self.name}",
-        )
+        name = self.name
+        return self.value_column or f"label_{name}", self.usable_column or f"usable_{name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +111,10 @@ class Standardized:
     value: NDArray[np.float32]
     """(items,) standardized, not clipped; 0 where not usable."""
     location: float
-    """Value that became 0, in the unit of the target (log: of its logarithm)."""
+    """Value that became 0, in the unit of the target (log: of its logarithm); ``scale`` is the step of 1."""
     scale: float
-    """Difference that became 1, in the same unit."""
     log_mean_sd: NDArray[np.float32]
-    """(2,) log of the robust mean and of the robust standard deviation of the structure; 0 for targets that
-    can be negative."""
+    """(2,) log of the structure's robust mean and standard deviation; 0 for targets that can be negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +133,9 @@ class Target:
     minimum_sd: float = 0.01
     """Smallest standard deviation of a structure, in the unit of the target: a constant structure stays finite."""
     location: float = 0.0
-    """Value that becomes 0 under ``STANDARD``; set by :meth:`scaled`."""
+    """Value that becomes 0 under ``STANDARD``, ``scale`` the step of 1; set by :meth:`scaled`."""
     scale: float = 1.0
-    """Difference that becomes 1 under ``STANDARD``; set by :meth:`scaled`."""
-    log_mean_sd_range: (
-        tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None
-    ) = None
+    log_mean_sd_range: tuple[Pair, Pair, Pair] | None = None
     """Lowest, usual and highest log mean and log standard deviation of a structure. A model may replace a
     prediction outside the range by the usual one; None: any prediction is kept."""
     trust: Callable[[float | None], float] | None = None
@@ -167,18 +159,15 @@ class Target:
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name != self.name.lower():
-            self._refuse(
-                "the name is not a lower-case identifier", "Use letters, digits, underscores"
-            )
-        if self.transform is Transform.Z and (self.per is not Per.ATOM or (self.minimum or 0) <= 0):
-            self._refuse(
-                "z needs values per atom and a minimum above 0, since models predict log mean and log sd",
-                "Use the transform standard",
-            )
-        if self.transform is Transform.LOG and (self.minimum or 0) <= 0:
-            self._refuse(
-                "log needs a minimum above 0", "Set minimum, or use the transform standard"
-            )
+            problem = "the name is not a lower-case identifier"
+            self._refuse(problem, "Use letters, digits, underscores")
+        is_positive = (self.minimum or 0) > 0
+        if self.transform is Transform.Z and not (self.per is Per.ATOM and is_positive):
+            problem = "z needs values per atom and a minimum above 0, since models predict log mean and log sd"
+            self._refuse(problem, "Use the transform standard")
+        if self.transform is Transform.LOG and not is_positive:
+            remedy = "Set minimum, or use the transform standard"
+            self._refuse("log needs a minimum above 0", remedy)
         if self.in_b_column and self.per is not Per.ATOM:
             self._refuse("only values per atom fit the B column", "Set in_b_column to False")
 
@@ -208,23 +197,14 @@ class Target:
         return self.observed(structure)
 
     def scaled(self, location: float, scale: float) -> Target:
-        """Return the target with the mean and standard deviation of a training set.
-
-        Raises:
-            ConfigError: the numbers are not finite or the scale is not positive.
-        """
+        """Return the target with the mean and standard deviation of a training set, which must be usable numbers."""
         if not (np.isfinite([location, scale]).all() and scale > 0):
-            self._refuse(
-                f"location {location}, scale {scale}", "Give finite numbers, scale above 0"
-            )
+            problem = f"location {location}, scale {scale}"
+            self._refuse(problem, "Give finite numbers, scale above 0")
         return replace(self, location=float(location), scale=float(scale))
 
     def standardize(self, labels: Labels) -> Standardized:
-        """Transform the values of one structure; only usable items count.
-
-        Raises:
-            ConfigError: no item is usable.
-        """
+        """Transform the values of one structure; only usable items count, and without any it is a ``ConfigError``."""
         value = np.asarray(labels.value, np.float64)
         usable = np.asarray(labels.usable, bool) & np.isfinite(value)
         if not usable.any():
@@ -233,32 +213,22 @@ class Target:
         if self.minimum is not None:
             mean = max(mean, self.minimum)
         sd = max(sd, self.minimum_sd)
-        location, scale = 0.0, 1.0
-        if self.transform is Transform.Z:
-            location, scale = mean, sd
-        elif self.transform is Transform.STANDARD:
-            location, scale = self.location, self.scale
+        # Other transforms than these two have location 0 and scale 1.
+        is_z = self.transform is Transform.Z
+        location, scale = (mean, sd) if is_z else (self.location, self.scale)
         filled = np.where(usable, value, mean)
         if self.transform is Transform.LOG:
             filled = np.log(np.maximum(filled, self.minimum or 0.0))
-        standardized = np.where(usable, (filled - location) / scale, 0.0)
-        positive = self.minimum is not None and self.minimum > 0
+        standardized = np.where(usable, (filled - location) / scale, 0.0).astype(np.float32)
+        logs = np.log([mean, sd]) if (self.minimum or 0) > 0 else np.zeros(2)
         return Standardized(
-            value=standardized.astype(np.float32),
-            location=location,
-            scale=scale,
-            log_mean_sd=np.log([mean, sd]).astype(np.float32)
-            if positive
-            else np.zeros(2, np.float32),
+            value=standardized, location=location, scale=scale, log_mean_sd=logs.astype(np.float32)
         )
 
     def restore(self, standardized: Values, location: Any = None, scale: Any = None) -> Values:
         """Return values in the unit of the target, not below its minimum.
 
-        Args:
-            standardized: (items,) numpy array or torch tensor.
-            location: Number, or one per item, of the same kind; None: that of the target.
-            scale: The same.
+        Location and scale are numbers, or one per item, of the same kind as ``standardized``; None: those of the target.
 
         Example:
             >>> from debye.targets.catalog import find_target
@@ -273,10 +243,9 @@ class Target:
 
 
 def robust_location_scale(value: NDArray[Any]) -> tuple[float, float]:
-    """Return mean and standard deviation after outliers are pulled in to a bound.
+    """Return mean and standard deviation after outliers are pulled in to median ± :data:`OUTLIER_SDS` × 1.4826 × MAD.
 
-    The bound is the median ± :data:`OUTLIER_SDS` × 1.4826 × MAD. Where more than half of the values are
-    equal the MAD is 0 and nothing is pulled in.
+    Where more than half of the values are equal the MAD is 0 and nothing is pulled in.
 
     Example:
         >>> robust_location_scale(np.array([9.0, 10.0, 11.0, 10.0, 9.0, 11.0, 9999.0]))[0] < 12.0

@@ -6,8 +6,10 @@ doi:10.1080/09540099550039318.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
 
 from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -27,9 +29,8 @@ from debye.dataset.batches.loader import (
     make_loader,
 )
 from debye.dataset.store.store import Store
-from debye.graph.config import GraphConfig
 from debye.graph.graph import AtomGraph
-from debye.targets.target import Target
+from debye.models.base import AtomModel
 from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import VALIDATIONS
 
@@ -37,19 +38,8 @@ REHEARSAL_SEED = 1_000_003
 """Added to the seed of rehearsal batches: else both streams would draw the same random numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessShare:
-    """Which part of each epoch this process trains on."""
-
-    rank: int
-    world_size: int
-
-
 class RememberedGraphs:
-    """Builds the graph of an entry on first use and keeps it in memory.
-
-    For a few chosen entries of a large split, of which a cache would build all.
-    """
+    """Keeps graphs in memory after their first use: for a few entries of a large split, of which a cache builds all."""
 
     def __init__(self, builder: GraphBuilder) -> None:
         self.builder = builder
@@ -62,93 +52,7 @@ class RememberedGraphs:
         return self._known[row]
 
 
-def open_graphs(
-    recipe: Recipe, store: Store, config: GraphConfig, progress: bool = False
-) -> dict[str, GraphSource]:
-    """Open, or build first, the graphs of the splits that a recipe trains and validates on."""
-    validated = [] if recipe.training.keep == "last" else [recipe.data.validation_split]
-    if recipe.data.loader.only:
-        return {
-            name: find_graph_cache(store, name, config)
-            or RememberedGraphs(GraphBuilder(store, name, config))
-            for name in dict.fromkeys([recipe.data.split, *validated])
-        }
-    graphs: dict[str, GraphSource] = {}
-    for split in dict.fromkeys([recipe.data.split, *validated]):
-        total = len(store.entries(split))
-        with Bar(disable=not progress) as bar:
-            task = bar.add_task(f"graphs of {split}", total=total)
-            graphs[split] = open_graph_cache(
-                store,
-                split,
-                config,
-                workers=recipe.data.graph_workers,
-                progress=lambda done, _, task=task, bar=bar: bar.update(task, completed=done),
-            )
-    return graphs
-
-
-def training_loader(
-    recipe: Recipe,
-    store: Store,
-    targets: Sequence[Target],
-    graphs: GraphSource,
-    share: ProcessShare,
-) -> DataLoader[Batch]:
-    """Return the shuffled batches of the training split; ``training.seed`` sets the order."""
-    config = LoaderConfig.model_validate(
-        recipe.data.loader.model_dump() | {"seed": recipe.training.seed}
-    )
-    return make_loader(
-        store,
-        recipe.data.split,
-        targets,
-        graphs,
-        config,
-        rank=share.rank,
-        world_size=share.world_size,
-        batches_per_epoch=recipe.data.batches_per_epoch,
-    )
-
-
-def rehearsing_loader(
-    own: DataLoader[Batch],
-    recipe: Recipe,
-    store: Store,
-    targets: Sequence[Target],
-    config: GraphConfig,
-    share: ProcessShare,
-) -> DataLoader[Batch]:
-    """Mix batches of a rehearsal store into those of a loader, under the same filters and batch size."""
-    rehearsal = recipe.rehearsal or RehearsalConfig()
-    changes = {
-        "seed": recipe.training.seed + REHEARSAL_SEED,
-        "only": (),
-        "without": rehearsal.without,
-    }
-    settings = LoaderConfig.model_validate(recipe.data.loader.model_dump() | changes)
-    # Building graphs on the fly costs little next to a step, and leaves the rehearsal store as it is.
-    graphs = find_graph_cache(store, rehearsal.split, config)
-    rehearsed = make_loader(
-        store,
-        rehearsal.split,
-        targets,
-        graphs or GraphBuilder(store, rehearsal.split, config),
-        settings,
-        rank=share.rank,
-        world_size=share.world_size,
-    )
-    return DataLoader(
-        MixedBatches(own.dataset, rehearsed.dataset),  # type: ignore[arg-type]
-        batch_size=None,
-        sampler=MixedSampler(own.sampler, rehearsed.sampler, rehearsal.share),  # type: ignore[arg-type]
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class MixedKey:
+class MixedKey(NamedTuple):
     """A batch of the run's own store, or of the rehearsal store."""
 
     is_rehearsal: bool
@@ -169,8 +73,7 @@ class MixedBatches(Dataset[Batch]):
 class MixedSampler(Sampler[MixedKey]):
     """One epoch of the run's own data, with ``share`` rehearsal batches after each batch (on average).
 
-    The rehearsal batches are an endless stream that continues from epoch to epoch; those of an epoch depend on seed
-    and epoch alone.
+    These are an endless stream that continues from epoch to epoch; those of an epoch depend on seed and epoch alone.
     """
 
     def __init__(self, own: BatchSampler, rehearsal: BatchSampler, share: float) -> None:
@@ -186,41 +89,102 @@ class MixedSampler(Sampler[MixedKey]):
         return len(self.own) + self.n_rehearsal
 
     def __iter__(self) -> Iterator[MixedKey]:
-        own = list(self.own)
+        own, given = list(self.own), 0
         stream = self.rehearsal.stream(self.own.epoch * self.n_rehearsal, self.n_rehearsal)
-        given = 0
         for number, key in enumerate(own, start=1):
             yield MixedKey(False, key)
             due = round(number * self.n_rehearsal / len(own))
-            yield from (MixedKey(True, next(stream)) for _ in range(due - given))
+            yield from (MixedKey(True, key) for key in islice(stream, due - given))
             given = due
 
 
-def validation_loaders(
-    recipe: Recipe,
-    store: Store,
-    targets: Sequence[Target],
-    graphs: GraphSource,
-    share: ProcessShare,
-) -> list[DataLoader[Batch]]:
-    """Return a loader for each of :data:`VALIDATIONS`: every entry, unclipped, in order."""
-    return [
-        make_loader(
-            store,
-            recipe.data.validation_split,
-            targets,
-            graphs,
-            LoaderConfig(
-                batch_atoms=recipe.data.loader.batch_atoms,
-                hide_crystal=1.0 if name == "isolated" else 0.0,
-                only=recipe.data.validation_only,
-                shuffle=False,
-                min_usable=1,
-                clip=False,
-                workers=recipe.data.loader.workers,
-            ),
-            rank=share.rank,
-            world_size=share.world_size,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBatches:
+    """The batches of a run, and of each epoch the part that one of several processes trains on."""
+
+    recipe: Recipe
+    store: Store
+    model: AtomModel
+    rank: int = 0
+    world_size: int = 1
+
+    def open_graphs(self, *, progress: bool = False) -> dict[str, GraphSource]:
+        """Open, or build first, the graphs of the splits that the recipe trains and validates on."""
+        store, config, data = self.store, self.model.graph_config, self.recipe.data
+        validated = [data.validation_split] if self.recipe.training.keep == "best" else []
+        graphs: dict[str, GraphSource] = {}
+        for split in dict.fromkeys([data.split, *validated]):
+            if data.loader.only:
+                cache = find_graph_cache(store, split, config)
+                graphs[split] = cache or RememberedGraphs(GraphBuilder(store, split, config))
+                continue
+            with Bar(disable=not progress) as bar:
+                task = bar.add_task(f"graphs of {split}", total=len(store.entries(split)))
+                graphs[split] = open_graph_cache(
+                    store,
+                    split,
+                    config,
+                    workers=data.graph_workers,
+                    progress=lambda done, _, task=task, bar=bar: bar.update(task, completed=done),
+                )
+        return graphs
+
+    def training(self, graphs: GraphSource) -> DataLoader[Batch]:
+        """Return the shuffled batches of the training split; ``training.seed`` sets the order."""
+        data, config = self.recipe.data, self._config(seed=self.recipe.training.seed)
+        return self._loader(self.store, data.split, graphs, config, data.batches_per_epoch)
+
+    def rehearsing(self, own: DataLoader[Batch], store: Store) -> DataLoader[Batch]:
+        """Mix batches of a rehearsal store into those of a loader, under the same filters and batch size."""
+        rehearsal = self.recipe.rehearsal or RehearsalConfig()
+        split, seed = rehearsal.split, self.recipe.training.seed + REHEARSAL_SEED
+        settings = self._config(seed=seed, only=(), without=rehearsal.without)
+        # Building graphs on the fly costs little next to a step, and leaves the rehearsal store as it is.
+        graphs = find_graph_cache(store, split, self.model.graph_config)
+        graphs = graphs or GraphBuilder(store, split, self.model.graph_config)
+        rehearsed = self._loader(store, split, graphs, settings)
+        return DataLoader(
+            MixedBatches(own.dataset, rehearsed.dataset),  # type: ignore[arg-type]
+            batch_size=None,
+            sampler=MixedSampler(own.sampler, rehearsed.sampler, rehearsal.share),  # type: ignore[arg-type]
+            num_workers=settings.workers,
+            persistent_workers=settings.workers > 0,
         )
-        for name in VALIDATIONS
-    ]
+
+    def validation(self, graphs: GraphSource) -> list[DataLoader[Batch]]:
+        """Return a loader for each of :data:`VALIDATIONS`: every entry, unclipped, in order."""
+        data, own = self.recipe.data, self.recipe.data.loader
+        config = LoaderConfig(
+            batch_atoms=own.batch_atoms,
+            only=data.validation_only,
+            shuffle=False,
+            min_usable=1,
+            clip=False,
+            workers=own.workers,
+        )
+        shares = [1.0 if name == "isolated" else 0.0 for name in VALIDATIONS]
+        configs = [config.model_copy(update={"hide_crystal": share}) for share in shares]
+        split = data.validation_split
+        return [self._loader(self.store, split, graphs, config) for config in configs]
+
+    def _config(self, **changes: Any) -> LoaderConfig:
+        return LoaderConfig.model_validate(self.recipe.data.loader.model_dump() | changes)
+
+    def _loader(
+        self,
+        store: Store,
+        split: str,
+        graphs: GraphSource,
+        config: LoaderConfig,
+        batches: int | None = None,
+    ) -> DataLoader[Batch]:
+        return make_loader(
+            store,
+            split,
+            self.model.targets,
+            graphs,
+            config,
+            rank=self.rank,
+            world_size=self.world_size,
+            batches_per_epoch=batches,
+        )

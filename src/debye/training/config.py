@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from debye.config_files import read_toml
+from debye.config_files import read_toml, set_setting
 from debye.dataset.batches.loader import LoaderConfig
 from debye.errors import ConfigError, explain_validation
 from debye.models.catalog import model_config
@@ -47,7 +47,6 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
     validation_only: tuple[str, ...] = ()
     """Validate on these entries of the split, by id; all if empty."""
     loader: TrainingLoaderConfig = TrainingLoaderConfig()
-    """Filters, batch size, hidden crystals."""
     batches_per_epoch: PositiveInt | None = None
     """An epoch is this many batches of the endless shuffled stream; None: one pass over the split.
     Validation and checkpoints happen between epochs."""
@@ -63,7 +62,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     seed: Annotated[int, Field(ge=0)] = 1
     epochs: PositiveInt = 30
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """See :func:`debye.training.optimizer.make_optimizer`."""
+    """See :func:`debye.training.module.make_optimizer`."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-3
     weight_decay: NonNegativeFloat = 0.01
     warmup: Share = 0.03
@@ -91,13 +90,12 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _divides_evenly(self) -> TrainingConfig:
+        multiple = f"epochs ({self.epochs}) is not a multiple of"
         if self.epochs % self.validate_every:
-            raise ValueError(
-                f"epochs ({self.epochs}) is not a multiple of validate_every ({self.validate_every}): "
-                "the last epochs would have no effect"
-            )
+            why = "the last epochs would have no effect"
+            raise ValueError(f"{multiple} validate_every ({self.validate_every}): {why}")
         if self.epochs % self.cycles:
-            raise ValueError(f"epochs ({self.epochs}) is not a multiple of cycles ({self.cycles})")
+            raise ValueError(f"{multiple} cycles ({self.cycles})")
         return self
 
 
@@ -191,28 +189,23 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             if not values:
                 raise ValueError(f"search of {key} has no value to try")
             if not _holds(known, key):
-                raise ValueError(
-                    f"search of {key}: no such setting; write section.key with a section of "
-                    f"{', '.join(SEARCHED)}"
-                )
+                sections = f"section.key with a section of {', '.join(SEARCHED)}"
+                raise ValueError(f"search of {key}: no such setting; write {sections}")
         for settings in self.combinations():
             try:
                 tried = self.changed(settings)
                 model_config(tried.model, tried.settings)
             except ValidationError as error:
-                raise ValueError(
-                    f"search cannot try {settings}: {explain_validation(error)}"
-                ) from error
+                problem = f"search cannot try {settings}: {explain_validation(error)}"
+                raise ValueError(problem) from error
         return self
 
     def combinations(self) -> list[dict[str, Any]]:
-        """Return every combination of the values that are searched, by dotted setting.
+        """Return every combination of the values that are searched, by dotted setting; one empty one without a search.
 
         Example:
             >>> Recipe(name="a", model="meta_gnn", search={"training.seed": [1, 2]}).combinations()
             [{'training.seed': 1}, {'training.seed': 2}]
-            >>> Recipe(name="a", model="meta_gnn").combinations()
-            [{}]
         """
         return [
             dict(zip(self.search, values, strict=True)) for values in product(*self.search.values())
@@ -222,22 +215,18 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         """Return the recipe with some dotted settings changed, and without a search."""
         content = self.model_dump()
         for key, value in settings.items():
-            *parents, name = key.split(".")
-            section = content
-            for parent in parents:
-                section = section.setdefault(parent, {})
-            section[name] = value
+            set_setting(content, key, value)
         return Recipe.model_validate(content | {"search": {}})
 
 
 def _holds(settings: dict[str, Any], key: str) -> bool:
     """Return whether nested settings have a dotted key that is not a section."""
-    *parents, name = key.split(".")
-    for parent in parents:
-        settings = settings.get(parent, {})
-        if not isinstance(settings, dict):
+    found: Any = settings
+    for name in key.split("."):
+        if not isinstance(found, dict) or name not in found:
             return False
-    return bool(parents) and name in settings and not isinstance(settings[name], dict)
+        found = found[name]
+    return "." in key and not isinstance(found, dict)
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from pydantic import BaseModel
 
 from debye.dataset.batches.graph_cache import GraphBuilder
 from debye.dataset.batches.loader import choose_rows
@@ -29,13 +30,7 @@ from debye.models.catalog import build_model, find_model, model_config
 from debye.models.checkpoint import CheckpointHeader, read_header, save_checkpoint
 from debye.targets.catalog import find_targets
 from debye.targets.target import Target, Transform, robust_location_scale
-from debye.training.batches import (
-    ProcessShare,
-    open_graphs,
-    rehearsing_loader,
-    training_loader,
-    validation_loaders,
-)
+from debye.training.batches import RunBatches
 from debye.training.config import Recipe, RehearsalConfig
 from debye.training.module import (
     MONITOR,
@@ -56,10 +51,9 @@ class FitResult:
     checkpoint: Path
     best_epoch: int
     monitor: str
-    """Name of the figure that chose the epoch."""
+    """Name of the figure that chose the epoch, for B the mean per-structure correlation."""
     val_r: float | None
-    """Monitor of the targets on the validation split (for B the mean per-structure correlation), averaged over
-    crystal shown and hidden; None where nothing was validated."""
+    """That figure on the validation split, over crystal shown and hidden; None where nothing was validated."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -91,19 +85,14 @@ def fit(
     resume from), ``recipe.json``, and logs for TensorBoard and as CSV.
 
     Args:
-        recipe: What is trained, and how.
         store: Data store with labels of the recipe's targets.
-        out: Folder of the run.
         rehearsal: Store of the batches that ``[rehearsal]`` mixes in.
         resume: Continue a run that was stopped or killed.
-        accelerator: ``auto``, ``cpu`` or ``gpu``.
-        devices: Number of processes or GPUs, or ``auto``.
-        progress: Show a progress bar.
+        accelerator: ``auto``, ``cpu`` or ``gpu``; ``devices`` is the number of processes or GPUs, or ``auto``.
         callbacks: Lightning callbacks, whose state is saved and resumed. Table models have no loop and call none.
 
     Raises:
-        ConfigError: the model or a setting is unknown, or ``out`` holds another run.
-        CheckpointError: the checkpoint to start from cannot be used.
+        ConfigError: the model or a setting is unknown, ``out`` has another run, or the start checkpoint does not fit.
     """
     config = model_config(recipe.model, recipe.settings)
     L.seed_everything(recipe.training.seed, workers=True, verbose=False)
@@ -114,24 +103,18 @@ def fit(
     _claim(out, recipe, store, rehearsal, resume)
     keep_freed_memory()
     if isinstance(model, TableModel):
-        return _fit_table(model, recipe, store, out, config.model_dump(mode="json"))
+        return _fit_table(model, recipe, store, out, config)
     trainer = _trainer(recipe, out, accelerator, devices, progress, callbacks)
-    graphs = open_graphs(recipe, store, model.graph_config, progress)
-    share = ProcessShare(rank=trainer.global_rank, world_size=trainer.world_size)
-    training = training_loader(recipe, store, targets, graphs[recipe.data.split], share)
+    rank, size = trainer.global_rank, trainer.world_size
+    batches = RunBatches(recipe=recipe, store=store, model=model, rank=rank, world_size=size)
+    graphs = batches.open_graphs(progress=progress)
+    training, validation = batches.training(graphs[recipe.data.split]), []
     if rehearsal is not None:
-        config_of = model.graph_config
-        training = rehearsing_loader(training, recipe, rehearsal, targets, config_of, share)
-    validation = []
+        training = batches.rehearsing(training, rehearsal)
     if recipe.training.keep == "best":
-        graphs_of_val = graphs[recipe.data.validation_split]
-        validation = validation_loaders(recipe, store, targets, graphs_of_val, share)
-    module = FitModule(
-        model,
-        recipe,
-        steps=recipe.training.epochs * len(training),
-        start=start.weights if start else None,
-    )
+        validation = batches.validation(graphs[recipe.data.validation_split])
+    steps = recipe.training.epochs * len(training)
+    module = FitModule(model, recipe, steps, start.weights if start else None)
     last = out / "last.ckpt"
     if last.exists():
         # Lightning asks for the first batches before it tells the sampler the epoch that it resumes in.
@@ -141,65 +124,54 @@ def fit(
         # The folder has been checked to be of this run.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
         trainer.fit(module, training, validation, ckpt_path=str(last) if last.exists() else None)
-    header = _header(
-        recipe,
-        config.model_dump(mode="json"),
-        targets,
-        _provenance(recipe, store, targets)
-        | ({"old_store": rehearsal.digest} if rehearsal else {})
-        | ({"parent": start.lineage} if start else {})
-        | {"hardware": f"{trainer.world_size} × {type(trainer.accelerator).__name__}"},
-    )
+    more = {"old_store": rehearsal.digest} if rehearsal else {}
+    more |= {"parent": start.lineage} if start else {}
+    more |= {"hardware": f"{trainer.world_size} × {type(trainer.accelerator).__name__}"}
+    header = _header(recipe, config, store, targets, more)
     return _finish(trainer, module, header, out, start)
 
 
 def _fit_table(
-    model: TableModel, recipe: Recipe, store: Store, out: Path, config: dict[str, Any]
+    model: TableModel, recipe: Recipe, store: Store, out: Path, config: BaseModel
 ) -> FitResult:
     """Fit in one pass over the training split, and correlate once over the validation split."""
-    alone = ProcessShare(rank=0, world_size=1)
-    graphs = GraphBuilder(store, recipe.data.split, model.graph_config)
+    batches = RunBatches(recipe=recipe, store=store, model=model)
+    training, validation = (
+        GraphBuilder(store, split, model.graph_config)
+        for split in (recipe.data.split, recipe.data.validation_split)
+    )
     targets = model.targets
     (target,) = targets
     model.fit(
         Sample(
-            batch.graph,
-            torch.where(labels.weight > 0, labels.value, torch.nan),
-            labels.log_mean_sd,
+            batch.graph, torch.where(labels.weight > 0, labels.value, torch.nan), labels.log_mean_sd
         )
-        for batch in training_loader(recipe, store, targets, graphs, alone)
+        for batch in batches.training(training)
         for labels in [batch.labels[target.name]]
     )
-    graphs = GraphBuilder(store, recipe.data.validation_split, model.graph_config)
     sums: dict[str, torch.Tensor] = {}
-    for batch in validation_loaders(recipe, store, targets, graphs, alone)[0]:
+    for batch in batches.validation(validation)[0]:
         add_monitor_sums(sums, model, batch)
     val_r = monitor_figure(model, sums)
-    training = _provenance(recipe, store, targets) | {"best_val_r": round(val_r, 4)}
+    header = _header(recipe, config, store, targets, {"best_val_r": round(val_r, 4)})
     path = out / f"{recipe.name}.safetensors"
-    save_checkpoint(path, model, _header(recipe, config, targets, training))
+    save_checkpoint(path, model, header)
     return FitResult(checkpoint=path, best_epoch=0, monitor=monitor_label(targets), val_r=val_r)
 
 
 def scaled_targets(recipe: Recipe, store: Store) -> tuple[Target, ...]:
     """Return the targets of a recipe; those standardized over the training set get its mean and sd.
 
-    A target that the start checkpoint has too keeps the checkpoint's mean and sd, which fit its weights.
-
-    Raises:
-        ConfigError: there is no such target, or the training split has no usable label of it.
-        StoreError: the training split has no labels of a target.
+    A target that the start checkpoint has too keeps the checkpoint's mean and sd, which fit its weights. Unknown
+    targets, and splits without their labels, are errors.
     """
-    known = {}
-    if recipe.start is not None:
-        known = read_header(recipe.start.checkpoint).scales
-    scaled = []
-    for target in find_targets(recipe.targets):
+    known = {} if recipe.start is None else read_header(recipe.start.checkpoint).scales
+    scaled = list(find_targets(recipe.targets))
+    for number, target in enumerate(scaled):
         store.check_labels(recipe.data.split, target)
         if target.transform is Transform.STANDARD:
             scale = known.get(target.name) or _training_scale(recipe, store, target)
-            target = target.scaled(*scale)
-        scaled.append(target)
+            scaled[number] = target.scaled(*scale)
     return tuple(scaled)
 
 
@@ -208,74 +180,74 @@ def _training_scale(recipe: Recipe, store: Store, target: Target) -> tuple[float
     found = [store.labels(recipe.data.split, row, target) for row in rows]
     value = np.concatenate([labels.value[labels.usable] for labels in found] or [np.zeros(0)])
     if not len(value):
-        raise ConfigError(
-            f"target {target.name}",
-            f"split {recipe.data.split} has no usable label of it",
-            "Label the store again, or loosen the filters of data.loader",
-        )
+        problem = f"split {recipe.data.split} has no usable label of it"
+        remedy = "Label the store again, or loosen the filters of data.loader"
+        raise ConfigError(f"target {target.name}", problem, remedy)
     mean, sd = robust_location_scale(value)
     return mean, max(sd, target.minimum_sd)
 
 
 def _header(
-    recipe: Recipe, config: dict[str, Any], targets: Sequence[Target], training: dict[str, Any]
+    recipe: Recipe, config: BaseModel, store: Store, targets: Sequence[Target], more: dict[str, Any]
 ) -> CheckpointHeader:
+    """Return the header of a checkpoint, with where it comes from and ``more`` of that."""
+    _, left_out = choose_rows(store, recipe.data.split, targets, recipe.data.loader)
+    labels = {
+        target.name: labels_digest(store, recipe.data.split, target)
+        for target in targets
+        if not target.source.value_column
+    }
+    training = {
+        "recipe": recipe.model_dump(mode="json"),
+        "store": store.digest,
+        "left_out": left_out,
+        "torch": torch.__version__,
+    }
     standard = [target for target in targets if target.transform is Transform.STANDARD]
     return CheckpointHeader(
         name=recipe.name,
         model=recipe.model,
-        config=config,
+        config=config.model_dump(mode="json"),
         targets=recipe.targets,
         scales={target.name: (target.location, target.scale) for target in standard},
-        training=training,
+        training=({"labels": labels} if labels else {}) | training | more,
     )
 
 
 def _check(recipe: Recipe, store: Store, model: AtomModel, rehearsal: Store | None) -> None:
     """Refuse what cannot be trained, before anything is written."""
+    where, rehearsing = f"recipe {recipe.name}", recipe.rehearsal
     store.entries(recipe.data.split)
     if recipe.training.keep == "best":
         for target in model.targets:
             store.check_labels(recipe.data.validation_split, target)
-    if (recipe.rehearsal is None) != (rehearsal is None):
-        raise ConfigError(
-            f"recipe {recipe.name}",
-            f"rehearsal is {recipe.rehearsal}, its store is {rehearsal and rehearsal.path}",
-            "Give a section [rehearsal] and a store (--rehearsal STORE), or neither",
-        )
-    if recipe.rehearsal is not None and rehearsal is not None:
-        rehearsal.entries(recipe.rehearsal.split)
+    if (rehearsing is None) != (rehearsal is None):
+        problem = f"rehearsal is {rehearsing}, its store is {rehearsal and rehearsal.path}"
+        remedy = "Give a section [rehearsal] and a store (--rehearsal STORE), or neither"
+        raise ConfigError(where, problem, remedy)
+    if rehearsing is not None and rehearsal is not None:
+        rehearsal.entries(rehearsing.split)
         if recipe.training.keep == "best":
             check_rehearsal(recipe, store, rehearsal)
     if recipe.data.loader.augment.other_crystal:
         _check_other_crystals(recipe, model)
     if not find_model(recipe.model).learned and not isinstance(model, TableModel):
-        raise ConfigError(
-            f"recipe {recipe.name}",
-            f"{recipe.model} has nothing to train",
-            "Use it by its name in `debye evaluate`",
-        )
+        problem = f"{recipe.model} has nothing to train"
+        raise ConfigError(where, problem, "Use it by its name in `debye evaluate`")
 
 
 def check_rehearsal(recipe: Recipe, store: Store, rehearsal: Store) -> None:
-    """Refuse to rehearse entries, by id, that validate the run or calibrate its bounds.
-
-    Raises:
-        ConfigError: there are such entries.
-        StoreError: a store has no such split.
-    """
+    """Refuse to rehearse entries, by id, that validate the run or calibrate its bounds (``ConfigError``)."""
     config = recipe.rehearsal or RehearsalConfig()
     held_out = {entry.id for entry in store.entries(recipe.data.validation_split)}
     if recipe.data.validation_only:
         held_out &= set(recipe.data.validation_only)
     seen = {entry.id for entry in rehearsal.entries(config.split)} - set(config.without)
-    if seen & held_out:
-        raise ConfigError(
-            f"recipe {recipe.name}, rehearsal",
-            f"{len(seen & held_out)} entries of the validation split are in split {config.split} of "
-            f"{rehearsal.path}, for example {min(seen & held_out)}",
-            "List them in rehearsal.without, or give another split",
-        )
+    if both := seen & held_out:
+        place = f"split {config.split} of {rehearsal.path}, for example {min(both)}"
+        problem = f"{len(both)} entries of the validation split are in {place}"
+        remedy = "List them in rehearsal.without, or give another split"
+        raise ConfigError(f"recipe {recipe.name}, rehearsal", problem, remedy)
 
 
 def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:
@@ -288,11 +260,8 @@ def _check_other_crystals(recipe: Recipe, model: AtomModel) -> None:
         remedy = "Use settings.graph.radius instead of nearest"
     else:
         return
-    raise ConfigError(
-        f"recipe {recipe.name}, data.loader.augment.other_crystal",
-        problem,
-        f"{remedy}, or set other_crystal to 0",
-    )
+    where = f"recipe {recipe.name}, data.loader.augment.other_crystal"
+    raise ConfigError(where, problem, f"{remedy}, or set other_crystal to 0")
 
 
 def _claim(out: Path, recipe: Recipe, store: Store, rehearsal: Store | None, resume: bool) -> None:
@@ -305,35 +274,24 @@ def _claim(out: Path, recipe: Recipe, store: Store, rehearsal: Store | None, res
 
 
 def claim_folder(path: Path, described: dict[str, Any], resume: bool) -> None:
-    """Write the description of a run into its folder; refuse a folder of another run.
+    """Write the description of a run into its folder; refuse a folder of another run, or of any without ``resume``.
 
-    Args:
-        path: File in the folder of the run.
-        described: Plain values; settings that an older version lacked count as their defaults.
-        resume: Accept a folder of the same run.
-
-    Raises:
-        ConfigError: the folder holds a run, of other content or without ``resume``.
+    The description has plain values; settings that an older version lacked count as their defaults.
     """
     out, described = path.parent, json.loads(json.dumps(described))  # tuples become lists
-    if path.exists():
-        if not resume:
-            raise ConfigError(
-                str(out),
-                "already has a run",
-                "Continue it with --resume, or give another folder with -o",
-            )
-        found = completed(json.loads(path.read_text()))
-        if found != described:
-            changed = [key for key in described if found.get(key) != described[key]]
-            raise ConfigError(
-                str(out),
-                f"has a run with another {' and '.join(changed)}",
-                "Resume with the same recipe, settings and store, or give another folder",
-            )
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, described)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(path, described)
+    if not resume:
+        remedy = "Continue it with --resume, or give another folder with -o"
+        raise ConfigError(str(out), "already has a run", remedy)
+    found = completed(json.loads(path.read_text()))
+    if found != described:
+        changed = [key for key in described if found.get(key) != described[key]]
+        problem = f"has a run with another {' and '.join(changed)}"
+        remedy = "Resume with the same recipe, settings and store, or give another folder"
+        raise ConfigError(str(out), problem, remedy)
 
 
 def completed(described: dict[str, Any]) -> dict[str, Any]:
@@ -353,22 +311,18 @@ def _trainer(
     watchers: Sequence[L.Callback],
 ) -> L.Trainer:
     training = recipe.training
+    validates = training.keep == "best"
+    saving: dict[str, Any] = {"dirpath": out, "enable_version_counter": False}
     callbacks: list[L.Callback] = [
         *watchers,
         ModelCheckpoint(
-            out,
-            filename="best",
-            monitor=MONITOR if training.keep == "best" else None,
-            mode="max",
-            enable_version_counter=False,
+            **saving, filename="best", monitor=MONITOR if validates else None, mode="max"
         ),
         # After the one above: a run that resumes must know the best epoch so far.
-        ModelCheckpoint(
-            out, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-        ),
+        ModelCheckpoint(**saving, filename="last", save_on_train_epoch_end=True),
         LearningRateMonitor("epoch"),
     ]
-    if training.patience is not None and training.keep == "best":
+    if training.patience is not None and validates:
         callbacks.append(EarlyStopping(MONITOR, mode="max", patience=training.patience))
     return L.Trainer(
         accelerator=accelerator,
@@ -381,36 +335,16 @@ def _trainer(
         logger=[TensorBoardLogger(out, name="logs"), CSVLogger(out, name="logs")],
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=0,
         num_sanity_val_steps=0,
-        limit_val_batches=None if training.keep == "best" else 0,
+        limit_val_batches=None if validates else 0,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=20,
     )
 
 
-def _provenance(recipe: Recipe, store: Store, targets: Sequence[Target]) -> dict[str, Any]:
-    _, left_out = choose_rows(store, recipe.data.split, targets, recipe.data.loader)
-    labels = {
-        target.name: labels_digest(store, recipe.data.split, target)
-        for target in targets
-        if not target.source.value_column
-    }
-    return ({"labels": labels} if labels else {}) | {
-        "recipe": recipe.model_dump(mode="json"),
-        "store": store.digest,
-        "left_out": left_out,
-        "torch": torch.__version__,
-    }
-
-
 def _finish(
-    trainer: L.Trainer,
-    module: FitModule,
-    header: CheckpointHeader,
-    out: Path,
-    start: Start | None,
+    trainer: L.Trainer, module: FitModule, header: CheckpointHeader, out: Path, start: Start | None
 ) -> FitResult:
     """Write the best (or last) epoch's weights as a released-style checkpoint."""
     best = torch.load(out / "best.ckpt", map_location="cpu", weights_only=True)

@@ -1,14 +1,17 @@
-"""The Lightning module: training step, validation and learning-rate schedule."""
+"""The Lightning module: training step, validation, optimizer and its schedule, cost."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from debye.dataset.batches.loader import Batch, graph_items
@@ -17,11 +20,12 @@ from debye.models.base import AtomModel
 from debye.targets.losses import find_loss, find_monitor
 from debye.targets.target import Target
 from debye.training.config import Recipe, TrainingConfig
-from debye.training.optimizer import make_optimizer
 
 VALIDATIONS = ("crystal", "isolated")
 """The two validation loaders, in order: with and without symmetry mates."""
 MONITOR = "val_r"
+SMALLEST_SIDE = 16
+"""Muon skips matrices with a shorter side: they read or write features, whose directions are not equivalent."""
 
 
 class FitModule(L.LightningModule):
@@ -38,11 +42,9 @@ class FitModule(L.LightningModule):
         self.model = model
         self.recipe = recipe
         self.steps = steps
-        decay = recipe.training.weight_average
-        self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
-        )
-        if self.average is not None:
+        self.average = None
+        if decay := recipe.training.weight_average:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
             # Otherwise several processes would wait for gradients that never come.
             self.average.requires_grad_(False)
         self._sums: dict[str, dict[str, Tensor]] = {}
@@ -82,12 +84,9 @@ class FitModule(L.LightningModule):
 
     def squared_distance(self) -> Tensor:
         """Return the squared distance of the weights that are trained from where they started."""
-        parts = [
-            (parameter - self._start[name]).square().sum()
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad and name in self._start
-        ]
-        return torch.stack(parts).sum()
+        trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        moved = [trained[name] - self._start[name] for name in trained if name in self._start]
+        return torch.stack([difference.square().sum() for difference in moved]).sum()
 
     def _hide_resolution(self, graph: AtomGraph) -> AtomGraph:
         """Hide the resolution of a share of structures, drawn anew at each step; a resumed run draws the same."""
@@ -98,12 +97,7 @@ class FitModule(L.LightningModule):
         hidden = hidden.to(graph.position.device) < self.recipe.data.hide_resolution
         return graph.without_resolution(hidden)
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Limit the gradient; skip a step whose gradient is not finite, and count it.
 
         In bfloat16 one odd structure can overflow; its step would turn every weight into NaN.
@@ -112,16 +106,9 @@ class FitModule(L.LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.training.gradient_clip)
         finite = bool(torch.isfinite(norm))
         if not finite:
-            for parameter in parameters:
-                parameter.grad = None  # the optimizer skips it
-        self.log(
-            "skipped",
-            float(not finite),
-            on_step=False,
-            on_epoch=True,
-            reduce_fx="sum",
-            sync_dist=True,
-        )
+            optimizer.zero_grad()  # to None, so that it skips every parameter
+        how: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("skipped", float(not finite), reduce_fx="sum", **how)
 
     def on_train_batch_end(self, *_: object) -> None:
         """Follow the weights with their moving average."""
@@ -155,10 +142,8 @@ class FitModule(L.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(training, self.steps, step)
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        schedule = {"scheduler": scheduler, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -190,21 +175,15 @@ def add_monitor_sums(sums: dict[str, Tensor], model: AtomModel, batch: Batch) ->
     """Predict a batch and add what the monitor of each target needs, by name."""
     output = model(batch.graph)
     for target in model.targets:
-        found = find_monitor(target).sums(
-            output.values[target.name],
-            batch.labels[target.name],
-            graph_items(batch.graph, target.per),
-        )
-        sums[target.name] = sums[target.name] + found if target.name in sums else found
+        name, items = target.name, graph_items(batch.graph, target.per)
+        found = find_monitor(target).sums(output.values[name], batch.labels[name], items)
+        sums[name] = sums[name] + found if name in sums else found
 
 
 def monitor_figure(model: AtomModel, sums: Mapping[str, Tensor]) -> float:
     """Return the mean over a model's targets of their monitors; 0 without any batch."""
-    found = [
-        find_monitor(target).figure(sums[target.name])
-        for target in model.targets
-        if target.name in sums
-    ]
+    targets = [target for target in model.targets if target.name in sums]
+    found = [find_monitor(target).figure(sums[target.name]) for target in targets]
     return sum(found) / len(found) if found else 0.0
 
 
@@ -212,3 +191,98 @@ def monitor_label(targets: Sequence[Target]) -> str:
     """Return the name of the figure that :func:`monitor_figure` returns."""
     labels = dict.fromkeys(find_monitor(target).label for target in targets)
     return " and ".join(labels) + (", averaged over targets" if len(targets) > 1 else "")
+
+
+class TrainingCost(L.Callback):
+    """Counts atoms and seconds of all training steps, including the loading of batches.
+
+    Validation, building of graphs and steps lost in a kill do not count.
+    """
+
+    def __init__(self) -> None:
+        self.atoms = 0
+        """Atoms in all batches so far, in this process."""
+        self.seconds = 0.0
+        self._mark = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count one step."""
+        now = time.perf_counter()
+        self.seconds += now - self._mark
+        self._mark = now
+        self.atoms += batch.graph.n_atoms
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts so far."""
+        return {"atoms": self.atoms, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the counts of an interrupted run."""
+        self.atoms, self.seconds = state_dict["atoms"], state_dict["seconds"]
+
+
+class Together(Optimizer):
+    """Several optimizers, each with its own parameters, as one."""
+
+    def __init__(self, *parts: Optimizer) -> None:
+        super().__init__([p for part in parts for g in part.param_groups for p in g["params"]], {})
+        self.parts = parts
+        self._adopt_groups()
+
+    def _adopt_groups(self) -> None:
+        # A learning rate changed here changes in the parts too.
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure: Any = None) -> Any:
+        """Step every part; the closure is called once."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of the parts."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the states of the parts."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._adopt_groups()
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
+    """Return the optimizer of a recipe for the trainable parameters.
+
+    AdamW decays no vectors. Muon turns the step of a matrix between hidden layers into an orthogonal one, with
+    the root mean square of an AdamW step, so that a learning rate serves both; AdamW steps all else.
+
+    References: Loshchilov & Hutter (2019), arXiv:1711.05101; Jordan et al. (2024), Muon,
+    https://kellerjordan.github.io/posts/muon; Liu et al. (2025), arXiv:2502.16982.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    trained = [layer.weight for layer in layers if layer.weight.requires_grad]
+    hidden: list[Tensor] = []
+    if config.optimizer == "muon":
+        hidden = [weight for weight in trained if min(weight.shape) >= SMALLEST_SIDE]
+    chosen = {id(parameter) for parameter in hidden}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    groups = [
+        {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    adamw = AdamW(groups, lr=config.learning_rate)
+    if not hidden:
+        return adamw
+    rate, decay = config.learning_rate, config.weight_decay
+    muon = Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    return Together(muon, adamw)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from debye.errors import ConfigError
@@ -31,14 +32,9 @@ class Start:
 
 
 def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
-    """Load the start weights of a recipe into a model, and freeze the weights that are not trained.
+    """Load the start weights of a recipe, if any, into a model, and freeze the weights that are not trained.
 
-    Returns:
-        The start weights; None if the recipe starts from random ones.
-
-    Raises:
-        CheckpointError: no such checkpoint.
-        ConfigError: the checkpoint has another digest, model or settings than the recipe.
+    A checkpoint with another digest, model or settings than the recipe is a ``ConfigError``.
     """
     config = recipe.start
     if config is None:
@@ -48,7 +44,8 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
     _check(config, digest, checkpoint.header, recipe, model)
     weights = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
     for name in model.fact_weights:
-        weights[name] = _widened(weights[name], len(model.graph_config.structure_scalars))
+        added = len(model.graph_config.structure_scalars) - weights[name].shape[1]
+        weights[name] = F.pad(weights[name], (0, added))  # columns of zeros
     ours = model.state_dict()
     # A target that only one of the two has: its head is dropped, or starts from random weights.
     weights = {name: value for name, value in weights.items() if name in ours}
@@ -60,26 +57,14 @@ def start_from(model: AtomModel, recipe: Recipe) -> Start | None:
 
 def ancestor(header: CheckpointHeader, digest: str) -> dict[str, Any]:
     """Describe a checkpoint for the headers of those that are trained from it."""
-    return {
-        "name": header.name,
-        "sha256": digest,
-        "version": header.version,
-        "training": header.training,
-    }
+    return {"sha256": digest, **header.model_dump(include={"name", "version", "training"})}
 
 
 def freeze_body(model: AtomModel) -> None:
-    """Freeze all modules except the head of the model.
-
-    Raises:
-        ConfigError: it declares none.
-    """
+    """Freeze all modules except the head of the model; a ``ConfigError`` if it declares none."""
     if not model.head:
-        raise ConfigError(
-            type(model).__name__,
-            "declares no head",
-            "Train all weights, or name the modules of the head in the class",
-        )
+        remedy = "Train all weights, or name the modules of the head in the class"
+        raise ConfigError(type(model).__name__, "declares no head", remedy)
     model.requires_grad_(False)
     for name in model.head:
         model.get_submodule(name).requires_grad_(True)
@@ -93,16 +78,11 @@ def blend(model: AtomModel, start: Mapping[str, Tensor], share: float) -> None:
             value.lerp_(start[name].to(value), 1 - share)
 
 
-def _widened(weight: Tensor, columns: int) -> Tensor:
-    """Append columns of zeros to a weight, up to a number of columns."""
-    return torch.cat([weight, weight.new_zeros(len(weight), columns - weight.shape[1])], dim=1)
-
-
 def _check(
     config: StartConfig, digest: str, header: CheckpointHeader, recipe: Recipe, model: AtomModel
 ) -> None:
     """Refuse a checkpoint that differs from what the recipe names."""
-    expected: dict[str, tuple[str, ...]] = {
+    expected: dict[str, tuple[Any, Any]] = {
         "sha256": (config.sha256 or digest, digest),
         "model": (recipe.model, header.model),
     }
@@ -112,21 +92,17 @@ def _check(
             for settings in (recipe.settings, header.config)
         )
         if _narrowed(wanted, found, model) != found:
-            expected["settings"] = str(wanted), str(found)
+            expected["settings"] = wanted, found
     for what, (wanted, found) in expected.items():
         if wanted != found:
-            raise ConfigError(
-                config.checkpoint,
-                f"its {what} is {found}, the recipe says {wanted}",
-                "Start from the checkpoint that the recipe was made for",
-            )
+            problem = f"its {what} is {found}, the recipe says {wanted}"
+            remedy = "Start from the checkpoint that the recipe was made for"
+            raise ConfigError(config.checkpoint, problem, remedy)
 
 
 def _narrowed(wanted: dict[str, Any], found: dict[str, Any], model: AtomModel) -> dict[str, Any]:
     """Return the wanted settings with the checkpoint's values for those that may differ."""
-    narrowed = dict(wanted)
-    if "dropout" in found:
-        narrowed["dropout"] = found["dropout"]
+    narrowed = wanted | {key: found[key] for key in ("dropout",) if key in found}
     if model.fact_weights:
         old, new = (one["graph"]["structure_scalars"] for one in (found, wanted))
         if old and old == new[: len(old)]:

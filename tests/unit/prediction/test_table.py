@@ -10,8 +10,7 @@ import pytest
 from outputs import of_rows, with_b
 
 from debye.errors import StructureError
-from debye.prediction.prediction import Prediction
-from debye.prediction.residues import residue_table, residue_text
+from debye.prediction.prediction import Prediction, residue_table, residue_text
 from debye.prediction.table import RESIDUE_NAMES, PredictedValues
 from debye.structure.structure import BKind, Entry
 from debye.targets.target import LabelSource, Per, Target

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("lightning")
-from debye.training import cost as module
-from debye.training.cost import TrainingCost
+from debye.training import module
+from debye.training.module import TrainingCost
 
 
 def test_a_resumed_training_goes_on_counting(monkeypatch: pytest.MonkeyPatch):

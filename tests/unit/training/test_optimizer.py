@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from debye.training.config import TrainingConfig
-from debye.training.optimizer import SMALLEST_SIDE, Together, make_optimizer
+from debye.training.module import SMALLEST_SIDE, Together, make_optimizer
 
 
 def network() -> nn.Sequential:

@@ -107,8 +107,8 @@ def _train(job: RunJob, folder: Path, facts: dict[str, Any]) -> str | None:
     """Train or fit, and add the cost to the facts; return the checkpoint, None for a baseline without one."""
     if job.recipe is None or job.kind == "fixed":
         return job.checkpoint
-    from debye.training.cost import TrainingCost
     from debye.training.fit import fit
+    from debye.training.module import TrainingCost
 
     store = Store.open(job.store)
     cost, begun = TrainingCost(), time.perf_counter()

@@ -25,8 +25,14 @@ import torch
 from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 
-from debye.dataset.packing import pack
-from debye.dataset.store.resumable_map import Arrays, Progress, concatenate, open_flat, run_parts
+from debye.dataset.store.resumable_map import (
+    Arrays,
+    Progress,
+    concatenate,
+    open_flat,
+    pack,
+    run_parts,
+)
 from debye.dataset.store.store import Store
 from debye.files import write_json
 from debye.graph.build import build_graph

@@ -20,18 +20,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from debye.dataset.curate.assignment import Assignment
 from debye.dataset.curate.build_recipe import BuildRecipe, FamilyConfig, SplitConfig
-from debye.dataset.curate.candidates import Candidate, refusals
+from debye.dataset.curate.candidates import Assignment, Candidate, refusals
 from debye.dataset.curate.clusters import (
     Chains,
     chain_sequences,
     entry_clusters,
+    family_evidence,
     linked_groups,
     similar_entries,
     unique_chains,
 )
-from debye.dataset.curate.families import family_evidence
 from debye.dataset.curate.leakage import Leak, find_leaks
 from debye.dataset.curate.mmseqs import SequenceComparison
 

@@ -13,8 +13,8 @@ from scipy.spatial import KDTree
 from debye.dataset.search.ligands import BoundComponent
 from debye.dataset.search.rcsb import Entity, EntryMetadata
 from debye.dataset.search.recipes import Polymers
-from debye.dataset.store.index import SUFFIXES
 from debye.errors import ConfigError, DebyeError
+from debye.files import STRUCTURE_SUFFIXES
 from debye.structure.entities import POLYMER_BOND
 from debye.structure.read import read_structure
 from debye.structure.structure import EntityKind, Structure
@@ -32,7 +32,7 @@ def folder_metadata(folder: Path) -> Iterator[EntryMetadata | tuple[str, DebyeEr
     for path in sorted(folder.rglob("*")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        suffix = next((each for each in SUFFIXES if path.name.endswith(each)), None)
+        suffix = next((each for each in STRUCTURE_SUFFIXES if path.name.endswith(each)), None)
         if suffix and path.is_file():
             files.setdefault(path.name.removesuffix(suffix), path)
     for name, path in sorted(files.items()):

@@ -160,6 +160,11 @@ def _from_folder(folder: Path) -> _Candidates:
     return _Candidates(entries, missing, {"structures": str(folder)})
 
 
+def clusters_file(output: Path, identity: int) -> Path:
+    """Return the file in which a search with the list ``output`` saves the clusters at an identity, %."""
+    return output.with_suffix(f".clusters-by-entity-{identity}.txt")
+
+
 def _clusters(
     recipe: SearchRecipe, rcsb: Rcsb, entries: Iterable[EntryMetadata], output: Path
 ) -> tuple[dict[str, str], dict[str, Any]]:
@@ -170,7 +175,7 @@ def _clusters(
     identity = recipe.choose.identity
     if identity == 0:
         return {}, {}
-    path = output.with_suffix(f".clusters-by-entity-{identity}.txt")
+    path = clusters_file(output, identity)
     digest = rcsb.save_clusters(identity, path)
     wanted = [protein.id for entry in entries for protein in entry.proteins]
     origin = {"clusters_url": rcsb.address("clusters"), "clusters": path.name}

@@ -11,16 +11,22 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
-from debye.dataset.curate.assignment import Assignment, read_assignments, write_assignments
 from debye.dataset.curate.build_recipe import BuildRecipe
-from debye.dataset.curate.candidates import read_candidates
-from debye.dataset.curate.families import read_fasta
+from debye.dataset.curate.candidates import (
+    Assignment,
+    read_assignments,
+    read_candidates,
+    write_assignments,
+)
+from debye.dataset.curate.clusters import read_fasta
 from debye.dataset.curate.mmseqs import MMseqs2
 from debye.dataset.curate.splits import Sequences, assign_splits
 from debye.dataset.store.build import (
@@ -34,11 +40,10 @@ from debye.dataset.store.build import (
     write_manifest,
     write_sequences,
 )
-from debye.dataset.store.content import write_splits
+from debye.dataset.store.content import STORED_COLUMNS, code_type, content_digest, write_splits
 from debye.dataset.store.index import IndexRow, check_unique
-from debye.dataset.store.merge import Merged, merge_stores
-from debye.dataset.store.resumable_map import Progress
-from debye.dataset.store.store import Store
+from debye.dataset.store.resumable_map import Progress, write_flat
+from debye.dataset.store.store import TEXT_COLUMNS, Store
 from debye.errors import StoreError
 from debye.files import write_json, write_text
 from debye.structure.sequences import observed_sequences
@@ -196,9 +201,9 @@ def _commit(
     search: Mapping[str, Any] | None,
 ) -> Appended:
     """Write the new state into folders that the store does not name yet, then the manifest that names them."""
-    path, work = store.path, store.path / NEXT
+    path, work, manifest = store.path, store.path / NEXT, store.manifest
     new = Store.open(work / "new")
-    merged = merge_stores(store, new, work)
+    merged = _merge(store, new, work)
     appended = {entry.id for split in new.splits for entry in new.entries(split)}
     known = {entry.id for split in store.splits for entry in store.entries(split)}
     found = [
@@ -208,18 +213,32 @@ def _commit(
     write_assignments(found, work / ENTRIES)
     split = {item.id: item.split for item in found if item.split}
     write_sequences(sequences, split, work / SEQUENCES)
+    digest = content_digest(merged.digests)
     event = {
         "date": date,
-        "digest": merged.digest,
+        "digest": digest,
         "entries": len(merged.digests),
         "added": sorted(appended - known),
         "revised": sorted(appended & known),
         "refused": dict(sorted(refused.items())),
     }
-    manifest = _manifest(store, merged, event)
-    manifest["curation"] = store.manifest.get("curation", {}) | curation_record(
-        recipe, found, work, (ENTRIES, SEQUENCES)
-    )
+    plan = hashlib.sha256(json.dumps([manifest["plan"], event]).encode()).hexdigest()
+    splits = {
+        name: size
+        | {"folder": f"{name}.{plan[:12]}" if name in merged.changed else store.folder(name)}
+        for name, size in merged.splits.items()
+    }
+    curation = curation_record(recipe, found, work, (ENTRIES, SEQUENCES))
+    manifest |= {
+        "version": library_version(),
+        "digest": digest,
+        "plan": plan,
+        "date": date,
+        "config": manifest["config"] | {"splits": list(splits)},
+        "splits": splits,
+        "history": [*manifest.get("history", []), event],
+        "curation": manifest.get("curation", {}) | curation,
+    }
     if search is not None:
         manifest["search"] = dict(search)
     for name in merged.changed:
@@ -227,7 +246,7 @@ def _commit(
     # It only gains words, so the old arrays still mean the same.
     write_json(path / "vocabulary.json", merged.vocabulary)
     copy_inputs(recipe, path)
-    write_text(work / "plan", manifest["plan"])
+    write_text(work / "plan", plan)
     write_json(path / "manifest.json", manifest)
     _settle(path)
     return Appended(
@@ -238,23 +257,70 @@ def _commit(
     )
 
 
-def _manifest(store: Store, merged: Merged, event: dict[str, Any]) -> dict[str, Any]:
-    manifest = store.manifest
-    plan = hashlib.sha256(json.dumps([manifest["plan"], event]).encode()).hexdigest()
-    splits = {
-        name: size
-        | {"folder": f"{name}.{plan[:12]}" if name in merged.changed else store.folder(name)}
-        for name, size in merged.splits.items()
-    }
-    return manifest | {
-        "version": library_version(),
-        "digest": merged.digest,
-        "plan": plan,
-        "date": event["date"],
-        "config": manifest["config"] | {"splits": list(splits)},
-        "splits": splits,
-        "history": [*manifest.get("history", []), event],
-    }
+@dataclass(slots=True)
+class _Merged:
+    """Entries of two stores; the arrays of changed splits are in a folder of their own."""
+
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Entries and atoms of each split."""
+    changed: list[str] = field(default_factory=list)
+    digests: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Digest of each entry, by split and id."""
+    vocabulary: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _merge(old: Store, new: Store, out: Path) -> _Merged:
+    """Write the splits that new entries change to ``out/<split>/``.
+
+    Entries are sorted by id; a new entry replaces an old one of the same split and id. Words that the old
+    store does not have get codes after its own, so that its arrays keep their meaning.
+    """
+    merged = _Merged()
+    for column in TEXT_COLUMNS:
+        known = old.vocabulary[column].tolist()
+        more = sorted(set(new.vocabulary[column].tolist()) - set(known))
+        merged.vocabulary[column] = known + more
+    for split in dict.fromkeys([*old.splits, *new.splits]):
+        sources: dict[str, tuple[Store, int]] = {}
+        for store in (old, new):
+            if split in store.splits:
+                sources |= {item.id: (store, row) for row, item in enumerate(store.entries(split))}
+        rows = [sources[name] for name in sorted(sources)]
+        entries = [store.entries(split)[row] for store, row in rows]
+        if any(store is new for store, _ in rows):
+            merged.changed.append(split)
+            (out / split).mkdir(parents=True)
+            for column in STORED_COLUMNS:
+                words = merged.vocabulary.get(column)
+                _write_column(rows, split, column, words, out / split / f"{column}.npy")
+            write_json(out / split / "entries.json", [asdict(entry) for entry in entries], None)
+        merged.digests |= {(split, entry.id): entry.digest for entry in entries}
+        atoms = sum(entry.n_atoms for entry in entries)
+        merged.splits[split] = {"entries": len(entries), "atoms": atoms}
+    return merged
+
+
+def _write_column(
+    rows: Sequence[tuple[Store, int]],
+    split: str,
+    column: str,
+    words: Sequence[str] | None,
+    target: Path,
+) -> None:
+    """Write one column, entry by entry, so that memory does not grow with the split."""
+    translate: dict[int, NDArray[Any]] = {}
+    if words is not None:
+        code = {word: number for number, word in enumerate(words)}
+        for store in {id(store): store for store, _ in rows}.values():
+            own = [code[word] for word in store.vocabulary[column].tolist()]
+            translate[id(store)] = np.array(own, np.int64)
+    values = [store.values(split, row, column) for store, row in rows]  # views, not copies
+    kind = values[0].dtype if words is None else code_type(len(words))
+    recoded = (
+        translate[id(store)][own] if translate else own
+        for (store, _), own in zip(rows, values, strict=True)
+    )
+    write_flat(target, recoded, kind, (sum(map(len, values)), *values[0].shape[1:]))
 
 
 def _settle(path: Path) -> None:

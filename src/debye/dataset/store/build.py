@@ -11,9 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from debye.dataset.curate.assignment import Assignment, count_reasons, write_assignments
 from debye.dataset.curate.build_recipe import BuildRecipe
-from debye.dataset.curate.candidates import read_candidates
+from debye.dataset.curate.candidates import (
+    Assignment,
+    count_reasons,
+    read_candidates,
+    write_assignments,
+)
 from debye.dataset.curate.leakage import check_leaks, write_leaks
 from debye.dataset.curate.mmseqs import MMseqs2, mmseqs_version
 from debye.dataset.curate.splits import TEST, TRAIN, VALIDATION, Sequences, assign_splits
@@ -27,7 +31,7 @@ from debye.files import write_json, write_text
 from debye.version import library_version
 
 ENTRIES = "entries.csv"
-"""Every candidate: split, cluster, reason, digest; see :class:`debye.dataset.curate.assignment.Assignment`."""
+"""Every candidate: split, cluster, reason, digest; see :class:`debye.dataset.curate.candidates.Assignment`."""
 LEAKAGE = "leakage.csv"
 """Training entries that were similar to other splits, see :class:`debye.dataset.curate.leakage.Leak`."""
 SEQUENCES = "sequences.fasta"
@@ -53,7 +57,7 @@ def build_store(
         index: CSV file with the columns ``id`` and ``split``; ``cluster``, ``representative`` and ``whole_entry``
             are known, too, ``has_crystal`` = 0 drops the crystal, and other columns are kept as text.
         structures: Folder laid out as ``<id[1:3]>/<id>.bcif.gz``, or flat; any of
-            :data:`debye.dataset.store.index.SUFFIXES`.
+            :data:`debye.files.STRUCTURE_SUFFIXES`.
         out: Folder of the store.
         splits: Only these; all if empty.
         workers: Processes.

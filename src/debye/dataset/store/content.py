@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from debye.dataset.packing import pack
 from debye.dataset.store.index import KNOWN_COLUMNS, IndexRow, find_file
 from debye.dataset.store.resumable_map import (
     Arrays,
@@ -23,6 +21,7 @@ from debye.dataset.store.resumable_map import (
     Progress,
     attempt_each,
     concatenate,
+    pack,
     pack_records,
     run_parts,
     unpack_records,
@@ -42,7 +41,7 @@ from debye.structure.bonds import Bonds, find_bonds
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import EntityKind, Structure
-from debye.targets.b_factor import BQuality, assess_b
+from debye.targets.b_factor import b_labels
 
 PART_ENTRIES = 16
 STORED_COLUMNS = (*NUMERIC_COLUMNS, *TEXT_COLUMNS, "usable", *BOND_COLUMNS, *LINK_COLUMNS)
@@ -135,10 +134,10 @@ def read_entry(row: IndexRow, structures: Path) -> tuple[StoreEntry, Arrays]:
         raise StructureError(row.id, "no atoms are left after the selection", "Leave the entry out")
     if row.says_no("has_crystal"):
         structure = replace(structure, crystal=None)
-    quality = assess_b(structure)
+    labels = b_labels(structure)
     bonds = find_bonds(structure)
-    arrays = entry_arrays(structure, bonds, quality.usable)
-    facts = structure_facts(structure, bonds, quality.usable)
+    arrays = entry_arrays(structure, bonds, labels.usable)
+    facts = structure_facts(structure, bonds, labels.usable)
     stated = row.columns.get("resolution", "")
     if not facts["resolution"] and stated:
         facts["resolution"] = float(stated)
@@ -151,7 +150,7 @@ def read_entry(row: IndexRow, structures: Path) -> tuple[StoreEntry, Arrays]:
         whole_entry=not row.says_no("whole_entry"),
         columns={k: v for k, v in row.columns.items() if v and k not in KNOWN_COLUMNS},
         dropped=counts,
-        unusable=_unusable_counts(quality),
+        unusable=dict(labels.reasons),
         **facts,
     )
     return replace(entry, digest=entry_digest(entry, arrays)), arrays
@@ -267,15 +266,3 @@ def _concatenated(arrays: Sequence[NDArray[Any]], name: str) -> NDArray[Any]:
     kinds = {**NUMERIC_COLUMNS, "usable": np.bool_, "bond_order": np.int8}
     width = {"position": (3,), "bond_pairs": (2,), "links": (2,)}.get(name, ())
     return np.zeros((0, *width), kinds.get(name, np.int32))
-
-
-def _unusable_counts(quality: BQuality) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for reason in quality.reasons:
-        counts[f"entry: {reason}"] += len(quality.usable)
-    for chain in quality.chains:
-        for reason in chain.reasons:
-            counts[f"chain: {reason}"] += chain.atoms
-    for reason, atoms in quality.masked.items():
-        counts[str(reason)] += atoms
-    return dict(counts)

@@ -11,8 +11,8 @@ from pathlib import Path
 from debye.archives.catalog import find_identifier
 from debye.archives.fetch import local_files
 from debye.errors import StoreError, StructureError
+from debye.files import STRUCTURE_SUFFIXES
 
-SUFFIXES = (".bcif.gz", ".bcif", ".cif.gz", ".cif", ".pdb.gz", ".pdb", ".ent.gz", ".ent")
 KNOWN_COLUMNS = ("id", "split", "cluster", "representative", "whole_entry")
 
 
@@ -90,7 +90,7 @@ def find_file(structures: Path, entry_id: str) -> Path:
         StructureError: there is none.
     """
     for folder in (structures / entry_id[1:3], structures):
-        for suffix in SUFFIXES:
+        for suffix in STRUCTURE_SUFFIXES:
             path = folder / f"{entry_id}{suffix}"
             if path.exists():
                 return path
@@ -100,7 +100,7 @@ def find_file(structures: Path, entry_id: str) -> Path:
     raise StructureError(
         entry_id,
         f"no file {entry_id[1:3]}/{entry_id}.bcif.gz in {structures}",
-        f"Give a folder that has it, or {entry_id} with one of {', '.join(SUFFIXES)}",
+        f"Give a folder that has it, or {entry_id} with one of {', '.join(STRUCTURE_SUFFIXES)}",
     )
 
 
@@ -112,7 +112,7 @@ def list_entries(structures: Path) -> list[IndexRow]:
     """
     found: dict[str, Path] = {}
     for path in sorted([*structures.glob("*.*"), *structures.glob("*/*.*")]):
-        suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+        suffix = next((suffix for suffix in STRUCTURE_SUFFIXES if path.name.endswith(suffix)), "")
         entry_id = path.name.removesuffix(suffix)
         if not suffix or not path.is_file():
             continue
@@ -124,6 +124,6 @@ def list_entries(structures: Path) -> list[IndexRow]:
         raise StoreError(
             str(structures),
             "no structure file is in it, nor in its folders",
-            f"Give a folder with files named {', '.join(SUFFIXES)}",
+            f"Give a folder with files named {', '.join(STRUCTURE_SUFFIXES)}",
         )
     return [IndexRow(id=name, split="", columns={"id": name}) for name in sorted(found)]

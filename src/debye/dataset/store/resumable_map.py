@@ -24,6 +24,7 @@ Progress = Callable[[int, int], None]
 Arrays = Mapping[str, NDArray[Any]]
 Failure = dict[str, str]
 """``id`` and ``split`` of an entry that could not be used, and the ``reason``."""
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 

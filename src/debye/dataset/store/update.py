@@ -6,9 +6,9 @@ store is unchanged, and the next update downloads only what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -23,19 +23,19 @@ from debye.dataset.curate.build_recipe import BuildRecipe
 from debye.dataset.curate.mmseqs import find_mmseqs
 from debye.dataset.search.rcsb import Rcsb
 from debye.dataset.search.recipes import SearchRecipe
-from debye.dataset.search.search import run_search
-from debye.dataset.store.append import Appended, append_entries, settle, stored_assignments
+from debye.dataset.search.search import clusters_file, run_search
+from debye.dataset.store.append import append_entries, settle, stored_assignments
 from debye.dataset.store.build import stored_recipe
 from debye.dataset.store.index import IndexRow
+from debye.dataset.store.resumable_map import Progress
 from debye.dataset.store.store import Store
 from debye.errors import DownloadError, StoreError
 from debye.files import make_folder, write_csv
 
 FOLDER = "update"
 """Folder in the store with the list, the reports and the default mirror of the last update."""
+LIST = "found.csv"
 REPORT_COLUMNS = ("id", "outcome", "split", "reason")
-Progress = Callable[[str, int, int], None]
-"""Called with the name of the step, the number of things that are done, and of all."""
 
 
 class UpdateSettings(BaseModel, frozen=True, extra="forbid"):
@@ -62,18 +62,19 @@ class Updated:
     since: date
     before: dict[str, int]
     """Entries of each split before the update."""
-    appended: Appended | None
-    """None: there was nothing to append, and the store is unchanged."""
-    unchanged: tuple[str, ...]
-    """Found, but this revision was considered before."""
-    unavailable: dict[str, str]
-    """Found, but the archive has no such file; the reason by id."""
-    failed: dict[str, str]
-    """Downloads that failed; the next update tries again."""
-    obsolete: dict[str, str]
-    """Entries of the store that the archive has withdrawn, and their successors; they stay."""
+    is_changed: bool
+    """False: there was nothing to append."""
+    outcomes: list[dict[str, str]]
+    """Id, outcome, split and reason of each entry; the outcomes, in their order:
+
+    - added, revised, refused: see :class:`debye.dataset.store.append.Appended`
+    - unavailable: the archive has no such file
+    - failed: not downloaded; the next update tries again
+    - obsolete: an entry of the store that the archive has withdrawn; it stays, and the reason names its successors
+    - unchanged: this revision was considered before
+    """
     report: Path
-    """CSV file with a line an entry: id, outcome, split, reason."""
+    """The outcomes as a CSV file."""
 
 
 def update_store(
@@ -93,11 +94,10 @@ def update_store(
 
     Args:
         path: The store.
-        settings: First date, mirror, number of connections.
         recipe: Which entries; None: the search that the store was made from, or its last update. It is recorded.
         build_recipe: How splits are continued; None: as the store was built.
         remote: Addresses, timeouts and retries; from the environment if not given.
-        progress: Called as the work proceeds.
+        progress: Called in each step with the number of things that are done, and of all.
 
     Raises:
         StoreError: There is no finished store, it records no date or recipe, or another update is running.
@@ -106,47 +106,52 @@ def update_store(
     """
     settings = settings or UpdateSettings()
     remote = remote or RemoteSettings.from_environment()
-    tell = progress or (lambda *_: None)
     Store.open(path)  # before a folder is made in what may not be a store
     with _own(path / FOLDER) as work:
         store = settle(path)
-        recipe = _searchable(path, recipe or recorded_search(store))
+        recipe = recipe or recorded_search(store)
+        _refuse_folder(path, recipe)
         since = settings.since or recorded_date(store)
         build_recipe = build_recipe or stored_recipe(store)
         today = datetime.now(UTC).date()
         mirror = settings.mirror or work / "mirror"
-        found = _search(store, recipe, since, work, remote, tell)
+        found, unchanged = _search(store, recipe, since, work, remote, progress)
         obsolete = _obsolete(store, remote)
-        fetched = _Fetched()
-        if found.rows:
+        rows, unavailable, failed = [], {}, {}
+        if found:
             find_mmseqs()
-            fetched = _fetch(found.rows, mirror, work, settings, remote, tell)
-            _check(path, fetched, settings)
-        appended = None
-        if fetched.rows:
+            rows, unavailable, failed = _fetch(found, mirror, work, settings, remote, progress)
+        if failed and not settings.skip_failed:
+            _refuse_failed(path, failed)
+        outcomes: dict[str, Mapping[str, str]] = {}
+        if rows:
             appended = append_entries(
                 path,
-                fetched.rows,
+                rows,
                 mirror,
-                date=str(since if fetched.failed else max(today, since)),
-                recipe=_with_clusters(build_recipe, found.clusters),
+                date=str(since if failed else max(today, since)),
+                recipe=with_new_clusters(build_recipe, recipe, work),
                 search={"recipe": recipe.model_dump(mode="json"), "date": str(today)},
                 workers=settings.workers,
-                progress=lambda done, total: tell("Appending", done, total),
+                progress=progress,
             )
-        updated = Updated(
-            store=Store.open(path),
+            outcomes = {
+                "added": dict.fromkeys(appended.added, ""),
+                "revised": dict.fromkeys(appended.revised, ""),
+                "refused": appended.refused,
+            }
+        outcomes |= {"unavailable": unavailable, "failed": failed, "obsolete": obsolete}
+        outcomes["unchanged"] = dict.fromkeys(unchanged, "")
+        updated = Store.open(path)
+        report = work / "report.csv"
+        return Updated(
+            store=updated,
             since=since,
-            before={split: size["entries"] for split, size in store.manifest["splits"].items()},
-            appended=appended,
-            unchanged=found.unchanged,
-            unavailable=fetched.unavailable,
-            failed=fetched.failed,
-            obsolete=obsolete,
-            report=work / "report.csv",
+            before={name: size["entries"] for name, size in store.manifest["splits"].items()},
+            is_changed=bool(rows),
+            outcomes=_write_outcomes(report, outcomes, updated),
+            report=report,
         )
-        _write_table(updated.report, outcomes(updated), REPORT_COLUMNS)
-        return updated
 
 
 def recorded_search(store: Store) -> SearchRecipe:
@@ -189,42 +194,19 @@ def recorded_date(store: Store) -> date:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    rows: list[dict[str, str]]
-    """Lines of the list that are new to the store, or newer than it."""
-    unchanged: tuple[str, ...]
-    clusters: Path
-    """RCSB's file of clusters, if the recipe uses one."""
-
-
-def _searchable(path: Path, recipe: SearchRecipe) -> SearchRecipe:
-    if recipe.structures is not None:
-        raise StoreError(
-            str(path),
-            f"its recipe reads the folder {recipe.structures}, whose files have no dates",
-            "Give a recipe that searches (--recipe), or add files with debye.dataset.store.append.append_entries",
-        )
-    return recipe
-
-
 def _search(
     store: Store,
     recipe: SearchRecipe,
     since: date,
     work: Path,
     remote: RemoteSettings,
-    tell: Progress,
-) -> _Found:
-    """Search for entries that were released or revised, without those that the store considered before."""
+    progress: Progress | None,
+) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the lines of new entries and new revisions, and the found ids that the store considered before."""
     first = max(since, recipe.entries.revised_from or since)
     entries = recipe.entries.model_copy(update={"revised_from": first})
-    result = run_search(
-        recipe.model_copy(update={"entries": entries}),
-        work / "found.csv",
-        remote,
-        progress=lambda done, total: tell("Searching", done, total),
-    )
+    recipe = recipe.model_copy(update={"entries": entries})
+    result = run_search(recipe, work / LIST, remote, progress=progress)
     old = stored_assignments(store)
     rows, unchanged = [], []
     for row in read_ids(result.decisions):
@@ -236,8 +218,7 @@ def _search(
             unchanged.append(row["id"])
         else:
             rows.append(row)
-    clusters = work / f"clusters-by-entity-{recipe.choose.identity}.txt"
-    return _Found(rows, tuple(unchanged), clusters)
+    return rows, unchanged
 
 
 def _obsolete(store: Store, remote: RemoteSettings) -> dict[str, str]:
@@ -251,92 +232,84 @@ def _obsolete(store: Store, remote: RemoteSettings) -> dict[str, str]:
     return found
 
 
-@dataclass(slots=True)
-class _Fetched:
-    rows: list[IndexRow] = field(default_factory=list)
-    """Entries whose files are in the mirror, in the revision that the search found."""
-    unavailable: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-
 def _fetch(
     rows: Sequence[dict[str, str]],
     mirror: Path,
     work: Path,
     settings: UpdateSettings,
     remote: RemoteSettings,
-    tell: Progress,
-) -> _Fetched:
-    """Download the files that the mirror lacks, or has only in an older revision."""
+    progress: Progress | None,
+) -> tuple[list[IndexRow], dict[str, str], dict[str, str]]:
+    """Download the files that the mirror lacks, or has only in an older revision.
+
+    Returns the entries whose files are there, and why the others are unavailable, or failed.
+    """
     missing = outdated({row["id"]: row["revised"] for row in rows}, mirror)
     records: dict[str, dict[str, str]] = {}
     if missing:
         wanted = work / "wanted.csv"
-        _write_table(wanted, [row for row in rows if row["id"] in missing], tuple(rows[0]))
+        write_csv(wanted, [*rows[0]], (row.values() for row in rows if row["id"] in missing))
         result = fetch_list(
             wanted,
             mirror,
             FetchSettings(connections=settings.connections, refresh=True),
             remote,
             reports=work,
-            progress=lambda done, total, **_: tell("Fetching", done, total),
+            progress=lambda done, total, **_: progress(done, total) if progress else None,
         )
         records = {record["id"]: record for record in read_ids(result.files.report)}
-    fetched = _Fetched()
+    stored, unavailable, failed = [], {}, {}
     for row in rows:
         name, record = row["id"], records.get(row["id"], {"status": "stored"})
         if record["status"] == "stored":
-            fetched.rows.append(IndexRow(id=name, split="", columns=row))
+            stored.append(IndexRow(id=name, split="", columns=row))
         else:
-            reasons = fetched.failed if record["status"] == "failed" else fetched.unavailable
+            reasons = failed if record["status"] == "failed" else unavailable
             reasons[name] = f"{record['status']}: {record['problem']}"
-    return fetched
+    return stored, unavailable, failed
 
 
-def _check(path: Path, fetched: _Fetched, settings: UpdateSettings) -> None:
-    if fetched.failed and not settings.skip_failed:
-        name, reason = next(iter(fetched.failed.items()))
-        count = len(fetched.failed)
-        raise DownloadError(
+def _refuse_folder(path: Path, recipe: SearchRecipe) -> None:
+    if recipe.structures is not None:
+        raise StoreError(
             str(path),
-            f"{count} {'entry' if count == 1 else 'entries'} could not be downloaded, {name} because of {reason}; "
-            "the store is unchanged",
-            "Run again, which downloads only what is missing, or continue without them (--skip-failed)",
+            f"its recipe reads the folder {recipe.structures}, whose files have no dates",
+            "Give a recipe that searches (--recipe), or add files with debye.dataset.store.append.append_entries",
         )
 
 
-def _with_clusters(recipe: BuildRecipe, file: Path) -> BuildRecipe:
+def _write_outcomes(
+    report: Path, outcomes: Mapping[str, Mapping[str, str]], store: Store
+) -> list[dict[str, str]]:
+    """Write and return a line for each entry, from the reasons by outcome and id."""
+    split = {entry.id: name for name in store.splits for entry in store.entries(name)}
+    lines: list[dict[str, str]] = [
+        {"id": name, "outcome": kind, "split": split.get(name, ""), "reason": reason}
+        for kind, reasons in outcomes.items()
+        for name, reason in reasons.items()
+    ]
+    write_csv(report, REPORT_COLUMNS, (line.values() for line in lines))
+    return lines
+
+
+def _refuse_failed(path: Path, failed: Mapping[str, str]) -> None:
+    name, reason = next(iter(failed.items()))
+    raise DownloadError(
+        str(path),
+        f"{len(failed)} {'entry' if len(failed) == 1 else 'entries'} could not be downloaded, {name} because of "
+        f"{reason}; the store is unchanged",
+        "Run again, which downloads only what is missing, or continue without them (--skip-failed)",
+    )
+
+
+def with_new_clusters(recipe: BuildRecipe, search: SearchRecipe, work: Path) -> BuildRecipe:
     """Return a recipe whose cluster file of the RCSB is that of the new date, if the search downloaded it."""
-    clusters = recipe.clusters
-    if clusters.source != "rcsb" or clusters.file is not None or not file.is_file():
-        return recipe
-    if file.name != f"clusters-by-entity-{round(100 * clusters.identity)}.txt":
+    clusters, identity = recipe.clusters, search.choose.identity
+    file = clusters_file(work / LIST, identity)
+    is_needed = clusters.source == "rcsb" and clusters.file is None
+    if not (is_needed and identity == round(100 * clusters.identity) and file.is_file()):
         return recipe
     return recipe.model_copy(update={"clusters": clusters.model_copy(update={"file": file})})
-
-
-def outcomes(updated: Updated) -> list[dict[str, str]]:
-    """Return the outcome of each entry, with its split and the reason, in the order of outcomes."""
-    store, appended = updated.store, updated.appended
-    split = {entry.id: name for name in store.splits for entry in store.entries(name)}
-    parts: list[tuple[str, Iterable[str], dict[str, str]]] = [
-        ("added", appended.added if appended else (), {}),
-        ("revised", appended.revised if appended else (), {}),
-        ("refused", appended.refused if appended else (), appended.refused if appended else {}),
-        ("unavailable", updated.unavailable, updated.unavailable),
-        ("failed", updated.failed, updated.failed),
-        ("obsolete", updated.obsolete, updated.obsolete),
-        ("unchanged", updated.unchanged, {}),
-    ]
-    return [
-        {"id": name, "outcome": what, "split": split.get(name, ""), "reason": reason.get(name, "")}
-        for what, names, reason in parts
-        for name in names
-    ]
-
-
-def _write_table(path: Path, rows: Iterable[Mapping[str, str]], names: tuple[str, ...]) -> None:
-    write_csv(path, names, ([row[name] for name in names] for row in rows))
 
 
 @contextmanager

@@ -189,11 +189,14 @@ class MessageEdges:
     ) -> Float[Tensor, "nodes width"]:
         """Return the same without gradients; the filters of a run of edges are made when they are used."""
         pointer, sums = self.into.pointer, []
-        for nodes, edges in receiver_runs(pointer, PIECE_EDGES):
-            filters = filters_of(edges)
-            filters *= values.to(filters.dtype).index_select(0, self.sender[edges])
+        limits = range(PIECE_EDGES, int(pointer[-1]), PIECE_EDGES)
+        cuts = torch.searchsorted(pointer, torch.tensor(limits, device=pointer.device)).tolist()
+        for first, last in pairwise(sorted({0, *cuts, len(pointer) - 1})):
+            start, stop = int(pointer[first]), int(pointer[last])
+            filters = filters_of(slice(start, stop))
+            filters *= values.to(filters.dtype).index_select(0, self.sender[start:stop])
             rows = torch.arange(len(filters), device=self.sender.device)
-            sums.append(bag_sum(filters, rows, pointer[nodes.start : nodes.stop + 1] - edges.start))
+            sums.append(bag_sum(filters, rows, pointer[first : last + 1] - start))
         return torch.cat(sums)
 
 

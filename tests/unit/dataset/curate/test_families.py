@@ -6,8 +6,7 @@ import pytest
 from homologs import GOOD, SimilarityTable
 
 from debye.dataset.curate.build_recipe import FamilyConfig
-from debye.dataset.curate.clusters import unique_chains
-from debye.dataset.curate.families import family_evidence, read_fasta
+from debye.dataset.curate.clusters import family_evidence, read_fasta, unique_chains
 from debye.errors import StoreError
 
 

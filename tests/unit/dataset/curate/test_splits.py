@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from homologs import GOOD, SimilarityTable
 
-from debye.dataset.curate.assignment import Assignment, read_assignments, write_assignments
 from debye.dataset.curate.build_recipe import BuildRecipe, FamilyConfig
-from debye.dataset.curate.candidates import Candidate, refusals
+from debye.dataset.curate.candidates import (
+    Assignment,
+    Candidate,
+    read_assignments,
+    refusals,
+    write_assignments,
+)
 from debye.dataset.curate.splits import AssignedSplits, assign_splits, draw, draw_groups
 
 

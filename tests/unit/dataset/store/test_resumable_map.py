@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from debye.dataset.packing import pack
 from debye.dataset.store.resumable_map import concatenate, open_flat, run_parts
 from debye.errors import StoreError
 
@@ -120,3 +121,16 @@ def _group_lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_groups_keep_order_and_size() -> None:
+    sizes = [5, 1, 1, 9, 2, 2, 2, 2]
+    groups = list(pack(enumerate(sizes), 6))
+    assert [i for group in groups for i in group] == list(range(8))
+    assert all(len(group) == 1 or sum(sizes[i] for i in group) <= 6 for group in groups)
+
+
+def test_what_is_too_large_is_alone_and_nothing_is_no_group() -> None:
+    assert list(pack(enumerate([9, 9, 1]), 5)) == [[0], [1], [2]]
+    assert list(pack(enumerate([]), 5)) == []
+    assert list(pack(enumerate([0, 0]), 5)) == [[0, 1]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from debye.errors import CheckpointError
-from debye.prediction.restore import restore_values
+from debye.prediction.predictor import restore_values
 from debye.targets.catalog import find_target
 from debye.targets.losses import TargetOutput
 from debye.targets.target import LabelSource, Target

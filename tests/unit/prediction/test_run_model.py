@@ -8,7 +8,7 @@ import torch
 
 from debye.graph.build import build_graph
 from debye.models.meta_gnn import MetaGNN, MetaGNNConfig
-from debye.prediction.inference import run_model
+from debye.prediction.predictor import run_model
 from debye.targets.b_factor import B_FACTOR
 
 
