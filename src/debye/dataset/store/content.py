@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from debye.dataset.packing import pack
 from debye.dataset.store.index import KNOWN_COLUMNS, IndexRow, find_file
 from debye.dataset.store.resumable_map import (
     Arrays,
@@ -21,7 +22,6 @@ from debye.dataset.store.resumable_map import (
     Progress,
     attempt_each,
     concatenate,
-    pack,
     pack_records,
     run_parts,
     unpack_records,
