@@ -23,8 +23,7 @@ from debye.config_files import apply_override
 from debye.dataset.store.store import Store
 from debye.finetuning.config import FinetuneConfig, open_start
 from debye.finetuning.context import OldData, TuningRun
-from debye.finetuning.family import finetune_family
-from debye.finetuning.members import gather_members
+from debye.finetuning.family import finetune_family, gather_members
 from debye.finetuning.report import TuningResult
 from debye.reports.document import TextTable
 
@@ -90,16 +89,10 @@ def main(options: argparse.Namespace) -> None:
         out=options.output,
         old=OldData(store),
         accelerator="cpu",
-        say=print,
+        on_message=print,
     )
     started = time.monotonic()
-    members = gather_members(
-        options.store,
-        options.output,
-        split=options.split,
-        ids=groups[options.group],
-        min_usable=run.config.min_usable,
-    )
+    members = gather_members(run, options.store, options.split, groups[options.group])
     result = finetune_family(run, members, resume=options.resume)
     for table in result.tables():
         show(table)

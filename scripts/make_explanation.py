@@ -12,9 +12,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from debye.explanation.explain import explain
-from debye.explanation.explanation import Explanation
-from debye.explanation.output import explanation_text
+from debye.explanation.explanation import Explanation, explain, explanation_text
 from debye.plots.contributions import save_contributions
 from debye.prediction.predictor import DEFAULT_MODEL
 
@@ -36,7 +34,7 @@ def main(mirror: Path | None, model: str) -> int:
     parts = [
         summary(copies),
         f"![Effects on A:LYS281, as bars and in place](images/{PICTURE.name})\n",
-        *(block(found, f"debye explain {ENTRY} --residue {found.residue.chain}:{RESIDUE} --top {TOP}")
+        *(block(found, f"debye explain {ENTRY} --residue {found.case.residue.chain}:{RESIDUE} --top {TOP}")
           for found in copies),
         block(
             gradients,
@@ -57,8 +55,8 @@ def summary(copies: list[Explanation]) -> str:
     for found in copies:
         mates = next(row for row in found.features if row.name == "all symmetry mates")
         lines.append(
-            f"| {found.residue} | {found.observed:.1f} | {found.predicted:.1f} "
-            f"| {found.predicted - mates.with_level:.1f} |"
+            f"| {found.case.residue} | {found.case.observed:.1f} | {found.case.predicted:.1f} "
+            f"| {found.case.predicted - mates.with_level:.1f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -66,7 +64,7 @@ def summary(copies: list[Explanation]) -> str:
 def block(found: Explanation, command: str) -> str:
     """Return a command and its output."""
     # The output names the file; the page shows the entry instead.
-    text = explanation_text(found, TOP).replace(Path(found.structure.source).name, ENTRY)
+    text = explanation_text(found, TOP).replace(Path(found.case.structure.source).name, ENTRY)
     return f"`{command}`:\n\n```\n{text}\n```\n"
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from debye.benchmark.cases import StructureCase
 from debye.cli.main import app
 from debye.errors import ConfigError
-from debye.plots.structure_scene import STYLES, PictureConfig, render
+from debye.plots.pymol import STYLES, PictureConfig, render
 from debye.structure.write import write_structure
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "designed_protein.cif"

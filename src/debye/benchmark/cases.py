@@ -44,14 +44,11 @@ class StructureCase:
     """Empty if the predicted values come from a file."""
 
     def __post_init__(self) -> None:
-        for name in ("deposited", "predicted"):
-            if getattr(self, name).shape != (len(self.structure),):
-                shape = getattr(self, name).shape
-                raise StructureError(
-                    self.name,
-                    f"{len(self.structure)} atoms, but {name} has shape {shape}",
-                    "Give one value an atom, NaN where there is none",
-                )
+        for name, b in (("deposited", self.deposited), ("predicted", self.predicted)):
+            if b.shape != (len(self.structure),):
+                problem = f"{len(self.structure)} atoms, but {name} has shape {b.shape}"
+                remedy = "Give one value an atom, NaN where there is none"
+                raise StructureError(self.name, problem, remedy)
         if not np.isfinite(self.predicted).any():
             remedy = "Leave the structure out, or predict it with another model"
             raise StructureError(self.name, "no atom has a predicted B", remedy)
@@ -67,8 +64,8 @@ class StructureCase:
         if self.structure.entry.resolution:
             parts.append(f"{self.structure.entry.resolution:.2f} Å")
         protein = self.structure.entity_kind == EntityKind.PROTEIN
-        r = pearson(self.predicted[protein], self.deposited[protein])
-        error = mae(self.predicted[protein], self.deposited[protein])
+        both = self.predicted[protein], self.deposited[protein]
+        r, error = pearson(*both), mae(*both)
         parts += [f"r {r:.2f}"] if np.isfinite(r) else []
         parts += [f"MAE {error:.1f} Å²"] if np.isfinite(error) else []
         return " · ".join(parts)
@@ -81,17 +78,10 @@ Cases = tuple[list[StructureCase], list[DebyeError]]
 def cases_from_files(
     inputs: Iterable[str | Path],
     model: str,
-    *,
     crystal: CrystalUse = "auto",
     mirror: Path | None = None,
 ) -> Cases:
-    """Predict the structures of files, folders and identifiers.
-
-    Args:
-        inputs: See ``debye predict``.
-        model: Released model by name, a checkpoint, or a baseline.
-        crystal: Whether crystal contacts are used; see :func:`debye.predict`.
-        mirror: Folder of entries that need not be downloaded.
+    """Predict the structures of files, folders and identifiers; see :func:`debye.predict` for the arguments.
 
     Raises:
         CheckpointError: no such model.
@@ -122,31 +112,22 @@ def cases_from_pairs(deposited: Sequence[str | Path], predicted: Sequence[str | 
         ConfigError: not one predicted file for each structure, or too many for one picture.
     """
     if len(deposited) != len(predicted):
-        raise ConfigError(
-            "plot structure",
-            f"{len(deposited)} structures, but {len(predicted)} files with predicted B",
-            "Give --predicted once for each structure, in the same order",
-        )
-    pairs = [(Path(own), Path(other)) for own, other in zip(deposited, predicted, strict=True)]
-    return _each(lambda pair: case_from_pair(*pair), pairs)
+        problem = f"{len(deposited)} structures, but {len(predicted)} files with predicted B"
+        remedy = "Give --predicted once for each structure, in the same order"
+        raise ConfigError("plot structure", problem, remedy)
+    return _each(_case_from_pair, list(zip(deposited, predicted, strict=True)))
 
 
-def case_from_pair(deposited: Path, predicted: Path) -> StructureCase:
-    """Return a structure with the B column of another file as its prediction, matched by atom names.
-
-    Raises:
-        StructureError: a file cannot be read, or the files have no atom in common.
-    """
-    structure, _ = select_atoms(read_structure(deposited))
-    other, _ = select_atoms(read_structure(predicted))
+def _case_from_pair(pair: tuple[str | Path, str | Path]) -> StructureCase:
+    """Return a structure with the B column of another file as its prediction, matched by atom names."""
+    deposited, predicted = map(Path, pair)
+    (structure, _), (other, _) = (select_atoms(read_structure(path)) for path in pair)
     b_of = dict(zip(_atom_names(other), other.b_iso, strict=True))
     b = np.array([b_of.get(name, np.nan) for name in _atom_names(structure)], np.float32)
     if not np.isfinite(b).any():
-        raise StructureError(
-            str(predicted),
-            f"none of {len(structure):,} atoms of {deposited.name} has a B in it",
-            "Give a copy of the same structure, with the predicted B in its B column",
-        )
+        problem = f"none of {len(structure):,} atoms of {deposited.name} has a B in it"
+        remedy = "Give a copy of the same structure, with the predicted B in its B column"
+        raise StructureError(str(predicted), problem, remedy)
     entry = structure.entry
     is_deposited = not (entry.is_predicted or entry.b_kind == BKind.NOT_CRYSTALLOGRAPHIC)
     return StructureCase(
@@ -172,9 +153,9 @@ def cases_from_store(
 
     Args:
         store: A finished data store.
-        model: Released model by name, a checkpoint, or a baseline.
-        entries: Identifiers; none: all of the split.
-        split: Split that the entries are in; None: any.
+        model: See ``debye plot structure``.
+        entries: None: all of the split.
+        split: None: any.
 
     Raises:
         CheckpointError: no such model.
@@ -216,11 +197,8 @@ def cases_from_store(
 def _each(make: Callable[[Item], StructureCase], items: Sequence[Item]) -> Cases:
     """Make a case of every item; one that fails does not stop the others."""
     if len(items) > MOST_STRUCTURES:
-        raise ConfigError(
-            "plot structure",
-            f"{len(items)} structures in one picture",
-            f"Choose at most {MOST_STRUCTURES}, for example with --entries",
-        )
+        remedy = f"Choose at most {MOST_STRUCTURES}, for example with --entries"
+        raise ConfigError("plot structure", f"{len(items)} structures in one picture", remedy)
     cases: list[StructureCase] = []
     failures: list[DebyeError] = []
     for item in items:

@@ -52,16 +52,14 @@ def explain(
     ] = None,
     mirror: Mirror = None,
     workers: Annotated[
-        int | None,
-        typer.Option(help="Number of threads (default: number of CPU cores).", min=1),
+        int | None, typer.Option(help="Number of threads (default: number of CPU cores).", min=1)
     ] = None,
 ) -> None:
     """Show which neighbors, symmetry mates and features change the predicted B of a residue, in Å²."""
     from debye.cli.predict import count_cores
-    from debye.explanation.explain import explain as explain_residue
-    from debye.explanation.output import explanation_text, write_copy, write_table
+    from debye.explanation import explanation
 
-    found = explain_residue(
+    found = explanation.explain(
         structure,
         residue,
         atom=atom,
@@ -73,20 +71,15 @@ def explain(
         mirror=mirror,
         workers=workers or count_cores(),
     )
-    for line in explanation_text(found, top).splitlines():
-        typer.echo(_colored(line))
+    for line in explanation.explanation_text(found, top).splitlines():
+        if re.match(r" *[+-]\d", line):  # an effect, colored by its sign; a pipe gets plain text
+            color = typer.colors.BLUE if line.lstrip().startswith("-") else typer.colors.RED
+            line = typer.style(line[:10], fg=color) + line[10:]
+        typer.echo(line)
     if output is not None:
         from debye.plots.contributions import save_contributions
 
         stem = output / found.file_stem
-        typer.echo(write_table(found, f"{stem}.csv"))
-        typer.echo(write_copy(found, f"{stem}.cif"))
+        typer.echo(explanation.write_table(found, f"{stem}.csv"))
+        typer.echo(explanation.write_copy(found, f"{stem}.cif"))
         typer.echo(save_contributions(found, f"{stem}.png", top=top))
-
-
-def _colored(line: str) -> str:
-    """Color the effect of a row by its sign; a pipe gets plain text."""
-    if not re.match(r" *[+-]\d", line):
-        return line
-    color = typer.colors.BLUE if line.lstrip().startswith("-") else typer.colors.RED
-    return typer.style(line[:10], fg=color) + line[10:]

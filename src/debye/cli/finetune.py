@@ -12,9 +12,6 @@ from debye.cli.terminal import report_failures, show_table
 
 if TYPE_CHECKING:
     from debye.finetuning.config import FinetuneConfig
-    from debye.finetuning.context import TuningRun
-    from debye.finetuning.entries import NewSplits
-    from debye.finetuning.report import TuningResult
 
 Mode = Literal["all", "head", "low-rate"]
 OldStore = Annotated[
@@ -84,7 +81,8 @@ def finetune(
     from debye.dataset.store.store import Store
     from debye.finetuning.config import open_start
     from debye.finetuning.context import OldData, TuningRun
-    from debye.finetuning.entries import NewSplits
+    from debye.finetuning.entries import NewSplits, finetune_entries
+    from debye.finetuning.family import finetune_family, gather_members
 
     run = TuningRun(
         start=open_start(model),
@@ -94,8 +92,16 @@ def finetune(
         accelerator=accelerator,
         on_message=lambda line: typer.echo(line, err=True),
     )
-    splits = NewSplits(split, val, report)
-    result = _tune(run, data, splits, _ids(ids) if family else None, resume)
+    if family:
+        is_file = ids is not None and Path(ids).is_file()
+        wanted = Path(ids or "").read_text().split() if is_file else names_in(ids)
+        members = gather_members(run, data, split, wanted)
+        for name, reason in members.refused.items():
+            typer.echo(f"refused: {name}: {reason}", err=True)
+        result = finetune_family(run, members, resume=resume)
+    else:
+        splits = NewSplits(split, val, report)
+        result = finetune_entries(run, Store.open(data), splits, resume=resume)
     for table in result.tables():
         show_table(table)
     for comparison in result.comparisons:
@@ -108,30 +114,6 @@ def finetune(
     report_failures([f"{row.model}, {row.id}: {row.reason}" for row in failures])
     if result.refused:
         raise typer.Exit(1)
-
-
-def _tune(
-    run: TuningRun, data: Path, splits: NewSplits, family: list[str] | None, resume: bool
-) -> TuningResult:
-    """Fine-tune on the entries of a store, or on the members of a family."""
-    from debye.dataset.store.store import Store
-    from debye.finetuning.entries import finetune_entries
-    from debye.finetuning.family import finetune_family
-    from debye.finetuning.members import gather_members
-
-    if family is None:
-        return finetune_entries(run, Store.open(data), splits, resume=resume)
-    members = gather_members(
-        data,
-        run.out,
-        split=splits.train,
-        ids=family,
-        targets=run.targets,
-        min_usable=run.config.min_usable,
-    )
-    for name, reason in members.refused.items():
-        typer.echo(f"refused: {name}: {reason}", err=True)
-    return finetune_family(run, members, resume=resume)
 
 
 def _check_family(family: bool, ids: str | None, folds: int | None, *splits: str | None) -> None:
@@ -159,10 +141,3 @@ def _config(settings: list[str], mode: Mode, folds: int | None) -> FinetuneConfi
     except ValidationError as error:
         remedy = "See docs/finetuning.md for the settings"
         raise ConfigError("finetune", explain_validation(error), remedy) from error
-
-
-def _ids(text: str | None) -> list[str]:
-    """Return the ids of an option: those of a file, or those between commas."""
-    if text is not None and Path(text).is_file():
-        return Path(text).read_text().split()
-    return names_in(text)

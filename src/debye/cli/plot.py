@@ -11,7 +11,7 @@ from debye.cli.options import INPUTS, CrystalOption, Mirror, names_in
 from debye.cli.terminal import progress_bar, report_failures
 
 if TYPE_CHECKING:
-    from debye.plots.structure_scene import Style
+    from debye.plots.pymol import Style
 
 Styles = Annotated[
     str, typer.Option(help="Comma-separated columns: cartoon, putty, surface, spheres.")
@@ -77,9 +77,8 @@ def structure(
     """
     from debye.benchmark.cases import cases_from_files, cases_from_pairs, cases_from_store
     from debye.dataset.store.store import Store
-    from debye.plots.pymol import find_pymol
+    from debye.plots.pymol import PictureConfig, find_pymol
     from debye.plots.structure import check_target, save_structures
-    from debye.plots.structure_scene import PictureConfig
 
     config = PictureConfig(
         styles=cast("tuple[Style, ...]", tuple(names_in(style))),  # checked by the config
@@ -114,15 +113,12 @@ def _check_sources(inputs: bool, predicted: bool, data: bool, entries: bool) -> 
     """Refuse sources that contradict each other, and none at all."""
     from debye.errors import ConfigError
 
+    where, remedy = "plot structure", "Name entries of the store by --entries, or leave out --data"
     if data and (inputs or predicted):
-        problem = "files and a data store are given"
-        remedy = "Name entries of the store by --entries, or leave out --data"
-    elif entries and not data:
+        raise ConfigError(where, "files and a data store are given", remedy)
+    if entries and not data:
         problem = "--entries and --split name entries of a data store, and none is given"
-        remedy = "Give --data STORE"
-    elif not data and not inputs:
-        problem = "no structure is given"
+        raise ConfigError(where, problem, "Give --data STORE")
+    if not data and not inputs:
         remedy = "Give files or identifiers, or --data STORE with --entries or --split"
-    else:
-        return
-    raise ConfigError("plot structure", problem, remedy)
+        raise ConfigError(where, "no structure is given", remedy)

@@ -1,4 +1,4 @@
-"""The case to explain: the prediction of one model for one residue of one structure."""
+"""The case to explain, the prediction of one model for one residue, and effects on this prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from debye.errors import CheckpointError
-from debye.explanation.residues import Residue, atom_rows, find_residue
+from debye.explanation.neighbors import Neighbor, Residue, atom_rows, find_residue
 from debye.graph.build import build_graph
 from debye.prediction.prepare import CrystalUse, Prepared, prepare_structure
 from debye.structure.read import SourceFile
@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from debye.graph.graph import AtomGraph
     from debye.models.base import AtomModel, ModelOutput
     from debye.prediction.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """The effect of one neighbor on the prediction."""
+
+    neighbor: Neighbor
+    effect: float
+    """In the unit of the target; below 0: the neighbor lowers the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureEffect:
+    """The effect of one kind of input on the prediction."""
+
+    name: str
+    effect: float
+    """In the unit of the target, with the mean and spread of the values of the structure kept."""
+    with_level: float = float("nan")
+    """The same, with the change of this mean and spread; NaN if not computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +65,11 @@ class Case:
     """Of the unchanged graph."""
 
     @property
+    def name(self) -> str:
+        """Residue, and atom where there is one, e.g. ``A:LYS33 NZ``."""
+        return f"{self.residue} {self.atom}" if self.atom else str(self.residue)
+
+    @property
     def graph(self) -> AtomGraph:
         """The whole graph."""
         return self.prepared.graph
@@ -57,36 +82,29 @@ class Case:
     @property
     def predicted(self) -> float:
         """The mean prediction of the atoms, in the unit of the target."""
-        return float(self.with_fixed_level(self.output))
+        return float(self.mean(self.output))
 
     @property
     def observed(self) -> float:
         """The mean of the same atoms in the file, in the same unit; NaN if the file has no values."""
         return float(self.target.observe(self.structure)[self.rows].mean())
 
-    def with_fixed_level(
-        self, output: ModelOutput, rows: NDArray[np.intp] | None = None
+    def mean(
+        self, output: ModelOutput, rows: NDArray[np.intp] | None = None, *, own_level: bool = False
     ) -> Float[Tensor, ""]:
-        """Return the mean value of the atoms, with mean and spread of the values of the unchanged structure.
+        """Return the mean value of the atoms, in the unit of the target.
 
         Args:
             output: Of some graph.
             rows: The same atoms in that graph; None: their rows are the same.
+            own_level: Use mean and spread of the values of that graph, not of the unchanged structure.
         """
-        return self._mean(output, self.output, self.rows if rows is None else rows)
-
-    def with_own_level(self, output: ModelOutput) -> Float[Tensor, ""]:
-        """Return the mean value of the atoms, with mean and spread of the values predicted for that graph."""
-        return self._mean(output, output, self.rows)
-
-    def _mean(
-        self, output: ModelOutput, leveled: ModelOutput, rows: NDArray[np.intp]
-    ) -> Float[Tensor, ""]:
-        value = output.first.value[torch.from_numpy(rows)].double()
+        value = output.first.value[torch.from_numpy(self.rows if rows is None else rows)].double()
         location, scale = self.target.location, self.target.scale
         if self.target.transform is Transform.Z:
-            assert leveled.first.log_mean_sd is not None  # make_case has checked
-            location, scale = leveled.first.log_mean_sd[0].detach().double().exp()
+            level = (output if own_level else self.output).first.log_mean_sd
+            assert level is not None  # make_case has checked
+            location, scale = level[0].detach().double().exp()
         value = location + scale * value
         if self.target.transform is Transform.LOG:
             value = value.exp()
@@ -113,47 +131,37 @@ def make_case(
     resolution: float | None = None,
     source_file: SourceFile | None = None,
 ) -> Case:
-    """Predict a structure and find the residue to explain.
+    """Predict a structure, all atoms of a file, on the CPU, and find the residue to explain.
 
-    Args:
-        predictor: On the CPU.
-        structure: All atoms of a file.
-        residue: See :func:`debye.explanation.residues.find_residue`.
-        atom: Name of one atom; None: all atoms of the residue.
-        crystal: See :func:`debye.prediction.predictor.predict`.
-        resolution: Å; None: that of the file.
-        source_file: The file that the structure was read from.
+    Arguments are those of :func:`debye.explanation.explanation.explain`.
 
     Raises:
         StructureError: no such residue or atom, or nothing to predict.
         CheckpointError: the model gives no values per atom in the unit of its target.
     """
-    target = predictor.targets[0]
+    target, model_name = predictor.targets[0], predictor.model_name
     if target.per is not Per.ATOM:
         problem = f"{target.name} has one value per {target.per}, which cannot be explained"
-        raise CheckpointError(predictor.model_name, problem, "Choose a model of values per atom")
+        raise CheckpointError(model_name, problem, "Choose a model of values per atom")
     prepared = prepare_structure(
         source_file or structure, predictor.graph_config, crystal=crystal, resolution=resolution
     )
     chosen = prepared.selected
     found = find_residue(residue, chosen, structure)
     rows = atom_rows(chosen, found, atom)
-    visible = replace(
-        chosen,
-        crystal=chosen.crystal if prepared.crystal_problem is None else None,
-        entry=replace(chosen.entry, resolution=prepared.resolution),
-    )
+    lattice = chosen.crystal if prepared.crystal_problem is None else None
+    entry = replace(chosen.entry, resolution=prepared.resolution)
     with torch.inference_mode():
         output = predictor.model(prepared.graph)
     if target.transform is Transform.Z and output.first.log_mean_sd is None:
         problem = f"this model predicts normalized {target.title} only, without {target.unit}"
-        raise CheckpointError(predictor.model_name, problem, "Choose another model")
+        raise CheckpointError(model_name, problem, "Choose another model")
     return Case(
         model=predictor.model,
-        model_name=predictor.model_name,
+        model_name=model_name,
         target=target,
         prepared=prepared,
-        structure=visible,
+        structure=replace(chosen, crystal=lattice, entry=entry),
         residue=found,
         atom=None if atom is None else str(chosen.atom_name[rows[0]]),
         rows=rows,

@@ -24,9 +24,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from debye.errors import CheckpointError
-from debye.explanation.explanation import Contribution, FeatureEffect
-from debye.explanation.surroundings import Kind, Neighbor
-from debye.explanation.symmetry_mates import edges_of_copy
+from debye.explanation.case import Contribution, FeatureEffect
+from debye.explanation.neighbors import Kind, Neighbor
+from debye.explanation.occlusion import edges_of_copy
 from debye.graph.features import STRUCTURE_FEATURES
 
 if TYPE_CHECKING:
@@ -51,13 +51,14 @@ class Attribution:
     edges: Float[Tensor, " edges"]
     """Of the description of each edge."""
     residue_edges: Float[Tensor, " residue_edges"]
-    facts: Float[Tensor, " structure_scalars"]
+    structure_scalars: Float[Tensor, " structure_scalars"]
     """Of the features of the structure."""
+    owners: Mapping[str, Tensor]
+    """Number of the neighbor that each atom, edge and residue edge belongs to, from 1; 0: the residue; -1: none."""
     baseline: float
     """B at the start of the path, Å²."""
     remainder: float
     """The error of the integral, Å²."""
-    steps: int
 
 
 def integrate_gradients(
@@ -72,7 +73,7 @@ def integrate_gradients(
 
     Args:
         case: What is explained.
-        neighbors: From :func:`debye.explanation.surroundings.find_neighbors`: varied together with the residue.
+        neighbors: Varied together with the residue.
         fewest: Points of the first Gauss-Legendre rule.
         most: Points of the last one; its error is :attr:`Attribution.remainder`.
         tolerance: See :data:`TOLERANCE`.
@@ -84,7 +85,8 @@ def integrate_gradients(
         problem = "a model without encoders of atoms and edges has no gradients to follow"
         remedy = "Explain it by occlusion, or choose a learned model"
         raise CheckpointError(case.model_name, problem, remedy)
-    start, end = _ends(case, neighbors)
+    owners = _owners(case, neighbors)
+    start, end = _ends(case, owners)
     first, last = (float(_value(case, inputs).detach()) for inputs in (start, end))
     allowed = tolerance * max(abs(last - first), 1.0)
     steps = fewest
@@ -95,16 +97,8 @@ def integrate_gradients(
             break
         steps *= 2
     # Edges that the model does not read have no effect.
-    zeros = partial(torch.zeros, dtype=torch.float64)
-    return Attribution(
-        atoms=found["atoms"],
-        edges=found.get("edges", zeros(case.graph.n_edges)),
-        residue_edges=found.get("residue_edges", zeros(len(case.graph.residue_edge_mate))),
-        facts=found[FACTS],
-        baseline=first,
-        remainder=remainder,
-        steps=steps,
-    )
+    unread = {role: torch.zeros(len(owner), dtype=torch.float64) for role, owner in owners.items()}
+    return Attribution(**(unread | found), owners=owners, baseline=first, remainder=remainder)
 
 
 def sum_attribution(
@@ -115,36 +109,30 @@ def sum_attribution(
     A neighbor in the file gets the effects of its atoms and of the edges from them; a symmetry copy those of
     the edges from it. All effects and the remainder add up to the prediction minus the baseline.
     """
-    size = len(neighbors) + 2
-    sums = {
-        role: torch.zeros(size, dtype=torch.float64).index_add_(
-            0, owner + 1, getattr(attribution, role)
-        )
-        for role, owner in _owners(case, neighbors).items()
-    }
+    sums = {}
+    for role, owner in attribution.owners.items():
+        zeros = torch.zeros(len(neighbors) + 2, dtype=torch.float64)
+        sums[role] = zeros.index_add_(0, owner + 1, getattr(attribution, role))
     of_edges = sums["edges"] + sums["residue_edges"]
     effects = (sums["atoms"] + of_edges).tolist()[2:]
     groups = dict.fromkeys(FACT_GROUPS.values(), 0.0)
     names = case.graph.config.structure_scalars
-    for name, effect in zip(names, attribution.facts.tolist(), strict=True):
+    for name, effect in zip(names, attribution.structure_scalars.tolist(), strict=True):
         if group := _group(name):
             groups[group] += effect
-    return [
-        Contribution(neighbor=neighbor, effect=effect)
-        for neighbor, effect in zip(neighbors, effects, strict=True)
-    ], [
-        FeatureEffect(name="its own names and features", effect=float(sums["atoms"][1])),
-        FeatureEffect(name="its own distances and bonds", effect=float(of_edges[1])),
-        *(FeatureEffect(name=name, effect=effect) for name, effect in groups.items() if effect),
+    return [Contribution(*each) for each in zip(neighbors, effects, strict=True)], [
+        FeatureEffect("its own names and features", float(sums["atoms"][1])),
+        FeatureEffect("its own distances and bonds", float(of_edges[1])),
+        *(FeatureEffect(name, effect) for name, effect in groups.items() if effect),
     ]
 
 
 def _group(fact: str) -> str | None:
-    """Return what a feature of the structure tells about; None: it is not varied."""
+    """Return the group of a feature of the structure; None: it is not varied."""
     return FACT_GROUPS.get(STRUCTURE_FEATURES.find(fact).hides_with or "")
 
 
-def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _ends(case: Case, owners: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the inputs at both ends of the path: unknown surroundings, and the complete graph."""
     model, graph = case.model, case.graph
     seen: dict[str, Tensor] = {}
@@ -155,14 +143,9 @@ def _ends(case: Case, neighbors: list[Neighbor]) -> tuple[dict[str, Tensor], dic
 
     with _replaced(model, record):
         model(graph)  # with gradients: then every encoder is called once, for all edges
-    bare = replace(
-        graph,
-        categories=torch.zeros_like(graph.categories),
-        scalars=torch.zeros_like(graph.scalars),
-    )
+    zeros = {name: torch.zeros_like(getattr(graph, name)) for name in ("categories", "scalars")}
     with torch.no_grad():
-        atoms = model.get_submodule(model.encoders["atoms"])(bare)
-    owners = _owners(case, neighbors)
+        atoms = model.get_submodule(model.encoders["atoms"])(replace(graph, **zeros))
     start = {
         role: torch.where(owners[role][:, None] >= 0, atoms if role == "atoms" else 0.0, output)
         for role, output in seen.items()
@@ -180,20 +163,20 @@ def _owners(case: Case, neighbors: list[Neighbor]) -> dict[str, Tensor]:
     An edge is that of its sender; a symmetry mate has edges, but no atoms.
     """
     graph = case.graph
+    mates = {n: near for n, near in enumerate(neighbors, start=1) if near.kind == Kind.MATE}
     of_residue = torch.full((graph.n_residues,), -1)
     of_residue[case.residue.index] = 0
     for number, neighbor in enumerate(neighbors, start=1):
-        if neighbor.kind != Kind.MATE:
+        if number not in mates:
             of_residue[neighbor.residue.index] = number
     atoms = of_residue[graph.residue_index]
-    edges = torch.where(graph.edge_mate, -1, atoms[graph.edge_index[0]])
+    edges = atoms[graph.edge_index[0]].masked_fill(graph.edge_mate, -1)
     residue_edges = of_residue[graph.residue_edge_index[0]]
-    residue_edges = torch.where(graph.residue_edge_mate, -1, residue_edges)
-    for number, neighbor in enumerate(neighbors, start=1):
-        if neighbor.kind == Kind.MATE:
-            sent, residue_sent = edges_of_copy(graph, neighbor)
-            edges[sent] = number
-            residue_edges[residue_sent] = number
+    residue_edges = residue_edges.masked_fill(graph.residue_edge_mate, -1)
+    for number, neighbor in mates.items():
+        sent, residue_sent = edges_of_copy(graph, neighbor)
+        edges[sent] = number
+        residue_edges[residue_sent] = number
     return {"atoms": atoms, "edges": edges, "residue_edges": residue_edges}
 
 
@@ -205,13 +188,11 @@ def _integral(
     names = list(end)
     sums = {name: torch.zeros_like(end[name]) for name in names}
     for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
-        inputs = {
-            name: torch.lerp(start[name], end[name], float(point)).requires_grad_()
-            for name in names
-        }
-        gradients = torch.autograd.grad(
-            _value(case, inputs), [inputs[name] for name in names], allow_unused=True
-        )
+        inputs = [
+            torch.lerp(start[name], end[name], float(point)).requires_grad_() for name in names
+        ]
+        value = _value(case, dict(zip(names, inputs, strict=True)))
+        gradients = torch.autograd.grad(value, inputs, allow_unused=True)
         for name, gradient in zip(names, gradients, strict=True):
             if gradient is not None:
                 sums[name] += float(weight) * gradient
@@ -223,23 +204,20 @@ def _value(case: Case, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return the B of the explained atoms, Å², for given outputs of the encoders."""
     graph = replace(case.graph, structure_scalars=inputs[FACTS])
     with _replaced(case.model, lambda role, _: inputs[role]):
-        return case.with_fixed_level(case.model(graph))
+        return case.mean(case.model(graph))
 
 
 @contextmanager
 def _replaced(model: AtomModel, give: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
     """Replace the output of each encoder by a function of its role and output."""
 
-    def hook(role: str) -> Callable[[nn.Module, object, Any], Any]:
-        def replaced(_module: nn.Module, _inputs: object, output: Any) -> Any:
-            if isinstance(output, Tensor):
-                return give(role, output)
-            return replace(output, value=give(role, output.value))
-
-        return replaced
+    def replaced(role: str, _module: nn.Module, _inputs: object, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return give(role, output)
+        return replace(output, value=give(role, output.value))
 
     handles = [
-        model.get_submodule(name).register_forward_hook(hook(role))
+        model.get_submodule(name).register_forward_hook(partial(replaced, role))
         for role, name in model.encoders.items()
     ]
     try:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-)
+import pydantic
+from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from debye.errors import CheckpointError, ConfigError, explain_validation
 from debye.models.catalog import find_model
@@ -89,8 +83,8 @@ def open_start(name_or_path: str) -> StartModel:
     if not find_model(header.model).learned:
         problem = f"a {header.model}, which has nothing to fine-tune"
         raise ConfigError(name_or_path, problem, "Give a learned model: see `debye models`")
-    digest = checkpoint_digest(name_or_path)
-    return StartModel(checkpoint=name_or_path, sha256=digest, header=header)
+    sha256 = checkpoint_digest(name_or_path)
+    return StartModel(checkpoint=name_or_path, sha256=sha256, header=header)
 
 
 def tuning_recipe(
@@ -103,8 +97,8 @@ def tuning_recipe(
 
     Args:
         name: Of the new checkpoint.
-        start: The start model.
-        config: Settings.
+        start: Its start model.
+        config: Its settings.
         entries: ``split``, ``only`` and ``without`` for training, ``validation_split`` and
             ``validation_only``, and ``old_split`` and ``old_without`` if old batches are mixed in.
         choose: Choose the epoch on the validation entries; False keeps the last one.
@@ -115,21 +109,22 @@ def tuning_recipe(
     past = start.header.training.get("recipe", {})
     past_data = past.get("data", {})
     inherited = past_data.get("loader", {})
-    changes = {
+    chosen = config.model_dump(include={"batch_atoms", "hide_crystal"}, exclude_none=True)
+    loader = {key: value for key, value in inherited.items() if key not in ABSENT} | chosen
+    loader |= {
         "min_usable": config.min_usable,
         "only": entries.get("only", ()),
         "without": entries.get("without", ()),
         "representative_only": False,
         "exclude_tags": (),
         "max_atoms": None,
+        # Labels of a new entry are its own.
+        "augment": inherited.get("augment", {}) | {"other_crystal": 0.0},
     }
-    for setting in ("batch_atoms", "hide_crystal"):
-        if (value := getattr(config, setting)) is not None:
-            changes[setting] = value
-    loader = {key: value for key, value in inherited.items() if key not in ABSENT} | changes
-    # Labels of a new entry are its own.
-    loader["augment"] = inherited.get("augment", {}) | {"other_crystal": 0.0}
-    old_split = entries.get("old_split")
+    rehearsal = None
+    if (old_split := entries.get("old_split")) is not None:
+        without = entries.get("old_without", ())
+        rehearsal = RehearsalConfig(split=old_split, share=config.rehearsal, without=without)
     try:
         return Recipe(
             name=name,
@@ -145,12 +140,9 @@ def tuning_recipe(
             ),
             loss=LossConfig.model_validate(past.get("loss", {})),
             training=TrainingConfig(
-                seed=config.seed,
-                epochs=config.epochs,
+                **config.model_dump(include={"seed", "epochs", "warmup", "patience"}),
                 learning_rate=config.learning_rate or LEARNING_RATES[config.mode],
                 weight_decay=0.0,  # it pulls towards zero, not towards the start weights
-                warmup=config.warmup,
-                patience=config.patience,
                 precision=past.get("training", {}).get("precision", TrainingConfig().precision),
                 keep="best" if choose else "last",
             ),
@@ -161,13 +153,9 @@ def tuning_recipe(
                 anchor=config.anchor,
                 blend=config.blend,
             ),
-            rehearsal=None
-            if old_split is None
-            else RehearsalConfig(
-                split=old_split, share=config.rehearsal, without=entries.get("old_without", ())
-            ),
+            rehearsal=rehearsal,
         )
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         problem = f"this version does not know settings in its header ({explain_validation(error)})"
         remedy = "Fine-tune with the version of debye that wrote it"
         raise CheckpointError(start.checkpoint, problem, remedy) from error

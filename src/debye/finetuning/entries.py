@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import ConfigError
 from debye.finetuning.context import Overlap, TuningRun
-from debye.finetuning.division import divide, halve, join_groups
-from debye.finetuning.duplicate_entries import Fingerprint, fingerprints, group_copies
-from debye.finetuning.members import unusable_entries
-from debye.finetuning.report import BeforeAfter, TuningResult, score_both, write_report
+from debye.finetuning.division import (
+    Fingerprint,
+    divide,
+    fingerprints,
+    group_copies,
+    halve,
+    join_groups,
+)
+from debye.finetuning.report import TuningResult, write_report
 from debye.models.checkpoint import load_checkpoint
-from debye.prediction.calibrate import find_residuals, write_calibration
-from debye.prediction.predictor import Predictor
-from debye.training.config import Recipe
+from debye.prediction.calibrate import find_residuals
 
 Part = tuple[str, tuple[str, ...]]
 """A split and some of its entries, by id."""
@@ -35,8 +39,7 @@ class NewSplits:
     """Only reported; then all of ``val`` chooses the epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """The use of each new entry."""
 
     train: Part
@@ -55,38 +58,32 @@ def finetune_entries(
         StoreError: no such split.
     """
     overlap, parts = divide_entries(run, store, splits)
-    run.claim(store, {"train": parts.train, "choose": parts.choose, "report": parts.report}, resume)
-    path = run.out / f"{run.name}.safetensors"
-    if not path.exists() or load_checkpoint(path).header.calibration is None:
-        run.on_message(f"training on {len(parts.train[1])} entries")
-        run.fit(_recipe(run, store, parts, overlap), store, run.out)
-        split, ids = parts.choose
-        rows = [store.row(split, name) for name in ids]
-        checkpoint = load_checkpoint(path, device=run.device)
-        write_calibration(path, [find_residuals(checkpoint, store, split, rows, device=run.device)])
-    after = Predictor.from_checkpoint(path, device=run.device)
-    run.on_message(f"new entries held out: {len(parts.report[1])}")
-    scored, failures = score_both(store, *parts.report, run.start_predictor(), after)
-    meaning = (
-        "New entries used neither for training nor to choose the epoch "
-        f"({len(parts.train[1])} for training, {len(parts.choose[1])} to choose the epoch)."
-    )
+    train, choose, report, notes = parts
+    run.claim(store, {"train": train, "choose": choose, "report": report}, resume)
+    residuals = []
+    if not run.is_trained:
+        run.on_message(f"training on {len(train[1])} entries")
+        split, chosen = train[0], set(train[1])
+        without = tuple(entry.id for entry in store.entries(split) if entry.id not in chosen)
+        validation = {"validation_split": choose[0], "validation_only": choose[1]}
+        entries = {"split": split, "without": without, **validation}
+        run.fit(run.recipe(entries, overlap, choose=True), store, run.out)
+        rows = [store.row(choose[0], name) for name in choose[1]]
+        trained = load_checkpoint(run.checkpoint, device=run.device)
+        residuals.append(find_residuals(trained, store, choose[0], rows, device=run.device))
+    after = run.calibrate(residuals)
+    run.on_message(f"new entries held out: {len(report[1])}")
+    counts = f"{len(train[1])} for training, {len(choose[1])} to choose the epoch"
+    meaning = f"New entries used neither for training nor to choose the epoch ({counts})."
     result = TuningResult(
-        checkpoint=path,
-        trained_on=parts.train[1],
-        new=BeforeAfter(
-            title="new, held out",
-            meaning=meaning,
-            scores=scored,
-            failures=failures,
-            bootstrap=run.bootstrap,
-            target=run.targets[0],
-        ),
-        old=tuple(run.forgetting(after, overlap)),
-        notes=(*parts.notes, *run.old_notes(overlap)),
-        refused=unusable_entries(store, splits.train, run.targets, run.config.min_usable),
+        checkpoint=run.checkpoint,
+        trained_on=train[1],
+        new=run.compare("new, held out", meaning, store, report, after),
+        old=run.forgetting(after, overlap),
+        notes=(*notes, *run.old_notes(overlap)),
+        refused=run.unusable(store, splits.train),
     )
-    files = write_report(result, run.facts(store, parts.train[1]), run.out)
+    files = write_report(result, run.facts(store, train[1]), run.out)
     return replace(result, files=tuple(files))
 
 
@@ -103,15 +100,14 @@ def divide_entries(run: TuningRun, store: Store, splits: NewSplits) -> tuple[Ove
     overlap = run.overlap(list(everything.values()), list(everything))
     train, choose, report = _assign(run, store, splits, prints)
     choose = choose[0], _without_copies(choose[1], prints[choose[0]], _keys(report, prints))
-    forbidden = _keys(choose, prints) | _keys(report, prints) | _old_validation(run)
+    forbidden = _keys(choose, prints) | _keys(report, prints)
+    if run.old is not None:  # the old validation is never used for training
+        forbidden.update(*fingerprints(run.old.store, run.old.val_split).values())
     kept = _without_copies(train, prints[splits.train], forbidden)
     if not kept or not choose[1] or not report[1]:
-        raise ConfigError(
-            "finetune",
-            f"{len(kept)} entries for training, {len(choose[1])} to choose the epoch, "
-            f"{len(report[1])} for the report",
-            "Give more entries with usable labels, or other splits",
-        )
+        uses = f"{len(choose[1])} to choose the epoch, {len(report[1])} for the report"
+        remedy = "Give more entries with usable labels, or other splits"
+        raise ConfigError("finetune", f"{len(kept)} entries for training, {uses}", remedy)
     notes = _notes(store, (splits.train, kept), report, len(train) - len(kept))
     return overlap, Parts((splits.train, kept), choose, report, notes)
 
@@ -122,7 +118,7 @@ def _assign(
     """Return the ids for training, and the parts that choose the epoch and that are reported."""
     config, usable = run.config, {}
     for split, own in prints.items():
-        refused = unusable_entries(store, split, run.targets, config.min_usable)
+        refused = run.unusable(store, split)
         usable[split] = tuple(name for name in own if name not in refused)
     held_from = splits.val or splits.train
     groups = _groups(store, held_from, usable[held_from], prints[held_from])
@@ -138,25 +134,11 @@ def _assign(
     return train, (held_from, choose + report), (splits.report, usable[splits.report])
 
 
-def _recipe(run: TuningRun, store: Store, parts: Parts, overlap: Overlap) -> Recipe:
-    split, train = parts.train
-    chosen = set(train)
-    without = tuple(entry.id for entry in store.entries(split) if entry.id not in chosen)
-    entries = {
-        "split": split,
-        "without": without,
-        "validation_split": parts.choose[0],
-        "validation_only": parts.choose[1],
-    }
-    return run.recipe(entries, overlap, choose=True)
-
-
 def _groups(store: Store, split: str, ids: Sequence[str], prints: Prints) -> list[list[str]]:
     """Return the entries that stay together: those of one cluster, and copies."""
-    cluster = {entry.id: entry.cluster or f"\0{entry.id}" for entry in store.entries(split)}
     clusters: dict[str, list[str]] = {}
-    for name in ids:
-        clusters.setdefault(cluster[name], []).append(name)
+    for entry in _entries_of(store, (split, tuple(ids))):
+        clusters.setdefault(entry.cluster or f"\0{entry.id}", []).append(entry.id)
     return join_groups(list(clusters.values()), group_copies(ids, [prints[name] for name in ids]))
 
 
@@ -166,13 +148,6 @@ def _keys(part: Part, prints: dict[str, Prints]) -> set[str]:
 
 def _without_copies(ids: Sequence[str], prints: Prints, forbidden: set[str]) -> tuple[str, ...]:
     return tuple(name for name in ids if not forbidden.intersection(prints[name]))
-
-
-def _old_validation(run: TuningRun) -> set[str]:
-    """Return the digests of the old validation, which is never used for training."""
-    if run.old is None:
-        return set()
-    return set().union(*fingerprints(run.old.store, run.old.val_split).values())
 
 
 def _notes(store: Store, train: Part, report: Part, dropped: int) -> tuple[str, ...]:

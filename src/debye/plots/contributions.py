@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
-from debye.explanation.surroundings import Kind
-from debye.plots.colors import BLUE, RED, WHITE, b_colors
+from debye.explanation.neighbors import Kind, atom_rows
 from debye.plots.drawing import (
     GRAY,
     GRID,
     INK,
+    SCALE,
     add_color_bar,
+    b_colors,
     new_figure,
     principal_axes,
     save_figure,
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from debye.explanation.explanation import Contribution, Explanation
+    from debye.explanation.case import Contribution
+    from debye.explanation.explanation import Explanation
 
 OWN = (0.2, 0.22, 0.24)
 """Color of the residue that is explained."""
@@ -52,20 +54,20 @@ def plot_contributions(explanation: Explanation, *, top: int = 12) -> Figure:
     bars, scene = figure.subplots(1, 2, width_ratios=(1, 1.15))
     _draw_bars(bars, explanation, shown, limit)
     _draw_scene(scene, explanation, shown, limit)
-    scale, label = (BLUE, WHITE, RED), _axis(explanation)
-    add_color_bar(figure, scale, (-limit, limit), label, ax=scene, shrink=0.75, aspect=22)
+    look = {"ax": scene, "shrink": 0.75, "aspect": 22}
+    add_color_bar(figure, SCALE, (-limit, limit), _axis(explanation), **look)
     return figure
 
 
 def _draw_bars(
     panel: Axes, explanation: Explanation, shown: Sequence[Contribution], limit: float
 ) -> None:
-    names = [_label(item) for item in shown]
-    effects = [item.effect for item in shown]
+    names, features = [_label(item) for item in shown], explanation.features
     # A blank row parts neighbors from features.
-    place = [*range(len(names)), *(len(names) + 1 + i for i in range(len(explanation.features)))]
-    names += [row.name for row in explanation.features]
-    effects += [row.effect for row in explanation.features]
+    place = np.arange(len(shown) + len(features))
+    place[len(shown) :] += 1
+    names += [row.name for row in features]
+    effects = [row.effect for row in (*shown, *features)]
     colors = b_colors(np.array(effects), (-limit, limit))
     panel.barh(place, effects, color=colors, edgecolor=INK, linewidth=0.5, height=0.72)
     panel.axvline(0, color=INK, linewidth=0.8)
@@ -77,18 +79,16 @@ def _draw_bars(
     panel.spines["bottom"].set_color(GRAY)
     panel.grid(axis="x", color=GRID, linewidth=0.7)
     panel.set_axisbelow(True)
-    title = explanation.target.title
-    label = f"{_axis(explanation)}: below 0, {title} is lower because of it"
+    case = explanation.case
+    label = f"{_axis(explanation)}: below 0, {case.target.title} is lower because of it"
     panel.set_xlabel(label, fontsize=9, color=INK)
-    entry = explanation.structure.entry.id or Path(explanation.structure.source).name
-    panel.set_title(
-        f"{explanation.name} of {entry} · {explanation.values_text}",
-        loc="left", fontsize=10, color=INK, fontweight="bold",
-    )  # fmt: skip
+    entry = case.structure.entry.id or Path(case.structure.source).name
+    title = f"{case.name} of {entry} · {explanation.values_text}"
+    panel.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
 
 
 def _axis(explanation: Explanation) -> str:
-    target = explanation.target
+    target = explanation.case.target
     return f"Effect on {target.title}" + (f" ({target.unit})" if target.unit else "")
 
 
@@ -104,11 +104,11 @@ def _draw_scene(
     """Draw the residue in black among its neighbors, seen along the shortest axis of all."""
     panel.set_aspect("equal")
     panel.axis("off")
-    structure = explanation.structure
-    own = np.flatnonzero(structure.residue_index == explanation.residue.index)
+    case, structure = explanation.case, explanation.case.structure
+    own = atom_rows(structure, case.residue)
     groups = [own, *(item.neighbor.rows for item in shown)]
     places = [structure.position[own], *(item.neighbor.position for item in shown)]
-    center = structure.position[explanation.rows].mean(axis=0)
+    center = structure.position[case.rows].mean(axis=0)
     view = principal_axes(np.concatenate(places) - center)
     placed = [(position - center) @ view for position in places]
     effects = b_colors(np.array([item.effect for item in shown]), (-limit, limit))
@@ -119,20 +119,18 @@ def _draw_scene(
     top = 3 + len(segments)
     for group, points in enumerate(placed):
         if not (of_group == group).any():  # an ion
-            panel.scatter(
-                points[:, 0], points[:, 1], s=70, color=[colors[group]], edgecolors=INK,
-                linewidths=0.8, linestyles="--" if dashed[group] else "-", zorder=top,
-            )  # fmt: skip
+            look = {"color": [colors[group]], "edgecolors": INK, "linewidths": 0.8, "zorder": top}
+            outline = "--" if dashed[group] else "-"
+            panel.scatter(points[:, 0], points[:, 1], s=70, linestyles=outline, **look)
     panel.autoscale_view()
     panel.margins(0.06)
-    names = [explanation.name, *(str(item.neighbor.residue) for item in shown)]
+    names = [case.name, *(str(item.neighbor.residue) for item in shown)]
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
+    look = {"fontsize": 7.5, "color": INK, "ha": "center", "va": "center", "bbox": box}
     for group in _named(placed, dashed):
         x, y = placed[group][:, :2].mean(axis=0)
-        panel.text(
-            x, y, names[group] + (" (mate)" if dashed[group] else ""),
-            fontsize=7.5, color=INK, ha="center", va="center", zorder=top + 1,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        )  # fmt: skip
+        name = names[group] + (" (mate)" if dashed[group] else "")
+        panel.text(x, y, name, zorder=top + 1, **look)
 
 
 def _draw_sticks(
@@ -151,16 +149,10 @@ def _draw_sticks(
         width = (3.4 if group else 4.6) * (0.75 + 0.4 * near[rank])
         dash, cap = ((0, (1.2, 0.7)), "butt") if dashed[group] else ("solid", "round")
         gray = (0.6 - 0.35 * near[rank],) * 3
-        for color, thick, style, end in (
-            (gray, width + 1.3, dash, cap),
-            (colors[group], width, "solid", "round"),
-        ):
-            panel.add_collection(
-                LineCollection(
-                    [line], colors=[color], linewidths=thick, linestyles=style, capstyle=end,
-                    zorder=2 + rank,
-                )
-            )  # fmt: skip
+        outline = {"colors": [gray], "linewidths": width + 1.3, "linestyles": dash, "capstyle": cap}
+        fill = {"colors": [colors[group]], "linewidths": width, "capstyle": "round"}
+        for look in (outline, fill):
+            panel.add_collection(LineCollection([line], zorder=2 + rank, **look))
 
 
 def _named(placed: list[NDArray[np.float64]], dashed: list[bool]) -> list[int]:
@@ -180,9 +172,7 @@ def _sticks(
     bonds: NDArray[np.int32], groups: list[NDArray[np.intp]], placed: list[NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return the two ends of each bond within a group, and the group."""
-    segments, of_group = [np.zeros((0, 2, 3))], [np.zeros(0, np.intp)]
-    for number, (rows, position) in enumerate(zip(groups, placed, strict=True)):
-        inside = bonds[np.isin(bonds, rows).all(axis=1)]
-        segments.append(position[np.searchsorted(rows, inside)])
-        of_group.append(np.full(len(inside), number))
-    return np.concatenate(segments), np.concatenate(of_group)
+    inside = [bonds[np.isin(bonds, rows).all(axis=1)] for rows in groups]
+    ends = map(np.searchsorted, groups, inside)
+    segments = [position[end] for position, end in zip(placed, ends, strict=True)]
+    return np.concatenate(segments), np.repeat(np.arange(len(groups)), [len(own) for own in inside])

@@ -10,12 +10,15 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from debye.plots.colors import BLUE, RED, WHITE, b_colors, color_limits
 from debye.plots.drawing import (
+    BLUE,
     GRAY,
     GRID,
     INK,
+    SCALE,
     add_color_bar,
+    b_colors,
+    color_limits,
     new_figure,
     principal_axes,
     save_figure,
@@ -26,7 +29,7 @@ from debye.targets.target import Per
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
     from debye.prediction.prediction import Prediction
     from debye.structure.structure import Structure
@@ -64,26 +67,29 @@ def plot_profile(prediction: Prediction) -> Figure:
     for panel, rows in zip(panels, shown, strict=False):
         _draw_chain(panel, prediction, residues, rows, labeled=len(shown) > 1)
     if not shown:
-        _draw_ranked(panels[0], residues)
+        order = np.argsort(residues.predicted)
+        x, marker = np.arange(len(order)), {"marker": "o", "color": BLUE, "label": "predicted"}
+        _draw_interval(panels[0], x, residues.lower[order], residues.upper[order])
+        panels[0].plot(x, residues.predicted[order], **marker)
     _finish_panels(panels, residues, shown, is_signed=target.minimum is None)
     panels[0].legend(frameon=False, ncols=3, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
-    hidden = f" · {len(chains) - len(shown)} more chains" if len(chains) > len(shown) else ""
-    panels[0].set_title(
-        f"{_title(prediction)}{hidden}", loc="left", fontsize=10, color=INK, fontweight="bold"
-    )
-    panels[-1].set_xlabel(
-        "Residue" if shown else f"Residues, by predicted {target.title}", color=INK
-    )
+    title = prediction.structure.entry.id or Path(prediction.structure.source).name
+    title = title if len(title) <= 40 else f"{title[:37]}…"
+    if len(chains) > len(shown):
+        title += f" · {len(chains) - len(shown)} more chains"
+    panels[0].set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
+    below = "Residue" if shown else f"Residues, by predicted {target.title}"
+    panels[-1].set_xlabel(below, color=INK)
     left.supylabel(f"{target.title}, residue mean{unit}", fontsize=10, color=INK)
     if len(residues.atoms):
         label = f"Predicted {target.title}{unit}"
-        _draw_trace(right, prediction, residues, chains, limits, label)
+        panel = right.subplots()
+        _draw_trace(panel, prediction, residues, chains, limits)
+        add_color_bar(
+            right, SCALE, limits, label,
+            ax=panel, shrink=0.7, aspect=20, extend="both", extendfrac=0.03,
+        )  # fmt: skip
     return figure
-
-
-def _title(prediction: Prediction) -> str:
-    source = prediction.structure.entry.id or Path(prediction.structure.source).name
-    return source if len(source) <= 40 else f"{source[:37]}…"
 
 
 def _polymer_chains(structure: Structure, residues: ResidueTable) -> list[NDArray[np.intp]]:
@@ -104,7 +110,6 @@ def _draw_chain(
     labeled: bool,
 ) -> None:
     structure, first = prediction.structure, residues.first_atom[rows]
-    number = structure.residue_number[first]
     # A blank position breaks the line where residues are missing; numbers alone do not tell.
     broken = _is_broken(structure, _trace_rows(prediction, residues)[rows])
     place = np.arange(len(rows)) + np.concatenate([[0], np.cumsum(broken)])
@@ -121,13 +126,10 @@ def _draw_chain(
     panel.plot(x, with_gaps(residues.predicted), color=BLUE, linewidth=1.6, label="predicted")
     if labeled:
         name = f"chain {structure.chain[first[0]] or 'without name'}"
-        at = panel.transAxes
-        panel.text(0.008, 0.93, name, transform=at, va="top", fontsize=8, color=INK)
-    _label_residues(panel, place, number)
+        at = {"transform": panel.transAxes, "va": "top"}
+        panel.text(0.008, 0.93, name, fontsize=8, color=INK, **at)
     panel.set_xlim(-0.5, place[-1] + 0.5)
-
-
-def _label_residues(panel: Axes, place: NDArray[np.intp], number: NDArray[np.int32]) -> None:
+    number = structure.residue_number[first]
     wanted = MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]).tick_values(0, len(place) - 1)
     step = max(int(wanted[1] - wanted[0]), 1)
     ticks: list[int] = []
@@ -137,13 +139,6 @@ def _label_residues(panel: Axes, place: NDArray[np.intp], number: NDArray[np.int
             ticks.append(index)
     ticks = ticks or [0]
     panel.set_xticks(place[ticks], [str(value) for value in number[ticks]])
-
-
-def _draw_ranked(panel: Axes, residues: ResidueTable) -> None:
-    order = np.argsort(residues.predicted)
-    x = np.arange(len(order))
-    _draw_interval(panel, x, residues.lower[order], residues.upper[order])
-    panel.plot(x, residues.predicted[order], "o-", color=BLUE, label="predicted")
 
 
 def _draw_interval(panel: Axes, x: NDArray, lower: NDArray, upper: NDArray) -> None:
@@ -156,13 +151,12 @@ def _finish_panels(
 ) -> None:
     rows = np.concatenate(shown) if shown else np.arange(len(residues.atoms))
     drawn = np.concatenate([residues.upper[rows], residues.observed[rows]])
-    # One wild residue must not flatten all others.
-    top = 1.15 * float(np.nanpercentile(drawn, 99.5)) if np.isfinite(drawn).any() else 1.0
-    bottom = 0.0
-    if is_signed and np.isfinite(drawn).any():
-        bottom = min(
-            1.15 * float(np.nanpercentile(np.concatenate([residues.lower[rows], drawn]), 0.5)), 0.0
-        )
+    top, bottom = 1.0, 0.0
+    if np.isfinite(drawn).any():
+        # One wild residue must not flatten all others.
+        top = 1.15 * float(np.nanpercentile(drawn, 99.5))
+        low = np.nanpercentile(np.concatenate([residues.lower[rows], drawn]), 0.5)
+        bottom = min(1.15 * float(low), 0.0) if is_signed else 0.0
     for panel in panels:
         panel.set_ylim(bottom, max(top, bottom + 1.0))
         panel.spines[["top", "right"]].set_visible(False)
@@ -173,14 +167,13 @@ def _finish_panels(
 
 
 def _draw_trace(
-    figure: SubFigure,
+    panel: Axes,
     prediction: Prediction,
     residues: ResidueTable,
     chains: list[NDArray[np.intp]],
     limits: tuple[float, float],
-    label: str,
 ) -> None:
-    panel = figure.subplots()
+    """Draw the backbone as a tube, and ligands and ions as dots, seen along the shortest axis of all."""
     panel.set_aspect("equal")
     panel.axis("off")
     structure, values_of_atoms = prediction.structure, prediction.main.predicted
@@ -188,33 +181,24 @@ def _draw_trace(
         values_of_atoms = values_of_atoms[structure.residue_index]
     rows = np.flatnonzero(prediction.has_prediction)
     center = structure.position[rows].mean(axis=0)
-    view = principal_axes(
-        structure.position[rows] - structure.position[rows].mean(axis=0, dtype=float)
-    )
+    # The mean of large coordinates in float32 is too rough for the axes.
+    view = principal_axes(structure.position[rows] - structure.position[rows].mean(0, dtype=float))
     placed = (structure.position[rows] - center) @ view
     scale = PANEL_POINTS / max(float(np.ptp(placed[:, :2], axis=0).max()), 10.0)
     segments, values = _trace_segments(prediction, residues, chains)
-    dots = np.isin(
-        structure.entity_kind[rows], (EntityKind.LIGAND, EntityKind.SUGAR, EntityKind.ION)
-    )
+    small = (EntityKind.LIGAND, EntityKind.SUGAR, EntityKind.ION)
+    dots = np.isin(structure.entity_kind[rows], small)
     if len(segments):
         _draw_tube(panel, (segments - center) @ view, b_colors(values, limits), scale)
     else:
         dots[:] = True
-    panel.scatter(
-        placed[dots, 0],
-        placed[dots, 1],
-        s=np.clip(1.5 * scale, 1.5, 5.0) ** 2,
-        c=b_colors(values_of_atoms[rows[dots]], limits),
-        edgecolors=INK,
-        linewidths=0.4,
-        zorder=3,
+    size, colors = (
+        np.clip(1.5 * scale, 1.5, 5.0) ** 2,
+        b_colors(values_of_atoms[rows[dots]], limits),
     )
+    look = {"edgecolors": INK, "linewidths": 0.4, "zorder": 3}
+    panel.scatter(placed[dots, 0], placed[dots, 1], s=size, c=colors, **look)
     panel.autoscale_view()
-    add_color_bar(
-        figure, (BLUE, WHITE, RED), limits, label,
-        ax=panel, shrink=0.7, aspect=20, extend="both", extendfrac=0.03,
-    )  # fmt: skip
 
 
 def _trace_rows(prediction: Prediction, residues: ResidueTable) -> NDArray[np.intp]:
@@ -292,16 +276,12 @@ def _draw_tube(
     lines = np.stack([_reaching(flat, 0.4), _reaching(flat, 0.8)], axis=1).reshape(-1, 4, 2)
     ink = np.stack([edge, fill], axis=1).reshape(-1, 3)
     widths = np.stack([1.25 * width + 0.5, width], axis=1).ravel()
-    panel.add_collection(
-        LineCollection(
-            list(lines), colors=ink, linewidths=widths.tolist(), capstyle="butt", joinstyle="round"
-        )
-    )
+    look = {"linewidths": widths.tolist(), "capstyle": "butt", "joinstyle": "round"}
+    panel.add_collection(LineCollection(list(lines), colors=ink, **look))
 
 
 def _reaching(segments: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Shorten the first and the last step of (segments, 4, 2) lines to a share of their length."""
     before, start, end, after = segments.transpose(1, 0, 2)
-    return np.stack(
-        [start + share * (before - start), start, end, end + share * (after - end)], axis=1
-    )
+    first, last = start + share * (before - start), end + share * (after - end)
+    return np.stack([first, start, end, last], axis=1)

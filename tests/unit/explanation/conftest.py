@@ -7,17 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from outputs import b_output, spread_out
+from outputs import CountsContacts, predictor_of, spread_out
 
 from debye.explanation.case import Case, make_case
-from debye.graph.config import GraphConfig
-from debye.graph.graph import AtomGraph
-from debye.models.base import AtomModel, ModelOutput
 from debye.models.catalog import build_model
-from debye.models.checkpoint import Checkpoint, CheckpointHeader
 from debye.prediction.predictor import Predictor
 from debye.structure.structure import Crystal, EntityKind, Entry, Structure
-from debye.targets.b_factor import B_FACTOR
 
 SCALARS = ("contact_number_5", "density_7", "wcn")
 GRAPH = {
@@ -35,27 +30,6 @@ SMALL = {
         "graph": GRAPH | {"residue_radius": 14.0},
     },
 }  # fmt: skip
-
-
-class CountsContacts(AtomModel):
-    """B is 50 Å² minus 20 for each contact number of 1, mates included: effects follow by hand."""
-
-    def __init__(self) -> None:
-        super().__init__((B_FACTOR,))
-        self.graph_config = GraphConfig(
-            node_categories=(),
-            node_scalars=("contact_number_5", "crystal_contact_number_5"),
-            structure_scalars=(),
-        )
-
-    def forward(self, graph: AtomGraph) -> ModelOutput:
-        log_mean_sd = torch.tensor([[50.0, 20.0]]).log().expand(graph.n_structures, 2)
-        return b_output(-graph.scalars[:, 1], log_mean_sd=log_mean_sd)
-
-
-def predictor_of(model: AtomModel, name: str) -> Predictor:
-    header = CheckpointHeader(name=name, model=name, config={})
-    return Predictor(Checkpoint(model.eval(), header, name), precision="float32")
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,8 @@ def test_the_deposited_b_is_that_of_the_same_atoms_if_it_is_one(counting, in_cry
 def test_the_level_is_held_or_free(counting, in_crystal):
     case = make_case(counting, in_crystal, "A:5")
     other = output_of(case, torch.tensor([[10.0, 3.0]]).log())
-    assert float(case.with_fixed_level(other)) == pytest.approx(50 + 20 * 2)
-    assert float(case.with_own_level(other)) == pytest.approx(10 + 3 * 2)
+    assert float(case.mean(other)) == pytest.approx(50 + 20 * 2)
+    assert float(case.mean(other, own_level=True)) == pytest.approx(10 + 3 * 2)
 
 
 def output_of(case, log_mean_sd=None) -> ModelOutput:
@@ -64,7 +64,7 @@ def test_targets_without_a_level(counting, in_crystal, target, expected):
         found = find_target(target)
     case = replace(make_case(counting, in_crystal, "A:5"), target=found)
     other = output_of(case)
-    assert float(case.with_fixed_level(other)) == pytest.approx(expected)
+    assert float(case.mean(other)) == pytest.approx(expected)
 
 
 def test_a_model_without_a_level_has_nothing_in_square_angstrom(in_crystal):

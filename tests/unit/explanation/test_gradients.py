@@ -9,10 +9,10 @@ import torch
 
 from debye.errors import CheckpointError
 from debye.explanation.case import make_case
-from debye.explanation.explain import explain_case
+from debye.explanation.explanation import explain_case
 from debye.explanation.gradients import integrate_gradients
+from debye.explanation.neighbors import Kind, find_neighbors
 from debye.explanation.occlusion import occlude_neighbors
-from debye.explanation.surroundings import Kind, find_neighbors
 
 
 def neighbors_of(case, reach=8.0):
@@ -22,7 +22,8 @@ def neighbors_of(case, reach=8.0):
 def test_attributions_make_up_the_difference_from_the_baseline(case):
     found = integrate_gradients(case, neighbors_of(case), tolerance=1e-3)
     total = sum(
-        float(part.sum()) for part in (found.atoms, found.edges, found.residue_edges, found.facts)
+        float(part.sum())
+        for part in (found.atoms, found.edges, found.residue_edges, found.structure_scalars)
     )
     difference = case.predicted - found.baseline
     assert abs(difference) > 0.1
@@ -34,7 +35,9 @@ def test_the_effects_that_are_shown_leave_nothing_out(case):
     found = explain_case(case, method="gradients")
     assert found.baseline is not None
     shown = [item.effect for item in (*found.contributions, *found.features)]
-    assert sum(shown) + found.remainder == pytest.approx(found.predicted - found.baseline, abs=1e-3)
+    assert sum(shown) + found.remainder == pytest.approx(
+        found.case.predicted - found.baseline, abs=1e-3
+    )
 
 
 def test_edges_that_a_model_does_not_read_explain_nothing(gcn, in_crystal):
@@ -42,7 +45,7 @@ def test_edges_that_a_model_does_not_read_explain_nothing(gcn, in_crystal):
     found = integrate_gradients(case, neighbors_of(case), tolerance=1e-3)
     assert found.edges.shape == (case.graph.n_edges,)
     assert found.edges.abs().max() == 0.0
-    total = float(found.atoms.sum() + found.facts.sum())
+    total = float(found.atoms.sum() + found.structure_scalars.sum())
     assert abs(case.predicted - found.baseline) > 0.1
     assert total + found.remainder == pytest.approx(case.predicted - found.baseline, abs=1e-3)
 
@@ -81,9 +84,7 @@ def test_without_any_neighbor_the_start_of_the_path_is_an_atom_that_nobody_sees(
         scalars=torch.zeros_like(graph.scalars),
         structure_scalars=graph.structure_scalars * torch.tensor([0.0, 0.0, 1.0, 1.0]),
     )
-    assert found.baseline == pytest.approx(
-        float(case.with_fixed_level(case.predict(unnamed))), abs=1e-3
-    )
+    assert found.baseline == pytest.approx(float(case.mean(case.predict(unnamed))), abs=1e-3)
 
 
 def test_the_model_keeps_no_hooks_and_no_gradients(case):

@@ -9,9 +9,9 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from debye.explanation.case import make_case
-from debye.explanation.explain import explain_case
+from debye.explanation.explanation import explain_case
+from debye.explanation.neighbors import Kind, find_neighbors
 from debye.explanation.occlusion import hide_features, occlude_neighbors
-from debye.explanation.surroundings import Kind, find_neighbors
 from debye.graph.features import USUAL_CONTACTS
 
 

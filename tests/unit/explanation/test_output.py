@@ -10,8 +10,13 @@ import pytest
 
 from debye.errors import ConfigError, StructureError
 from debye.explanation.case import make_case
-from debye.explanation.explain import explain_case
-from debye.explanation.output import atom_effects, explanation_text, write_copy, write_table
+from debye.explanation.explanation import (
+    atom_effects,
+    explain_case,
+    explanation_text,
+    write_copy,
+    write_table,
+)
 from debye.structure.read import read_source, read_structure
 from debye.structure.write import write_structure
 
@@ -24,7 +29,7 @@ def explanation(counting, in_crystal):
 def test_the_table_shows_the_largest_and_counts_the_rest(explanation):
     lines = explanation_text(explanation, top=3).splitlines()
     assert lines[0] == "A:GLU5 of peptide · counting · crystal contacts used · resolution 1.70 Å"
-    assert lines[1].startswith(f"B {explanation.predicted:.1f} Å² predicted, ")
+    assert lines[1].startswith(f"B {explanation.case.predicted:.1f} Å² predicted, ")
     largest = explanation.contributions[0]
     assert lines[4].split()[:2] == [f"{largest.effect:+.2f}", str(largest.neighbor.residue)]
     assert lines[7].strip().startswith(f"and {len(explanation.contributions) - 3} more")

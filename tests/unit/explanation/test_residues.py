@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from debye.errors import StructureError
-from debye.explanation.residues import atom_rows, find_residue, list_residues
+from debye.explanation.neighbors import atom_rows, find_residue, list_residues
 from debye.structure.structure import EntityKind, Structure
 
 

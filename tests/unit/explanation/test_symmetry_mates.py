@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from debye.explanation.case import Case, make_case
-from debye.explanation.surroundings import Kind, find_neighbors
-from debye.explanation.symmetry_mates import edges_of_copy, without_copy
+from debye.explanation.neighbors import Kind, find_neighbors
+from debye.explanation.occlusion import edges_of_copy, without_copy
 from debye.structure.structure import Crystal
 
 

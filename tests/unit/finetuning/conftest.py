@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from debye.structure.structure import Crystal, Entry, Structure
 from debye.structure.write import write_structure
 from debye.testing.peptide import build_peptide
+
+if TYPE_CHECKING:
+    from debye.finetuning.context import TuningRun
 
 
 def make_crystal(number: int, sequence: str = "MKWHEFRGPYCITL") -> Structure:
@@ -49,3 +54,15 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_structure(replace(model, entry=entry, crystal=None), folder / "nmr.cif")
     (folder / "notes.txt").write_text("no structure")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[[Path], TuningRun]:
+    """Make a fine-tuning of a model of B-factors in a folder."""
+    from debye.finetuning.config import FinetuneConfig, StartModel
+    from debye.finetuning.context import TuningRun
+    from debye.models.checkpoint import CheckpointHeader
+
+    header = CheckpointHeader(name="base", model="meta_gnn", config={})
+    start = StartModel(checkpoint="base", sha256="", header=header)
+    return lambda out: TuningRun(start, FinetuneConfig(), out)

@@ -14,10 +14,7 @@ from debye.errors import ConfigError
 
 pytest.importorskip("lightning")
 
-from debye.finetuning.config import FinetuneConfig, StartModel
-from debye.finetuning.context import TuningRun
 from debye.finetuning.entries import NewSplits, divide_entries
-from debye.models.checkpoint import CheckpointHeader
 from debye.targets.target import Labels
 
 
@@ -50,10 +47,8 @@ def fake_store(**splits: str) -> Any:
 
 
 @pytest.fixture
-def run() -> TuningRun:
-    header = CheckpointHeader(name="base", model="meta_gnn", config={})
-    start = StartModel(checkpoint="base", sha256="", header=header)
-    return TuningRun(start, FinetuneConfig(), Path("out"))
+def run(make_run):
+    return make_run(Path("out"))
 
 
 MANY = " ".join(f"e{number}:c{number // 2}" for number in range(20))

@@ -3,22 +3,18 @@ from __future__ import annotations
 import pytest
 
 from debye.errors import StoreError
-from debye.finetuning.duplicate_entries import find_copies, fingerprint, group_copies
-from debye.finetuning.members import SPLIT, gather_members
-from debye.targets.b_factor import B_FACTOR
+
+pytest.importorskip("lightning")
+
+from debye.finetuning.division import find_copies, fingerprint, group_copies
+from debye.finetuning.family import SPLIT, gather_members
 
 GOOD = ("apo", "holo-1", "holo-2", "renamed", "third")
 
 
 @pytest.fixture(scope="module")
-def members(family_folder, tmp_path_factory):
-    return gather_members(
-        family_folder,
-        tmp_path_factory.mktemp("run"),
-        split="train",
-        targets=[B_FACTOR],
-        min_usable=50,
-    )
+def members(make_run, family_folder, tmp_path_factory):
+    return gather_members(make_run(tmp_path_factory.mktemp("run")), family_folder)
 
 
 def test_good_files_are_members_whatever_their_format_and_name(members):
@@ -47,49 +43,27 @@ def test_a_chain_of_copies_is_one_group():
     assert group_copies(["a", "b", "c", "d"], prints) == [["a", "b", "c"], ["d"]]
 
 
-def test_entries_of_a_store_are_chosen_by_id(members, tmp_path):
-    found = gather_members(
-        members.store.path,
-        tmp_path,
-        split=SPLIT,
-        ids=["APO", "flat", "9zzz"],
-        targets=[B_FACTOR],
-        min_usable=50,
-    )
+def test_entries_of_a_store_are_chosen_by_id(make_run, members, tmp_path):
+    run, path = make_run(tmp_path), members.store.path
+    found = gather_members(run, path, split=SPLIT, ids=["APO", "flat", "9zzz"])
     assert found.ids == ("apo",)
     assert found.refused.keys() == {"flat", "9zzz"}
     assert "not found" in found.refused["9zzz"]
     assert not list(tmp_path.iterdir())
 
 
-def test_files_of_a_folder_are_chosen_by_name(family_folder, tmp_path):
-    found = gather_members(
-        family_folder,
-        tmp_path,
-        split="train",
-        ids=["Apo", "holo-1"],
-        targets=[B_FACTOR],
-        min_usable=50,
-    )
+def test_files_of_a_folder_are_chosen_by_name(make_run, family_folder, tmp_path):
+    found = gather_members(make_run(tmp_path), family_folder, ids=["Apo", "holo-1"])
     assert found.ids == ("apo", "holo-1")
     assert not found.refused
 
 
 @pytest.mark.parametrize("data", ["nowhere", "notes.txt"])
-def test_what_is_no_folder_is_explained(family_folder, tmp_path, data):
+def test_what_is_no_folder_is_explained(make_run, family_folder, tmp_path, data):
     with pytest.raises(StoreError, match="neither a data store nor a folder"):
-        gather_members(
-            family_folder / data, tmp_path, split="train", targets=[B_FACTOR], min_usable=50
-        )
+        gather_members(make_run(tmp_path), family_folder / data)
 
 
-def test_a_folder_without_the_wanted_files_is_explained(family_folder, tmp_path):
+def test_a_folder_without_the_wanted_files_is_explained(make_run, family_folder, tmp_path):
     with pytest.raises(StoreError, match="no file is called nothing"):
-        gather_members(
-            family_folder,
-            tmp_path,
-            split="train",
-            ids=["nothing"],
-            targets=[B_FACTOR],
-            min_usable=50,
-        )
+        gather_members(make_run(tmp_path), family_folder, ids=["nothing"])

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from outputs import CountsContacts, predictor_of
 
-from debye.explanation.explanation import Contribution, Explanation, FeatureEffect
-from debye.explanation.residues import list_residues
-from debye.explanation.surroundings import Kind, Neighbor
-from debye.plots.colors import BLUE, RED
+from debye.explanation.case import Contribution, FeatureEffect, make_case
+from debye.explanation.explanation import Explanation
+from debye.explanation.neighbors import Kind, Neighbor, list_residues
 from debye.plots.contributions import plot_contributions, save_contributions
-from debye.targets.catalog import find_target
+from debye.plots.drawing import BLUE, RED
 
 
 @pytest.fixture
@@ -32,23 +32,13 @@ def explanation(peptide) -> Explanation:
             position=peptide.position[rows] + np.float32(5.0 * is_mate),
             operation="x,y,z-1" * is_mate,
         )
-        contributions.append(Contribution(neighbor=neighbor, effect=effect))
+        contributions.append(Contribution(neighbor, effect))
     return Explanation(
-        structure=peptide,
-        source_file=None,
-        residue=residues[4],
-        atom=None,
-        rows=np.flatnonzero(peptide.residue_index == 4),
-        model_name="tiny",
+        case=make_case(predictor_of(CountsContacts(), "tiny"), peptide, "A:5"),
         method="occlusion",
         reach=8.0,
-        crystal_problem=None,
-        resolution=None,
-        target=find_target("b_factor"),
-        predicted=20.0,
-        observed=float("nan"),
         contributions=tuple(contributions),
-        features=(FeatureEffect(name="its own name", effect=-0.25),),
+        features=(FeatureEffect("its own name", -0.25),),
     )
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from debye.benchmark.cases import StructureCase
 from debye.errors import ConfigError
-from debye.plots.pymol import RenderError
+from debye.plots.pymol import PictureConfig, RenderError
 from debye.plots.structure import compose, save_structures, shared_limits
-from debye.plots.structure_scene import PictureConfig
 
 CONFIG, LIMITS = PictureConfig(), (10.0, 50.0)
 
@@ -91,6 +90,7 @@ def test_models_without_b_have_one_column_a_style_or_a_note_beside_crystals(case
     assert notes.count("no deposited B") == 2
 
 
+@pytest.mark.slow
 def test_a_picture_is_written(case, fake_pymol, tmp_path):
     seen = []
     picture = save_structures(
@@ -104,6 +104,7 @@ def test_a_picture_is_written(case, fake_pymol, tmp_path):
     assert [path.name for path in picture.path.parent.iterdir()] == ["x.png"]
 
 
+@pytest.mark.slow
 def test_a_small_png_has_256_colors(case, fake_pymol, tmp_path):
     program = fake_pymol.make()
     for name in ("full", "small"):
@@ -115,6 +116,7 @@ def test_a_small_png_has_256_colors(case, fake_pymol, tmp_path):
     assert np.abs(full[:, :, :3] - small[:, :, :3]).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_a_structure_that_cannot_be_drawn_does_not_stop_the_others(case, fake_pymol, tmp_path):
     bad = replace(
         case,

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from debye.explanation.surroundings import Kind, find_neighbors
+from debye.explanation.neighbors import Kind, find_neighbors
 
 REACH = 7.0
 

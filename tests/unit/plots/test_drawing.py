@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from debye.plots.colors import BLUE, RED, WHITE, b_colors, color_limits
+from debye.plots.drawing import BLUE, RED, WHITE, b_colors, color_limits
 
 
 def test_blue_white_red():
