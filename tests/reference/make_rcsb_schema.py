@@ -21,7 +21,7 @@ from graphql.language import FieldNode, visit
 from graphql.language.visitor import Visitor
 from graphql.utilities import TypeInfo, TypeInfoVisitor
 
-from debye.dataset.search.queries import ENTRIES
+from debye.dataset.search.rcsb import ENTRIES
 
 TARGET = Path(__file__).parent / "rcsb"
 

@@ -9,7 +9,7 @@ import pytest
 from graphql import build_schema, parse, validate
 from servers.rcsb import SCHEMAS, search_problem, terminals
 
-from debye.dataset.search.queries import ENTRIES, search_request
+from debye.dataset.search.rcsb import ENTRIES, search_request
 from debye.dataset.search.recipes import (
     Condition,
     EntryFilter,

@@ -10,10 +10,8 @@ import typer
 from debye.cli import (
     compare,
     data,
-    data_fetch,
-    data_label,
-    data_relax,
-    data_search,
+    data_archives,
+    data_training,
     evaluate,
     explain,
     finetune,
@@ -47,7 +45,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 for command in (
-    data_search.search, data_fetch.fetch, data.build, data_label.label, data_relax.relax,
+    data_archives.search, data_archives.fetch, data.build, data_training.label, data_training.relax,
     data.update, data.stats,
 ):  # fmt: skip
     data_app.command()(command)

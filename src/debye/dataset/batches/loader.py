@@ -15,9 +15,15 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_valida
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from debye.dataset.batches.augment import AugmentConfig, augment, part_of
+from debye.dataset.batches.augment import (
+    AugmentConfig,
+    OtherCrystal,
+    augment,
+    draw_other_crystal,
+    part_of,
+    rows_by_cluster,
+)
 from debye.dataset.batches.graph_cache import GraphSource
-from debye.dataset.batches.other_crystals import OtherCrystal, draw_other_crystal, rows_by_cluster
 from debye.dataset.packing import pack
 from debye.dataset.store.store import Store, StoreEntry
 from debye.errors import StoreError
@@ -215,11 +221,7 @@ class EntryBatches(Dataset[Batch]):
             return None
         cluster = self.store.entries(self.split)[row].cluster
         found = draw_other_crystal(
-            self.store,
-            self.split,
-            row,
-            cluster=self.clusters.get(cluster, ()),
-            generator=generator,
+            self.store, self.split, row, cluster=self.clusters.get(cluster, ()), generator=generator
         )
         if found is None:
             return None

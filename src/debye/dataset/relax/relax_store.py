@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from debye.dataset.batches.other_crystals import large_chains
+from debye.dataset.batches.augment import large_chains
 from debye.dataset.relax.relax_chain import inverted_residues, relax_chain
 from debye.dataset.store.build import is_finished, write_manifest
 from debye.dataset.store.content import (

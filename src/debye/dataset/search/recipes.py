@@ -25,7 +25,7 @@ Identity = Literal[30, 50, 70, 90, 95, 100]
 
 Polymers = Literal[
     "Protein (only)", "Protein/Oligosaccharide", "Protein/NA", "Nucleic acid (only)",
-    "Oligosaccharide (only)", "Other",
+    "Oligosaccharide (only)", "Other"
 ]  # fmt: skip
 """Polymers of an entry, in the words of RCSB; a glycan of two sugars or more is an oligosaccharide."""
 
@@ -55,7 +55,7 @@ class Condition(BaseModel, frozen=True, extra="forbid"):
     attribute: str = ""
     operator: Literal[
         "exact_match", "equals", "greater", "greater_or_equal", "less", "less_or_equal", "range",
-        "in", "exists", "contains_words", "contains_phrase",
+        "in", "exists", "contains_words", "contains_phrase"
     ] = "exact_match"  # fmt: skip
     value: bool | int | float | date | str | tuple[str | int | float, ...] | Range | None = None
     negation: bool = False

@@ -16,12 +16,16 @@ from typing import Any
 
 from debye.archives.catalog import NOT_AN_IDENTIFIER, PDB, find_identifier, read_ids
 from debye.archives.http import RemoteSettings
-from debye.dataset.search.entry_list import count_decisions, count_reasons, decision_table
+from debye.dataset.search.entry_list import (
+    SearchDecision,
+    count_decisions,
+    count_reasons,
+    decision_table,
+    select_entries,
+)
 from debye.dataset.search.folder import folder_metadata
-from debye.dataset.search.queries import search_request
-from debye.dataset.search.rcsb import EntryMetadata, Rcsb, read_clusters
+from debye.dataset.search.rcsb import EntryMetadata, Rcsb, read_clusters, search_request
 from debye.dataset.search.recipes import SearchRecipe
-from debye.dataset.search.select_entries import SearchDecision, select_entries
 from debye.errors import ConfigError
 from debye.files import make_folder, write_text
 from debye.version import library_version

@@ -9,10 +9,9 @@ import pytest
 import torch
 from homologs import protein, random_sequence, relative, write_entry
 
-from debye.dataset.batches.augment import AugmentConfig
+from debye.dataset.batches.augment import AugmentConfig, draw_other_crystal, rows_by_cluster
 from debye.dataset.batches.graph_cache import GraphBuilder
 from debye.dataset.batches.loader import LoaderConfig, make_loader
-from debye.dataset.batches.other_crystals import draw_other_crystal, rows_by_cluster
 from debye.dataset.store.build import build_store
 from debye.dataset.store.store import Store
 from debye.graph.config import GraphConfig

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from debye.dataset.search.entry_list import group_of, quality_order, select_entries
 from debye.dataset.search.ligands import BoundComponent
 from debye.dataset.search.rcsb import Entity, EntryMetadata, read_clusters
 from debye.dataset.search.recipes import Choice, EntryFilter, ProteinGroup, SearchRecipe
-from debye.dataset.search.select_entries import group_of, quality_order, select_entries
 
 BEST = EntryMetadata(
     id="1aaa", methods=("X-RAY DIFFRACTION",), resolution=1.5, r_free=0.2, polymers="Protein (only)",
