@@ -84,10 +84,9 @@ class Identifier:
 
 
 def templates(*patterns: str) -> Callable[[Archive, str, HttpClient], Sequence[str]]:
-    """Return the ``urls`` of an archive with fixed addresses.
+    """Return the ``urls`` of an archive with fixed addresses, such as ``{files}/download/{id}.cif.gz``.
 
-    Args:
-        patterns: Addresses with the names of servers and ``{id}`` in braces: ``{files}/download/{id}.cif.gz``.
+    The names of servers and ``id`` stand in braces.
     """
 
     def urls(archive: Archive, name: str, client: HttpClient) -> list[str]:

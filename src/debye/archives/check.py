@@ -37,11 +37,9 @@ def entry_problem(path: Path, name: str, expected: str) -> str | None:
 
 
 def body_problem(path: Path, name: str = "") -> str | None:
-    """Say what is wrong with a structure file, or None: complete, and of the format that its name says.
+    """Say what is wrong with a structure file, or None: complete, and of the format that its (later) name says.
 
-    Args:
-        path: File to check; its atoms are not decoded.
-        name: Its later name, if it has another one now.
+    Its atoms are not decoded.
     """
     return _content(path, name or path.name)[1]
 

@@ -52,8 +52,7 @@ class Record:
     """UTC; of a stale entry when its file was stored."""
 
     def values(self) -> list[Any]:
-        """Return the fields in the order of :data:`NAMES`."""
-        # astuple copies each value, at ten times the cost
+        """Return the fields in the order of :data:`NAMES`; ``astuple`` takes ten times as long."""
         return [getattr(self, name) for name in NAMES]
 
     def is_in(self, mirror: Path) -> bool:
@@ -116,11 +115,7 @@ class DownloadJournal:
             yield from map(_record, self.database.execute(statement))
 
     def begin_refresh(self, listed: str) -> str:
-        """Return when the refresh of a list began: now, or before it was stopped.
-
-        Args:
-            listed: Digest of the list; another list has a refresh of its own.
-        """
+        """Return when the refresh of a list, given its digest, began: now, or before it was stopped."""
         self._run("INSERT OR IGNORE INTO refreshes VALUES (?, ?)", listed, now())
         return self._run("SELECT started FROM refreshes WHERE list = ?", listed)[0][0]
 
@@ -154,9 +149,7 @@ def outdated(revised: Mapping[str, str], mirror: Path) -> set[str]:
     A download does not say which revision it is, but one made after a search found a revision is that revision or a
     later one. So the mirror notes when each revision was first wanted, and what a killed run downloaded counts.
 
-    Args:
-        revised: Date of the wanted revision, by entry.
-        mirror: Folder of :func:`debye.archives.mirror.fetch_list`.
+    ``revised`` has the date of the wanted revision, by entry.
     """
     notes = mirror / HIDDEN / "revisions.json"
     try:

@@ -147,9 +147,7 @@ class HttpClient:
     def json(self, url: str, question: Any = None) -> Any:
         """Return the JSON document at an address.
 
-        Args:
-            url: Address.
-            question: Posted as JSON; the answer to a question may be None, "no content".
+        A question is posted as JSON; the answer to it may be None, "no content".
 
         Raises:
             Absent: There is no such document.
@@ -177,8 +175,6 @@ class HttpClient:
         """Download a file to ``path``, where it appears only when complete, checked and on the disk.
 
         Args:
-            url: Address.
-            path: Place of the file.
             check: Says what is wrong with a file, or None; gets its present path and its later name.
             partial_folder: Where the unfinished file lies, on the same disk; the folder of ``path`` if not given.
 

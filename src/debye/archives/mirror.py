@@ -51,9 +51,7 @@ class EntryFetcher:
     def fetch(self, identifier: Identifier, before: tuple[str, ...] = ()) -> Record:
         """Get the file of an entry into the mirror, or find out why there is none, and record it.
 
-        Args:
-            identifier: The entry.
-            before: Obsolete entries that led here.
+        ``before`` names the obsolete entries that led here.
         """
         known = self.journal.get(identifier.name)
         try:
@@ -86,12 +84,7 @@ class EntryFetcher:
         return not self.verify and record.date > self.refresh_since
 
     def _stored(self, identifier: Identifier, known: Record | None) -> Record:
-        """Return the record of a file that is there or is downloaded now.
-
-        Raises:
-            Absent: The archive does not have the entry.
-            Unusable: It did not deliver it.
-        """
+        """Return the record of a file that is there or is downloaded now."""
         name = identifier.name
         with self.lock:
             mine = self.locks.setdefault(name, threading.Lock())
@@ -100,7 +93,9 @@ class EntryFetcher:
                 return record
             partial = self.folder / HIDDEN / "partial"
             saved, problem = download(identifier, self.folder, self.client, partial)
-            self._delete_files(identifier, kept=saved.path)
+            for path in list(local_files(identifier, self.folder)):
+                if path != saved.path:
+                    path.unlink()
         with self.lock:
             self.fetched += 1
             self.bytes += saved.bytes
@@ -133,12 +128,6 @@ class EntryFetcher:
             rejected.parent.mkdir(parents=True, exist_ok=True)
             path.replace(rejected)
         return None
-
-    def _delete_files(self, identifier: Identifier, kept: Path | None = None) -> None:
-        """Delete the files of an entry, except one."""
-        for path in list(local_files(identifier, self.folder)):
-            if path != kept:
-                path.unlink()
 
     def _successor(self, identifier: Identifier, problem: str, before: tuple[str, ...]) -> Record:
         """Store what replaced an entry that the archive no longer has.
@@ -232,7 +221,6 @@ def fetch_list(
     Args:
         ids: See :func:`debye.archives.catalog.read_ids`.
         folder: The mirror; made if absent, completed if not.
-        settings: How many at a time, and which.
         remote: Addresses and patience; from the environment if not given.
         reports: Folder for report and index, so that those of the mirror stay; the mirror if not given.
         progress: Called with the numbers of identifiers that are processed and in the list, and with ``files`` and

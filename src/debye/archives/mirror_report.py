@@ -71,11 +71,7 @@ def write_reports(
 ) -> dict[str, int]:
     """Write report, checksums and index; returns how many rows have which status.
 
-    Args:
-        ids: The list.
-        files: Where they lie.
-        journal: What is in the mirror.
-        split: Of rows that give none.
+    ``split`` is that of rows that give none.
 
     Raises:
         ConfigError: Two rows give one entry different splits. The index is not written then, the others are.

@@ -161,17 +161,10 @@ def rows_by_cluster(entries: Sequence[StoreEntry], rows: Iterable[int]) -> dict[
 def draw_other_crystal(
     store: Store, split: str, row: int, *, cluster: Sequence[int], generator: np.random.Generator
 ) -> OtherCrystal | None:
-    """Draw a chain of an entry and another copy of it.
-
-    Args:
-        store: The data store.
-        split: One of its splits.
-        row: The entry that is shown.
-        cluster: Rows of further entries that may have copies.
-        generator: Decides.
+    """Draw a chain of an entry and another copy of it, from the entry or from further rows of its cluster.
 
     Returns:
-        None where the entry has no large chain, or the chains that were drawn are not of one protein.
+        None if the entry has no large chain, or the drawn chains are not of one protein.
     """
     structure = store.structure(split, row)
     shown = large_chains(structure)

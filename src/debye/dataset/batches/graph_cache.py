@@ -76,11 +76,8 @@ class GraphBuilder:
 
     def graph(self, row: int) -> AtomGraph:
         """Return the graph of one entry, with its crystal if the configuration has one."""
-        return build_graph(
-            self.store.structure(self.split, row),
-            self.config,
-            bonds=self.store.bonds(self.split, row),
-        )
+        bonds = self.store.bonds(self.split, row)
+        return build_graph(self.store.structure(self.split, row), self.config, bonds=bonds)
 
 
 class GraphCache:
@@ -151,9 +148,6 @@ def open_graph_cache(
     """Open the graphs of a split; build missing ones first; a build that was killed resumes.
 
     Args:
-        store: The data store.
-        split: One of its splits.
-        config: The graphs.
         folder: Of the caches; ``graphs`` inside the store by default.
         workers: Processes that build.
         progress: Called with the number of entries done and of all, if graphs are built.

@@ -338,11 +338,6 @@ def balance_steps(
     Processes wait for the slowest of them after every step. Batches stay near where they were: only runs of
     :data:`STEPS_SORTED_TOGETHER` steps are sorted; then their steps are shuffled, and the processes within them.
 
-    Args:
-        sizes: Of the batches, as many as fill all steps.
-        world_size: Number of processes.
-        generator: Of the shuffles.
-
     Example:
         >>> balance_steps([9, 1, 8, 2], 2, np.random.default_rng(1))
         [1, 3, 0, 2]
@@ -417,12 +412,8 @@ def make_loader(
     """Return a loader of batches; ``loader.sampler.set_epoch`` chooses the epoch.
 
     Args:
-        store: The data store.
-        split: One of its splits.
-        targets: What is learned.
         graphs: :func:`debye.dataset.batches.graph_cache.open_graph_cache`, or a
             :class:`debye.dataset.batches.graph_cache.GraphBuilder` that computes them anew.
-        config: Filters, batch size, order.
         rank: This process among those that train together.
         world_size: How many train together.
         batches_per_epoch: Length of an epoch; None is one pass over the split.
@@ -435,11 +426,7 @@ def make_loader(
     reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     logging.getLogger(__name__).info(
         "%s: %d of %d entries of split %s are used; left out: %s",
-        store.path,
-        len(rows),
-        len(entries),
-        split,
-        reasons or "none",
+        *(store.path, len(rows), len(entries), split, reasons or "none"),
     )
     if not rows:
         raise StoreError(
@@ -447,13 +434,9 @@ def make_loader(
             f"no entry of split {split!r} is left ({reasons or 'the split is empty'})",
             "Loosen the filters",
         )
+    sizes = [entries[row].n_atoms for row in rows]
     sampler = BatchSampler(
-        rows,
-        [entries[row].n_atoms for row in rows],
-        config,
-        rank=rank,
-        world_size=world_size,
-        batches_per_epoch=batches_per_epoch,
+        rows, sizes, config, rank=rank, world_size=world_size, batches_per_epoch=batches_per_epoch
     )
     return DataLoader(
         EntryBatches(store, split, targets, graphs, config),

@@ -142,9 +142,8 @@ def _completed(chain: Structure, seed: int) -> tuple[Topology, NDArray[np.float6
         raise _left_out(chain.source, f"the force field {FORCE_FIELD} does not know {names}")
     fixer.findMissingAtoms()
     fixer.addMissingAtoms(seed=seed)
-    with _python_random(
-        seed
-    ):  # hydrogens start at random positions, for which OpenMM takes no seed
+    # Hydrogens start at random positions, for which OpenMM takes no seed.
+    with _python_random(seed):
         fixer.addMissingHydrogens(7.0)
     return fixer.topology, np.array(fixer.positions.value_in_unit(unit.nanometer))  # type: ignore[attr-defined]
 

@@ -92,11 +92,7 @@ def relax_store(
     predicted, keeps its sequence cluster, and has the B-factors of its crystal.
 
     Args:
-        store: The entries.
-        out: Folder of the new store.
         splits: Only these; all if empty.
-        config: How far chains are moved.
-        workers: Processes.
         overwrite: Replace a finished store.
         progress: Called with the number of finished entries and of all.
 
@@ -157,12 +153,11 @@ def relaxed_part(store: Store, split: str, rows: Sequence[int], config: RelaxCon
     """Return the arrays of the models of some entries; for one that failed, the reason."""
     entries = store.entries(split)
     row_of = {entries[row].id: row for row in rows}
-    return pack_part(
-        *attempt_each(
-            lambda entry: relaxed_entry(store, split, row_of[entry.id], config),
-            [entries[row] for row in rows],
-        )
-    )
+
+    def relaxed(entry: StoreEntry) -> tuple[StoreEntry, Arrays]:
+        return relaxed_entry(store, split, row_of[entry.id], config)
+
+    return pack_part(*attempt_each(relaxed, [entries[row] for row in rows]))
 
 
 def relaxed_entry(

@@ -50,7 +50,7 @@ def select_entries(
 
     Args:
         candidates: Metadata of entries.
-        recipe: Which entries the data set takes.
+        recipe: The filters, the groups and the choice.
         clusters: Cluster of each protein entity; without one, an entity is a cluster of its own.
         hits: Protein entities that a search found; None: there was no search.
     """
@@ -220,21 +220,14 @@ def count_decisions(
 ) -> dict[str, int]:
     """Count candidates, decisions, states and groups.
 
-    Args:
-        decisions: On all candidates.
-        clusters: Entities that are in a cluster; None if the recipe uses no clusters.
+    ``clusters`` are the entities that are in a cluster; None if the recipe uses no clusters.
     """
     kinds = Counter(decision.decision for decision in decisions)
     chosen = [decision for decision in decisions if decision.decision == "chosen"]
     states = Counter(decision.state.state for decision in chosen)
-    counts = {
-        "candidates": len(decisions),
-        "excluded": kinds["excluded"],
-        "passed over": kinds["passed over"],
-        "chosen": kinds["chosen"],
-        "apo": states["apo"],
-        "holo": states["holo"],
-    }
+    counts = {"candidates": len(decisions)}
+    counts |= {kind: kinds[kind] for kind in ("excluded", "passed over", "chosen")}
+    counts |= {state: states[state] for state in ("apo", "holo")}
     if clusters is not None:
         counts["clusters"] = len({decision.cluster for decision in chosen})
         entities = [decision.entity for decision in chosen if decision.entity]
@@ -261,6 +254,7 @@ def decision_table(decisions: Iterable[SearchDecision], recipe: SearchRecipe) ->
 def _row(decision: SearchDecision, recipe: SearchRecipe) -> dict[str, str]:
     entry, entity, state = decision.metadata, decision.entity, decision.state
     is_chosen = decision.decision == "chosen"
+    numbers = ("resolution", "r_free", "n_residues", "n_atoms")
     return {
         "id": entry.id,
         "split": recipe.split if is_chosen else "",
@@ -270,10 +264,7 @@ def _row(decision: SearchDecision, recipe: SearchRecipe) -> dict[str, str]:
         "representative": str(int(is_chosen)),
         "group": decision.group,
         "entity": entity.id if entity else "",
-        "resolution": _number(entry.resolution),
-        "r_free": _number(entry.r_free),
-        "n_residues": _number(entry.n_residues),
-        "n_atoms": _number(entry.n_atoms),
+        **{name: _number(getattr(entry, name)) for name in numbers},
         "released": entry.released,
         "revised": entry.revised,
         "ligands": ";".join(state.ligands),

@@ -118,9 +118,8 @@ def _conditions(*tests: tuple[str, Any, Any]) -> list[Condition]:
 def node(condition: Condition) -> dict[str, Any]:
     """Return a condition as a node of the search API's query tree."""
     if condition.all:
-        nodes = [node(each) for each in condition.all]
         label = {"label": "nested-attribute"} if condition.same_record else {}
-        return _group("and", nodes) | label
+        return _group("and", [node(each) for each in condition.all]) | label
     if condition.any:
         return _group("or", [node(each) for each in condition.any])
     parameters: dict[str, Any] = {
@@ -297,11 +296,8 @@ class Rcsb:
 def read_clusters(path: Path, wanted: Iterable[str]) -> dict[str, str]:
     """Return the cluster of each wanted entity; those in no cluster are left out.
 
-    A cluster is called after the first PDB entity of its line, because lines move from week to week.
-
-    Args:
-        path: File of :meth:`Rcsb.save_clusters`: a cluster a line, entities separated by blanks.
-        wanted: Entities in lower case.
+    A cluster is called after the first PDB entity of its line, because lines move from week to week. The file is that
+    of :meth:`Rcsb.save_clusters`; entities are in lower case.
     """
     remaining = set(wanted)
     found: dict[str, str] = {}

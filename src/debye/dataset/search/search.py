@@ -64,7 +64,6 @@ def run_search(
     """Find the candidates of a recipe, decide on each, and write the list.
 
     Args:
-        recipe: Which entries.
         output: The list, a CSV file; the other files have its name with another suffix.
         settings: Addresses and patience; from the environment if not given.
         progress: Called with the numbers of entries that are known and that were found.
