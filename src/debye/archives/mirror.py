@@ -93,9 +93,7 @@ class EntryFetcher:
                 return record
             partial = self.folder / HIDDEN / "partial"
             saved, problem = download(identifier, self.folder, self.client, partial)
-            for path in list(local_files(identifier, self.folder)):
-                if path != saved.path:
-                    path.unlink()
+            self._delete_files(identifier, kept=saved.path)
         with self.lock:
             self.fetched += 1
             self.bytes += saved.bytes
@@ -128,6 +126,12 @@ class EntryFetcher:
             rejected.parent.mkdir(parents=True, exist_ok=True)
             path.replace(rejected)
         return None
+
+    def _delete_files(self, identifier: Identifier, kept: Path | None = None) -> None:
+        """Delete the files of an entry, except one."""
+        for path in list(local_files(identifier, self.folder)):
+            if path != kept:
+                path.unlink()
 
     def _successor(self, identifier: Identifier, problem: str, before: tuple[str, ...]) -> Record:
         """Store what replaced an entry that the archive no longer has.
