@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,16 @@ def test_files_and_functions_are_small():
                 lines = node.end_lineno - node.lineno + 1
                 long += [f"{path.name}: {node.name}"] if lines > LONGEST_FUNCTION else []
     assert long == []
+
+
+def test_a_class_name_means_one_thing():
+    names = Counter(
+        node.name
+        for path in Path(debye.__file__).parent.rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_every_folder_has_a_place_in_the_flow():

@@ -14,7 +14,7 @@ from debye.structure.formats.bcif import BcifFile
 
 
 def entry_problem(path: Path, name: str, expected: str) -> str | None:
-    """Say what is wrong with a structure file, or None: complete, decodable, and the right entry.
+    """Return the fault of a structure file, or None if it is complete, decodable and the right entry.
 
     Args:
         path: File to check.
@@ -37,7 +37,7 @@ def entry_problem(path: Path, name: str, expected: str) -> str | None:
 
 
 def body_problem(path: Path, name: str = "") -> str | None:
-    """Say what is wrong with a structure file, or None: complete, and of the format that its (later) name says.
+    """Return the fault of a structure file, or None if it is complete and has the format of its (later) name.
 
     Its atoms are not decoded.
     """

@@ -175,7 +175,7 @@ class HttpClient:
         """Download a file to ``path``, where it appears only when complete, checked and on the disk.
 
         Args:
-            check: Says what is wrong with a file, or None; gets its present path and its later name.
+            check: Returns the fault of a file, or None; gets its present path and its later name.
             partial_folder: Where the unfinished file lies, on the same disk; the folder of ``path`` if not given.
 
         Raises:
@@ -322,7 +322,7 @@ def _check_status(response: httpx.Response) -> None:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Return the seconds that a Retry-After header demands, a number or a date; None if it says nothing.
+    """Return the seconds that a Retry-After header demands, a number or a date; None if it has neither.
 
     Example:
         >>> retry_after("3"), retry_after("soon"), retry_after("Wed, 21 Oct 2015 07:28:00 GMT")

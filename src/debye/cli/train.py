@@ -76,7 +76,7 @@ def _count(devices: str) -> int | str:
 
 
 def prepare_training(command: str) -> None:
-    """Refuse to start without the packages that only training needs; silence what Lightning says of itself."""
+    """Refuse to start without the packages that only training needs; silence Lightning's own messages."""
     require_extra(command, "train", ("lightning", "tensorboard"))
     import lightning.pytorch  # noqa: F401  # sets the levels of its loggers, which are changed here
 

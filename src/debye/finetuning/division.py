@@ -119,7 +119,7 @@ def fingerprint(store: Store, split: str, row: int) -> Fingerprint:
     """Return digests; a copy of an entry shares at least one of them.
 
     A copy that was moved keeps its measured B-factors; one that was refined again without moving atoms keeps
-    its coordinates. Labels that are computed from a structure are no proof: charges are those of any crystal
+    its coordinates. Labels that are computed from a structure prove nothing: charges are those of any crystal
     of the same protein.
     """
     position = np.rint(store.values(split, row, "position").astype(np.float64) * 100)

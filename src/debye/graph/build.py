@@ -44,7 +44,7 @@ def build_graph(
 ) -> AtomGraph:
     """Connect the atoms of a structure and describe them; the B column is not read.
 
-    Symmetry mates take part if ``config.crystal`` is set and the crystal of the structure can be used
+    Symmetry mates are included if ``config.crystal`` is set and the crystal of the structure can be used
     (:func:`debye.structure.crystal.crystal_problem`).
 
     Args:

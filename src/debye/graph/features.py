@@ -368,7 +368,7 @@ _STRUCTURE_FEATURES = (
     ),
     StructureFeature(
         "crystal_known",
-        "1 where symmetry mates take part",
+        "1 if symmetry mates are included",
         lambda context: float(context.mates is not None),
         hides_with="crystal",
     ),

@@ -62,7 +62,7 @@ class AtomGraph:
     structure_scalars: Float[Tensor, "structures structure_scalars"]
     """Features of the whole structure, one column for each of ``config.structure_scalars``."""
     crystal_known: Bool[Tensor, " structures"]
-    """True where symmetry mates take part (there may be none within reach)."""
+    """True if symmetry mates are included (there may be none within reach)."""
     edge_index: Int[Tensor, "2 edges"]
     """Sender row, then receiver row."""
     edge_vector: Float[Tensor, "edges 3"]

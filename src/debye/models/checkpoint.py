@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from debye.errors import CheckpointError
+from debye.files import replacing
 from debye.models.base import AtomModel
 from debye.models.catalog import CATALOG, build_model, find_model
 from debye.targets.catalog import find_targets
@@ -130,16 +130,11 @@ def save_checkpoint(path: Path, model: AtomModel, header: CheckpointHeader) -> N
     """Write weights and header; the file appears whole or not at all."""
     from safetensors.torch import save_file
 
+    header = header.model_copy(update={"format": FORMAT})
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        header = header.model_copy(update={"format": FORMAT})
-        save_file(state, temporary, metadata={"debye": header.model_dump_json()})
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial:
+        save_file(state, partial, metadata={"debye": header.model_dump_json()})
 
 
 def read_header(name_or_path: str | Path) -> CheckpointHeader:

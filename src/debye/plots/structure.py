@@ -39,7 +39,7 @@ MARGIN, TITLES, BAR = 0.12, 0.56, 0.8
 """Left of the titles; titles of a row; legend below all, inches."""
 
 
-class Picture(NamedTuple):
+class SavedPicture(NamedTuple):
     """A picture that was written."""
 
     path: Path
@@ -57,7 +57,7 @@ def save_structures(
     config: PictureConfig | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> Picture:
+) -> SavedPicture:
     """Draw structures, one row each, and write the picture whole or not at all.
 
     A structure on which PyMOL fails is left out and reported. The suffix of the path, one of :data:`SUFFIXES`,
@@ -89,7 +89,7 @@ def save_structures(
         write_bytes(target, png(figure, colors=256), StructureError)
     else:
         save_figure(figure, target)
-    return Picture(target, [case.name for case, _ in drawn], limits, failures)
+    return SavedPicture(target, [case.name for case, _ in drawn], limits, failures)
 
 
 def check_target(path: str | Path) -> Path:

@@ -131,7 +131,7 @@ class Picture:
 
     @property
     def data(self) -> str:
-        """Return it as an address that holds the figure itself."""
+        """The figure as a data URL."""
         return "data:image/png;base64," + base64.b64encode(self.content).decode()
 
 
@@ -182,7 +182,7 @@ class Document:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Data by file name, ``.csv`` or ``.parquet``."""
     record: Mapping[str, Any] | None = None
-    """What the JSON file holds; None: there is none."""
+    """Content of the JSON file; None: no such file."""
     stem: str = "report"
     """Of the other files."""
     has_page: bool = False

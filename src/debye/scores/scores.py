@@ -53,7 +53,7 @@ class StructureScore(NamedTuple):
     cluster: str
     group: str
     has_crystal: bool
-    """Symmetry mates took part in the prediction."""
+    """Symmetry mates were included in the prediction."""
     atoms: int
     """Usable items (atoms, residues or 1 structure): the true and the predicted value are finite."""
     masked: int

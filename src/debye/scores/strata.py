@@ -57,7 +57,7 @@ class StructureValues:
     group: str = ""
     """Free label of the structure, for example its protein family."""
     has_crystal: bool = False
-    """Symmetry mates took part in the prediction."""
+    """Symmetry mates were included in the prediction."""
     is_profile: bool = False
     """``predicted`` has no unit, because the model does not predict the level: only correlations count."""
 
@@ -95,7 +95,7 @@ def is_ligand(entity_kind: NDArray, residue_index: NDArray) -> NDArray[np.bool_]
 
 
 class ErrorClass(IntEnum):
-    """Disjoint classes of atoms with bounds of their own; the numbers stand in checkpoint headers."""
+    """Disjoint classes of atoms with bounds of their own; the numbers are part of checkpoint headers."""
 
     BACKBONE = 0
     SIDE_CHAIN = 1

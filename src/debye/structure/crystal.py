@@ -19,7 +19,7 @@ COINCIDENT = 0.5
 CLASH = 1.2
 """Å. No two atoms of a crystal are this near to each other, disorder across an axis aside."""
 CLASHING_SHARE = 0.02
-"""Largest share of atoms that may clash with a mate before cell and coordinates are held unrelated. Of 410
+"""Largest share of atoms that may clash with a mate before cell and coordinates count as unrelated. Of 410
 entries of the PDB the worst has 0.7 %, three whose cell is known to be wrong have 8 % and more."""
 STRETCH = 0.01
 """Largest change of a squared length by a symmetry operation: cells are rounded, rotations are not."""

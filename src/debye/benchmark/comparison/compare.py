@@ -113,7 +113,7 @@ class Comparison:
         if not self.reference:
             self.reference = USUAL_REFERENCE if USUAL_REFERENCE in names else names[0]
         if self.reference not in names:
-            problem = f"the reference {self.reference} does not take part"
+            problem = f"the reference {self.reference} is not one of the models"
             raise ConfigError("compare", problem, f"Choose from {', '.join(names)}")
 
     def run(self) -> list[RunFailure]:

@@ -163,7 +163,7 @@ def _passes_filter(entry: Candidate, state: _State) -> bool:
 def _compare(
     kept: Sequence[Candidate], chains: Chains, state: _State, comparison: SequenceComparison
 ) -> None:
-    """Find what is similar to what; refuse entries without a chain that can be compared."""
+    """Find similar entries; refuse entries without a chain that can be compared."""
     names = [entry.id for entry in kept]
     if state.stored:
         found = similar_entries(names, chains, state.recipe, comparison)
@@ -309,13 +309,13 @@ def draw_groups(
 ) -> dict[str, str]:
     """Return the split of each group.
 
-    Groups that are not too large and have an entry fit for evaluation are sorted by a hash of seed and name; the
+    Groups that are not too large and have an entry suitable for evaluation are sorted by a hash of seed and name; the
     first of them are validation, the next test. So the draw of one group depends little on the other groups.
 
     Args:
         entries: Of the groups.
         groups: Group of each entry.
-        recipe: Shares, seed, and what is fit for evaluation.
+        recipe: Shares, seed, and what is suitable for evaluation.
         one_by_one: Compare each hash with the shares, so that the other groups have no influence at all.
     """
     config = recipe.splits

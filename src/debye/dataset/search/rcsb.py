@@ -365,7 +365,7 @@ def _components(entry: Mapping[str, Any]) -> Iterator[BoundComponent]:
 
 
 def _clusters_problem(path: Path, name: str) -> str | None:
-    """Say what is wrong with a file of clusters, or None: every line is a cluster, and the last one is complete.
+    """Return the fault of a file of clusters, or None if every line is a complete cluster.
 
     The largest cluster comes first, so a file without a part in the middle is mostly noticed, too.
     """

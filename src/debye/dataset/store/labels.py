@@ -1,4 +1,4 @@
-"""Labels of a store: computed from its structures, or read from a user's table, and kept beside them.
+"""Labels of a store: computed from its structures, or read from a user's table.
 
 Each split gets two columns, ``label_<source>.npy`` and ``usable_<source>.npy``, and ``label_<source>.json`` with the
 origin, the digest and the reasons of labels that cannot be used. B-factors need no such columns: every store has

@@ -64,7 +64,7 @@ COUNTS = {Per.ATOM: "n_atoms", Per.RESIDUE: "n_residues", Per.STRUCTURE: ""}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreEntry:
-    """Everything about one entry that is not an array; None or empty where nobody says."""
+    """Everything about one entry that is not an array; None or empty if not stated."""
 
     id: str
     split: str
@@ -308,7 +308,7 @@ class Store:
             raise StoreError(
                 str(self.path),
                 f"no finished data store: {name} is missing",
-                "Build one with debye data build (an interrupted build goes on)",
+                "Build one with debye data build (an interrupted build resumes)",
             ) from None
         except json.JSONDecodeError as error:
             raise StoreError(str(path), f"damaged: {error}", "Build the store again") from error
