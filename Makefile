@@ -25,7 +25,7 @@ test: $(VENV)/.installed-dev
 
 # Tests that start no process and need no data.
 fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not benchmark" tests/unit tests/contract
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not benchmark" tests/unit
 
 check: lint test
 

@@ -19,6 +19,7 @@ def neighbors_of(case, reach=8.0):
     return find_neighbors(case.structure, case.rows, reach, in_crystal=case.in_crystal)
 
 
+@pytest.mark.slow
 def test_attributions_make_up_the_difference_from_the_baseline(case):
     found = integrate_gradients(case, neighbors_of(case), tolerance=1e-3)
     total = sum(
@@ -31,6 +32,7 @@ def test_attributions_make_up_the_difference_from_the_baseline(case):
     assert total + found.remainder == pytest.approx(difference, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_effects_that_are_shown_leave_nothing_out(case):
     found = explain_case(case, method="gradients")
     assert found.baseline is not None

@@ -223,6 +223,7 @@ def lumped_by_hand(structure: Structure, mates: Mates) -> np.ndarray:
     return total + (size * fade / np.maximum(distance, LUMPED) ** 2).sum(axis=1)
 
 
+@pytest.mark.slow
 def test_weighted_contact_number_follows_its_definition(crystal, mates):
     isolated, packed = weighted_contact_number(crystal, mates)
     np.testing.assert_allclose(isolated, lumped_by_hand(crystal, Mates()), rtol=2e-5)

@@ -119,6 +119,7 @@ def load(store: Store, name: str, **filters):
     return [batches[epoch, (ROW[name],)] for epoch in range(20)]
 
 
+@pytest.mark.slow
 def test_a_sample_looks_like_a_predicted_model(homologs_store):
     batches = load(homologs_store, "1two")
     # The others drew 1kin, which is another protein.
@@ -165,6 +166,7 @@ def test_entries_that_are_held_out_are_not_asked(homologs_store):
     assert all(batch.graph.structure_scalars[0, -1] == 0 for batch in shown)
 
 
+@pytest.mark.slow
 def test_samples_depend_on_the_epoch_alone(homologs_store):
     for one, two in zip(load(homologs_store, "1two"), load(homologs_store, "1two"), strict=True):
         assert torch.equal(one.labels["b_factor"].value, two.labels["b_factor"].value)

@@ -14,6 +14,9 @@ from debye.structure.bonds import find_bonds
 from debye.structure.structure import Structure
 from debye.testing.peptide import build_peptide, torsions
 
+pytestmark = pytest.mark.slow  # minimizations
+
+
 SEQUENCE = "MKWHEFRGPYCIT"
 HELD = {"noise": 0.0, "restraint": 10.0, "iterations": 200, "seed": 3}
 FREE = {"noise": 0.3, "restraint": 0.0, "iterations": 200, "seed": 3}

@@ -16,6 +16,9 @@ from debye.errors import ConfigError, StoreError, StructureError
 from debye.graph.config import GraphConfig
 from debye.targets.b_factor import B_FACTOR
 
+pytestmark = pytest.mark.slow  # minimizations
+
+
 CONFIG = RelaxConfig(iterations=20)
 
 
