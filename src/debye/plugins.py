@@ -102,7 +102,8 @@ def load_rows(
             continue
         added = list(found) if isinstance(found, (list, tuple)) else [found]
         wrong = [row for row in added if not isinstance(row, row_type)]
-        clash = [row.name for row in added if row not in wrong and row.name in {*taken, *rows}]
+        names = [row.name for row in added if row not in wrong]
+        clash = [name for name in names if name in {*taken, *rows} or names.count(name) > 1]
         if wrong:
             problem = f"{point.value} has type {type(wrong[0]).__name__}, not {row_type.__name__}"
             remedy = f"Point it to a {row_type.__name__} or a sequence of them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from debye.benchmark.store import evaluate_store
 from debye.dataset.store.build import build_store
 from debye.dataset.store.labels import label_store
 from debye.dataset.store.store import Store
-from debye.errors import StructureError
+from debye.errors import ConfigError, DebyeWarning, StructureError
 from debye.models.checkpoint import read_header
 from debye.prediction.calibrate import calibrate_checkpoint
+from debye.prediction.prediction import residue_text
 from debye.prediction.predictor import Predictor
 from debye.scores.summary import measure
 from debye.scores.tables import rows_where
 from debye.structure.read import read_structure
 from debye.structure.structure import Entry, Structure
 from debye.structure.write import write_structure
-from debye.targets.catalog import TARGETS
+from debye.targets.catalog import TARGETS, find_targets
 from debye.targets.target import Labels, LabelSource, Per, Target, Transform
 from debye.testing.peptide import build_peptide
 from debye.training.config import Recipe
@@ -223,6 +225,54 @@ def test_several_targets_share_a_model(folder: Path, catalog: None, tmp_path: Pa
         assert table[list(target.columns)].notna().all(axis=None)
     copy = read_structure(prediction.write(tmp_path / "out.cif"))
     np.testing.assert_allclose(copy.b_iso, prediction.b_predicted, atol=0.006)
+
+
+def test_a_target_without_labels_leaves_the_others_as_they_are(
+    folder: Path, catalog: None, tmp_path: Path
+) -> None:
+    """No label in the validation split: no bounds and no scores of this target, both with a warning."""
+    store = Store.open(shutil.copytree(folder / "store", tmp_path / "store"))
+    label_store(store, TARGETS["polarity"], splits=["train"])
+    names = ("b_factor", "polarity")
+    settings = {"accelerator": "cpu", "progress": False}
+    training = {"epochs": 1, "keep": "last", "precision": "32-true"}
+    checkpoint = fit(
+        recipe(*names, training=training), store, tmp_path / "run", **settings
+    ).checkpoint
+    for path in (tmp_path / "store" / "val").glob("*_polarity.*"):
+        path.unlink()
+    with pytest.warns(DebyeWarning, match="has no labels of polarity.*no bounds"):
+        calibrate_checkpoint(checkpoint, store, "val")
+    assert set(read_header(checkpoint).calibration) == {"b_factor"}
+    with pytest.warns(DebyeWarning, match="not evaluated: .*no labels of polarity"):
+        found = evaluate_store(store, "val", [("tiny", Predictor.from_checkpoint(checkpoint))])
+    assert [scored.target.name for scored in found] == ["b_factor"]
+
+
+def test_targets_that_share_labels_or_columns_are_refused(catalog: None) -> None:
+    with pytest.raises(ConfigError, match="share the column b"):
+        find_targets(("b_factor", "b_factor_log"))
+    assert len(find_targets(("b_factor", "neighbors"))) == 2
+
+
+def test_a_structure_has_no_correlation_within_it() -> None:
+    for settings in ({"monitor": "structure_r"}, {"loss": "within_structures"}):
+        with pytest.raises(ConfigError, match="no correlation within it"):
+            row("mass", residue_number, per=Per.STRUCTURE, **settings)
+
+
+def test_residues_are_listed_by_the_first_target_that_has_them(
+    folder: Path, catalog: None, tmp_path: Path
+) -> None:
+    predictor = Predictor.from_checkpoint(
+        trained(folder, tmp_path / "run", "residue_number", "b_factor")
+    )
+    prediction = predictor.predict(folder / "7abc.cif")
+    assert "B predicted" in residue_text(prediction)
+    alone = replace(prediction, values={"residue_number": prediction.main})
+    assert "atoms" not in alone.summary()
+    with pytest.raises(StructureError, match="residue_number has no values of residues"):
+        residue_text(alone)
 
 
 def test_a_model_starts_from_the_weights_of_another_target(

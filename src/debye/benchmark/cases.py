@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,13 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debye.benchmark.crystal_pairs import locate_entries
-from debye.benchmark.store import EvaluationConfig, load_models, model_views, predict_entry
+from debye.benchmark.store import (
+    EvaluationConfig,
+    load_models,
+    model_views,
+    own_target,
+    predict_entry,
+)
 from debye.errors import ConfigError, DebyeError, StoreError, StructureError
 from debye.prediction.inputs import expand_inputs
 from debye.scores.metrics import mae, pearson
 from debye.structure.read import read_structure
 from debye.structure.select import select_atoms
 from debye.structure.structure import BKind, EntityKind, Structure
+from debye.targets.b_factor import B_FACTOR
 
 if TYPE_CHECKING:
     from debye.dataset.store.store import Store
@@ -176,7 +183,10 @@ def cases_from_store(
             remedy = "List the entries with Store.entries, or leave out --split"
             where = f"in split {split}" if split else "in any split"
             raise StoreError(str(store.path), f"no entry {name!r} {where}", remedy)
-        runs = model_views(models, config.crystal)
+        runs = [
+            replace(view, target=own_target(view.predictor, view.name, B_FACTOR))
+            for view in model_views(models, config.crystal)
+        ]
         ((values, failure),) = predict_entry(store, *place[name], runs, config)
         if failure is not None:
             raise StructureError(name, failure.reason.rstrip("."), "Leave the entry out")

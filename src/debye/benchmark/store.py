@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt
 
 from debye.dataset.batches.loader import graph_items
-from debye.errors import CheckpointError, ConfigError, DebyeError, StructureError
+from debye.errors import (
+    CheckpointError,
+    ConfigError,
+    DebyeError,
+    DebyeWarning,
+    StoreError,
+    StructureError,
+)
 from debye.graph.build import build_graph
-from debye.models.base import ModelOutput, TableModel
+from debye.models.base import AtomModel, BaselineModel, ModelOutput, TableModel
 from debye.models.catalog import CATALOG, build_model
 from debye.models.checkpoint import (
     Checkpoint,
@@ -146,7 +154,7 @@ def evaluate_store(
     if not models:
         raise ConfigError("evaluate", "no model is given", "Name at least one model")
     config = config or EvaluationConfig()
-    views = model_views(models, config.crystal, every_target=True)
+    views = _labelled(store, split, model_views(models, config.crystal, every_target=True))
     scores: list[list[StructureScore]] = [[] for _ in views]
     failures: list[list[EntryFailure]] = [[] for _ in views]
     total = len(store.entries(split))
@@ -166,6 +174,22 @@ def evaluate_store(
         own = [failure for k in places for failure in failures[k]]
         found.append(ScoredTarget(views[places[0]].target, table, own))
     return found
+
+
+def _labelled(store: Store, split: str, views: list[ModelView]) -> list[ModelView]:
+    """Return the views whose target has labels in a split, with a warning for the others; an error if none has."""
+    errors = {}
+    for target in {view.target.name: view.target for view in views}.values():
+        try:
+            store.check_labels(split, target)
+        except StoreError as error:
+            errors[target.name] = error
+    left = [view for view in views if view.target.name not in errors]
+    if not left:
+        raise next(iter(errors.values()))
+    for error in errors.values():
+        warnings.warn(f"not evaluated: {error}", DebyeWarning, stacklevel=2)
+    return left
 
 
 def predict_entry(
@@ -261,7 +285,8 @@ def values_of_coordinates(
             item = prepared[graphs]
             own = own_target(predictor, name, target)
             output = _run(predictor, item.graph)
-            values[item.rows] = _values(output, item.graph, own, shown.source)[0]
+            found, _ = _values(predictor.model, output, item.graph, own, shown.source)
+            values[item.rows] = found
         except DebyeError as error:
             failures.append(EntryFailure(name, switch(False), shown.source, str(error)))
         columns.append(values)
@@ -319,7 +344,7 @@ def _predicted(
 ) -> StructureValues:
     """Fill in the prediction; without mean and sd of the structure normalized values, of which only the shape counts."""
     target = view.target
-    value, width = _values(output, graph, target, truth.id)
+    value, width = _values(view.predictor.model, output, graph, target, truth.id)
     shown = replace(
         truth,
         predicted=value.astype(np.float32),
@@ -341,11 +366,13 @@ def _predicted(
 
 
 def _values(
-    output: ModelOutput, graph: AtomGraph, target: Target, source: str
+    model: AtomModel, output: ModelOutput, graph: AtomGraph, target: Target, source: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return value and expected error of each item; normalized values and None without mean and sd."""
+    """Return value and expected error of each item; normalized values and None if the model has no units."""
     found = output.values[target.name]
-    if found.log_mean_sd is None and target.transform is Transform.Z:
+    # Baselines that are not fitted to labels know no unit.
+    is_fitted = isinstance(model, TableModel) or not isinstance(model, BaselineModel)
+    if found.log_mean_sd is None and (target.transform is Transform.Z or not is_fitted):
         value, error = found.value.double().cpu().numpy(), None
     else:
         index = graph_items(graph, target.per).structure_index

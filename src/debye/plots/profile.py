@@ -55,14 +55,14 @@ def plot_profile(prediction: Prediction) -> Figure:
     Raises:
         StructureError: the main target has one value for the whole structure.
     """
-    residues, target = residue_table(prediction), prediction.main.target
+    residues, target = residue_table(prediction), prediction.finest.target
     unit = f" ({target.unit})" if target.unit else ""
     chains = _polymer_chains(prediction.structure, residues)
     shown = sorted(chains[:MOST_CHAINS], key=lambda rows: int(residues.first_atom[rows[0]]))
     figure = new_figure(12, 3.4 + 1.1 * max(len(shown) - 1, 0), layout="constrained")
     grid = figure.add_gridspec(1, 2, width_ratios=(1.6, 1))
     left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    limits = color_limits(prediction.main.predicted)
+    limits = color_limits(prediction.finest.predicted)
     panels = left.subplots(max(len(shown), 1), 1, sharey=True, squeeze=False)[:, 0]
     for panel, rows in zip(panels, shown, strict=False):
         _draw_chain(panel, prediction, residues, rows, labeled=len(shown) > 1)
@@ -176,8 +176,8 @@ def _draw_trace(
     """Draw the backbone as a tube, and ligands and ions as dots, seen along the shortest axis of all."""
     panel.set_aspect("equal")
     panel.axis("off")
-    structure, values_of_atoms = prediction.structure, prediction.main.predicted
-    if prediction.main.target.per is Per.RESIDUE:
+    structure, values_of_atoms = prediction.structure, prediction.finest.predicted
+    if prediction.finest.target.per is Per.RESIDUE:
         values_of_atoms = values_of_atoms[structure.residue_index]
     rows = np.flatnonzero(prediction.has_prediction)
     center = structure.position[rows].mean(axis=0)

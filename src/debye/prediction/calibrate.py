@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,7 @@ from debye.dataset.batches.graph_cache import GraphBuilder, GraphSource, open_gr
 from debye.dataset.batches.loader import graph_items
 from debye.dataset.packing import pack
 from debye.dataset.store.store import Store
+from debye.errors import DebyeWarning, StoreError
 from debye.graph.graph import AtomGraph, join
 from debye.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from debye.prediction.calibration import fit_calibration
@@ -71,6 +73,7 @@ def write_calibration(path: Path, residuals: Iterable[Mapping[str, Residuals]]) 
             mode="json"
         )
         for name in checkpoint.header.targets
+        if all(name in part for part in parts)
     }
     header = checkpoint.header.model_copy(update={"calibration": calibration})
     save_checkpoint(path, checkpoint.model, header)
@@ -84,7 +87,7 @@ def _residuals(
     graphs: GraphSource,
     device: str,
 ) -> dict[str, Residuals]:
-    targets = checkpoint.model.targets
+    targets = [each for each in checkpoint.model.targets if _has_labels(store, split, each)]
     labels = {
         (target.name, row): _labels(store, split, row, target) for target in targets for row in rows
     }
@@ -104,6 +107,18 @@ def _residuals(
                 found = Residuals(true, value, error, classes, known, has_mates)
                 parts[target.name].append(found)
     return {name: Residuals.joined(own) for name, own in parts.items()}
+
+
+def _has_labels(store: Store, split: str, target: Target) -> bool:
+    """Return whether a split has usable labels of a target; warn if not, since there will be no bounds."""
+    try:
+        if store.usable_counts(split, target).any():
+            return True
+        reason = f"{store.path}: split {split!r} has no usable label of {target.name}"
+    except StoreError as error:
+        reason = str(error).rstrip(".")
+    warnings.warn(f"{reason}. {target.name} gets no bounds.", DebyeWarning, stacklevel=2)
+    return False
 
 
 def _labels(

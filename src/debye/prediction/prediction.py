@@ -94,6 +94,12 @@ class Prediction:
         return self.b_values.target.observe(self.structure)
 
     @property
+    def finest(self) -> PredictedValues:
+        """The values of the first target with values of atoms or residues; the main ones if there is none."""
+        parts = (each for each in self.values.values() if each.target.per is not Per.STRUCTURE)
+        return next(parts, self.main)
+
+    @property
     def has_prediction(self) -> NDArray[np.bool_]:
         """(atoms,) True where there is a prediction of some target, for the atom or its residue."""
         found = np.zeros(len(self.structure), bool)
@@ -118,7 +124,9 @@ class Prediction:
 
     def summary(self) -> str:
         """Return one line: atoms, means, skipped atoms, crystal contacts, agreement with the file's values."""
-        parts = [f"{self.has_prediction.sum():,} atoms", *map(_mean_text, self.values.values())]
+        atoms = int(self.has_prediction.sum())
+        parts = [f"{atoms:,} atoms"] if atoms else []
+        parts += map(_mean_text, self.values.values())
         if self.dropped:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
             parts.append(f"skipped: {counts}")
@@ -203,7 +211,7 @@ def _mean_text(values: PredictedValues) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidueTable:
-    """The main target per residue, in the order of the file and the target's unit.
+    """One target per residue, in the order of the file and the target's unit.
 
     Values are means over the predicted atoms, or the residue's own; so are the bounds: how far a typical atom may lie.
     """
@@ -220,12 +228,16 @@ class ResidueTable:
 
 
 def residue_table(prediction: Prediction) -> ResidueTable:
-    """Return the main target of each residue that has a predicted atom; a ``StructureError`` if it is per structure."""
-    values, structure = prediction.main, prediction.structure
+    """Return the first target with values of atoms or residues, for each residue that has a predicted atom.
+
+    Raises:
+        StructureError: all targets have one value for the whole structure.
+    """
+    values, structure = prediction.finest, prediction.structure
     target = values.target
     if target.per is Per.STRUCTURE:
         problem = f"{target.name} has no values of residues"
-        raise StructureError(structure.source, problem, "Read Prediction.values")
+        raise StructureError(structure.source, problem, "Leave out the table and the picture")
     rows = np.flatnonzero(prediction.has_prediction)
     residue_of_row = structure.residue_index[rows]
     _, first, residue, counts = np.unique(
@@ -250,7 +262,7 @@ def residue_table(prediction: Prediction) -> ResidueTable:
 def residue_text(prediction: Prediction) -> str:
     """Return the main target of each residue as aligned text, one line each; means over atoms."""
     structure, residues = prediction.structure, residue_table(prediction)
-    target = prediction.main.target
+    target = prediction.finest.target
     digits = max(1, target.decimals - 1)
     columns = {
         f"{target.title} predicted": residues.predicted,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from debye.errors import ConfigError
 from debye.plugins import Catalog
 from debye.targets.b_factor import B_FACTOR, B_FACTOR_LOG, B_FACTOR_RAW
 from debye.targets.target import Target
@@ -22,4 +23,12 @@ def find_target(name: str) -> Target:
 
 def find_targets(names: Iterable[str]) -> tuple[Target, ...]:
     """Look up several targets by name, in order."""
-    return tuple(map(find_target, names))
+    targets = tuple(map(find_target, names))
+    for what in ("column", "source"):
+        keys = [(t.column or t.name) if what == "column" else t.source.name for t in targets]
+        if len(set(keys)) < len(keys):
+            problem = (
+                f"{', '.join(t.name for t in targets)} share the {what} {max(keys, key=keys.count)}"
+            )
+            raise ConfigError("targets", problem, "Learn them in different models")
+    return targets

@@ -168,6 +168,10 @@ class Target:
         if self.transform is Transform.LOG and not is_positive:
             remedy = "Set minimum, or use the transform standard"
             self._refuse("log needs a minimum above 0", remedy)
+        if self.per is Per.STRUCTURE and self.monitor == "structure_r":
+            self._refuse("a structure has one value, so no correlation within it", "Use pooled_r")
+        if self.per is Per.STRUCTURE and self.loss == "within_structures":
+            self._refuse("a structure has one value, so no correlation within it", "Use pointwise")
         if self.in_b_column and self.per is not Per.ATOM:
             self._refuse("only values per atom fit the B column", "Set in_b_column to False")
 

@@ -184,7 +184,7 @@ def _training_scale(recipe: Recipe, store: Store, target: Target) -> tuple[float
         remedy = "Label the store again, or loosen the filters of data.loader"
         raise ConfigError(f"target {target.name}", problem, remedy)
     mean, sd = robust_location_scale(value)
-    return mean, max(sd, target.minimum_sd)
+    return mean, sd or target.minimum_sd
 
 
 def _header(
@@ -270,6 +270,9 @@ def _claim(out: Path, recipe: Recipe, store: Store, rehearsal: Store | None, res
         return  # the first process has claimed it
     described = {"recipe": recipe.model_dump(mode="json"), "store": store.digest}
     described |= {"old_store": rehearsal.digest} if rehearsal else {}
+    targets = [target for target in find_targets(recipe.targets) if not target.source.value_column]
+    labels = {each.name: labels_digest(store, recipe.data.split, each) for each in targets}
+    described |= {"labels": labels} if labels else {}
     claim_folder(out / RECIPE_FILE, described, resume)
 
 

@@ -371,13 +371,15 @@ def choose_rows(
     has_enough = np.zeros(len(entries), bool)
     for target in targets:
         has_enough |= store.usable_counts(split, target) >= fewest_usable(target, config)
-    items = "atoms" if all(target.per is Per.ATOM for target in targets) else "labels"
+    needed = " or ".join(
+        f"{fewest_usable(target, config)} usable {target.per}s" for target in targets
+    )
     rows: list[int] = []
     left_out: Counter[str] = Counter()
     for row, entry in enumerate(entries):
         reason = _reason_to_leave_out(entry, config)
         if not has_enough[row] and reason not in (NOT_CHOSEN, HELD_OUT):
-            reason = f"fewer than {config.min_usable} usable {items}"
+            reason = f"fewer than {needed}"
         if reason:
             left_out[reason] += 1
         else:

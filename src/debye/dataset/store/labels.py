@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,6 @@ from debye.files import replacing, write_json
 from debye.structure.structure import Structure
 from debye.targets.target import Labels, Per, Target
 from debye.version import library_version
-
-if TYPE_CHECKING:
-    pass
 
 Progress = Callable[[int, int], None]
 KEYS = {
@@ -81,10 +79,12 @@ def label_store(
         )
     splits = splits or store.splits
     rows = [(split, row) for split in splits for row in range(len(store.entries(split)))]
+    rows_of_table = 0
     if table is None:
         make = partial(_computed, store, target)
     else:
-        make = partial(_looked_up, store, target, _read_table(table, target, column or target.name))
+        values = _read_table(table, target, column or target.name)
+        rows_of_table, make = len(values), partial(_looked_up, store, target, values)
     found: dict[str, list[Labels]] = {split: [] for split in splits}
     with _mapping(workers) as mapped:
         for done, labels in enumerate(mapped(make, rows), start=1):
@@ -99,7 +99,10 @@ def label_store(
             f"none of its rows belongs to an entry of {store.path}",
             "Check the identifiers: entries, author chains and residue numbers as in the store",
         )
-    origin = {"version": library_version(), "table": table.name if table else None}
+    origin: dict[str, Any] = {"version": library_version(), "table": table.name if table else None}
+    if table is not None:
+        used = sum(int(labels.usable.sum()) for each in found.values() for labels in each)
+        origin["rows_unused"] = rows_of_table - used
     return {split: _write(store, split, target, found[split], origin) for split in splits}
 
 
@@ -134,6 +137,10 @@ def _computed(store: Store, target: Target, where: tuple[str, int]) -> Labels:
             f"{expected} {target.per}s, but {len(labels.value)} labels of {target.name}",
             "Correct the label function of the target",
         )
+    wrong = labels.usable & ~np.isfinite(labels.value)
+    if wrong.any():
+        reasons = {**labels.reasons, "not finite": int(wrong.sum())}
+        labels = replace(labels, usable=labels.usable & ~wrong, reasons=reasons)
     return labels
 
 
@@ -174,9 +181,12 @@ def _read_table(path: Path, target: Target, column: str) -> dict[tuple[str, ...]
 
     keys = list(KEYS[target.per])
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(keys, str), keep_default_na=False)
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False
+        )
     except (OSError, ValueError) as error:
         raise StoreError(str(path), f"cannot be read ({error})", "Give a CSV file") from error
+    table.columns = table.columns.str.strip()
     missing = [name for name in (*keys, column) if name not in table]
     if missing:
         raise StoreError(
@@ -184,15 +194,25 @@ def _read_table(path: Path, target: Target, column: str) -> dict[tuple[str, ...]
             f"has no column {', '.join(missing)}",
             f"A table per {target.per} needs {', '.join([*keys, column])}",
         )
-    value = pd.to_numeric(table[column], errors="coerce")
-    table = table.assign(value=value).dropna(subset="value")
+    table = pd.DataFrame({name: table[name].str.strip() for name in (*keys, column)})
+    table = table.loc[table[column] != ""]
+    value = np.asarray(pd.to_numeric(table[column], errors="coerce"), np.float64)
+    wrong = ~(np.abs(value) < np.finfo(np.float32).max)
+    if wrong.any():
+        text = table[column].iloc[int(wrong.argmax())]
+        problem = f"{column} is not a number in {int(wrong.sum())} of {len(table)} rows: {text!r}"
+        raise StoreError(str(path), problem, "Write numbers with a decimal point, or nothing")
+    table = table.assign(value=value)
     table["entry"] = table["entry"].str.lower()
+    if "residue" in table:  # spreadsheets write 27 as 27.0 if a row of the column is empty
+        table["residue"] = table["residue"].str.replace(r"\.0+$", "", regex=True)
     twice = table.duplicated(keys)
     if twice.any():
         first = table.loc[twice.idxmax(), keys]
         raise StoreError(
             str(path),
-            f"{int(twice.sum())} rows repeat an earlier one, for example {' '.join(first)}",
+            f"{int(twice.sum())} row{'s repeat' if twice.sum() > 1 else ' repeats'} an earlier one, for example "
+            f"{' '.join(first)}",
             "Keep one value for each",
         )
     return dict(

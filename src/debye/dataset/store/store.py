@@ -131,6 +131,7 @@ class Store:
                 "Build the store again with debye data build",
             )
         self._flat: dict[tuple[str, str], NDArray[Any]] = {}
+        self._checked: set[tuple[str, str, Per]] = set()
         self._entries: dict[str, tuple[StoreEntry, ...]] = {}
         self._start: dict[tuple[str, str], NDArray[np.int64]] = {}
 
@@ -221,15 +222,24 @@ class Store:
         return usable[start[1:]] - usable[start[:-1]]
 
     def check_labels(self, split: str, target: Target) -> None:
-        """Refuse a split without labels of a target."""
+        """Refuse a split without labels of a target, or with labels that do not fit it."""
         self._check_split(split)
-        missing = not (self.label_file(split, target, 0).exists())
-        if missing:
-            raise StoreError(
-                str(self.path),
-                f"split {split!r} has no labels of {target.name}",
-                f"Run: debye data label {self.path} --target {target.name}",
+        if (split, target.source.name, target.per) in self._checked:
+            return
+        table = " --table FILE" if target.source.compute is None else ""
+        remedy = f"Run: debye data label {self.path} --target {target.name}{table}"
+        if not self.label_file(split, target, 0).exists():
+            problem = f"split {split!r} has no labels of {target.name}"
+            raise StoreError(str(self.path), problem, remedy)
+        expected = int(self._offsets(split, COUNTS[target.per])[-1])
+        lengths = [len(self._array(split, column)) for column in target.source.columns]
+        if lengths != [expected, expected]:
+            problem = (
+                f"split {split!r} has {expected} {target.per}s, but {lengths[0]} labels of "
+                f"{target.name}, {lengths[1]} of them marked as usable or not"
             )
+            raise StoreError(str(self.path), problem, remedy)
+        self._checked.add((split, target.source.name, target.per))
 
     def label_file(self, split: str, target: Target, column: Literal[0, 1]) -> Path:
         """Return the file with the values (0), or with their usability (1), of a target's labels."""
@@ -237,6 +247,7 @@ class Store:
 
     def forget_labels(self, split: str, target: Target) -> None:
         """Read the labels of a target again when they are next needed: their files have changed."""
+        self._checked = {key for key in self._checked if key[:2] != (split, target.source.name)}
         for column in target.source.columns:
             self._flat.pop((split, column), None)
 

@@ -164,13 +164,43 @@ def test_rows_that_are_missing_or_empty_are_counted(own: Store, tmp_path: Path) 
     target, path = made(per=Per.RESIDUE), tmp_path / "mine.csv"
     table = table_of(own, "train", Per.RESIDUE).astype({"made": object})
     table.loc[2, "made"] = ""
-    table.loc[3, "made"] = "unknown"
-    table.drop(index=[0, 7]).to_csv(path, index=False)
+    table.loc[3, "made"] = " "
+    table["residue"] = table["residue"].astype(str) + ".0"  # as spreadsheets write it
+    elsewhere = table.iloc[[1]].assign(chain="Z")
+    table = pd.concat([table.drop(index=[0, 7]), elsewhere])
+    table.to_csv(path, index=False)
     record = label_store(own, target, splits=["train"], table=path)["train"]
     assert record["reasons"] == {"not in the table": 4}
+    assert record["rows_unused"] == 1
     labels = own.labels("train", 0, target)
     assert np.flatnonzero(~labels.usable).tolist() == [0, 2, 3, 7]
     assert (labels.value[~labels.usable] == 0).all()
+
+
+def test_a_value_that_is_not_a_number_is_refused(own: Store, tmp_path: Path) -> None:
+    table = table_of(own, "train", Per.STRUCTURE).astype({"made": object})
+    table.loc[1, "made"] = "1,5"
+    table.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(StoreError, match=r"made is not a number in 1 of \d+ rows: '1,5'"):
+        label_store(own, made(per=Per.STRUCTURE), table=tmp_path / "x.csv")
+
+
+def test_labels_of_another_kind_are_refused(own: Store) -> None:
+    atoms = made(compute=lambda structure: Labels.where_finite(np.ones(len(structure))))
+    label_store(own, atoms)
+    residues = made(per=Per.RESIDUE)
+    with pytest.raises(StoreError, match=r"\d+ residues, but \d+ labels of made"):
+        Store.open(own.path).labels("train", 0, residues)
+
+
+def test_values_that_are_not_finite_are_not_usable(own: Store) -> None:
+    def half(structure: Structure) -> Labels:
+        value = np.where(np.arange(len(structure)) % 2, np.nan, 1.0).astype(np.float32)
+        return Labels(value=value, usable=np.ones(len(structure), bool))
+
+    record = label_store(own, made(compute=half), splits=["train"])["train"]
+    assert record["usable"] == record["values"] - record["reasons"]["not finite"]
+    assert 0 < record["usable"] < record["values"]
 
 
 def test_another_column_of_the_table(own: Store, tmp_path: Path) -> None:
@@ -209,7 +239,7 @@ def test_a_table_that_repeats_itself_or_fits_nothing_is_refused(own: Store, tmp_
     target, path = made(per=Per.ATOM), tmp_path / "mine.csv"
     table = table_of(own, "train", Per.ATOM)
     pd.concat([table, table[5:6]]).to_csv(path, index=False)
-    with pytest.raises(StoreError, match="1 rows repeat an earlier one, for example 1aaa A 1 "):
+    with pytest.raises(StoreError, match="1 row repeats an earlier one, for example 1aaa A 1 "):
         label_store(own, target, splits=["train"], table=path)
     table.assign(entry="9" + table["entry"]).to_csv(path, index=False)
     with pytest.raises(StoreError, match="none of its rows belongs to an entry"):
