@@ -161,6 +161,8 @@ def test_a_target_without_unit_per_structure_has_tables_of_its_own(make_values):
         name="count",
         unit="",
         per=Per.STRUCTURE,
+        loss="pointwise",
+        monitor="pooled_r",
         in_b_column=False,
         percent_floor=None,
     )

@@ -101,7 +101,13 @@ def test_nothing_to_score_is_refused():
 
 
 def test_structures_with_one_value_each_are_summarized_over_structures(make_values):
-    target = replace(find_target("b_factor_raw"), per=Per.STRUCTURE, in_b_column=False)
+    target = replace(
+        find_target("b_factor_raw"),
+        per=Per.STRUCTURE,
+        in_b_column=False,
+        loss="pointwise",
+        monitor="pooled_r",
+    )
     structures = [
         make_values(
             seed,
